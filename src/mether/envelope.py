@@ -1,0 +1,78 @@
+"""The envelope: what MAIL and RCPT say of a message (RFC 5321 section 2.3.1, RFC 5598 section 4.2.1).
+
+An `Envelope` is a reverse-path, recipients, and the parameters that MAIL carried; a `Recipient` is a
+forward-path and the parameters of its RCPT.  They are plain values with no rule in them: what a
+command may say is decided in `smtp.command`, what a next hop can be told in `smtp.transaction`.
+
+Parameters and their RFCs: `body` "7BIT", "8BITMIME" or "BINARYMIME" (6152, 3030); `size` the declared
+octets or None (1870); `smtputf8` (6531); `requiretls` (8689); `ret` "FULL" or "HDRS", `envid`, `notify`
+and `orcpt` (3461), these last two as the client wrote them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mether.address import Address, ReversePath
+
+
+class Recipient:
+    """A forward-path with its RCPT parameters."""
+
+    __slots__ = ("forward_path", "notify", "orcpt")
+
+    def __init__(self, forward_path: Address, *, orcpt: str | None = None, notify: str | None = None) -> None:
+        self.forward_path = forward_path
+        self.orcpt = orcpt
+        self.notify = notify
+
+    def __repr__(self) -> str:
+        return f"Recipient({str(self.forward_path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipient) and (self.forward_path, self.orcpt, self.notify) == (
+            other.forward_path,
+            other.orcpt,
+            other.notify,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Envelope:
+    """A reverse-path, the recipients, and the MAIL parameters."""
+
+    __slots__ = ("body", "envid", "recipients", "requiretls", "ret", "reverse_path", "size", "smtputf8")
+
+    def __init__(
+        self,
+        reverse_path: ReversePath,
+        recipients: Iterable[Recipient] = (),
+        *,
+        body: str = "7BIT",
+        size: int | None = None,
+        smtputf8: bool = False,
+        requiretls: bool = False,
+        ret: str | None = None,
+        envid: str | None = None,
+    ) -> None:
+        self.reverse_path = reverse_path
+        self.recipients = list(recipients)
+        self.body = body
+        self.size = size
+        self.smtputf8 = smtputf8
+        self.requiretls = requiretls
+        self.ret = ret
+        self.envid = envid
+
+    def __repr__(self) -> str:
+        return f"Envelope({self.reverse_path!r}, {self.recipients!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Envelope) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]

@@ -1,0 +1,122 @@
+"""Routes, attempts and outcomes: what was tried for a recipient, and what came of it.
+
+The words are those of RFC 3464.  An `Outcome` says for one recipient which action a report would
+name, and its `scope` says what else the same fault taints: only the recipient, the whole
+transaction, or the host (so that the next hop is left alone for a while).  Which reply or error
+becomes which outcome is decided in one place, `relay.failure`.
+
+A `Route` names a next hop: how to speak (`transport`) and to whom (`next_hop`).  It is the key under
+which the queue schedules, and is no more than a name: hosts, ports and limits are looked up in the
+configuration when the attempt is made.
+"""
+
+from __future__ import annotations
+
+from mether.reply import Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Literal
+
+    Action = Literal["delivered", "relayed", "expanded", "delayed", "failed"]
+    Scope = Literal["host", "transaction", "recipient"]
+
+DONE: Final = frozenset(("delivered", "relayed", "expanded"))
+"""The actions after which a recipient has been dealt with well."""
+
+
+class Route:
+    """A next hop: `transport` ("smtp", "lmtp", "maildir", "pipe"), `next_hop`, and `helo`.
+
+    `next_hop` is a domain, host, ``host:port``, ``[literal]:port`` or ``unix:/path`` for smtp and lmtp,
+    and the name of a local route otherwise.  `helo` is the name to say in EHLO, ``""`` for our own.
+    """
+
+    __slots__ = ("helo", "next_hop", "transport")
+
+    def __init__(self, transport: str, next_hop: str, helo: str = "") -> None:
+        self.transport = transport
+        self.next_hop = next_hop
+        self.helo = helo
+
+    def __str__(self) -> str:
+        return f"{self.transport}:{self.next_hop}"
+
+    def __repr__(self) -> str:
+        return f"Route({self.transport!r}, {self.next_hop!r}, {self.helo!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Route) and (
+            self.next_hop == other.next_hop and self.transport == other.transport and self.helo == other.helo
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.transport, self.next_hop, self.helo))
+
+
+class Outcome:
+    """What came of one recipient in one attempt.
+
+    `recipient` is its number in the envelope, from 0; `reply` is the reply that decided it (one made
+    by us, with code and status, where no server spoke); `remote_mta` names the host that was talked
+    to, ``""`` for none; `at` is Unix time in seconds.  `uncertain` marks a recipient that may have
+    been delivered although no reply said so.
+    """
+
+    __slots__ = ("action", "at", "recipient", "remote_mta", "reply", "scope", "uncertain")
+
+    def __init__(
+        self,
+        recipient: int,
+        action: Action,
+        reply: Reply,
+        *,
+        scope: Scope = "recipient",
+        remote_mta: str = "",
+        at: float = 0.0,
+        uncertain: bool = False,
+    ) -> None:
+        self.recipient = recipient
+        self.action = action
+        self.reply = reply
+        self.scope = scope
+        self.remote_mta = remote_mta
+        self.at = at
+        self.uncertain = uncertain
+
+    @property
+    def status(self) -> str:
+        """The enhanced status code of the report, made from the action when the reply has none."""
+        if self.reply.status:
+            return self.reply.status
+        return {"delayed": "4.0.0", "failed": "5.0.0"}.get(self.action, "2.0.0")
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.recipient}, {self.action!r}, {str(self.reply)!r}, scope={self.scope!r})"
+
+
+class Attempt:
+    """What was tried: one message at one next hop, for the recipients in `outcomes`.
+
+    `started` is Unix time in seconds, `seconds` how long it took.  An attempt with `uncertain` set
+    stands for a claim whose owner died: what came of it is unknown.
+    """
+
+    __slots__ = ("outcomes", "remote_mta", "route", "seconds", "started", "uncertain")
+
+    def __init__(
+        self,
+        route: Route,
+        outcomes: list[Outcome],
+        *,
+        started: float,
+        seconds: float = 0.0,
+        remote_mta: str = "",
+        uncertain: bool = False,
+    ) -> None:
+        self.route = route
+        self.outcomes = outcomes
+        self.started = started
+        self.seconds = seconds
+        self.remote_mta = remote_mta
+        self.uncertain = uncertain

@@ -1,0 +1,538 @@
+"""The queue's contract: what is stored, and the verbs that every store implements.
+
+A message is queued at one instant: when the transaction of its batch commits.  Before it nothing
+exists; after it the message stays until every recipient is settled.  `Store.apply` is that
+transaction: drafts that become messages, settlements that end or reschedule recipients, and what was
+learned of next hops, in one sync.  `commit` and `settle` are `apply` with one kind of work.
+
+**Owners and fencing.**  A `Store` object belongs to one owner, a working process.  `claim` (and a
+draft with `claim` set) gives its owner a fenced right to try recipients: a `Claim` carries owner and
+token, and a settlement is applied only where both still match.  What is refused is returned, and its
+reports are not enqueued.  An owner that stops renewing loses its claims to the others; a claim taken
+over that way is written down as an attempt whose outcome is unknown, and its message becomes a
+suspect.
+
+**How it fails.**  Every verb may raise `StoreError`: `NoSpace` (a full disk: 452 4.3.1), `Damaged`
+(what is stored cannot be read), or the plain one (any other trouble: 451 4.3.0).  A verb that raised
+changed nothing.  One bad draft of a batch fails alone, by an answer with `error` set.
+
+A store is used by one thread at a time; `content` objects may be read in any.  Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from mether.reply import Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Literal
+
+    from mether.envelope import Envelope, Recipient
+    from mether.outcome import Attempt, Outcome, Route
+    from mether.queue.content import Content, Writer
+
+
+class StoreError(Exception):
+    """The queue cannot do this now; str() says what and where, for a person and the log."""
+
+    reply = Reply(451, "4.3.0", "the queue is not available now; please try again later")
+
+
+class NoSpace(StoreError):
+    """The disk (or a quota) is full."""
+
+    reply = Reply(452, "4.3.1", "not enough storage for this message now; please try again later")
+
+
+class Damaged(StoreError):
+    """Something stored cannot be read; nothing was deleted."""
+
+
+class Arrival:
+    """How a message came: for the trace field, the log and `smtpq show`.
+
+    `protocol` is the ``with`` keyword of RFC 3848 ("SMTP", "ESMTP" ...) or "local"; `address` is the client's
+    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds.
+    """
+
+    __slots__ = ("address", "at", "helo", "host", "login", "protocol")
+
+    def __init__(
+        self,
+        at: float,
+        protocol: str = "local",
+        *,
+        address: str = "",
+        host: str = "",
+        helo: str = "",
+        login: str = "",
+    ) -> None:
+        self.at = at
+        self.protocol = protocol
+        self.address = address
+        self.host = host
+        self.helo = helo
+        self.login = login
+
+
+class Message:
+    """The facts of a queued message that all its recipients share.
+
+    `trace` is the field(s) put in front of the content when it is sent on; `size` counts trace and content,
+    in octets; `expires` is when it is returned if it still waits; `warn_at` when its sender is next told
+    of a delay (None: never); `hold` the reason why it is held, or None; `priority` -9 to 9 (RFC 6710).
+    """
+
+    __slots__ = ("arrival", "envelope", "expires", "hold", "ident", "priority", "size", "trace", "warn_at")
+
+    def __init__(
+        self,
+        ident: str,
+        envelope: Envelope,
+        arrival: Arrival,
+        *,
+        trace: bytes = b"",
+        size: int = 0,
+        expires: float,
+        warn_at: float | None = None,
+        hold: str | None = None,
+        priority: int = 0,
+    ) -> None:
+        self.ident = ident
+        self.envelope = envelope
+        self.arrival = arrival
+        self.trace = trace
+        self.size = size
+        self.expires = expires
+        self.warn_at = warn_at
+        self.hold = hold
+        self.priority = priority
+
+    @property
+    def deadline(self) -> float:
+        """When the message is due whatever its next hop's state: expiry or warning, the earlier."""
+        return self.expires if self.warn_at is None else min(self.expires, self.warn_at)
+
+
+class Draft:
+    """A message about to be queued.
+
+    `content` is what was received: octets in memory, or a Writer that `stage` gave and whose `sync` has
+    returned.  `routes` has one Route per recipient of the envelope; with `pinned`, a person chose
+    them and they are kept under any later configuration.  `due` is when to try first.  `key` is a
+    submission key: while it is known (until `key_until`), a second draft with it is answered with the
+    first one's id and not queued.  With `claim` set the recipients come back already claimed.
+    """
+
+    __slots__ = ("claim", "content", "due", "key", "key_until", "message", "pinned", "routes")
+
+    def __init__(
+        self,
+        message: Message,
+        content: bytes | Writer,
+        routes: Sequence[Route],
+        *,
+        due: float = 0.0,
+        pinned: bool = False,
+        key: str | None = None,
+        key_until: float = 0.0,
+        claim: bool = False,
+    ) -> None:
+        self.message = message
+        self.content = content
+        self.routes = routes
+        self.due = due
+        self.pinned = pinned
+        self.key = key
+        self.key_until = key_until
+        self.claim = claim
+
+
+class Pending:
+    """One recipient inside a claim: its `number` in the envelope, and what is known of it."""
+
+    __slots__ = ("attempts", "last", "number", "recipient")
+
+    def __init__(
+        self, number: int, recipient: Recipient, attempts: int = 0, last: Outcome | None = None
+    ) -> None:
+        self.number = number
+        self.recipient = recipient
+        self.attempts = attempts
+        self.last = last
+
+
+class Hop:
+    """What the queue knows of a next hop.
+
+    `failures` counts consecutive host-scope failures; before `not_before` (Unix seconds) it is not
+    tried; `suspended` is the reason it is suspended, until `suspended_until` (None: until resumed).
+    `last` is the text of the last host-scope outcome's reply.
+    """
+
+    __slots__ = ("failures", "last", "not_before", "route", "suspended", "suspended_until")
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        failures: int = 0,
+        not_before: float = 0.0,
+        last: str = "",
+        suspended: str | None = None,
+        suspended_until: float | None = None,
+    ) -> None:
+        self.route = route
+        self.failures = failures
+        self.not_before = not_before
+        self.last = last
+        self.suspended = suspended
+        self.suspended_until = suspended_until
+
+    def blocked(self, now: float) -> bool:
+        """Whether the next hop is not to be tried at `now`."""
+        if self.suspended is not None and (self.suspended_until is None or now < self.suspended_until):
+            return True
+        return now < self.not_before
+
+
+class Claim:
+    """A fenced right to try the `pending` recipients of one message at one next hop.
+
+    `content` is given when it is small, else read with `Store.content`.  `suspect` marks a message
+    whose last claim outlived its owner: it is tried alone.  `hop` is the next hop as the store knew
+    it.  `due` tells whether the retry time had come; when it had not, only the expiry or a
+    warning had, and the next hop is not to be tried.
+    """
+
+    __slots__ = ("content", "due", "hop", "message", "owner", "pending", "route", "suspect", "token")
+
+    def __init__(
+        self,
+        message: Message,
+        route: Route,
+        pending: list[Pending],
+        *,
+        owner: int,
+        token: int,
+        content: Content | None = None,
+        hop: Hop | None = None,
+        suspect: bool = False,
+        due: bool = True,
+    ) -> None:
+        self.message = message
+        self.route = route
+        self.pending = pending
+        self.owner = owner
+        self.token = token
+        self.content = content
+        self.hop = hop
+        self.suspect = suspect
+        self.due = due
+
+
+class Decision:
+    """What becomes of one claimed recipient: removed when `retry_at` is None, else tried then.
+
+    `outcome` is remembered as its last one (None: nothing was tried, and nothing is recorded).
+    """
+
+    __slots__ = ("number", "outcome", "retry_at")
+
+    def __init__(self, number: int, outcome: Outcome | None, retry_at: float | None) -> None:
+        self.number = number
+        self.outcome = outcome
+        self.retry_at = retry_at
+
+
+class Settlement:
+    """The end of a claim: a decision for every pending recipient, and the reports that follow from it.
+
+    `attempt` is kept while the message is queued.  `reports` are drafts enqueued in the same
+    transaction.  `warn_at`, when `warned` is set, replaces the message's.  `hold` holds the message.
+    """
+
+    __slots__ = ("attempt", "claim", "decisions", "hold", "reports", "warn_at", "warned")
+
+    def __init__(
+        self,
+        claim: Claim,
+        decisions: list[Decision],
+        *,
+        attempt: Attempt | None = None,
+        reports: Sequence[Draft] = (),
+        warned: bool = False,
+        warn_at: float | None = None,
+        hold: str | None = None,
+    ) -> None:
+        self.claim = claim
+        self.decisions = decisions
+        self.attempt = attempt
+        self.reports = reports
+        self.warned = warned
+        self.warn_at = warn_at
+        self.hold = hold
+
+
+class Committed:
+    """The answer to one draft.
+
+    `ident` is its queue id, or with `known` the id of the message its submission key already named.
+    `claims` are the claims of a draft that asked for them, one per next hop.  `error` is set when
+    this draft alone was not queued.
+    """
+
+    __slots__ = ("claims", "error", "ident", "known")
+
+    def __init__(
+        self,
+        ident: str,
+        claims: list[Claim] | None = None,
+        *,
+        known: bool = False,
+        error: StoreError | None = None,
+    ) -> None:
+        self.ident = ident
+        self.claims = claims or []
+        self.known = known
+        self.error = error
+
+
+class Applied:
+    """What `apply` did: one answer per draft in order, and the settlements that were refused."""
+
+    __slots__ = ("answers", "refused")
+
+    def __init__(self, answers: list[Committed], refused: list[Settlement]) -> None:
+        self.answers = answers
+        self.refused = refused
+
+
+class Select:
+    """Which recipients to claim.
+
+    By default: what is due, next hops that are not blocked, nothing held.  With `regardless`, retry
+    times and next hops' states are ignored (held messages still stay).  `idents` and `next_hop` (equal
+    to the route's next hop, without case) narrow it.  `held` takes held messages too.
+    """
+
+    __slots__ = ("held", "idents", "next_hop", "regardless")
+
+    def __init__(
+        self,
+        *,
+        idents: frozenset[str] | None = None,
+        next_hop: str | None = None,
+        regardless: bool = False,
+        held: bool = False,
+    ) -> None:
+        self.idents = idents
+        self.next_hop = next_hop
+        self.regardless = regardless
+        self.held = held
+
+
+class Filter:
+    """Which messages to list or change.  What is None does not narrow; all that is given must hold.
+
+    `sender`, `recipient` and `next_hop` are globs without case (``*``, ``?``), the null reverse-path being
+    ``<>``; `before` takes what arrived earlier than that (Unix seconds); `status` is one of "active"
+    (a claim is out), "deferred" (tried before), "fresh" (not tried yet), "held".
+    """
+
+    __slots__ = ("before", "idents", "next_hop", "recipient", "sender", "status")
+
+    def __init__(
+        self,
+        *,
+        idents: frozenset[str] | None = None,
+        sender: str | None = None,
+        recipient: str | None = None,
+        next_hop: str | None = None,
+        before: float | None = None,
+        status: str | None = None,
+    ) -> None:
+        self.idents = idents
+        self.sender = sender
+        self.recipient = recipient
+        self.next_hop = next_hop
+        self.before = before
+        self.status = status
+
+
+class Row:
+    """One recipient of an Entry.  `owner` is None unless a claim is out; `mark` is what a person
+    asked for meanwhile ("hold", "remove" or None)."""
+
+    __slots__ = (
+        "attempts",
+        "last",
+        "mark",
+        "next_attempt",
+        "number",
+        "owner",
+        "pinned",
+        "recipient",
+        "route",
+        "suspect",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        recipient: Recipient,
+        route: Route,
+        *,
+        attempts: int = 0,
+        next_attempt: float = 0.0,
+        last: Outcome | None = None,
+        owner: int | None = None,
+        mark: str | None = None,
+        pinned: bool = False,
+        suspect: bool = False,
+    ) -> None:
+        self.number = number
+        self.recipient = recipient
+        self.route = route
+        self.attempts = attempts
+        self.next_attempt = next_attempt
+        self.last = last
+        self.owner = owner
+        self.mark = mark
+        self.pinned = pinned
+        self.suspect = suspect
+
+
+class Entry:
+    """A queued message as it stands: its facts and a row for each recipient not yet settled.
+
+    The envelope inside `message` lists exactly those recipients, in order of their numbers.
+    """
+
+    __slots__ = ("message", "rows")
+
+    def __init__(self, message: Message, rows: list[Row]) -> None:
+        self.message = message
+        self.rows = rows
+
+    @property
+    def status(self) -> str:
+        """ "held", "active", "deferred" or "fresh", the first that holds."""
+        if self.message.hold is not None:
+            return "held"
+        if any(row.owner is not None for row in self.rows):
+            return "active"
+        return "deferred" if any(row.attempts for row in self.rows) else "fresh"
+
+
+class Store:
+    """The verbs.  Every store passes tests/store/contract.py, which says the same in examples."""
+
+    owner: int
+    """This process among the owners; never used twice."""
+
+    single_runner = False
+    """Whether only one process may take claims at a time (the directory store)."""
+
+    def stage(self, ident: str) -> Writer:
+        """A writer for content too large for memory.  Raises StoreError."""
+        raise NotImplementedError
+
+    def apply(
+        self,
+        drafts: Sequence[Draft] = (),
+        settlements: Sequence[Settlement] = (),
+        hops: Sequence[Hop] = (),
+        *,
+        now: float,
+    ) -> Applied:
+        """Queue drafts, apply settlements, remember next hops: one transaction, one sync.
+
+        All of it is durable when this returns.  Raises StoreError, and then nothing was done.
+        """
+        raise NotImplementedError
+
+    def commit(self, drafts: Sequence[Draft], *, now: float) -> list[Committed]:
+        """Queue drafts; an answer for each.  Raises StoreError."""
+        return self.apply(drafts, now=now).answers
+
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Settlement]:
+        """Apply settlements; returns those refused because the claim was lost.  Raises StoreError."""
+        return self.apply((), settlements, now=now).refused
+
+    def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
+        """Take up to `limit` claims, next hops in order of their earliest due, fair between them.
+
+        A next hop with failures behind it gives one claim at a time (a probe); one message that is a
+        suspect is claimed at a time, among all owners.  Raises StoreError.
+        """
+        raise NotImplementedError
+
+    def renew(self, until: float, now: float) -> bool:
+        """Stay an owner until then; False when this owner had been taken for dead.  Raises StoreError."""
+        raise NotImplementedError
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give claims back untried: no attempt is counted, they are due as before.  Raises StoreError."""
+        raise NotImplementedError
+
+    def content(self, ident: str) -> Content:
+        """The content of a queued message.  Raises StoreError (Damaged, or plain when it is not there)."""
+        raise NotImplementedError
+
+    def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
+        """Up to `limit` entries in order of id, those after id `after`.  Raises StoreError."""
+        raise NotImplementedError
+
+    def attempts(self, ident: str) -> list[Attempt]:
+        """What was tried for a queued message, oldest first.  Raises StoreError."""
+        raise NotImplementedError
+
+    def hops(self) -> list[Hop]:
+        """What is known of the next hops that have failures behind them or are suspended."""
+        raise NotImplementedError
+
+    def change(
+        self,
+        filter: Filter,
+        action: Literal["hold", "release", "retry", "remove"],
+        *,
+        now: float,
+        reason: str = "",
+    ) -> int:
+        """Change what matches; returns how many messages.  Raises StoreError.
+
+        hold: not tried until released.  release: no longer held.  retry: due at `now`, and its next
+        hops too.  remove: forgotten without a report.  On a claimed recipient hold and remove
+        leave a mark, obeyed when it is settled.
+        """
+        raise NotImplementedError
+
+    def next_due(self, now: float) -> float | None:
+        """When `claim` will next find something that is not claimed, or None when nothing waits."""
+        raise NotImplementedError
+
+    def wake(self) -> int:
+        """Tell every other working process that there is work; returns how many were told."""
+        raise NotImplementedError
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for a `wake` from another process; True when one came."""
+        raise NotImplementedError
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when `wait` would return True at once, for an event loop."""
+        raise NotImplementedError
+
+    def check(self) -> Iterator[str]:
+        """Look over everything stored; yields a line for each thing that is wrong."""
+        raise NotImplementedError
+
+    def sweep(self, now: float) -> int:
+        """Remove files that no row names and whose owner is dead; returns how many."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what is claimed and let go.  Never raises."""
+        raise NotImplementedError
