@@ -1,0 +1,93 @@
+# mether: what a person types.  Needs Python 3.11 or newer, git and make; everything else is installed
+# into .venv.  Stamp files in .venv keep a repeated make quick; a changed pyproject.toml installs again.
+#
+#   make run     start the service on 127.0.0.1:2525, with its configuration, queue and mail under var/
+#   make test    run the tests
+#   make check   lint, format, types, layers, and that the tests mirror the tree
+#   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
+#   make bench   10,000 messages through smtpd and through Postfix, side by side (after make peers)
+#   make clean   remove all of that, but never var/, which may hold mail
+
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+CONFIG := var/mether.toml
+PYTEST_ARGS ?=
+
+# Whoever calls make may have an environment of their own active; this one must not depend on it.
+# PYTHONDONTWRITEBYTECODE would double every program's start-up time.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONSAFEPATH
+unexport PYTHONWARNINGS PYTHONOPTIMIZE PYTHONUSERBASE VIRTUAL_ENV CONDA_PREFIX PIP_USER PIP_TARGET
+unexport PIP_REQUIRE_VIRTUALENV PIP_NO_COMPILE METHER_CONFIG METHER_SPOOL NOSYSEXITS
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DELETE_ON_ERROR:
+.PHONY: help run install test check peers bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# The first Python that is new enough; PYTHON=... chooses another.
+$(VENV)/.made:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    "$$python" tools/venv.py $(VENV) && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "make: found no Python 3.11 or newer; say which one with: make PYTHON=/path/to/python3" >&2; exit 1
+
+$(VENV)/.core: $(VENV)/.made pyproject.toml
+	$(PY) -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PY) -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.core
+	$(PY) -m pip install --quiet --group lint
+	@touch $@
+
+# pip compiles what it installs, but not an editable package: without this a service started by
+# another user compiles at every start.
+install: $(VENV)/.core
+	@$(PY) -m compileall -q src
+
+$(CONFIG): | install
+	@mkdir -p $(@D)
+	@$(VENV)/bin/mether config --write-default $@
+
+define NEXT
+
+Starting the service on 127.0.0.1:2525.  Stop it with Control-C.  In another terminal, here:
+
+  printf 'Subject: hi\n\nhello\n' | $(VENV)/bin/smtp 127.0.0.1:2525 you@example.test friend@example.test
+  cat var/mail/friend/new/*              the message, delivered
+  $(VENV)/bin/smtpq -C $(CONFIG)     what is queued
+  less $(CONFIG)                    the configuration
+
+endef
+
+run: install $(CONFIG)
+	$(info $(NEXT))
+	@exec $(VENV)/bin/smtpd -C $(CONFIG)
+
+test: install $(VENV)/.test
+	$(PY) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+check: install $(VENV)/.test $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) tools/mirror.py
+
+peers: $(VENV)/.made
+	$(PY) tests/system/peers.py
+
+bench: install
+	$(PY) bench/relay.py
+
+clean:
+	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
