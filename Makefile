@@ -31,7 +31,7 @@ help:
 $(VENV)/.made:
 	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    "$$python" tools/venv.py $(VENV) && touch $@; exit; \
+	    "$$python" tools/environment.py $(VENV) && touch $@; exit; \
 	  fi; \
 	done; \
 	echo "make: found no Python 3.11 or newer; say which one with: make PYTHON=/path/to/python3" >&2; exit 1
