@@ -150,17 +150,26 @@ class Draft:
 
 
 class Pending:
-    """One recipient inside a claim: its `number` in the envelope, and what is known of it."""
+    """One recipient inside a claim: its `number` in the envelope, and what is known of it.
 
-    __slots__ = ("attempts", "last", "number", "recipient")
+    `next_attempt` is when it was due, to be kept by a settlement that tried nothing.
+    """
+
+    __slots__ = ("attempts", "last", "next_attempt", "number", "recipient")
 
     def __init__(
-        self, number: int, recipient: Recipient, attempts: int = 0, last: Outcome | None = None
+        self,
+        number: int,
+        recipient: Recipient,
+        attempts: int = 0,
+        last: Outcome | None = None,
+        next_attempt: float = 0.0,
     ) -> None:
         self.number = number
         self.recipient = recipient
         self.attempts = attempts
         self.last = last
+        self.next_attempt = next_attempt
 
 
 class Hop:
@@ -203,10 +212,23 @@ class Claim:
     `content` is given when it is small, else read with `Store.content`.  `suspect` marks a message
     whose last claim outlived its owner: it is tried alone.  `hop` is the next hop as the store knew
     it.  `due` tells whether the retry time had come; when it had not, only the expiry or a
-    warning had, and the next hop is not to be tried.
+    warning had, and the next hop is not to be tried.  `settlement` numbers the claims that were ever
+    taken on this message, from 1: no two have the same, so it names the report of the claim's
+    settlement (`ident.report_id`).
     """
 
-    __slots__ = ("content", "due", "hop", "message", "owner", "pending", "route", "suspect", "token")
+    __slots__ = (
+        "content",
+        "due",
+        "hop",
+        "message",
+        "owner",
+        "pending",
+        "route",
+        "settlement",
+        "suspect",
+        "token",
+    )
 
     def __init__(
         self,
@@ -216,6 +238,7 @@ class Claim:
         *,
         owner: int,
         token: int,
+        settlement: int = 1,
         content: Content | None = None,
         hop: Hop | None = None,
         suspect: bool = False,
@@ -226,6 +249,7 @@ class Claim:
         self.pending = pending
         self.owner = owner
         self.token = token
+        self.settlement = settlement
         self.content = content
         self.hop = hop
         self.suspect = suspect

@@ -1,0 +1,1035 @@
+"""What every store must do, as examples: the suite that each store's tests inherit.
+
+A store's test file subclasses `StoreContract` and gives two fixtures:
+
+- `make_store`: a function that opens one more owner on the same queue each time it is called, as
+  another process would, and whose stores are closed when the test ends;
+- `kill`: a function that makes a store's owner die as by ``kill -9``: nothing is released, nothing is said.
+
+Tests in which two owners take claims at once are skipped for a store with `single_runner` set.
+`model(make)` gives the stateful test: random verbs on the store and on a dictionary must agree.
+"""
+
+from __future__ import annotations
+
+import select as select_
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from mether.address import Address, parse
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Attempt, Outcome, Route
+from mether.queue import ident as ident_
+from mether.queue.content import SMALL
+from mether.queue.store import (
+    Arrival,
+    Claim,
+    Committed,
+    Decision,
+    Draft,
+    Filter,
+    Hop,
+    Message,
+    Select,
+    Settlement,
+    Store,
+    StoreError,
+)
+from mether.reply import Reply
+
+T0 = 1_800_000_000.0
+"""The time at which every test begins, Unix seconds."""
+
+DAY = 86400.0
+OK = Reply(250, "2.0.0", "queued as 1")
+LATER = Reply(451, "4.3.0", "later, please")
+HOP = Route("smtp", "mx.example.net")
+OTHER = Route("smtp", "other.example.org", "helo.example")
+
+Maker = Callable[[], Store]
+Killer = Callable[[Store], None]
+
+_numbers = count(1)
+
+
+def new_ident(at: float = T0) -> str:
+    """A queue id that no other test draws."""
+    return ident_.new_id(at + next(_numbers) * 1e-3, 7)
+
+
+def draft(
+    *paths: str,
+    ident: str | None = None,
+    sender: str = "sender@example.com",
+    routes: Route | list[Route] = HOP,
+    content: Any = b"Subject: test\r\n\r\nHello.\r\n",
+    at: float = T0,
+    due: float | None = None,
+    expires: float = T0 + 5 * DAY,
+    warn_at: float | None = None,
+    **more: Any,
+) -> Draft:
+    """A draft for the forward-paths (one by default), all by one route unless a list is given."""
+    recipients = [Recipient(parse(path, utf8=True)) for path in paths or ("rcpt@example.net",)]
+    envelope = Envelope(parse(sender) if sender else None, recipients)
+    message = Message(
+        ident or new_ident(at),
+        envelope,
+        Arrival(at, "ESMTP", address="192.0.2.1", host="client.example", helo="client"),
+        trace=b"Received: from client\r\n",
+        size=100,
+        expires=expires,
+        warn_at=warn_at,
+    )
+    each = routes if isinstance(routes, list) else [routes] * len(recipients)
+    return Draft(message, content, each, due=at if due is None else due, **more)
+
+
+def commit(store: Store, *drafts: Draft, now: float = T0) -> list[Committed]:
+    """Queue drafts that must all be taken."""
+    answers = store.commit(drafts, now=now)
+    assert [answer.error for answer in answers] == [None] * len(drafts)
+    return answers
+
+
+def settlement(claim: Claim, retry_at: float | None = None, *, at: float = T0, **more: Any) -> Settlement:
+    """All pending recipients delivered, or with `retry_at` delayed until then."""
+    outcomes = [
+        Outcome(
+            pending.number,
+            "relayed" if retry_at is None else "delayed",
+            OK if retry_at is None else LATER,
+            remote_mta="mx.example.net",
+            at=at,
+        )
+        for pending in claim.pending
+    ]
+    attempt = Attempt(claim.route, outcomes, started=at, seconds=0.5, remote_mta="mx.example.net")
+    decisions = [Decision(outcome.recipient, outcome, retry_at) for outcome in outcomes]
+    return Settlement(claim, decisions, attempt=attempt, **more)
+
+
+def idents(store: Store, filter: Filter | None = None) -> list[str]:
+    """The ids of the entries that match."""
+    return [entry.message.ident for entry in store.entries(filter or Filter())]
+
+
+def claimed(claims: list[Claim]) -> list[str]:
+    """The ids of the claimed messages."""
+    return [claim.message.ident for claim in claims]
+
+
+class StoreContract:
+    """Subclass this, and give `make_store` and `kill`."""
+
+    @pytest.fixture
+    def store(self, make_store: Maker) -> Store:
+        return make_store()
+
+    @pytest.fixture
+    def runners(self, make_store: Maker) -> Maker:
+        """make_store, where several owners may take claims at once."""
+
+        def make() -> Store:
+            store = make_store()
+            if store.single_runner:
+                pytest.skip("one runner at a time")
+            return store
+
+        return make
+
+    # What is queued
+
+    def test_an_empty_queue(self, store: Store) -> None:
+        assert store.entries(Filter()) == []
+        assert store.claim(10, T0) == []
+        assert store.next_due(T0) is None
+        assert store.hops() == []
+        assert list(store.check()) == []
+        assert store.apply(now=T0).answers == []
+
+    def test_a_message_is_listed_as_it_came(self, store: Store) -> None:
+        one = draft("a@example.net", "b@example.net")
+        envelope = one.message.envelope
+        envelope.body, envelope.size, envelope.smtputf8, envelope.requiretls = "8BITMIME", 1234, True, True
+        envelope.ret, envelope.envid = "HDRS", "QQ314159"
+        envelope.recipients[0].orcpt, envelope.recipients[0].notify = "rfc822;a@example.net", "FAILURE,DELAY"
+        one.message.arrival.login = "user@example.com"
+        one.message.priority, one.message.warn_at = 3, T0 + 3600
+        commit(store, one)
+        (entry,) = store.entries(Filter())
+        message = entry.message
+        assert message.ident == one.message.ident
+        assert message.envelope == envelope
+        for name in ("at", "protocol", "address", "host", "helo", "login"):
+            assert getattr(message.arrival, name) == getattr(one.message.arrival, name), name
+        for name in ("trace", "size", "expires", "warn_at", "hold", "priority"):
+            assert getattr(message, name) == getattr(one.message, name), name
+        assert [(row.number, row.route, row.attempts, row.owner) for row in entry.rows] == [
+            (0, HOP, 0, None),
+            (1, HOP, 0, None),
+        ]
+        assert entry.status == "fresh"
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "postmaster",
+            '"odd @ one"@example.net',
+            "a@[192.0.2.1]",
+            "a@[IPv6:2001:db8::1]",
+            "ü@bücher.example",
+        ],
+    )
+    def test_every_kind_of_address_comes_back(self, store: Store, path: str) -> None:
+        commit(store, draft(path, sender=""))
+        (entry,) = store.entries(Filter())
+        assert entry.message.envelope.reverse_path is None
+        back = entry.message.envelope.recipients[0].forward_path
+        assert isinstance(back, Address)
+        assert str(back) == path
+
+    def test_it_is_still_there_when_the_queue_is_opened_again(self, make_store: Maker) -> None:
+        first = make_store()
+        one = draft("a@example.net", content=b"once\r\n")
+        commit(first, one)
+        first.close()
+        second = make_store()
+        assert idents(second) == [one.message.ident]
+        assert second.content(one.message.ident).read() == b"once\r\n"
+        assert claimed(second.claim(1, T0)) == [one.message.ident]
+
+    def test_another_process_sees_it(self, make_store: Maker) -> None:
+        first, second = make_store(), make_store()
+        one = draft()
+        commit(first, one)
+        assert idents(second) == [one.message.ident]
+        assert first.owner != second.owner
+
+    def test_one_bad_draft_fails_alone(self, store: Store) -> None:
+        good, again, more = draft(), draft(), draft()
+        commit(store, good)
+        again.message.ident = good.message.ident
+        odd = draft("a@example.net", "b@example.net")
+        odd.routes = [HOP]
+        nobody = draft()
+        nobody.message.envelope.recipients, nobody.routes = [], []
+        surrogate = draft()
+        surrogate.message.arrival.helo = "\udc80"
+        answers = store.commit([again, odd, more, nobody, surrogate], now=T0)
+        assert [answer.error is None for answer in answers] == [False, False, True, False, False]
+        assert all(isinstance(answer.error, StoreError) for answer in answers if answer is not answers[2])
+        assert idents(store) == [good.message.ident, more.message.ident]
+
+    def test_two_drafts_of_one_id_in_a_batch(self, store: Store) -> None:
+        one, two = draft(), draft()
+        two.message.ident = one.message.ident
+        answers = store.commit([one, two], now=T0)
+        assert [answer.error is None for answer in answers] == [True, False]
+        assert idents(store) == [one.message.ident]
+
+    # Content
+
+    def test_small_content(self, store: Store) -> None:
+        (answer,) = commit(store, draft(content=b"x" * 5000, claim=True))
+        assert answer.claims[0].content is not None
+        assert answer.claims[0].content.read() == b"x" * 5000
+        content = store.content(answer.ident)
+        assert (content.size, content.read(), content.read(10)) == (5000, b"x" * 5000, b"x" * 10)
+        assert b"".join(content.chunks(999)) == b"x" * 5000
+
+    def test_empty_content(self, store: Store) -> None:
+        (answer,) = commit(store, draft(content=b""))
+        assert store.content(answer.ident).read() == b""
+
+    def test_large_content_given_at_once(self, store: Store) -> None:
+        data = b"0123456789abcdef" * (SMALL // 16 + 1)
+        (answer,) = commit(store, draft(content=data))
+        content = store.content(answer.ident)
+        assert content.size == len(data)
+        assert content.read() == data
+
+    def test_staged_content(self, make_store: Maker) -> None:
+        """QUE-5: the content is in its place before the message exists, and there after a restart."""
+        store = make_store()
+        one = draft()
+        writer = store.stage(one.message.ident)
+        for _ in range(40):
+            writer.write(b"y" * 5000)
+        assert writer.size == 200_000
+        writer.sync()
+        one.content = writer
+        commit(store, one)
+        writer.discard()
+        store.close()
+        store = make_store()
+        content = store.content(one.message.ident)
+        assert (content.size, content.data) == (200_000, None)
+        assert content.read() == b"y" * 200_000
+        (claim,) = store.claim(1, T0)
+        assert store.settle([settlement(claim)], now=T0) == []
+        with pytest.raises(StoreError):
+            store.content(one.message.ident)
+        assert list(store.check()) == []
+
+    def test_staged_content_that_was_not_synced_is_refused(self, store: Store) -> None:
+        one = draft()
+        one.content = writer = store.stage(one.message.ident)
+        writer.write(b"z" * 100_000)
+        (answer,) = store.commit([one], now=T0)
+        assert isinstance(answer.error, StoreError)
+        writer.discard()
+        assert idents(store) == []
+
+    def test_discarded_content_leaves_nothing(self, store: Store) -> None:
+        writer = store.stage(new_ident())
+        writer.write(b"z" * 100_000)
+        writer.discard()
+        writer.discard()
+        assert store.sweep(T0) == 0
+        assert list(store.check()) == []
+
+    def test_there_is_no_content_of_an_unknown_message(self, store: Store) -> None:
+        with pytest.raises(StoreError):
+            store.content(new_ident())
+        with pytest.raises(StoreError):
+            store.content("not an id")
+
+    def test_sweep_takes_what_a_dead_owner_left(self, make_store: Maker, kill: Killer) -> None:
+        dead, alive = make_store(), make_store()
+        dead.stage(new_ident()).write(b"w" * 1000)
+        kept = draft()
+        kept.content = alive.stage(kept.message.ident)
+        kept.content.write(b"k" * 1000)
+        kept.content.sync()
+        kill(dead)
+        alive.sweep(T0)
+        commit(alive, kept)
+        alive.sweep(T0)
+        assert alive.content(kept.message.ident).read() == b"k" * 1000
+        assert alive.sweep(T0) == 0
+
+    # Submission keys
+
+    def test_a_submission_key_queues_one_message(self, store: Store) -> None:
+        one, two = (draft(key="k1", key_until=T0 + DAY) for _ in range(2))
+        three = draft(key="k1", key_until=T0 + 3 * DAY, at=T0 + 2 * DAY)
+        commit(store, one)
+        (answer,) = commit(store, two)
+        assert (answer.known, answer.ident, answer.claims) == (True, one.message.ident, [])
+        assert idents(store) == [one.message.ident]
+        (answer,) = commit(store, three, now=T0 + 2 * DAY)
+        assert (answer.known, answer.ident) == (False, three.message.ident)
+
+    def test_a_key_outlives_its_message(self, store: Store) -> None:
+        one = draft(key="k2", key_until=T0 + DAY, claim=True)
+        (answer,) = commit(store, one)
+        store.settle([settlement(answer.claims[0])], now=T0)
+        (answer,) = commit(store, draft(key="k2", key_until=T0 + DAY))
+        assert answer.known
+        assert idents(store) == []
+
+    def test_one_key_twice_in_a_batch(self, store: Store) -> None:
+        one, two = (draft(key="k3", key_until=T0 + DAY) for _ in range(2))
+        answers = commit(store, one, two)
+        assert [answer.known for answer in answers] == [False, True]
+        assert answers[1].ident == one.message.ident
+
+    # Claims
+
+    def test_a_claim_holds_what_is_needed_to_try(self, store: Store) -> None:
+        one = draft("a@example.net", "b@example.net", routes=OTHER)
+        one.message.envelope.recipients[1].orcpt = "rfc822;b@example.net"
+        commit(store, one)
+        (claim,) = store.claim(10, T0)
+        assert claim.message.ident == one.message.ident
+        assert claim.message.envelope.reverse_path == one.message.envelope.reverse_path
+        assert claim.message.trace == one.message.trace
+        assert claim.route == OTHER
+        assert claim.due
+        assert not claim.suspect
+        assert claim.owner == store.owner
+        assert [pending.number for pending in claim.pending] == [0, 1]
+        assert claim.pending[1].recipient == one.message.envelope.recipients[1]
+        assert claim.hop is None or claim.hop.failures == 0
+        assert store.claim(10, T0) == []
+        assert store.next_due(T0) is None
+        assert store.entries(Filter())[0].status == "active"
+
+    def test_a_draft_that_asks_comes_back_claimed(self, store: Store) -> None:
+        one = draft("a@example.net", "b@example.org", "c@example.net", routes=[HOP, OTHER, HOP], claim=True)
+        two = draft()
+        first, second = commit(store, one, two)
+        numbers = {claim.route: [pending.number for pending in claim.pending] for claim in first.claims}
+        assert numbers == {HOP: [0, 2], OTHER: [1]}
+        assert second.claims == []
+        assert claimed(store.claim(10, T0)) == [two.message.ident]
+        assert store.settle([settlement(claim) for claim in first.claims], now=T0) == []
+        assert idents(store) == [two.message.ident]
+
+    def test_recipients_of_two_next_hops_are_two_claims(self, store: Store) -> None:
+        commit(store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER]))
+        claims = store.claim(10, T0)
+        assert {claim.route for claim in claims} == {HOP, OTHER}
+        assert {claim.settlement for claim in claims} == {1, 2}
+        by_route = {claim.route: claim for claim in claims}
+        store.settle([settlement(by_route[HOP])], now=T0)
+        (entry,) = store.entries(Filter())
+        assert [row.number for row in entry.rows] == [1]
+        assert [str(each.forward_path) for each in entry.message.envelope.recipients] == ["b@example.org"]
+        store.settle([settlement(by_route[OTHER])], now=T0)
+        assert idents(store) == []
+
+    def test_nothing_is_claimed_before_it_is_due(self, store: Store) -> None:
+        commit(store, draft(due=T0 + 60))
+        assert store.next_due(T0) == T0 + 60
+        assert store.claim(10, T0 + 59) == []
+        assert len(store.claim(10, T0 + 60)) == 1
+
+    def test_released_claims_are_due_as_before(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.release(answer.claims)
+        assert store.next_due(T0) == T0
+        (claim,) = store.claim(10, T0)
+        assert claim.pending[0].attempts == 0
+        assert claim.token != answer.claims[0].token
+        assert claim.settlement > answer.claims[0].settlement
+
+    def test_the_limit_is_kept(self, store: Store) -> None:
+        commit(store, *(draft() for _ in range(7)))
+        assert len(store.claim(3, T0)) == 3
+        assert len(store.claim(3, T0)) == 3
+        assert len(store.claim(3, T0)) == 1
+
+    def test_a_busy_next_hop_leaves_room_for_the_others(self, store: Store) -> None:
+        commit(store, *(draft(due=T0 - 100) for _ in range(20)), draft(routes=OTHER))
+        assert OTHER in {claim.route for claim in store.claim(4, T0)}
+
+    def test_close_gives_claims_back(self, make_store: Maker) -> None:
+        store = make_store()
+        commit(store, draft(claim=True))
+        store.close()
+        (claim,) = make_store().claim(1, T0)
+        assert not claim.suspect
+        assert claim.pending[0].attempts == 0
+
+    # Settlements
+
+    def test_delivered_and_gone(self, store: Store) -> None:
+        commit(store, draft(), draft())
+        claims = store.claim(10, T0)
+        assert store.settle([settlement(claim) for claim in claims], now=T0) == []
+        assert idents(store) == []
+        assert store.next_due(T0) is None
+        with pytest.raises(StoreError):
+            store.content(claims[0].message.ident)
+        assert list(store.check()) == []
+
+    def test_a_deferral_is_remembered(self, store: Store) -> None:
+        (answer,) = commit(store, draft("a@example.net", claim=True))
+        store.settle([settlement(answer.claims[0], T0 + 300)], now=T0)
+        (entry,) = store.entries(Filter())
+        (row,) = entry.rows
+        assert entry.status == "deferred"
+        assert (row.attempts, row.next_attempt, row.owner) == (1, T0 + 300, None)
+        assert row.last is not None
+        assert (row.last.action, row.last.reply, row.last.remote_mta) == ("delayed", LATER, "mx.example.net")
+        (attempt,) = store.attempts(answer.ident)
+        assert (attempt.route, attempt.started, attempt.seconds) == (HOP, T0, 0.5)
+        assert (attempt.remote_mta, attempt.uncertain) == ("mx.example.net", False)
+        assert [(outcome.recipient, outcome.action) for outcome in attempt.outcomes] == [(0, "delayed")]
+        assert store.next_due(T0) == T0 + 300
+        assert store.claim(1, T0 + 299) == []
+        (claim,) = store.claim(1, T0 + 300)
+        assert claim.pending[0].attempts == 1
+        assert claim.pending[0].last is not None
+        assert claim.pending[0].last.reply == LATER
+        assert claim.pending[0].next_attempt == T0 + 300
+
+    def test_each_recipient_has_its_own_outcome(self, store: Store) -> None:
+        (answer,) = commit(store, draft("a@example.net", "b@example.net", "c@example.net", claim=True))
+        (claim,) = answer.claims
+        late = Outcome(1, "delayed", LATER, at=T0)
+        decisions = [
+            Decision(0, Outcome(0, "relayed", OK, at=T0), None),
+            Decision(1, late, T0 + 60),
+            Decision(2, late, T0 + 90),
+        ]
+        store.settle([Settlement(claim, decisions)], now=T0)
+        (entry,) = store.entries(Filter())
+        assert [(row.number, row.next_attempt) for row in entry.rows] == [(1, T0 + 60), (2, T0 + 90)]
+        (claim,) = store.claim(9, T0 + 60)
+        assert [pending.number for pending in claim.pending] == [1]
+        assert store.next_due(T0 + 60) == T0 + 90
+
+    def test_a_decision_without_an_outcome_records_nothing(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.settle([Settlement(answer.claims[0], [Decision(0, None, T0 + 60)])], now=T0)
+        (entry,) = store.entries(Filter())
+        assert (entry.rows[0].attempts, entry.rows[0].last) == (0, None)
+        assert entry.rows[0].next_attempt == T0 + 60
+        assert store.attempts(answer.ident) == []
+
+    def test_a_lost_claim_is_refused_and_its_report_is_not_sent(self, store: Store) -> None:
+        """DSN: no report is lost or sent twice, because it is enqueued where its message is settled."""
+        (answer,) = commit(store, draft(claim=True))
+        old = answer.claims[0]
+        store.release([old])
+        (new,) = store.claim(1, T0)
+        report = draft("sender@example.com", sender="")
+        stale = settlement(old, reports=[report])
+        assert store.settle([stale], now=T0) == [stale]
+        assert idents(store) == [answer.ident]
+        fresh = settlement(new, reports=[report])
+        assert store.settle([fresh], now=T0) == []
+        assert idents(store) == [report.message.ident]
+        assert store.settle([fresh], now=T0) == [fresh]
+        assert idents(store) == [report.message.ident]
+
+    def test_refused_and_applied_in_one_batch(self, store: Store) -> None:
+        answers = commit(store, *(draft(claim=True) for _ in range(4)))
+        claims = [answer.claims[0] for answer in answers]
+        store.release(claims[1:2])
+        settlements = [settlement(claim) for claim in claims]
+        assert store.settle(settlements, now=T0) == [settlements[1]]
+        assert idents(store) == [answers[1].ident]
+
+    def test_one_transaction_for_everything(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        more = draft(routes=OTHER)
+        applied = store.apply(
+            [more],
+            [settlement(answer.claims[0], T0 + 60)],
+            [Hop(HOP, failures=1, not_before=T0 + 30, last="421 closing")],
+            now=T0,
+        )
+        assert [answer.ident for answer in applied.answers] == [more.message.ident]
+        assert applied.refused == []
+        assert idents(store) == [answer.ident, more.message.ident]
+        assert [(hop.route, hop.failures) for hop in store.hops()] == [(HOP, 1)]
+
+    def test_a_settlement_may_hold_its_message(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.settle([settlement(answer.claims[0], T0, hold="it breaks the program")], now=T0)
+        (entry,) = store.entries(Filter())
+        assert (entry.status, entry.message.hold) == ("held", "it breaks the program")
+        assert store.claim(9, T0 + DAY) == []
+        assert store.next_due(T0) is None
+
+    def test_a_warning_is_given_once(self, store: Store) -> None:
+        commit(store, draft(warn_at=T0 + 100, due=T0 + 1000))
+        assert store.next_due(T0) == T0 + 100
+        (claim,) = store.claim(9, T0 + 100)
+        assert not claim.due
+        report = draft("sender@example.com", sender="", due=T0 + 5000)
+        done = Settlement(claim, [Decision(0, None, T0 + 1000)], reports=[report], warned=True, warn_at=None)
+        assert store.settle([done], now=T0 + 100) == []
+        assert store.claim(9, T0 + 101) == []
+        assert store.next_due(T0) == T0 + 1000
+        entries = {entry.message.ident: entry for entry in store.entries(Filter())}
+        assert entries[claim.message.ident].message.warn_at is None
+        assert report.message.ident in entries
+
+    # Next hops
+
+    def test_a_next_hop_that_fails_is_left_alone(self, store: Store) -> None:
+        """QUE-2: what is known of a host that cannot be reached holds for all mail to it."""
+        bad, good = draft(), draft(routes=OTHER, due=T0 + 1)
+        commit(store, bad, good)
+        store.apply(hops=[Hop(HOP, failures=2, not_before=T0 + 600, last="connection refused")], now=T0)
+        assert store.next_due(T0) == T0 + 1
+        assert claimed(store.claim(9, T0 + 1)) == [good.message.ident]
+        assert store.next_due(T0 + 1) == T0 + 600
+        (hop,) = store.hops()
+        assert (hop.route, hop.failures, hop.not_before, hop.last) == (HOP, 2, T0 + 600, "connection refused")
+        (claim,) = store.claim(9, T0 + 600)
+        assert claim.hop is not None
+        assert (claim.hop.failures, claim.hop.last) == (2, "connection refused")
+
+    def test_a_next_hop_with_failures_is_probed_by_one_message(self, store: Store) -> None:
+        commit(store, *(draft() for _ in range(3)))
+        store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 60)], now=T0)
+        (probe,) = store.claim(9, T0 + 60)
+        assert store.claim(9, T0 + 61) == []
+        assert store.next_due(T0 + 61) is None
+        store.apply((), [settlement(probe)], [Hop(HOP)], now=T0 + 61)
+        assert store.hops() == []
+        assert len(store.claim(9, T0 + 61)) == 2
+
+    def test_a_probe_that_failed_or_was_given_back(self, store: Store) -> None:
+        commit(store, draft(), draft())
+        store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 60)], now=T0)
+        (probe,) = store.claim(9, T0 + 60)
+        store.release([probe])
+        (probe,) = store.claim(9, T0 + 60)
+        store.apply(
+            (), [settlement(probe, T0 + 120)], [Hop(HOP, failures=2, not_before=T0 + 120)], now=T0 + 61
+        )
+        assert store.claim(9, T0 + 119) == []
+        assert store.next_due(T0 + 61) == T0 + 120
+        assert len(store.claim(9, T0 + 120)) == 1
+
+    def test_many_messages_for_a_dead_host_cost_the_others_nothing(self, store: Store) -> None:
+        commit(store, *(draft(due=T0 - 50) for _ in range(50)))
+        store.apply(hops=[Hop(HOP, failures=9, not_before=T0 + 60)], now=T0)
+        one = draft(routes=OTHER)
+        commit(store, one)
+        assert claimed(store.claim(4, T0)) == [one.message.ident]
+
+    def test_expiry_comes_whatever_the_next_hop(self, store: Store) -> None:
+        """QUE-8: what cannot be delivered in time is returned, also when its host is not being tried."""
+        (answer,) = commit(store, draft(expires=T0 + DAY, due=T0 + 9 * DAY))
+        store.apply(hops=[Hop(HOP, failures=5, not_before=T0 + 9 * DAY, last="no route")], now=T0)
+        assert store.next_due(T0) == T0 + DAY
+        assert store.claim(9, T0 + DAY - 1) == []
+        (claim,) = store.claim(9, T0 + DAY)
+        assert (claim.message.ident, claim.due) == (answer.ident, False)
+        assert claim.hop is not None
+        assert claim.hop.last == "no route"
+
+    def test_a_message_due_at_its_expiry_is_tried(self, store: Store) -> None:
+        commit(store, draft(expires=T0 + DAY, due=T0 + DAY))
+        (claim,) = store.claim(9, T0 + DAY)
+        assert claim.due
+
+    # What people change
+
+    def test_hold_and_release(self, store: Store) -> None:
+        (answer,) = commit(store, draft(expires=T0 + DAY, warn_at=T0 + 60))
+        only = Filter(idents=frozenset([answer.ident]))
+        assert store.change(only, "hold", now=T0, reason="looks odd") == 1
+        (entry,) = store.entries(Filter())
+        assert (entry.status, entry.message.hold) == ("held", "looks odd")
+        assert store.claim(9, T0 + 9 * DAY) == []
+        assert store.next_due(T0) is None
+        assert store.change(only, "release", now=T0) == 1
+        assert store.next_due(T0) == T0
+        assert claimed(store.claim(9, T0)) == [answer.ident]
+
+    def test_retry_makes_it_due_and_its_next_hop_too(self, store: Store) -> None:
+        one, two = draft(due=T0 + 900), draft(due=T0 + 900)
+        commit(store, one, two)
+        store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800)], now=T0)
+        assert store.change(Filter(idents=frozenset([one.message.ident])), "retry", now=T0 + 5) == 1
+        assert store.next_due(T0 + 5) == T0 + 5
+        assert claimed(store.claim(9, T0 + 5)) == [one.message.ident]
+
+    def test_remove(self, store: Store) -> None:
+        one, two = draft(), draft(content=b"L" * (SMALL + 1))
+        commit(store, one, two)
+        assert store.change(Filter(idents=frozenset([two.message.ident])), "remove", now=T0) == 1
+        assert idents(store) == [one.message.ident]
+        with pytest.raises(StoreError):
+            store.content(two.message.ident)
+        assert list(store.check()) == []
+        assert store.change(Filter(), "remove", now=T0) == 1
+        assert store.next_due(T0) is None
+        assert store.change(Filter(), "remove", now=T0) == 0
+
+    def test_a_claimed_message_is_removed_when_it_is_settled(self, store: Store) -> None:
+        late, done = commit(store, draft(claim=True), draft(claim=True))
+        assert store.change(Filter(), "remove", now=T0) == 2
+        assert [row.mark for entry in store.entries(Filter()) for row in entry.rows] == ["remove", "remove"]
+        settled = [settlement(late.claims[0], T0 + 60), settlement(done.claims[0])]
+        assert store.settle(settled, now=T0) == []
+        assert idents(store) == []
+
+    def test_a_claimed_message_that_is_removed_goes_when_it_is_given_back(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.change(Filter(), "remove", now=T0)
+        store.release(answer.claims)
+        assert idents(store) == []
+
+    def test_a_claimed_message_is_held_when_it_is_settled(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.change(Filter(), "hold", now=T0, reason="wait")
+        (entry,) = store.entries(Filter())
+        assert entry.rows[0].mark == "hold"
+        store.settle([settlement(answer.claims[0], T0 + 60)], now=T0)
+        (entry,) = store.entries(Filter())
+        assert (entry.message.hold, entry.rows[0].mark) == ("wait", None)
+        assert store.claim(9, T0 + 60) == []
+        store.change(Filter(), "release", now=T0)
+        assert len(store.claim(9, T0 + 60)) == 1
+
+    def test_a_hold_taken_back_before_it_is_settled(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.change(Filter(), "hold", now=T0)
+        store.change(Filter(), "release", now=T0)
+        store.settle([settlement(answer.claims[0], T0 + 60)], now=T0)
+        assert len(store.claim(9, T0 + 60)) == 1
+
+    # Selecting
+
+    def test_select_takes_what_is_named(self, store: Store) -> None:
+        one, two, three = draft(due=T0 + 99), draft(due=T0 + 99), draft(routes=OTHER, due=T0 + 99)
+        commit(store, one, two, three)
+        ids = frozenset([one.message.ident, "no id"])
+        assert store.claim(9, T0, Select(idents=ids)) == []
+        (claim,) = store.claim(9, T0, Select(idents=ids, regardless=True))
+        assert (claim.message.ident, claim.due) == (one.message.ident, True)
+        assert store.claim(9, T0, Select(next_hop="OTHER.example.org")) == []
+        by_hop = store.claim(9, T0, Select(next_hop="OTHER.example.org", regardless=True))
+        assert claimed(by_hop) == [three.message.ident]
+        assert claimed(store.claim(9, T0, Select(regardless=True))) == [two.message.ident]
+
+    def test_select_regardless_of_the_next_hop(self, store: Store) -> None:
+        commit(store, draft(), draft())
+        store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 600)], now=T0)
+        assert store.claim(9, T0, Select(next_hop="mx.example.net")) == []
+        assert len(store.claim(9, T0, Select(regardless=True))) == 2
+
+    def test_select_held_messages(self, store: Store) -> None:
+        (answer,) = commit(store, draft())
+        store.change(Filter(), "hold", now=T0, reason="r")
+        ids = frozenset([answer.ident])
+        assert store.claim(9, T0, Select(idents=ids, regardless=True)) == []
+        (claim,) = store.claim(9, T0, Select(idents=ids, regardless=True, held=True))
+        assert claim.message.hold == "r"
+        store.release([claim])
+        assert store.entries(Filter())[0].status == "held"
+
+    # Listing
+
+    def test_filters(self, store: Store) -> None:
+        one = draft("Ann@Example.net", sender="Bob@example.com")
+        two = draft("cat@example.org", sender="", routes=OTHER, at=T0 + 50)
+        commit(store, one, two)
+        first, second = [one.message.ident], [two.message.ident]
+        for filter, expected in (
+            (Filter(idents=frozenset([first[0], "?"])), first),
+            (Filter(sender="bob@*"), first),
+            (Filter(sender="*@EXAMPLE.com"), first),
+            (Filter(sender="<>"), second),
+            (Filter(recipient="ann@example.???"), first),
+            (Filter(recipient="*@example.org"), second),
+            (Filter(recipient="[a-z]*"), []),
+            (Filter(next_hop="Other.*"), second),
+            (Filter(before=T0 + 50), first),
+            (Filter(before=T0 + 51, sender="<>"), second),
+            (Filter(status="fresh"), first + second),
+            (Filter(status="held"), []),
+        ):
+            assert idents(store, filter) == expected, [getattr(filter, name) for name in Filter.__slots__]
+
+    def test_statuses(self, store: Store) -> None:
+        drafts = [draft(), draft(claim=True), draft(claim=True), draft()]
+        answers = commit(store, *drafts)
+        store.settle([settlement(answers[2].claims[0], T0 + 60)], now=T0)
+        store.change(Filter(idents=frozenset([answers[3].ident])), "hold", now=T0, reason="r")
+        for status, answer in zip(("fresh", "active", "deferred", "held"), answers, strict=True):
+            assert idents(store, Filter(status=status)) == [answer.ident]
+
+    def test_pages(self, store: Store) -> None:
+        drafts = [draft() for _ in range(7)]
+        commit(store, *reversed(drafts))
+        seen: list[str] = []
+        while page := store.entries(Filter(), after=seen[-1] if seen else "", limit=3):
+            assert len(page) <= 3
+            seen += [entry.message.ident for entry in page]
+        assert seen == [one.message.ident for one in drafts]
+
+    # Owners
+
+    def test_two_owners_share_the_work(self, runners: Maker) -> None:
+        first, second = runners(), runners()
+        commit(first, draft(), draft())
+        one, two = first.claim(1, T0), second.claim(9, T0)
+        assert len(one) == len(two) == 1
+        assert claimed(one) != claimed(two)
+        foreign = settlement(one[0])
+        foreign.claim.owner = second.owner
+        assert second.settle([foreign], now=T0) == [foreign]
+
+    def test_an_owner_that_lives_keeps_its_claims(self, runners: Maker) -> None:
+        first, second = runners(), runners()
+        (answer,) = commit(first, draft(claim=True))
+        assert first.renew(T0 + DAY, T0)
+        assert second.claim(9, T0 + DAY - 1) == []
+        assert first.settle([settlement(answer.claims[0])], now=T0 + DAY) == []
+
+    def test_an_owner_that_stops_renewing_loses_its_claims(self, runners: Maker) -> None:
+        first, second = runners(), runners()
+        (answer,) = commit(first, draft(claim=True))
+        assert first.renew(T0 + 60, T0)
+        (claim,) = second.claim(9, T0 + 61)
+        assert claim.suspect
+        late = settlement(answer.claims[0], reports=[draft("sender@example.com", sender="")])
+        assert first.settle([late], now=T0 + 62) == [late]
+        assert not first.renew(T0 + 120, T0 + 62)
+        assert first.renew(T0 + 120, T0 + 63)
+        assert second.settle([settlement(claim)], now=T0 + 63) == []
+        assert idents(first) == []
+
+    def test_a_claim_that_outlives_its_owner_is_an_attempt(self, make_store: Maker, kill: Killer) -> None:
+        """A message may have been delivered just before its process died: that is said, not hidden."""
+        first = make_store()
+        (answer,) = commit(first, draft(claim=True))
+        kill(first)
+        second = make_store()
+        (claim,) = second.claim(9, T0 + 1)
+        assert claim.suspect
+        assert claim.pending[0].attempts == 1
+        assert claim.pending[0].last is not None
+        assert claim.pending[0].last.uncertain
+        (attempt,) = second.attempts(answer.ident)
+        assert (attempt.uncertain, attempt.route) == (True, HOP)
+        assert [(outcome.recipient, outcome.uncertain) for outcome in attempt.outcomes] == [(0, True)]
+        second.settle([settlement(claim, T0 + 60)], now=T0 + 1)
+        (row,) = second.entries(Filter())[0].rows
+        assert not row.suspect
+        assert len(second.attempts(answer.ident)) == 2
+
+    def test_suspects_are_tried_one_at_a_time(self, make_store: Maker, kill: Killer) -> None:
+        first = make_store()
+        commit(first, *(draft(claim=True) for _ in range(3)))
+        kill(first)
+        second = make_store()
+        fresh = draft(routes=OTHER)
+        commit(second, fresh)
+        claims = second.claim(9, T0 + 1)
+        assert sorted(claim.suspect for claim in claims) == [False, True]
+        assert second.claim(9, T0 + 1) == []
+        assert second.next_due(T0 + 1) is None
+        (suspect,) = [claim for claim in claims if claim.suspect]
+        second.settle([settlement(suspect)], now=T0 + 1)
+        due = second.next_due(T0 + 1)
+        assert due is not None
+        assert due <= T0 + 1
+        assert [claim.suspect for claim in second.claim(9, T0 + 1)] == [True]
+
+    def test_three_strikes_hold_a_message(self, make_store: Maker, kill: Killer) -> None:
+        store = make_store()
+        (answer,) = commit(store, draft(claim=True))
+        for _ in range(3):
+            kill(store)
+            store = make_store()
+            (claim,) = store.claim(9, T0 + 1)
+            assert claim.suspect
+        kill(store)
+        store = make_store()
+        assert store.claim(9, T0 + 1) == []
+        (entry,) = store.entries(Filter())
+        assert entry.status == "held"
+        assert entry.message.hold
+        assert len(store.attempts(answer.ident)) == 4
+
+    def test_a_death_with_many_in_hand_strikes_none(self, make_store: Maker, kill: Killer) -> None:
+        store = make_store()
+        commit(store, draft(), draft())
+        for _ in range(5):
+            assert len(store.claim(9, T0, Select(regardless=True))) >= 1
+            kill(store)
+            store = make_store()
+            for claim in store.claim(9, T0):
+                store.settle([settlement(claim, T0)], now=T0)
+            for claim in store.claim(9, T0):
+                store.settle([settlement(claim, T0)], now=T0)
+        assert [entry.message.hold for entry in store.entries(Filter())] == [None, None]
+
+    # Waking
+
+    def test_wake_reaches_who_waits(self, make_store: Maker) -> None:
+        waiter, other = make_store(), make_store()
+        fd = waiter.fileno()
+        assert select_.select([fd], [], [], 0)[0] == []
+        assert not waiter.wait(0)
+        assert other.wake() == 1
+        assert select_.select([fd], [], [], 0)[0] == [fd]
+        assert waiter.wait(0)
+        assert not waiter.wait(0)
+        assert waiter.wake() == 0
+
+    def test_many_wakes_are_one(self, make_store: Maker) -> None:
+        waiter, other = make_store(), make_store()
+        waiter.fileno()
+        for _ in range(1000):
+            other.wake()
+        assert waiter.wait(1)
+        assert not waiter.wait(0)
+
+    def test_close_can_be_called_twice(self, make_store: Maker) -> None:
+        store = make_store()
+        store.fileno()
+        store.close()
+        store.close()
+
+
+# The model: what a queue is, in a dictionary.
+
+
+class _Row:
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.token: tuple[str, int] | None = None
+        self.mark: str | None = None
+
+
+def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBasedStateMachine]:
+    """A stateful test over stores made by `make`, which returns (make_store, clean up)."""
+
+    class Machine(RuleBasedStateMachine):
+        claims: Bundle[Claim] = Bundle("claims")
+
+        def __init__(self) -> None:
+            super().__init__()
+            make_store, self.clean_up = make()
+            self.make_store = make_store
+            self.store = make_store()
+            self.now = T0
+            self.rows: dict[str, dict[int, _Row]] = {}
+            self.held: set[str] = set()
+            self.routes: dict[tuple[str, int], Route] = {}
+
+        def take(self, claim: Claim) -> Claim:
+            for pending in claim.pending:
+                row = self.rows[claim.message.ident][pending.number]
+                assert row.token is None
+                row.token = (claim.message.ident, claim.token)
+            return claim
+
+        def owned(self, claim: Claim) -> bool:
+            rows = self.rows.get(claim.message.ident, {})
+            token = (claim.message.ident, claim.token)
+            return all(
+                pending.number in rows and rows[pending.number].token == token for pending in claim.pending
+            )
+
+        def put_back(self, name: str, number: int, due: float) -> None:
+            row = self.rows[name][number]
+            row.token, row.due = None, due
+            if row.mark == "remove":
+                del self.rows[name][number]
+            self.tidy(name)
+
+        def tidy(self, name: str) -> None:
+            if not self.rows.get(name):
+                self.rows.pop(name, None)
+                self.held.discard(name)
+
+        @rule(
+            target=claims,
+            hops=st.lists(st.sampled_from([HOP, OTHER]), min_size=1, max_size=3),
+            wait=st.sampled_from([0, 0, 60]),
+            claim=st.booleans(),
+            size=st.sampled_from([10, 10, SMALL + 1]),
+        )
+        def commit(self, hops: list[Route], wait: float, claim: bool, size: int) -> Any:
+            from hypothesis.stateful import multiple
+
+            paths = [f"u{number}@example.net" for number in range(len(hops))]
+            one = draft(
+                *paths, routes=hops, due=self.now + wait, claim=claim, content=b"m" * size, at=self.now
+            )
+            (answer,) = commit(self.store, one, now=self.now)
+            self.rows[answer.ident] = {n: _Row(self.now + wait) for n in range(len(hops))}
+            for number, route in enumerate(hops):
+                self.routes[answer.ident, number] = route
+            assert bool(answer.claims) == claim
+            return multiple(*(self.take(each) for each in answer.claims))
+
+        @rule(target=claims, limit=st.integers(1, 5))
+        def claim(self, limit: int) -> Any:
+            from hypothesis.stateful import multiple
+
+            due = {
+                (name, self.routes[name, number])
+                for name, rows in self.rows.items()
+                for number, row in rows.items()
+                if row.token is None and row.due <= self.now and name not in self.held
+            }
+            taken = self.store.claim(limit, self.now)
+            assert len(taken) == min(limit, len(due))
+            for each in taken:
+                assert (each.message.ident, each.route) in due
+            return multiple(*(self.take(each) for each in taken))
+
+        @rule(claim=claims, retry=st.sampled_from([None, None, 0, 30]))
+        def settle(self, claim: Claim, retry: float | None) -> None:
+            at = None if retry is None else self.now + retry
+            done = settlement(claim, at, at=self.now)
+            owned = self.owned(claim)
+            assert self.store.settle([done], now=self.now) == ([] if owned else [done])
+            if owned:
+                for pending in claim.pending:
+                    if at is None:
+                        del self.rows[claim.message.ident][pending.number]
+                    else:
+                        self.put_back(claim.message.ident, pending.number, at)
+                self.tidy(claim.message.ident)
+
+        @rule(claim=claims)
+        def release(self, claim: Claim) -> None:
+            owned = self.owned(claim)
+            self.store.release([claim])
+            if owned:
+                name = claim.message.ident
+                for pending in claim.pending:
+                    self.put_back(name, pending.number, self.rows[name][pending.number].due)
+
+        @rule(data=st.data(), action=st.sampled_from(["hold", "release", "retry", "remove"]))
+        def change(self, data: st.DataObject, action: Any) -> None:
+            if not self.rows:
+                return
+            name = data.draw(st.sampled_from(sorted(self.rows)))
+            only = Filter(idents=frozenset([name]))
+            assert self.store.change(only, action, now=self.now, reason="r") == 1
+            if action == "hold":
+                self.held.add(name)
+            elif action == "release":
+                self.held.discard(name)
+            for number, row in list(self.rows[name].items()):
+                if action == "retry" and row.token is None:
+                    row.due = self.now
+                elif action == "remove":
+                    if row.token is None:
+                        del self.rows[name][number]
+                    else:
+                        row.mark = "remove"
+            self.tidy(name)
+
+        @rule(seconds=st.sampled_from([1, 30, 60]))
+        def pass_time(self, seconds: float) -> None:
+            self.now += seconds
+
+        @rule()
+        def open_again(self) -> None:
+            self.store.close()
+            for name in list(self.rows):
+                for number, row in list(self.rows[name].items()):
+                    if row.token is not None:
+                        self.put_back(name, number, row.due)
+            self.store = self.make_store()
+
+        @invariant()
+        def listed(self) -> None:
+            stored = {
+                entry.message.ident: {row.number: row.owner is not None for row in entry.rows}
+                for entry in self.store.entries(Filter())
+            }
+            assert stored == {
+                name: {number: row.token is not None for number, row in rows.items()}
+                for name, rows in self.rows.items()
+            }
+
+        @invariant()
+        def due_next(self) -> None:
+            waiting = [
+                row.due
+                for name, rows in self.rows.items()
+                for row in rows.values()
+                if row.token is None and name not in self.held
+            ]
+            assert self.store.next_due(self.now) == (min(waiting) if waiting else None)
+
+        def teardown(self) -> None:
+            assert list(self.store.check()) == []
+            self.store.close()
+            self.clean_up()
+
+    return Machine
