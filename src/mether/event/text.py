@@ -1,0 +1,299 @@
+"""The mail log as text, in the shape of Postfix's: one or more lines per event, through `logging`.
+
+The shape is kept so that pflogsumm, fail2ban and people's greps work: ``component[pid]: QID: to=<a@b>,
+relay=host[ip]:25, delay=1.2, delays=0/0/0.1/1.1, dsn=2.0.0, status=sent (250 2.0.0 ok)``.  Components are
+loggers named ``mether.smtpd``, ``mether.smtp`` and so on; `install` gives them a handler that writes to
+stderr as ``TIME HOST mether/smtpd[PID]: ...`` with the time of RFC 3339 (under systemd's journal, which
+knows time and host, without these).  An embedding program that has its own handlers attaches `sink`
+alone.
+
+A line never holds a line end or another control character, whatever a peer said: each is written as
+``?``.  A line is built only when its logger takes its level.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from mether.event.mail import INFO, LEVELS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, Final, TextIO
+
+    Fields = Mapping[str, Any]
+    Lines = Iterator[tuple[str, str]]
+
+STATUS: Final = {
+    "delivered": "sent",
+    "relayed": "sent",
+    "expanded": "sent",
+    "delayed": "deferred",
+    "failed": "bounced",
+}
+"""Postfix's word for each action of RFC 3464."""
+
+MAX_LINE: Final = 2000
+"""Characters of a line; a peer that says more is cut."""
+
+
+def sink(name: str, fields: Fields) -> None:
+    """Write an event to the loggers of its components."""
+    level = LEVELS.get(name, INFO)
+    if not _ROOT.isEnabledFor(level):
+        return
+    make = _LINES.get(name)
+    if make is None:
+        return
+    for component, text in make(fields):
+        logger = _logger(component)
+        if logger.isEnabledFor(level):
+            # A record made by hand: finding the caller would cost more than all the rest.
+            logger.handle(logging.LogRecord(logger.name, level, "", 0, clean(text), None, None))
+
+
+def lines(name: str, fields: Fields) -> list[tuple[str, str]]:
+    """The (component, text) lines of an event, as `sink` would write them."""
+    make = _LINES.get(name)
+    return [(component, clean(text)) for component, text in make(fields)] if make else []
+
+
+def clean(text: str) -> str:
+    """The text without control characters, and cut to MAX_LINE."""
+    if len(text) > MAX_LINE:
+        text = text[: MAX_LINE - 3] + "..."
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+class Formatter(logging.Formatter):
+    """``2026-01-31T12:00:00.123456+00:00 host mether/smtpd[123]: text``; with `bare`, from ``mether/`` on."""
+
+    def __init__(self, host: str, pid: int, *, bare: bool = False) -> None:
+        super().__init__()
+        self.host = host
+        self.pid = pid
+        self.bare = bare
+        self._second = -1
+        self._stamp = ("", "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record; a traceback, if it has one, follows it."""
+        component = record.name.partition(".")[2] or "master"
+        level = "" if record.levelno <= INFO else f"{record.levelname.lower()}: "
+        text = f"mether/{component}[{self.pid}]: {level}{record.getMessage()}"
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            text += "\n" + record.exc_text
+        return text if self.bare else f"{self._time(record.created)} {self.host} {text}"
+
+    def _time(self, at: float) -> str:
+        second = int(at)
+        if second != self._second:  # most lines of a second share all but the fraction
+            import time
+
+            zone = time.strftime("%z", time.localtime(second))
+            self._second = second
+            self._stamp = (
+                time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second)),
+                f"{zone[:3]}:{zone[3:]}",
+            )
+        return f"{self._stamp[0]}.{int((at - second) * 1e6):06d}{self._stamp[1]}"
+
+
+def install(stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool = False) -> logging.Handler:
+    """Have everything under the logger ``mether`` written to `stream`; returns the handler."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Formatter(host, pid, bare=bare))
+    _ROOT.addHandler(handler)
+    _ROOT.setLevel(level)
+    _ROOT.propagate = False
+    return handler
+
+
+_ROOT: Final = logging.getLogger("mether")
+_loggers: dict[str, logging.Logger] = {}
+
+
+def _logger(component: str) -> logging.Logger:
+    logger = _loggers.get(component)
+    if logger is None:
+        logger = _loggers[component] = logging.getLogger("mether." + component)
+    return logger
+
+
+def _client(fields: Fields) -> str:
+    return f"{fields['host'] or 'unknown'}[{fields['address']}]"
+
+
+def _number(seconds: float) -> str:
+    """A duration as Postfix writes it: two significant digits below ten, none after the point above."""
+    seconds = max(0.0, seconds)
+    if seconds >= 10:
+        return f"{seconds:.0f}"
+    return f"{seconds:.2g}" if seconds >= 0.01 else "0" if seconds < 0.005 else "0.01"
+
+
+def _started(fields: Fields) -> Lines:
+    where = f", listening on {', '.join(fields['addresses'])}" if fields["addresses"] else ""
+    spool = f", spool {fields['spool']}" if fields["spool"] else ""
+    version = f" (mether {fields['version']})" if fields["version"] else ""
+    yield "master", f"{fields['program']} started{version}{where}{spool}"
+
+
+def _stopped(fields: Fields) -> Lines:
+    reason = f": {fields['reason']}" if fields["reason"] else ""
+    yield "master", f"{fields['program']} stopped{reason}"
+
+
+def _said(fields: Fields) -> Lines:
+    ident = f"{fields['queue_id']}: " if fields["queue_id"] else ""
+    yield "master", f"{ident}{fields['what']}"
+
+
+def _connected(fields: Fields) -> Lines:
+    yield "smtpd", f"connect from {_client(fields)}"
+
+
+def _disconnected(fields: Fields) -> Lines:
+    words, accepted, given = [], 0, 0
+    for verb, (good, all_) in fields["commands"].items():
+        words.append(f"{verb}={good}" if good == all_ else f"{verb}={good}/{all_}")
+        accepted += good
+        given += all_
+    words.append(f"commands={accepted}" if accepted == given else f"commands={accepted}/{given}")
+    yield "smtpd", f"disconnect from {_client(fields)} {' '.join(words)}"
+
+
+def _cut(fields: Fields) -> Lines:
+    yield "smtpd", f"{fields['why']} after {fields['after']} from {_client(fields)}"
+
+
+def _rejected(fields: Fields) -> Lines:
+    words = []
+    if fields["sender"] is not None:
+        words.append(f"from=<{fields['sender']}>")
+    if fields["recipient"] is not None:
+        words.append(f"to=<{fields['recipient']}>")
+    if fields["protocol"]:
+        words.append(f"proto={fields['protocol']}")
+    if fields["helo"]:
+        words.append(f"helo=<{fields['helo']}>")
+    ident = fields["queue_id"] or "NOQUEUE"
+    text = str(fields["reply"])
+    # A recipient that the reply does not name is put where pflogsumm and fail2ban look for it.
+    if fields["recipient"] is not None and "<" not in text:
+        code, _, rest = text.partition(" ")
+        status = fields["reply"].status
+        if status:
+            code, rest = f"{code} {status}", rest[len(status) :].lstrip()
+        text = f"{code} <{fields['recipient']}>: {rest}"
+    tail = f"; {' '.join(words)}" if words else ""
+    yield "smtpd", f"{ident}: reject: {fields['stage']} from {_client(fields)}: {text}{tail}"
+
+
+def _queued(fields: Fields) -> Lines:
+    ident = fields["queue_id"]
+    if fields["address"]:
+        login = f", sasl_username={fields['login']}" if fields["login"] else ""
+        yield "smtpd", f"{ident}: client={_client(fields)}{login}"
+    else:
+        uid = f"uid={fields['uid']} " if fields["uid"] is not None else ""
+        yield "pickup", f"{ident}: {uid}from=<{fields['sender']}>"
+    if fields["message_id"]:
+        yield "cleanup", f"{ident}: message-id={fields['message_id']}"
+    facts = f"size={fields['size']}, nrcpt={fields['recipients']}"
+    yield "qmgr", f"{ident}: from=<{fields['sender']}>, {facts} (queue active)"
+
+
+def _tried(status: str) -> Callable[[Fields], Lines]:
+    def make(fields: Fields) -> Lines:
+        route = fields["route"]
+        orig = _orcpt(fields["orcpt"], str(fields["recipient"]))
+        arrival, started, connected, ended = (
+            fields["arrival"],
+            fields["started"],
+            fields["connected"],
+            fields["ended"],
+        )
+        # Postfix's a/b/c/d: before the queue manager, in it, connecting, sending.  Ours begins queued.
+        parts = "/".join(map(_number, (0.0, started - arrival, connected - started, ended - connected)))
+        relay = fields["remote_mta"] or ("none" if route.transport in ("smtp", "lmtp") else route.transport)
+        yield (
+            route.transport,
+            f"{fields['queue_id']}: to=<{fields['recipient']}>,{orig} relay={relay}, "
+            f"delay={_number(ended - arrival)}, delays={parts}, dsn={fields['status']}, "
+            f"status={status} ({fields['reply']})",
+        )
+
+    return make
+
+
+def _orcpt(orcpt: str | None, recipient: str) -> str:
+    address = (orcpt or "").partition(";")[2]
+    return f" orig_to=<{address}>," if address and address.lower() != recipient.lower() else ""
+
+
+def _unreachable(fields: Fields) -> Lines:
+    route = fields["route"]
+    yield route.transport, f"connect to {fields['remote_mta'] or route.next_hop}: {fields['why']}"
+
+
+def _expired(fields: Fields) -> Lines:
+    yield "qmgr", f"{fields['queue_id']}: from=<{fields['sender']}>, status=expired, returned to sender"
+
+
+def _reported(fields: Fields) -> Lines:
+    kind = {"failed": "non-delivery", "delayed": "delay"}.get(fields["kind"], "delivery")
+    yield "bounce", f"{fields['queue_id']}: sender {kind} notification: {fields['report']}"
+
+
+def _dropped(fields: Fields) -> Lines:
+    yield "bounce", f"{fields['queue_id']}: dropped: {fields['why']}"
+
+
+def _held(fields: Fields) -> Lines:
+    yield "qmgr", f"{fields['queue_id']}: hold: {fields['why']}"
+
+
+def _reclaimed(fields: Fields) -> Lines:
+    yield "qmgr", f"{fields['queue_id']}: taken over from a process that died; may have been delivered"
+
+
+def _refused(fields: Fields) -> Lines:
+    yield "qmgr", f"{fields['queue_id']}: settled too late; another process has taken it over"
+
+
+def _removed(fields: Fields) -> Lines:
+    yield "qmgr", f"{fields['queue_id']}: removed"
+
+
+def _changed(fields: Fields) -> Lines:
+    by = f" by {fields['by']}" if fields["by"] else ""
+    yield "smtpq", f"{fields['action']}: {fields['count']} message(s){by}"
+
+
+_LINES: Final[dict[str, Callable[[Fields], Lines]]] = {
+    "started": _started,
+    "stopped": _stopped,
+    "warning": _said,
+    "error": _said,
+    "connected": _connected,
+    "disconnected": _disconnected,
+    "cut": _cut,
+    "rejected": _rejected,
+    "queued": _queued,
+    **{action: _tried(status) for action, status in STATUS.items()},
+    "unreachable": _unreachable,
+    "expired": _expired,
+    "reported": _reported,
+    "dropped": _dropped,
+    "held": _held,
+    "reclaimed": _reclaimed,
+    "refused": _refused,
+    "removed": _removed,
+    "changed": _changed,
+}

@@ -1,0 +1,158 @@
+"""The text log keeps Postfix's shape, one clean line at a time."""
+
+import io
+import logging
+import re
+
+import pytest
+
+from mether.address import Address
+from mether.event import mail, text
+from mether.outcome import Outcome, Route
+from mether.reply import Reply
+
+ANN = Address("ann", "example.org")
+BOB = Address("bob", "example.net")
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """The lines that the events of a test make, as ``component: text``."""
+    lines = []
+
+    def keep(name, fields):
+        lines.extend(f"{component}: {line}" for component, line in text.lines(name, fields))
+
+    monkeypatch.setattr(mail, "sinks", [keep])
+    return lines
+
+
+def test_a_message_from_a_client(log):
+    mail.queued(
+        "0ABC", ANN, 2, 4096, address="192.0.2.1", host="c.test", message_id="<1@c.test>", login="ann"
+    )
+    assert log == [
+        "smtpd: 0ABC: client=c.test[192.0.2.1], sasl_username=ann",
+        "cleanup: 0ABC: message-id=<1@c.test>",
+        "qmgr: 0ABC: from=<ann@example.org>, size=4096, nrcpt=2 (queue active)",
+    ]
+
+
+def test_a_message_from_a_local_program(log):
+    mail.queued("0ABC", None, 1, 10, uid=1000)
+    assert log == [
+        "pickup: 0ABC: uid=1000 from=<>",
+        "qmgr: 0ABC: from=<>, size=10, nrcpt=1 (queue active)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "reply", "status"),
+    [
+        ("relayed", Reply(250, "2.0.0", "ok"), "dsn=2.0.0, status=sent (250 2.0.0 ok)"),
+        ("delayed", Reply(451, None, "later"), "dsn=4.0.0, status=deferred (451 later)"),
+        ("failed", Reply(550, "5.1.1", "who"), "dsn=5.1.1, status=bounced (550 5.1.1 who)"),
+    ],
+)
+def test_an_attempt(log, action, reply, status):
+    outcome = Outcome(0, action, reply, remote_mta="mx.example.net[192.0.2.9]:25", at=112.0)
+    mail.tried(
+        "0ABC", BOB, Route("smtp", "example.net"), outcome, arrival=100.0, started=110.5, connected=110.75
+    )
+    assert log == [
+        "smtp: 0ABC: to=<bob@example.net>, relay=mx.example.net[192.0.2.9]:25, delay=12, "
+        f"delays=0/10/0.25/1.2, {status}"
+    ]
+
+
+def test_an_original_recipient_is_told_when_it_differs(log):
+    outcome = Outcome(0, "delivered", Reply(250, "2.0.0", "ok"), at=1.0)
+    route = Route("maildir", "home")
+    mail.tried("0ABC", BOB, route, outcome, arrival=1.0, orcpt="rfc822;Bob@Example.NET")
+    mail.tried("0ABC", BOB, route, outcome, arrival=1.0, orcpt="rfc822;info@example.org")
+    assert "orig_to" not in log[0]
+    assert log[1].startswith(
+        "maildir: 0ABC: to=<bob@example.net>, orig_to=<info@example.org>, relay=maildir, "
+    )
+
+
+def test_a_refusal_matches_what_fail2ban_looks_for(log):
+    reply = Reply(554, "5.7.1", "Relay access denied")
+    mail.rejected(
+        "192.0.2.1", "RCPT", reply, reverse_path=ANN, forward_path=BOB, protocol="ESMTP", helo="c.test"
+    )
+    assert log == [
+        "smtpd: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <bob@example.net>: "
+        "Relay access denied; from=<ann@example.org> to=<bob@example.net> proto=ESMTP helo=<c.test>"
+    ]
+    # fail2ban 1.0, filter.d/postfix.conf, mode normal
+    assert re.search(
+        r"(?:NOQUEUE: )?reject: RCPT from [^[]*\[(?P<host>[^]]+)\](?::\d+)?: 554 5\.7\.1 ",
+        log[0],
+    )
+
+
+def test_a_session(log):
+    mail.connected("192.0.2.1", host="c.test")
+    mail.disconnected("192.0.2.1", host="c.test", commands={"ehlo": (1, 1), "mail": (1, 1), "rcpt": (0, 2)})
+    mail.cut("192.0.2.1", "timeout", after="DATA")
+    assert log == [
+        "smtpd: connect from c.test[192.0.2.1]",
+        "smtpd: disconnect from c.test[192.0.2.1] ehlo=1 mail=1 rcpt=0/2 commands=2/4",
+        "smtpd: timeout after DATA from unknown[192.0.2.1]",
+    ]
+
+
+def test_the_end_of_a_message(log):
+    mail.expired("0ABC", ANN)
+    mail.reported("0ABC", "0DEF", "failed")
+    mail.reported("0ABC", "0DEF", "delayed")
+    mail.removed("0ABC")
+    assert log == [
+        "qmgr: 0ABC: from=<ann@example.org>, status=expired, returned to sender",
+        "bounce: 0ABC: sender non-delivery notification: 0DEF",
+        "bounce: 0ABC: sender delay notification: 0DEF",
+        "qmgr: 0ABC: removed",
+    ]
+
+
+def test_a_peer_cannot_write_lines_of_its_own(log):
+    reply = Reply(550, None, "no\r\nOct  1 host postfix/smtpd[1]: 0XYZ: removed")
+    mail.tried("0ABC", BOB, Route("smtp", "x"), Outcome(0, "failed", reply), arrival=0.0)
+    mail.rejected("192.0.2.1", "EHLO", Reply(501, None, "bad"), helo="a\x1b[2Jb" + "c" * 5000)
+    assert all(line.isprintable() and len(line) < 2100 for line in log)
+    assert "no??Oct" in log[0]
+
+
+def test_every_event_has_a_text():
+    events = [
+        name
+        for name, value in vars(mail).items()
+        if callable(value) and name.islower() and not name.startswith("_") and name != "tried"
+    ]
+    assert {*events, *text.STATUS} == set(text._LINES)
+
+
+def test_lines_go_through_logging_with_time_host_and_pid(monkeypatch):
+    stream = io.StringIO()
+    root = logging.getLogger("mether")
+    monkeypatch.setattr(root, "propagate", True)
+    level = root.level
+    handler = text.install(stream, host="mx", pid=77)
+    try:
+        text.sink("removed", {"queue_id": "0ABC"})
+        text.sink("warning", {"queue_id": "", "what": "clock jumped"})
+        root.setLevel(logging.ERROR)
+        text.sink("removed", {"queue_id": "0DEF"})
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    first, second = stream.getvalue().splitlines()
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d"
+    assert re.fullmatch(stamp + r" mx mether/qmgr\[77\]: 0ABC: removed", first)
+    assert second.endswith(" mx mether/master[77]: warning: clock jumped")
+
+
+def test_under_the_journal_time_and_host_are_left_to_it():
+    record = logging.LogRecord("mether.smtp", logging.INFO, "", 0, "hello", None, None)
+    assert text.Formatter("mx", 7, bare=True).format(record) == "mether/smtp[7]: hello"
