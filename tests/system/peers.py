@@ -59,9 +59,10 @@ def libraries() -> str:
 
 def environment(**more: str) -> dict[str, str]:
     """An environment in which the unpacked programs find their libraries and modules."""
+    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     perl = [*ROOT.glob("usr/lib/*/perl5/*"), ROOT / "usr/share/perl5"]
     return {
-        "PATH": f"{ROOT}/usr/bin:{ROOT}/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": f"{ROOT}/usr/bin:{ROOT}/usr/sbin:{system}",
         "LD_LIBRARY_PATH": libraries(),
         "PERL5LIB": ":".join(map(str, perl)),
         "LANG": "C.UTF-8",
@@ -117,13 +118,17 @@ def fetch() -> list[str]:
     names: list[str] = []
     for package in PACKAGES:
         names += [name for name in (package, *_lacking(package)) if name not in names]
-    trouble = []
-    for name in names:  # one by one, so that one missing package costs only itself
-        if not _apt("-q", "download", name, cwd=debs):
-            trouble.append(f"peers: apt-get cannot download {name}")
-    for deb in sorted(debs.glob("*.deb")):
-        if subprocess.call(["dpkg-deb", "-x", str(deb), str(ROOT)]):
-            trouble.append(f"peers: cannot unpack {deb.name}")
+    # One by one, so that one missing package costs only itself.
+    trouble = [
+        f"peers: apt-get cannot download {name}"
+        for name in names
+        if not _apt("-q", "download", name, cwd=debs)
+    ]
+    trouble += [
+        f"peers: cannot unpack {deb.name}"
+        for deb in sorted(debs.glob("*.deb"))
+        if subprocess.call(["dpkg-deb", "-x", str(deb), str(ROOT)])
+    ]
     shutil.rmtree(debs)
     trouble += [f"peers: {name} is missing" for name in WHERE if program(name) is None]
     if not trouble:
