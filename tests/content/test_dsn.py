@@ -1,0 +1,307 @@
+"""Reports: what a person reads in them, what a program finds in them, and that nothing breaks them."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mether.address import Address, parse
+from mether.content import dsn
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Outcome
+from mether.reply import Reply
+
+AT = 1772529164.0
+ORIGINAL = b"Received: by mx.example.net\r\nFrom: alice@example.org\r\nSubject: hi\r\n\r\nThe body.\r\n"
+NO_USER = Reply(550, "5.1.1", "<bob@example.com> no such user")
+
+
+def item(
+    recipient: str = "bob@example.com",
+    action: str = "failed",
+    reply: Reply = NO_USER,
+    remote_mta: str = "mail.example.com",
+    orcpt: str | None = None,
+    **more: float,
+) -> dsn.Item:
+    outcome = Outcome(0, action, reply, remote_mta=remote_mta, at=AT)  # type: ignore[arg-type]
+    return dsn.Item(Recipient(parse(recipient, utf8=True), orcpt=orcpt), outcome, **more)
+
+
+def report(items: list[dsn.Item] | None = None, **changes: object) -> bytes:
+    given: dict[str, object] = {
+        "reporting_mta": "mx.example.net",
+        "ident": "REPORT1",
+        "boundary": "b1",
+        "to": parse("alice@example.org"),
+        "postmaster": Address("postmaster", "mx.example.net"),
+        "arrival": AT - 4,
+        "at": AT,
+        "about": Envelope(parse("alice@example.org")),
+        "items": items or [item()],
+        "original": ORIGINAL,
+        "complete": True,
+        "original_ident": "ABC",
+    }
+    return dsn.report(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def read(content: bytes) -> EmailMessage:
+    """The report as the standard library sees it, held against what every report must be."""
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+    assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
+    message = message_from_bytes(content, policy=policy.SMTP)
+    assert isinstance(message, EmailMessage)
+    assert not message.defects
+    assert message.get_content_type() == "multipart/report"
+    assert message.get_param("report-type") == "delivery-status"
+    parts = message.get_payload()
+    assert len(parts) == 3
+    assert parts[0].get_content_type() == "text/plain"
+    assert parts[1].get_content_type() == "message/delivery-status"
+    assert not any(part.defects for part in parts)
+    return message
+
+
+def blocks(message: EmailMessage) -> list[EmailMessage]:
+    return message.get_payload(1).get_payload()  # type: ignore[union-attr,return-value]
+
+
+def text(message: EmailMessage) -> str:
+    return message.get_payload(0).get_content()  # type: ignore[union-attr]
+
+
+def test_the_header() -> None:
+    """BNC-4, BNC-5."""
+    message = read(report())
+    assert message["From"] == "Mail Delivery System <postmaster@mx.example.net>"
+    assert message["To"] == "alice@example.org"
+    assert message["Date"] == "Tue, 03 Mar 2026 09:12:44 +0000"
+    assert message["Message-ID"] == "<REPORT1@mx.example.net>"
+    assert message["Auto-Submitted"] == "auto-replied"
+    assert message["MIME-Version"] == "1.0"
+    assert message["Subject"] == "Undelivered mail returned to sender"
+
+
+def test_a_person_reads_what_happened_to_whom_and_what_the_other_server_said() -> None:
+    said = text(read(report()))
+    assert "Your message could not be delivered" in said
+    assert "<bob@example.com>:" in said
+    assert "mail.example.com said: 550 5.1.1 <bob@example.com> no such user" in said
+    assert "queue id was ABC" in said
+
+
+def test_the_part_for_programs() -> None:
+    """BNC-7, BNC-8."""
+    about = Envelope(parse("alice@example.org"), envid="QQ+2B314159")
+    message = read(report([item(orcpt="rfc822;Bob+2Bx@example.com")], about=about))
+    whole, one = blocks(message)
+    assert dict(whole.items()) == {
+        "Reporting-MTA": "dns; mx.example.net",
+        "Original-Envelope-Id": "QQ+314159",
+        "Arrival-Date": "Tue, 03 Mar 2026 09:12:40 +0000",
+    }
+    assert dict(one.items()) == {
+        "Original-Recipient": "rfc822;Bob+x@example.com",
+        "Final-Recipient": "rfc822;bob@example.com",
+        "Action": "failed",
+        "Status": "5.1.1",
+        "Remote-MTA": "dns; mail.example.com",
+        "Diagnostic-Code": "smtp; 550 5.1.1 <bob@example.com> no such user",
+        "Last-Attempt-Date": "Tue, 03 Mar 2026 09:12:44 +0000",
+    }
+
+
+def test_what_did_not_come_is_not_made_up() -> None:
+    """BNC-7, BNC-8: no ENVID, no ORCPT, no remote MTA."""
+    whole, one = blocks(read(report([item(remote_mta="", reply=Reply(550, "5.1.2", "no such domain"))])))
+    assert "Original-Envelope-Id" not in whole
+    assert "Original-Recipient" not in one
+    assert "Remote-MTA" not in one
+    assert one["Diagnostic-Code"] == "x-mether; 550 5.1.2 no such domain"
+
+
+def test_all_failures_in_one_report() -> None:
+    """BNC-3."""
+    message = read(report([item(), item("Carol@example.com")]))
+    assert [block["Final-Recipient"] for block in blocks(message)[1:]] == [
+        "rfc822;bob@example.com",
+        "rfc822;Carol@example.com",
+    ]
+
+
+def test_a_delay_is_a_warning_and_says_until_when() -> None:
+    """BNC-6, BNC-8: Will-Retry-Until, and the header only."""
+    busy = Reply(451, "4.3.0", "come back")
+    message = read(report([item(action="delayed", reply=busy, will_retry_until=AT + 86400)]))
+    assert message["Subject"] == "Mail delivery is delayed"
+    assert "DO NOT NEED TO SEND" in text(message)
+    assert "until Wed, 04 Mar 2026 09:12:44 +0000" in text(message)
+    assert blocks(message)[1]["Will-Retry-Until"] == "Wed, 04 Mar 2026 09:12:44 +0000"
+    assert message.get_payload(2).get_content_type() == "text/rfc822-headers"  # type: ignore[union-attr]
+
+
+def test_will_retry_until_only_with_delayed() -> None:
+    """BNC-8."""
+    assert "Will-Retry-Until" not in blocks(read(report([item(will_retry_until=AT)])))[1]
+
+
+@pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
+def test_a_report_of_success(action: str) -> None:
+    """BNC-9."""
+    message = read(report([item(action=action, reply=Reply(250, None, "ok"))]))
+    assert message["Subject"] == "Mail delivery report"
+    assert blocks(message)[1]["Action"] == action
+    assert blocks(message)[1]["Status"] == "2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("action", "reply", "status"),
+    [
+        ("failed", Reply(550, None, "no"), "5.0.0"),
+        ("failed", Reply(451, "4.4.7", "too old"), "4.4.7"),
+        ("failed", Reply(550, "5.01.001", "x"), "5.1.1"),
+        ("failed", Reply(250, "2.0.0", "x"), "5.0.0"),
+        ("delayed", Reply(550, "5.1.1", "x"), "4.0.0"),
+        ("delivered", Reply(250, "2.1.5", "x"), "2.1.5"),
+    ],
+)
+def test_status_fits_the_action(action: str, reply: Reply, status: str) -> None:
+    """BNC-9."""
+    assert dsn.status(item(action=action, reply=reply).outcome) == status
+
+
+def test_the_original_comes_back_whole() -> None:
+    """BNC-6: none given, or RET=FULL."""
+    for ret in (None, "FULL"):
+        message = read(report(about=Envelope(None, ret=ret)))
+        last = message.get_payload(2)
+        assert last.get_content_type() == "message/rfc822"  # type: ignore[union-attr]
+        assert last.get_payload(0)["Subject"] == "hi"  # type: ignore[union-attr,index]
+        assert ORIGINAL in report()
+        assert "in full" in text(message)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"about": Envelope(None, ret="HDRS")},
+        {"about": Envelope(None, requiretls=True)},
+        {"complete": False},
+        {"original": ORIGINAL + b"x" * 70 + b"\r\n" * dsn.MAX_RETURNED},
+        {"original": ORIGINAL + b"caf\xc3\xa9\r\n"},
+        {"original": ORIGINAL + b"x" * 1000 + b"\r\n"},
+        {"original": ORIGINAL + b"\0\r\n"},
+    ],
+    ids=["hdrs", "requiretls", "cut", "large", "8bit", "long line", "nul"],
+)
+def test_only_the_header_comes_back(changes: dict[str, object]) -> None:
+    """BNC-6."""
+    content = report(**changes)
+    message = read(content)
+    last = message.get_payload(2)
+    assert last.get_content_type() == "text/rfc822-headers"  # type: ignore[union-attr]
+    assert b"Subject: hi" in content
+    assert b"The body" not in content
+    assert content.isascii()
+    assert "header of the message" in text(message)
+
+
+def test_a_header_in_eight_bits_is_returned_in_quoted_printable() -> None:
+    """BNC-6: RFC 6522 section 4."""
+    original = "From: alice@example.org\r\nSubject: Grüße\r\n\r\nBody\r\n".encode()
+    content = report(original=original)
+    assert content.isascii()
+    last = read(content).get_payload(2)
+    assert last["Content-Transfer-Encoding"] == "quoted-printable"  # type: ignore[index]
+    assert "Subject: Grüße".encode() in last.get_payload(decode=True)  # type: ignore[union-attr]
+
+
+def test_a_header_without_end_is_cut_at_a_line() -> None:
+    original = b"X: y\r\n" * 20000
+    content = report(original=original, complete=False)
+    assert len(content) < dsn.MAX_HEADER + 4096
+    read(content)
+
+
+def test_addresses_outside_ascii() -> None:
+    """BNC-8: RFC 6533 section 3, in seven bits."""
+    content = report([item("jürgen@bücher.example", orcpt="utf-8;j\\x{FC}rgen@example.org")])
+    assert content.isascii()
+    message = read(content)
+    one = blocks(message)[1]
+    assert one["Final-Recipient"] == r"utf-8;j\x{FC}rgen@b\x{FC}cher.example"
+    assert one["Original-Recipient"] == r"utf-8;j\x{FC}rgen@example.org"
+    assert "<jürgen@bücher.example>" in text(message)
+
+
+def test_a_sender_outside_ascii_gets_a_message_in_utf8() -> None:
+    """EAI: RFC 6532, and the envelope says so."""
+    to = parse("jürgen@example.org", utf8=True)
+    assert "To: <jürgen@example.org>\r\n".encode() in report(to=to)
+    envelope = dsn.envelope(to)
+    assert envelope.smtputf8
+    assert envelope.body == "8BITMIME"
+
+
+def test_the_envelope() -> None:
+    """BNC-1."""
+    envelope = dsn.envelope(parse("alice@example.org"))
+    assert envelope == Envelope(None, [Recipient(parse("alice@example.org"), notify="NEVER")])
+
+
+def test_a_boundary_that_occurs_is_not_used() -> None:
+    original = ORIGINAL + b"--b1\r\n\r\n--b1x--\r\n"
+    message = read(report(original=original))
+    assert message.get_boundary() not in ("b1", "b1x")
+
+
+def test_the_postmaster_is_told_of_a_report_that_cannot_be_delivered() -> None:
+    """BNC-2."""
+    content = dsn.notice(
+        reporting_mta="mx.example.net",
+        ident="N1",
+        boundary="b1",
+        postmaster=Address("postmaster", ""),
+        arrival=AT,
+        at=AT,
+        about=Envelope(None),
+        items=[item()],
+        original=ORIGINAL,
+        complete=True,
+    )
+    message = read(content)
+    assert message["To"] == "postmaster@mx.example.net"
+    assert message["Subject"] == "Postmaster notice: undeliverable report"
+    assert "null reverse-path" in text(message)
+    assert "550 5.1.1" in text(message)
+
+
+@settings(max_examples=60)
+@given(
+    reply=st.text(max_size=1500),
+    remote=st.text(max_size=300),
+    orcpt=st.none() | st.text(min_size=1, max_size=300),
+    envid=st.none() | st.text(max_size=300),
+    original=st.binary(max_size=300).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b"\r\n")),
+    action=st.sampled_from(["failed", "delayed", "delivered"]),
+)
+def test_whatever_others_said_the_report_can_be_read(
+    reply: str, remote: str, orcpt: str | None, envid: str | None, original: bytes, action: str
+) -> None:
+    """BNC-10: CR, LF and controls in quoted replies make no field and no part of their own."""
+    content = report(
+        [item(action=action, reply=Reply(550, None, reply), remote_mta=remote, orcpt=orcpt)],
+        about=Envelope(None, envid=envid),
+        original=original,
+    )
+    assert content.isascii()
+    message = read(content)
+    whole, one = blocks(message)
+    assert set(whole.keys()) <= {"Reporting-MTA", "Original-Envelope-Id", "Arrival-Date"}
+    assert len(one.keys()) == len(set(one.keys()))
+    assert one["Action"] == action
