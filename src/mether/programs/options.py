@@ -235,15 +235,9 @@ def _give(given: dict[str, list[str]], option: Option, word: str, value: str) ->
     given.setdefault(option.key, []).append(value)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word most like `word`, or ``""`` when none is much like it."""
-    import difflib
-
-    matches = difflib.get_close_matches(word.lower(), list(known), 1, 0.6)
-    return matches[0] if matches else ""
-
-
 def _nearest(name: str, names: Iterable[str]) -> str:
+    from mether.setup.spelling import nearest
+
     match = nearest(name, names)
     return f" (did you mean --{match}?)" if match else ""
 

@@ -1,0 +1,298 @@
+"""The configuration: its structs, their defaults, and the file that they are read from.
+
+One TOML file has the shape ``[service] [queue] [[listen]] [[route]] [retry] [dns] [log]``; every key may be
+left out.  `load` gives a `Config` in which every default is filled in and every value checked, together
+with where each value came from.  Relative paths in the file (the spool's, a Maildir's, a program's that
+has a slash) are relative to the file's own directory, so that a service does not depend on where it is
+started; those on a command line and in the environment are relative to the working directory.
+
+What no route takes goes by MX.  A file without ``[[listen]]`` listens as one without a file would.
+
+Fails with `ConfigError`: ``FILE:LINE: key: what was expected``.  One-shot programs without a configuration
+file never import this module: see `locate`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from mether.address import parse as parse_address
+from mether.routing import table as routing
+from mether.routing import target
+from mether.setup import decode, endpoint, locate, shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from mether.setup.decode import Document, Shape
+
+MIB: Final = 1 << 20
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """``[service]``: who we are.
+
+    `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
+    delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.
+    """
+
+    hostname: str
+    postmaster: str
+    undeliverable_reports: str = "postmaster"
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """``[queue]``: the `spool`'s URL, and the octets of content in `memory` over all sessions."""
+
+    spool: str
+    memory: int = 64 * MIB
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[listen]]``: one address, who may relay through it, and the limits of its sessions.
+
+    `max_connections_per_client` 0 means no limit.  `command_timeout` is in seconds.
+    """
+
+    address: str
+    relay_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    max_size: int = 50 * MIB
+    max_recipients: int = 1000
+    max_connections: int = 1000
+    max_connections_per_client: int = 100
+    max_commands: int = 10_000
+    max_errors: int = 20
+    command_timeout: float = 300.0
+
+    @property
+    def host(self) -> str:
+        """The host or IP address, ``""`` for every address."""
+        return endpoint.parse_listen(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        """The port, 0 for any that is free."""
+        return endpoint.parse_listen(self.address)[1]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[route]]``: the domains it takes, and exactly one of what follows; the others are None.
+
+    `maildir` is a path template, `pipe` an argument vector template with its time limit `timeout` in
+    seconds; `smtp` and `lmtp` are targethosts; `mx` stands for each domain's own MX.
+    """
+
+    domains: tuple[str, ...]
+    maildir: str | None = None
+    pipe: tuple[str, ...] | None = None
+    smtp: str | None = None
+    lmtp: str | None = None
+    mx: bool | None = None
+    timeout: float = 300.0
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[retry]``: seconds before each next attempt (the last one repeats), the part of them that is
+    left to chance, and the age in seconds at which a message is returned."""
+
+    intervals: tuple[float, ...] = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
+    jitter: float = 0.2
+    expire: float = locate.EXPIRE
+
+
+class Dns(msgspec.Struct, frozen=True, kw_only=True):
+    """``[dns]``: name servers as ``ADDRESS:PORT`` (none: the system's), the seconds one is waited for,
+    and whether the hosts file is asked too."""
+
+    servers: tuple[str, ...] = ()
+    timeout: float = 5.0
+    hosts: bool = True
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, int], ...]:
+        """The servers as (IP address, port)."""
+        return tuple(map(endpoint.parse_server, self.servers))
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """``[log]``: the least level that is written, and whether as "text" or "json"."""
+
+    level: str = "info"
+    format: str = "text"
+
+    @property
+    def number(self) -> int:
+        """The level's number in `logging`."""
+        return shape.LEVELS[self.level]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything.  `path` is the file's, or None; `origins` maps a dotted key of a given value, such as
+    "queue.spool" or "route[1].maildir", to where it was given."""
+
+    service: Service
+    queue: Queue
+    listen: tuple[Listen, ...]
+    route: tuple[Route, ...] = ()
+    retry: Retry = Retry()
+    dns: Dns = Dns()
+    log: Log = Log()
+    path: str | None = None
+    origins: dict[str, str] = {}
+
+    def table(self) -> routing.Table:
+        """The routing table of these routes."""
+        return routing.Table(
+            map(rule, self.route), self.service.hostname, parse_address(self.service.postmaster, utf8=True)
+        )
+
+
+LISTEN: Final = "127.0.0.1:2525"
+"""Where a service without configuration listens: loopback, a port that needs no privilege."""
+KINDS: Final = ("maildir", "pipe", "smtp", "lmtp", "mx")
+
+
+def load(path: str | None, *, spool: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration in a file, or the built-in one for None.
+
+    `spool` is what ``--spool`` said.  Raises ConfigError.
+    """
+    if path is None:
+        return _build(decode.Document("", "", {}), None, spool, environ)
+    return _build(decode.read(path), path, spool, environ)
+
+
+def loads(
+    text: str,
+    path: str = "mether.toml",
+    *,
+    spool: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """The configuration in a text; `path` is what its errors and relative paths call it."""
+    return _build(decode.parse(path, text), path, spool, os.environ if environ is None else environ)
+
+
+def rule(route: Route) -> routing.Rule:
+    """The routing rule of a configured route."""
+    if route.maildir is not None:
+        return routing.Rule(route.domains, "maildir", route.maildir)
+    if route.pipe is not None:
+        return routing.Rule(route.domains, "pipe", route.pipe)
+    if route.smtp is not None:
+        return routing.Rule(route.domains, "smtp", target.parse(route.smtp))
+    if route.lmtp is not None:
+        return routing.Rule(route.domains, "lmtp", target.parse(f"lmtp:{route.lmtp}"))
+    return routing.Rule(route.domains, "smtp")
+
+
+def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
+    decode.sections(document, ("service", "queue", "retry", "dns", "log"), ("listen", "route"))
+    origins: dict[str, str] = {}
+
+    def one(name: str, keys: Shape) -> dict[str, Any]:
+        return read((name,), document.root.get(name, {}), keys, name)
+
+    def many(name: str, keys: Shape) -> list[dict[str, Any]]:
+        raw = document.root.get(name, [])
+        return [read((name, i), each, keys, f"{name}[{i}]") for i, each in enumerate(raw)]
+
+    def read(at: tuple[str | int, ...], raw: Mapping[str, Any], keys: Shape, label: str) -> dict[str, Any]:
+        values = decode.table(document, at, raw, keys)
+        for key in raw:
+            origins[f"{label}.{key}"] = f"{document.path}:{document.line((*at, key))}"
+        return values
+
+    service = one("service", shape.SERVICE)
+    service.setdefault("hostname", locate.hostname())
+    service.setdefault("postmaster", f"postmaster@{service['hostname']}")
+    queue = one("queue", shape.QUEUE)
+    given = locate.find_spool(spool, environ)
+    if given is not None:
+        queue["spool"] = given
+        origins["queue.spool"] = "--spool" if spool else "$METHER_SPOOL"
+    elif "spool" not in queue:
+        queue["spool"] = locate.default_spool(environ)
+    elif path is not None:
+        scheme, _, place = queue["spool"].partition(":")
+        queue["spool"] = f"{scheme}:{_absolute(place, path)}"
+    listen = many("listen", shape.LISTENER)
+    _check_listeners(document, listen)
+    routes = many("route", shape.ROUTE)
+    for number, values in enumerate(routes):
+        _check_route(document, number, values, path)
+    _check_reachable(document, routes)
+    return Config(
+        service=Service(**service),
+        queue=Queue(**queue),
+        listen=tuple(Listen(**each) for each in listen) or (Listen(address=LISTEN),),
+        route=tuple(Route(**each) for each in routes),
+        retry=Retry(**one("retry", shape.RETRY)),
+        dns=Dns(**one("dns", shape.DNS)),
+        log=Log(**one("log", shape.LOG)),
+        path=path,
+        origins=origins,
+    )
+
+
+def _absolute(place: str, path: str) -> str:
+    return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), place))
+
+
+def _check_listeners(document: Document, listen: list[dict[str, Any]]) -> None:
+    seen: dict[str, int] = {}
+    for number, values in enumerate(listen):
+        at = ("listen", number, "address")
+        if "address" not in values:
+            raise document.wrong(at, f'missing; expected where to listen, such as "{LISTEN}"')
+        address = values["address"]
+        if address in seen and not address.endswith(":0"):
+            line = document.line(("listen", seen[address], "address"))
+            raise document.wrong(at, f"{address} is already listened on by line {line}")
+        seen[address] = number
+
+
+def _check_route(document: Document, number: int, values: dict[str, Any], path: str | None) -> None:
+    at = ("route", number)
+    if "domains" not in values:
+        raise document.wrong((*at, "domains"), 'missing; expected a list such as ["example.org"] or ["*"]')
+    kinds = [kind for kind in KINDS if kind in values]
+    if not kinds:
+        raise document.wrong(at, f"expected one of {', '.join(KINDS)} beside domains")
+    if len(kinds) > 1:
+        raise document.wrong(
+            (*at, kinds[1]), f"contradicts {kinds[0]}: a route has one of {', '.join(KINDS)}"
+        )
+    if "timeout" in values and "pipe" not in values:
+        raise document.wrong((*at, "timeout"), f"is for pipe only, and this route has {kinds[0]}")
+    if path is not None and "maildir" in values:
+        values["maildir"] = _absolute(values["maildir"], path)
+    if path is not None and "pipe" in values and "/" in values["pipe"][0]:
+        program, *rest = values["pipe"]
+        values["pipe"] = (_absolute(program, path), *rest)
+
+
+def _check_reachable(document: Document, routes: list[dict[str, Any]]) -> None:
+    """Every domain of every route must be able to get mail: an earlier route must not take it all."""
+    seen: dict[str, int] = {}
+    for number, values in enumerate(routes):
+        for index, written in enumerate(values["domains"]):
+            domain = routing.normalize(written)
+            for over in ("*", domain, *_above(domain)):
+                if over in seen:
+                    line = document.line(("route", seen[over]))
+                    raise document.wrong(
+                        ("route", number, "domains", index),
+                        f"{domain} never gets here: the route on line {line} takes {over} before",
+                    )
+            seen[domain] = number
+
+
+def _above(domain: str) -> list[str]:
+    """The patterns of the domains above one: ``.example.org`` and ``.org`` for ``a.example.org``."""
+    parts = domain.lstrip(".").split(".")
+    return ["." + ".".join(parts[i:]) for i in range(1, len(parts))] if domain[:1] not in "[*" else []

@@ -1,0 +1,206 @@
+"""From a TOML text to plain values, with one line for a person when something in it is wrong.
+
+`read` parses the text; `table` reads one of its tables by a `Shape`: a function for each key that turns
+the raw value into the one that is kept, or raises ValueError with what it expected.  Everything else is
+this module's: unknown keys with their nearest spelling, wrong kinds of tables, and the position,
+``FILE:LINE: key: what was expected``, which every ConfigError carries.
+
+The functions here that make such functions (`text`, `whole`, `one_of` ...) check types strictly: TOML's
+``"5"`` is never a number, and ``1`` is never true.
+"""
+
+from __future__ import annotations
+
+import tomllib
+
+from mether.setup import units
+from mether.setup.locate import ConfigError
+from mether.setup.position import positions
+from mether.setup.spelling import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final
+
+    from mether.setup.position import Path
+
+    Convert = Callable[[Any], Any]
+    Shape = Mapping[str, Convert]
+
+MAX_FILE: Final = 1 << 20
+"""Octets of a configuration file."""
+
+
+class Document:
+    """A configuration file that is TOML: its `path`, its `root` table, and where each key stands."""
+
+    def __init__(self, path: str, text: str, root: dict[str, Any]) -> None:
+        self.path = path
+        self.root = root
+        self._text = text
+        self._lines: dict[Path, int] | None = None
+
+    def line(self, path: Path) -> int:
+        """The line of a key path, or of the nearest thing around it that has one."""
+        if self._lines is None:
+            self._lines = positions(self._text)
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+    def wrong(self, path: Path, what: str) -> ConfigError:
+        """The error for what is wrong at a key path."""
+        return ConfigError(f"{self.path}:{self.line(path)}: {dotted(path)}: {what}")
+
+
+class Value(ValueError):
+    """What a converter raises for one element of a list: `index` says which."""
+
+    def __init__(self, index: int, what: str) -> None:
+        super().__init__(what)
+        self.index = index
+
+
+def read(path: str) -> Document:
+    """Read a configuration file.  Raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise ConfigError(f"{path}: longer than {MAX_FILE // 1024} KiB; is this a configuration file?")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: an octet that is not UTF-8") from None
+    return parse(path, text)
+
+
+def parse(path: str, text: str) -> Document:
+    """Parse the text of a configuration file.  Raises ConfigError."""
+    try:
+        return Document(path, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        # The position is at the message's end: "... (at line 3, column 7)" or "(at end of document)".
+        what, at, where = str(error).rpartition(" (at ")
+        line = text.count("\n") + 1
+        if at and where.startswith("line "):
+            line = int(where.removeprefix("line ").partition(",")[0])
+        raise ConfigError(f"{path}:{line}: this is not TOML: {what or error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+
+
+def sections(document: Document, single: Sequence[str], many: Sequence[str]) -> None:
+    """Check the tables at the top: those in `single` once, those in `many` as arrays of tables."""
+    for name, value in document.root.items():
+        if name in single:
+            if not isinstance(value, dict):
+                raise document.wrong((name,), f"expected a table: [{name}]")
+        elif name in many:
+            if not (isinstance(value, list) and all(isinstance(each, dict) for each in value)):
+                raise document.wrong((name,), f"expected [[{name}]] with two brackets: there may be several")
+        else:
+            meant = nearest(name, (*single, *many))
+            shown = f"[[{meant}]]" if meant in many else f"[{meant}]"
+            raise document.wrong((name,), f"unknown{f' (did you mean {shown}?)' if meant else ''}")
+
+
+def table(document: Document, path: Path, raw: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """The values of one table by its shape; absent keys are absent.  Raises ConfigError."""
+    values = {}
+    for key, value in raw.items():
+        convert = shape.get(key)
+        if convert is None:
+            meant = nearest(key, shape)
+            raise document.wrong((*path, key), f"unknown key{f' (did you mean {meant}?)' if meant else ''}")
+        try:
+            values[key] = convert(value)
+        except Value as error:
+            raise document.wrong((*path, key, error.index), str(error)) from None
+        except ValueError as error:
+            raise document.wrong((*path, key), str(error)) from None
+    return values
+
+
+def dotted(path: Path) -> str:
+    """The keys of a path without its indices: ``route.maildir``."""
+    return ".".join(str(key) for key in path if isinstance(key, str))
+
+
+# Converters.
+
+
+def text(value: object) -> str:
+    """Text that is not empty and holds no control character."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError("expected text in quotes")
+    return value
+
+
+def boolean(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def one_of(*choices: str) -> Convert:
+    """One of the words."""
+
+    def convert(value: object) -> str:
+        if value in choices and isinstance(value, str):
+            return value
+        expected = " or ".join(f'"{choice}"' for choice in choices)
+        meant = nearest(value, choices) if isinstance(value, str) else ""
+        raise ValueError(f"expected {expected}" + (f' (did you mean "{meant}"?)' if meant else ""))
+
+    return convert
+
+
+def whole(least: int, most: int) -> Convert:
+    """A whole number in that range."""
+
+    def convert(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return value
+
+    return convert
+
+
+def fraction(value: object) -> float:
+    """A number of at least 0 and below 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError("expected a number of at least 0 and below 1, such as 0.2")
+    return float(value)
+
+
+def duration(value: object) -> float:
+    """Seconds, from text such as "5m"."""
+    return units.duration(value if isinstance(value, str) else "")
+
+
+def size(value: object) -> int:
+    """Octets, from text such as "50MiB" or a number."""
+    return units.size(value if isinstance(value, str | int) else "")
+
+
+def list_of(convert: Convert, what: str, *, empty: bool = False) -> Convert:
+    """A list, which may be empty only if so said; `what` names its elements."""
+
+    def convert_all(value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not (value or empty):
+            raise ValueError(f"expected a list of {what}, in brackets")
+        out = []
+        for index, each in enumerate(value):
+            try:
+                out.append(convert(each))
+            except ValueError as error:
+                raise Value(index, str(error)) from None
+        return tuple(out)
+
+    return convert_all

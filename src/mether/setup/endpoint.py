@@ -1,0 +1,58 @@
+"""Addresses with ports, as the configuration and `smtpd -l` write them.
+
+``127.0.0.1:25``, ``[::1]:25``, ``localhost:2525``, and ``:25`` for every address of the host.  Fails with
+ValueError, whose text says what was expected.
+"""
+
+from __future__ import annotations
+
+from mether.address import AddressError, check_domain, literal_ip
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """The (host, port) to listen on; the host is ``""`` for all, the port 0 for any that is free."""
+    host, colon, digits = text.rpartition(":")
+    port = _port(digits)
+    if colon and port is not None:
+        if not host:
+            return "", port
+        if ip := _bracketed(host):
+            return ip, port
+        if ":" not in host:
+            try:
+                check_domain(host)
+                return host, port
+            except AddressError:
+                pass
+    raise ValueError('expected an address and a port, such as "127.0.0.1:25", "[::1]:25" or ":25"')
+
+
+def parse_server(text: str) -> tuple[str, int]:
+    """The (IP address, port) of a name server; port 53 when none is given."""
+    if ip := _ip(text) or _bracketed(text):
+        return ip, 53
+    host, _, digits = text.rpartition(":")
+    port = _port(digits)
+    ip = _bracketed(host) or ("" if ":" in host else _ip(host))
+    if ip and port:
+        return ip, port
+    raise ValueError('expected an IP address, such as "127.0.0.1", "127.0.0.1:5353" or "[::1]:53"')
+
+
+def written(host: str, port: int) -> str:
+    """The two as one text, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _port(digits: str) -> int | None:
+    if digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) < 65536:
+        return int(digits)
+    return None
+
+
+def _bracketed(text: str) -> str:
+    return _ip(text[1:-1]) if text[:1] == "[" and text[-1:] == "]" else ""
+
+
+def _ip(text: str) -> str:
+    return literal_ip(f"[IPv6:{text}]" if ":" in text else f"[{text}]") or ""

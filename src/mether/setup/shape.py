@@ -1,0 +1,177 @@
+"""What each key of the configuration takes, and how its value is written.
+
+A shape maps the keys of one table to functions that check and keep a value, or raise ValueError with
+what they expected: see `decode`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from mether.address import AddressError, check_domain, is_literal
+from mether.address import parse as parse_address
+from mether.routing import table as routing
+from mether.routing import target
+from mether.setup import decode, endpoint
+from mether.setup.units import duration_text, size_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mether.setup.decode import Shape
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def _hostname(value: object) -> str:
+    name = decode.text(value)
+    try:
+        check_domain(name)
+    except AddressError:
+        name = "["
+    if is_literal(name):
+        raise ValueError('expected a host name such as "mx.example.org"')
+    return name
+
+
+def _mailbox(value: object) -> str:
+    try:
+        address = parse_address(decode.text(value), utf8=True)
+    except AddressError as error:
+        raise ValueError(f"expected an address such as postmaster@example.org: {error}") from None
+    if not address.domain:
+        raise ValueError("expected an address with a domain, such as postmaster@example.org")
+    return str(address)
+
+
+def _spool(value: object) -> str:
+    url = decode.text(value)
+    scheme, _, place = url.partition(":")
+    if scheme not in ("sqlite", "directory") or not place:
+        raise ValueError('expected "sqlite:DIR" or "directory:DIR"')
+    return url
+
+
+def _listen(value: object) -> str:
+    return endpoint.written(*endpoint.parse_listen(decode.text(value)))
+
+
+def _network(value: object) -> str:
+    try:
+        return str(ipaddress.ip_network(decode.text(value)))
+    except ValueError as error:
+        why = " (bits are set after the prefix)" if "host bits" in str(error) else ""
+        raise ValueError(f'expected an IP address or a network such as "192.0.2.0/24"{why}') from None
+
+
+def _domain(value: object) -> str:
+    domain = decode.text(value)
+    routing.normalize(domain)
+    return domain
+
+
+def _maildir(value: object) -> str:
+    from mether.relay import maildir
+
+    path = decode.text(value)
+    maildir.check_template(path)
+    return path
+
+
+def _pipe(value: object) -> tuple[str, ...]:
+    from mether.relay import pipe
+
+    argv: tuple[str, ...] = decode.list_of(decode.text, "a program and its arguments")(value)
+    pipe.check_template(argv)
+    return argv
+
+
+def _smtp(value: object) -> str:
+    found = target.parse(decode.text(value))
+    if found.lmtp:
+        raise ValueError("this target speaks LMTP: write lmtp = ... for it")
+    return str(found)
+
+
+def _lmtp(value: object) -> str:
+    name = decode.text(value)
+    return str(target.parse(f"lmtp:{name.removeprefix('lmtp:')}")).removeprefix("lmtp:")
+
+
+def _mx(value: object) -> bool:
+    if value is not True:
+        raise ValueError("expected true, or no such key")
+    return True
+
+
+def _server(value: object) -> str:
+    return endpoint.written(*endpoint.parse_server(decode.text(value)))
+
+
+SERVICE: Final[Shape] = {
+    "hostname": _hostname,
+    "postmaster": _mailbox,
+    "undeliverable_reports": decode.one_of("postmaster", "drop"),
+}
+QUEUE: Final[Shape] = {"spool": _spool, "memory": decode.size}
+LISTENER: Final[Shape] = {
+    "address": _listen,
+    "relay_from": decode.list_of(_network, "networks", empty=True),
+    "max_size": decode.size,
+    "max_recipients": decode.whole(1, 100_000),
+    "max_connections": decode.whole(1, 1_000_000),
+    "max_connections_per_client": decode.whole(0, 1_000_000),
+    "max_commands": decode.whole(10, 10_000_000),
+    "max_errors": decode.whole(1, 10_000),
+    "command_timeout": decode.duration,
+}
+ROUTE: Final[Shape] = {
+    "domains": decode.list_of(_domain, "domains"),
+    "maildir": _maildir,
+    "pipe": _pipe,
+    "smtp": _smtp,
+    "lmtp": _lmtp,
+    "mx": _mx,
+    "timeout": decode.duration,
+}
+RETRY: Final[Shape] = {
+    "intervals": decode.list_of(decode.duration, "durations"),
+    "jitter": decode.fraction,
+    "expire": decode.duration,
+}
+DNS: Final[Shape] = {
+    "servers": decode.list_of(_server, "IP addresses", empty=True),
+    "timeout": decode.duration,
+    "hosts": decode.boolean,
+}
+LOG: Final[Shape] = {
+    "level": decode.one_of(*LEVELS),
+    "format": decode.one_of("text", "json"),
+}
+SHAPES: Final[dict[str, Shape]] = {
+    "service": SERVICE,
+    "queue": QUEUE,
+    "listen": LISTENER,
+    "route": ROUTE,
+    "retry": RETRY,
+    "dns": DNS,
+    "log": LOG,
+}
+_SIZES: Final = frozenset(("memory", "max_size"))
+_DURATIONS: Final = frozenset(("command_timeout", "timeout", "expire", "intervals"))
+
+
+def written(key: str, value: object) -> str:
+    """A value as the file would write it; `key` decides between numbers, sizes and durations."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(written(key, each) for each in value)}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if key in _SIZES and isinstance(value, int):
+        return f'"{size_text(value)}"'
+    if key in _DURATIONS and isinstance(value, float):
+        return f'"{duration_text(value)}"'
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
