@@ -556,7 +556,7 @@ class StoreContract:
         store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 60)], now=T0)
         (probe,) = store.claim(9, T0 + 60)
         assert store.claim(9, T0 + 61) == []
-        assert store.next_due(T0 + 61) is None
+        assert store.next_due(T0 + 61) == T0 + 5 * DAY
         store.apply((), [settlement(probe)], [Hop(HOP)], now=T0 + 61)
         assert store.hops() == []
         assert len(store.claim(9, T0 + 61)) == 2
@@ -866,7 +866,7 @@ class StoreContract:
 class _Row:
     def __init__(self, due: float) -> None:
         self.due = due
-        self.token: tuple[str, int] | None = None
+        self.token: tuple[int, int] | None = None
         self.mark: str | None = None
 
 
@@ -890,12 +890,12 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
             for pending in claim.pending:
                 row = self.rows[claim.message.ident][pending.number]
                 assert row.token is None
-                row.token = (claim.message.ident, claim.token)
+                row.token = (claim.owner, claim.token)
             return claim
 
         def owned(self, claim: Claim) -> bool:
             rows = self.rows.get(claim.message.ident, {})
-            token = (claim.message.ident, claim.token)
+            token = (claim.owner, claim.token)
             return all(
                 pending.number in rows and rows[pending.number].token == token for pending in claim.pending
             )

@@ -1,0 +1,289 @@
+"""The SQLite database of a spool: opening, the write lock, transactions, checkpoints, errors.
+
+`Database.write()` is one write transaction.  Writers of all processes queue on a flock in the spool,
+because SQLite's own busy handler sleeps, unfairly.  A transaction whose body or COMMIT raises is rolled
+back; a connection that cannot even do that is opened anew by the next verb, so that the queue works
+again as soon as the trouble has gone.  WAL with synchronous=FULL: when `write` returns, the transaction is
+durable.  Checkpoints run between transactions, under the same lock, and never fail one.
+
+SQLite before 3.51.3 (except 3.44.6 and 3.50.7 and later of those branches) loses committed rows when
+connections write and checkpoint at once (the WAL-reset race); it is refused.
+
+Errors come out of `verb`-decorated methods as StoreError, NoSpace or Damaged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import apsw
+
+from mether.queue import sql
+from mether.queue.spool import trouble
+from mether.queue.store import Damaged, NoSpace, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeVar
+
+    from mether.queue.disk import Disk
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+SCHEMA_VERSION: Final = 1
+FILE: Final = "queue.sqlite3"
+PAGE: Final = 4096
+CHECKPOINT: Final = 1024
+"""Pages in the WAL (4 MiB) after which it is copied into the database."""
+TRUNCATE: Final = 16 * CHECKPOINT
+"""Pages after which the file itself is made small again."""
+BUSY: Final = 10_000
+"""Milliseconds to wait for another connection, where the write lock does not already order them."""
+
+
+def refuse_version(version: str) -> None:
+    """Raise StoreError for a SQLite with the WAL-reset race."""
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    fixed = {(3, 44): 6, (3, 50): 7}.get((major, minor))
+    if (major, minor, patch) < (3, 51, 3) and (fixed is None or patch < fixed):
+        raise StoreError(
+            f"SQLite {version} can lose committed messages (the WAL-reset race): "
+            "apsw must bring 3.51.3 or later"
+        )
+
+
+def translate(error: apsw.Error | OSError, what: str) -> StoreError:
+    """The StoreError for what SQLite or the system raised while doing `what`."""
+    if isinstance(error, OSError):
+        return trouble(what, error)
+    text = f"{what}: {error}"
+    if isinstance(error, apsw.FullError):
+        return NoSpace(text)
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return Damaged(text)
+    return StoreError(text)
+
+
+def verb(method: F) -> F:
+    """A method of an object with a `path` whose apsw and OS errors become StoreErrors."""
+
+    def guarded(self: Any, *args: Any, **named: Any) -> Any:
+        try:
+            return method(self, *args, **named)
+        except (apsw.Error, OSError) as error:
+            raise translate(error, f"queue {self.path}: {method.__name__} failed") from error
+
+    guarded.__name__ = method.__name__
+    guarded.__doc__ = method.__doc__
+    return guarded  # type: ignore[return-value]
+
+
+class Database:
+    """One connection; used by one thread at a time."""
+
+    def __init__(self, path: str, disk: Disk, vfs: str | None) -> None:
+        """Open, and where it is missing create, the database in directory `path`."""
+        refuse_version(apsw.sqlite_lib_version())
+        self.path = os.path.join(path, FILE)
+        self._directory = path
+        self._disk = disk
+        self._vfs = vfs
+        self._connection: apsw.Connection | None = None
+        self._pages = 0
+        self._checkpointed = 0
+        self._version = -1
+        self.hops: dict[tuple[str, str, str], int] = {}
+        self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            if self._schema() == 0:
+                self._create()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The connection, opened anew if it had to be given up."""
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def execute(self, statement: str, bindings: Any = ()) -> Any:
+        """Run one statement; the apsw.Cursor, whose rows are tuples."""
+        return self.connection.execute(statement, bindings)
+
+    def value(self, statement: str, bindings: Any = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.connection.execute(statement, bindings).fetchone()
+        return None if row is None else row[0]
+
+    def changes(self) -> int:
+        """Rows that the last INSERT, UPDATE or DELETE touched."""
+        return self.connection.changes()
+
+    def write(self) -> Writing:
+        """One write transaction, for ``with``."""
+        return Writing(self)
+
+    def read(self) -> Reading:
+        """One snapshot, for ``with``."""
+        return Reading(self)
+
+    def begin(self) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            self.execute("BEGIN IMMEDIATE")
+            # Another connection has written: it may have removed next hops that are remembered here.
+            version = self.value("PRAGMA data_version")
+            if version != self._version:
+                self._version = version
+                self.hops.clear()
+        except BaseException:
+            self.rollback()
+            raise
+
+    def commit(self) -> None:
+        try:
+            self.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+        self._checkpoint()
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def rollback(self) -> None:
+        """Undo the transaction, giving up the connection if need be.  Never raises."""
+        self.hops.clear()
+        self.reset()
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def reset(self) -> None:
+        """End whatever transaction is open, giving up the connection if need be.  Never raises."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._connection = None
+            try:
+                connection.close(force=True)
+            except apsw.Error:
+                pass
+
+    def close(self) -> None:
+        """Never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                # The last one to leave would copy the whole WAL, with three syncs: a one-shot program
+                # leaves a short one to the next that opens.
+                if self._pages < CHECKPOINT // 8:
+                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                connection.close(force=True)
+            except apsw.Error:
+                pass
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _checkpoint(self) -> None:
+        if self._pages < CHECKPOINT or 0 <= self._pages - self._checkpointed < CHECKPOINT:
+            return
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
+        if self._pages >= TRUNCATE:
+            mode = apsw.SQLITE_CHECKPOINT_TRUNCATE
+        connection = self.connection
+        try:
+            connection.set_busy_timeout(0)
+            connection.wal_checkpoint(mode=mode)
+            connection.set_busy_timeout(BUSY)
+        except apsw.Error:
+            # What was committed stays so.  A reader is in the way, or the disk is: commits will say that.
+            pass
+        # A WAL that begins anew is short again; one that a reader keeps long is not tried at every commit.
+        self._checkpointed = self._pages
+
+    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._pages:
+            self._checkpointed = 0
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def _open(self) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
+        connection = apsw.Connection(self.path, flags, vfs=self._vfs)
+        try:
+            connection.set_busy_timeout(BUSY)
+            connection.execute(f"PRAGMA page_size={PAGE}; PRAGMA synchronous=FULL; PRAGMA mmap_size=0")
+            connection.set_wal_hook(self._committed)
+        except BaseException:
+            connection.close(force=True)
+            raise
+        return connection
+
+    def _schema(self) -> int:
+        """The schema's version, 0 when there is none yet."""
+        if not os.path.exists(self.path):
+            return 0
+        version: int = self.value("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} was written by a later mether: its schema is {version}, "
+                f"and this one knows {SCHEMA_VERSION}"
+            )
+        return version
+
+    def _create(self) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            if self._schema():
+                return
+            try:
+                self._disk.close(self._disk.create(self.path))
+            except FileExistsError:
+                pass  # a creation that was cut short
+            self.execute("PRAGMA journal_mode=WAL")
+            self.execute(
+                f"BEGIN IMMEDIATE;{sql.text('schema.sql')};PRAGMA user_version={SCHEMA_VERSION};COMMIT"
+            )
+            self._disk.sync_directory(self._directory)
+        finally:
+            self.reset()
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+class Writing:
+    """A write transaction: committed at the end of its ``with``, rolled back when it raises."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.begin()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._database.commit()
+        else:
+            self._database.rollback()
+
+
+class Reading:
+    """A snapshot: all reads in its ``with`` see one state."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN")
+
+    def __exit__(self, *_: object) -> None:
+        self._database.reset()

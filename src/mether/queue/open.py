@@ -1,0 +1,36 @@
+"""From a spool's URL to its store: ``sqlite:DIR``, ``directory:DIR`` or ``memory:``.
+
+A relative DIR is relative to the current directory.  Only the store that is asked for is imported.
+"""
+
+from __future__ import annotations
+
+from mether.queue.store import StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mether.queue.store import Store
+
+
+def open_store(url: str, *, now: float, create: bool = True) -> Store:
+    """Open the queue at `url`; with `create`, make what is missing.
+
+    Raises StoreError for a URL that is none, a queue that is not there or may not be used, and a SQLite that
+    is too old.
+    """
+    scheme, colon, path = url.partition(":")
+    if scheme == "memory" and colon and not path:
+        from mether.queue.memory import MemoryStore
+
+        return MemoryStore(now=now)
+    if scheme not in ("sqlite", "directory") or not path:
+        raise StoreError(f"{url!r} names no queue: expected sqlite:DIR, directory:DIR or memory:")
+    if "\0" in path:
+        raise StoreError(f"{url!r} names no queue: a path holds no NUL")
+    if scheme == "sqlite":
+        from mether.queue.sqlite import SqliteStore
+
+        return SqliteStore(path, now=now, create=create)
+    from mether.queue.directory import DirectoryStore
+
+    return DirectoryStore(path, now=now, create=create)

@@ -1,0 +1,115 @@
+"""Who works the queue: owner ids, and whether an owner still lives.
+
+An owner is a `Store` object in a working process.  Its id is drawn at random and never used again.  It
+lives as long as it holds the flock on ``owners/ID.lock`` in the spool, which the kernel gives up for it
+when the process ends however it ends, and as long as the `until` it renews in the database has not
+passed (a process that is stopped, or on another machine's clock, keeps the lock and does nothing).
+
+A lock file is created before anything that names its owner is written, and is removed by its owner
+or, once the lock is free, by whoever cleans up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+LEASE: Final = 300.0
+"""Seconds for which an owner that does not renew keeps its claims, from its last claim."""
+
+_SUFFIX = ".lock"
+
+
+def new_id() -> int:
+    """A number of 48 random bits, which no owner had before."""
+    return int.from_bytes(os.urandom(6), "big") | 1
+
+
+def name(owner: int) -> str:
+    """How the owner is written in file names."""
+    return f"{owner:012x}"
+
+
+def from_name(text: str) -> int | None:
+    """The owner that `name` wrote, or None."""
+    try:
+        return int(text, 16) if len(text) == 12 else None
+    except ValueError:
+        return None
+
+
+class Lock:
+    """The sign of life of one owner, taken when first needed.  Raises OSError."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, directory: str, owner: int) -> None:
+        self.path = os.path.join(directory, name(owner) + _SUFFIX)
+        self._fd: int | None = None
+
+    def take(self) -> None:
+        """Hold the lock from now on."""
+        while self._fd is None:
+            fd = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                # Someone cleaning up may have removed the file between its creation and the lock.
+                if os.fstat(fd).st_nlink:
+                    self._fd = fd
+            finally:
+                if self._fd is None:
+                    os.close(fd)
+
+    def drop(self, *, remove: bool = True) -> None:
+        """Let go of the lock, and remove its file.  Never raises."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        if remove:
+            try:
+                os.unlink(self.path)
+            except OSError:
+                pass
+        os.close(fd)
+
+
+def alive(directory: str, owner: int) -> bool:
+    """Whether the owner's lock is held.  Raises OSError when it cannot be looked at."""
+    try:
+        fd = os.open(os.path.join(directory, name(owner) + _SUFFIX), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def sweep(directory: str) -> int:
+    """Remove the lock files of dead owners; returns how many.  Raises OSError."""
+    removed = 0
+    for entry in os.listdir(directory):
+        owner = from_name(entry.removesuffix(_SUFFIX)) if entry.endswith(_SUFFIX) else None
+        if owner is None:
+            continue
+        path = os.path.join(directory, entry)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+            removed += 1
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        finally:
+            os.close(fd)
+    return removed

@@ -1,0 +1,321 @@
+"""The queue in SQLite: the default store.
+
+``sqlite:DIR`` is a directory with the database ``queue.sqlite3`` and the files of `spool`.  Any number of
+processes may work it at once.  A batch is one transaction, durable when `apply` returns; what a kill
+or a power cut may leave is a file in ``incoming`` or ``content`` that no row names, which `sweep` removes.
+
+A claim's recipients are kept out of every index, so a message that goes straight through (inserted
+already claimed, deleted when settled) touches three tables and nothing else.
+
+Errors are StoreError, NoSpace and Damaged, as `store` says; after trouble has gone the same object works
+again.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mether.queue import ident as ident_
+from mether.queue import owner as owner_
+from mether.queue import sqlite_apply, sqlite_claim, sqlite_list, sqlite_rows
+from mether.queue.content import in_memory
+from mether.queue.database import FILE, Database, translate, verb
+from mether.queue.disk import REAL
+from mether.queue.spool import Spool, make, trouble
+from mether.queue.sqlite_apply import SQL, Inserting, Settling
+from mether.queue.store import Applied, Damaged, Store, StoreError
+from mether.queue.wake import Wake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Literal
+
+    from mether.outcome import Attempt
+    from mether.queue.content import Content
+    from mether.queue.disk import Disk
+    from mether.queue.spool import Staged
+    from mether.queue.store import (
+        Claim,
+        Draft,
+        Entry,
+        Filter,
+        Hop,
+        Select,
+        Settlement,
+    )
+
+
+class SqliteStore(Store):
+    """The queue in directory `path`, for one owner.
+
+    With `create`, what is missing is made.  `disk` does the file operations and `vfs` names the SQLite VFS,
+    both for tests.  Raises StoreError when it cannot be opened.
+    """
+
+    def __init__(
+        self, path: str, *, now: float, create: bool = True, disk: Disk = REAL, vfs: str | None = None
+    ) -> None:
+        self.path = os.path.abspath(path)
+        self.owner = owner_.new_id()
+        self._token = 0
+        self._now = now
+        self._registered = False
+        self._lost = False
+        self._until = 0.0
+        self._out: dict[int, Claim] = {}
+        if not os.path.exists(os.path.join(self.path, FILE)):
+            if not create:
+                raise StoreError(f"there is no queue in {self.path}")
+            try:
+                make(self.path, disk)
+            except OSError as error:
+                raise trouble(f"cannot create the queue {self.path}", error) from None
+        self._spool = Spool(self.path, self.owner, disk)
+        self._wake = Wake(os.path.join(self.path, "wake"), owner_.name(self.owner))
+        import apsw
+
+        try:
+            self._db = Database(self.path, disk, vfs)
+        except (apsw.Error, OSError) as error:
+            raise translate(error, f"cannot open the queue {self.path}") from error
+
+    @verb
+    def stage(self, ident: str) -> Staged:
+        try:
+            ident_.decode(ident)
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+        return self._spool.stage(ident.upper())
+
+    @verb
+    def apply(
+        self,
+        drafts: Sequence[Draft] = (),
+        settlements: Sequence[Settlement] = (),
+        hops: Sequence[Hop] = (),
+        *,
+        now: float,
+    ) -> Applied:
+        if not (drafts or settlements or hops):
+            return Applied([], [])
+        try:
+            return self._apply(drafts, settlements, hops, now, careful=False)
+        except sqlite_apply.BAD:
+            return self._apply(drafts, settlements, hops, now, careful=True)
+
+    def _apply(
+        self,
+        drafts: Sequence[Draft],
+        settlements: Sequence[Settlement],
+        hops: Sequence[Hop],
+        now: float,
+        *,
+        careful: bool,
+    ) -> Applied:
+        claiming = any(draft.claim for draft in drafts)
+        if claiming:
+            self._spool.life.take()
+        answers: list[object] = []
+        inserting = Inserting(self._db, self._spool, self.owner, self._token, now, careful=careful)
+        settling = Settling(self._db, inserting)
+        with self._db.write():
+            if claiming:
+                self._register(now)
+            if settlements:
+                settling.settle(settlements)
+            if drafts:
+                inserting.insert(drafts, answers)  # type: ignore[arg-type]
+            if hops:
+                sqlite_apply.learn(self._db, hops, inserting.touched)
+            sqlite_apply.refresh(self._db, inserting.touched)
+        self._token = inserting.token
+        return self._finish(Applied(answers, settling.refused), settlements, settling)  # type: ignore[arg-type]
+
+    def _finish(self, applied: Applied, settlements: Sequence[Settlement], settling: Settling) -> Applied:
+        for answer in applied.answers:
+            for claim in answer.claims:
+                self._out[claim.token] = claim
+        for one in settlements:
+            if one.claim.owner == self.owner:
+                self._out.pop(one.claim.token, None)
+        for ident in settling.gone:
+            self._spool.remove(ident)
+        return applied
+
+    @verb
+    def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
+        db = self._db
+        dead = sqlite_claim.dead_owners(db, self.owner, self._spool.owners, now)
+        if limit < 1:
+            return []
+        if select is None and not dead:
+            due = sqlite_claim.next_due(db, now)
+            if due is None or due > now:
+                return []
+        self._spool.life.take()
+        settling = Settling(db, Inserting(db, self._spool, self.owner, self._token, now))
+        with db.write():
+            self._register(now)
+            if dead:
+                for other in sqlite_claim.dead_owners(db, self.owner, self._spool.owners, now):
+                    sqlite_claim.take_over(db, settling, other, now)
+            hops = sqlite_claim.Hops(db)
+            if select is None:
+                picks = sqlite_claim.pick(db, hops, limit, now)
+            else:
+                picks = sqlite_claim.pick_selected(db, hops, limit, now, select)
+            first = self._token + 1
+            held = select is not None and select.held
+            claims = sqlite_claim.take(db, hops, picks, self.owner, first, now, held) if picks else []
+        self._token += len(picks)
+        self._out.update((claim.token, claim) for claim in claims)
+        for ident in settling.gone:
+            self._spool.remove(ident)
+        return claims
+
+    def _register(self, now: float) -> None:
+        """Be among the owners, with enough time left; within a transaction, the lock held."""
+        until = self._db.value(SQL["owner-until"], (self.owner,))
+        if until is None and self._registered:
+            self._lost = True
+        if until is None or until - now < owner_.LEASE / 2:
+            self._db.execute(SQL["owner-renew"], (self.owner, now + owner_.LEASE))
+        self._registered = True
+
+    @verb
+    def renew(self, until: float, now: float) -> bool:
+        self._spool.life.take()
+        with self._db.write():
+            known = self._db.value(SQL["owner-until"], (self.owner,)) is not None
+            self._db.execute(SQL["owner-renew"], (self.owner, until))
+        kept = not self._lost and (known or not self._registered)
+        self._registered, self._lost = True, False
+        return kept
+
+    @verb
+    def release(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
+        inserting = Inserting(self._db, self._spool, self.owner, self._token, 0.0)
+        settling = Settling(self._db, inserting)
+        with self._db.write():
+            for claim in claims:
+                settling.give_back(claim)
+            sqlite_apply.refresh(self._db, inserting.touched)
+        for claim in claims:
+            self._out.pop(claim.token, None)
+        for ident in settling.gone:
+            self._spool.remove(ident)
+
+    @verb
+    def content(self, ident: str) -> Content:
+        try:
+            row = self._db.execute(SQL["content"], (ident_.decode(ident),)).fetchone()
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+        if row is None:
+            raise StoreError(f"there is no message {ident} in the queue")
+        if row[0]:
+            return self._spool.content(ident.upper())
+        if row[1] is None:
+            raise Damaged(f"the content of {ident} is missing in {self._db.path}")
+        return in_memory(row[1])
+
+    @verb
+    def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
+        try:
+            return sqlite_list.entries(self._db, filter, after, limit)
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+
+    @verb
+    def attempts(self, ident: str) -> list[Attempt]:
+        try:
+            number = ident_.decode(ident)
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+        return sqlite_rows.attempts(self._db.execute(SQL["attempts"], (number,)).fetchall())
+
+    @verb
+    def hops(self) -> list[Hop]:
+        return [sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-in-trouble"]).fetchall()]
+
+    @verb
+    def change(
+        self,
+        filter: Filter,
+        action: Literal["hold", "release", "retry", "remove"],
+        *,
+        now: float,
+        reason: str = "",
+    ) -> int:
+        with self._db.write():
+            count, gone = sqlite_list.change(self._db, filter, action, now, reason)
+        for ident in gone:
+            self._spool.remove(ident)
+        return count
+
+    @verb
+    def next_due(self, now: float) -> float | None:
+        return sqlite_claim.next_due(self._db, now)
+
+    @verb
+    def wake(self) -> int:
+        return self._wake.wake()
+
+    @verb
+    def wait(self, timeout: float) -> bool:
+        self._spool.life.take()
+        return self._wake.wait(timeout)
+
+    @verb
+    def fileno(self) -> int:
+        self._spool.life.take()
+        return self._wake.fileno()
+
+    def check(self) -> Iterator[str]:
+        yield from self._check()
+
+    @verb
+    def _check(self) -> list[str]:
+        return list(sqlite_list.check(self._db, self._spool))
+
+    @verb
+    def sweep(self, now: float) -> int:
+        """Remove files that no row names, and forget next hops and keys that nothing needs."""
+        removed = self._spool.sweep_incoming(lambda other: owner_.alive(self._spool.owners, other))
+        removed += owner_.sweep(self._spool.owners)
+        candidates = self._unnamed(list(self._spool.placed()))
+        with self._db.write():
+            # Files get their place under the write lock, so what has no row now belongs to no one alive.
+            removed += sum(self._spool.remove(ident) for ident in self._unnamed(candidates))
+            self._db.execute(SQL["key-forget"], (now,))
+            self._db.execute(SQL["hops-prune"])
+            self._db.hops.clear()
+        return removed
+
+    def _unnamed(self, idents: list[str]) -> list[str]:
+        unnamed = []
+        for ident in idents:
+            try:
+                number = ident_.decode(ident)
+            except ValueError:
+                continue
+            if self._db.value(SQL["queued-among"], (f"[{number}]",)) is None:
+                unnamed.append(ident)
+        return unnamed
+
+    def close(self) -> None:
+        try:
+            self.release(list(self._out.values()))
+            if self._registered:
+                with self._db.write():
+                    self._db.execute(SQL["owner-remove"], (self.owner,))
+        except Exception:
+            # Whoever comes next takes them over: the lock below says that this owner is gone.
+            pass
+        self._registered = False
+        self._wake.close()
+        self._db.close()
+        self._spool.life.drop()

@@ -1,0 +1,139 @@
+"""Rows of the SQLite queue as values, and back.  Pure: no statement is run here."""
+
+from __future__ import annotations
+
+from mether.address import Address
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Attempt, Outcome, Route
+from mether.queue import ident as ident_
+from mether.queue.store import Arrival, Entry, Hop, Message, Row
+from mether.reply import Reply, from_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+
+def address(path: str) -> Address:
+    """The Address whose str() was stored: a domain holds no @, so the last one divides."""
+    local, at, domain = path.rpartition("@")
+    return Address(local, domain) if at else Address(domain, "")
+
+
+def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
+    """The Message of a row of the statement "messages"."""
+    envelope = Envelope(
+        address(row[1]) if row[1] else None,
+        recipients,
+        body=row[2],
+        size=row[3],
+        smtputf8=bool(row[4]),
+        requiretls=bool(row[5]),
+        ret=row[6],
+        envid=row[7],
+    )
+    arrival = Arrival(row[8], row[9], address=row[10], host=row[11], helo=row[12], login=row[13])
+    return Message(
+        ident_.encode(row[0]),
+        envelope,
+        arrival,
+        trace=row[14],
+        size=row[15],
+        expires=row[16],
+        warn_at=row[17],
+        hold=row[18],
+        priority=row[19],
+    )
+
+
+def outcome(number: int, row: tuple[Any, ...]) -> Outcome | None:
+    """The last outcome out of (action, scope, reply, mta, at, uncertain)."""
+    if row[0] is None:
+        return None
+    return Outcome(
+        number,
+        row[0],
+        reply(row[2]),
+        scope=row[1],
+        remote_mta=row[3],
+        at=row[4],
+        uncertain=bool(row[5]),
+    )
+
+
+def reply(text: str) -> Reply:
+    """The reply whose str() was stored."""
+    return from_text(text) or Reply(451, "4.3.0", text)
+
+
+def recipient(path: str, orcpt: str | None, notify: str | None) -> Recipient:
+    """The Recipient of three columns."""
+    return Recipient(address(path), orcpt=orcpt, notify=notify)
+
+
+def hop(row: tuple[Any, ...]) -> Hop:
+    """The Hop of a row of "hop" or "hops-in-trouble"."""
+    return Hop(
+        Route(row[0], row[1], row[2]),
+        failures=row[3],
+        not_before=row[4],
+        last=row[5],
+        suspended=row[6],
+        suspended_until=row[7],
+    )
+
+
+def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any, ...]]) -> list[Entry]:
+    """Entries of the rows of "messages" and "recipients"."""
+    rows: dict[int, list[Row]] = {}
+    for r in recipients:
+        rows.setdefault(r[0], []).append(
+            Row(
+                r[1],
+                recipient(r[2], r[3], r[4]),
+                Route(r[5] or "", r[6] or "", r[7] or ""),
+                attempts=r[8],
+                next_attempt=r[9],
+                owner=r[10],
+                mark=r[11],
+                pinned=bool(r[12]),
+                suspect=bool(r[13]),
+                last=outcome(r[1], r[14:]),
+            )
+        )
+    found = []
+    for m in messages:
+        mine = rows.get(m[0], [])
+        found.append(Entry(message(m, [row.recipient for row in mine]), mine))
+    return found
+
+
+def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
+    """Attempts of the rows of "attempts"."""
+    result: list[Attempt] = []
+    last = None
+    for r in found:
+        if r[0] != last:
+            last = r[0]
+            route = Route(r[2], r[3], r[4])
+            result.append(
+                Attempt(route, [], started=r[5], seconds=r[6], remote_mta=r[7], uncertain=bool(r[8]))
+            )
+        result[-1].outcomes.append(
+            Outcome(
+                r[1],
+                r[9],
+                reply(r[11]),
+                scope=r[10],
+                remote_mta=r[12],
+                at=r[13],
+                uncertain=bool(r[14]),
+            )
+        )
+    return result
+
+
+def text(value: str) -> str:
+    """The text without lone surrogates, which SQLite does not take: a peer's odd reply must settle."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -1,0 +1,281 @@
+-- Statements of the SQLite queue.  ?N are their parameters in order; a list is a JSON array of numbers.
+
+-- name: queued-among
+SELECT id FROM message WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: key-known
+SELECT message FROM key WHERE key = ?1 AND until > ?2
+
+-- name: key-remember
+INSERT INTO key (key, message, until) VALUES (?1, ?2, ?3)
+ON CONFLICT (key) DO UPDATE SET message = excluded.message, until = excluded.until
+
+-- name: key-forget
+DELETE FROM key WHERE until <= ?1
+
+-- name: hop-find
+SELECT id FROM next_hop WHERE transport = ?1 AND next_hop = ?2 AND helo = ?3
+
+-- name: hop-insert
+INSERT INTO next_hop (transport, next_hop, helo) VALUES (?1, ?2, ?3)
+
+-- name: hop-learn
+UPDATE next_hop SET failures = ?2, not_before = ?3, last = ?4 WHERE id = ?1
+
+-- name: hop-refresh
+UPDATE next_hop SET ready = CASE
+  WHEN waiting.due IS NULL OR probe_owner IS NOT NULL THEN NULL
+  WHEN suspended IS NULL THEN max(waiting.due, not_before)
+  ELSE max(waiting.due, not_before, suspended_until) END
+FROM (SELECT min(next_attempt) AS due FROM recipient WHERE hop = ?1 AND state = 0) AS waiting
+WHERE id = ?1
+
+-- name: hop-probe
+UPDATE next_hop SET probe_owner = ?2, probe_token = ?3 WHERE id = ?1
+
+-- name: hop-probe-over
+UPDATE next_hop SET probe_owner = NULL, probe_token = NULL
+WHERE id = ?1 AND probe_owner = ?2 AND probe_token = ?3
+
+-- name: hops-probed-by
+UPDATE next_hop SET probe_owner = NULL, probe_token = NULL WHERE probe_owner = ?1 RETURNING id
+
+-- name: hops-ready
+SELECT id FROM next_hop WHERE ready <= ?1 ORDER BY ready LIMIT ?2
+
+-- name: hop
+SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until,
+  probe_owner IS NOT NULL
+FROM next_hop WHERE id = ?1
+
+-- name: hops-in-trouble
+SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until
+FROM next_hop WHERE failures > 0 OR suspended IS NOT NULL ORDER BY next_hop, transport, helo
+
+-- name: hops-unblock
+UPDATE next_hop SET not_before = 0
+WHERE id IN (SELECT DISTINCT hop FROM recipient WHERE message IN (SELECT value FROM json_each(?1)))
+
+-- name: hops-prune
+DELETE FROM next_hop WHERE failures = 0 AND suspended IS NULL
+AND id NOT IN (SELECT DISTINCT hop FROM recipient)
+
+-- name: owner-until
+SELECT until FROM owner WHERE id = ?1
+
+-- name: owner-renew
+INSERT INTO owner (id, until) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET until = excluded.until
+
+-- name: owners-other
+SELECT id, until FROM owner WHERE id <> ?1
+
+-- name: owner-remove
+DELETE FROM owner WHERE id = ?1
+
+-- name: owner-claims
+SELECT message, hop, token, number, suspect, mark FROM recipient WHERE state = 1 AND owner = ?1
+ORDER BY message, hop, token, number
+
+-- name: recipient-suspect
+UPDATE recipient SET state = CASE WHEN ?3 THEN 2 ELSE 3 END, owner = NULL, token = NULL, suspect = 1,
+  attempts = attempts + 1, mark = NULL, last_action = 'delayed', last_scope = 'transaction',
+  last_reply = ?4, last_mta = '', last_at = ?5, last_uncertain = 1
+WHERE message = ?1 AND number = ?2
+
+-- name: message-strike
+UPDATE message SET strikes = strikes + 1, hold = CASE WHEN strikes + 1 >= 3 THEN coalesce(hold, ?2) ELSE hold END
+WHERE id = ?1
+
+-- name: message-acquit
+UPDATE message SET strikes = 0 WHERE id = ?1 AND strikes > 0
+AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?1 AND suspect = 1)
+
+-- name: suspects
+SELECT message, hop, state, min(next_attempt), min(deadline) FROM recipient WHERE suspect = 1
+GROUP BY message, hop, state
+
+-- name: claimed-of
+SELECT number, hop, mark, suspect, state FROM recipient WHERE message = ?1 AND owner = ?2 AND token = ?3
+
+-- name: claimed-count
+SELECT count(*) FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2
+AND token IN (SELECT value FROM json_each(?3))
+
+-- name: claimed-delete
+DELETE FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2
+AND token IN (SELECT value FROM json_each(?3))
+
+-- name: recipient-delete
+DELETE FROM recipient WHERE message = ?1 AND number = ?2
+
+-- name: recipient-postpone
+UPDATE recipient SET state = CASE WHEN ?3 THEN 2 ELSE 0 END, owner = NULL, token = NULL, mark = NULL,
+  suspect = 0, next_attempt = ?4
+WHERE message = ?1 AND number = ?2
+
+-- name: recipient-defer
+UPDATE recipient SET state = CASE WHEN ?3 THEN 2 ELSE 0 END, owner = NULL, token = NULL, mark = NULL,
+  suspect = 0, next_attempt = ?4, attempts = attempts + 1, last_action = ?5, last_scope = ?6, last_reply = ?7,
+  last_mta = ?8, last_at = ?9, last_uncertain = ?10
+WHERE message = ?1 AND number = ?2
+
+-- name: recipient-return
+UPDATE recipient SET state = CASE WHEN ?3 THEN 2 WHEN suspect THEN 3 ELSE 0 END, owner = NULL, token = NULL,
+  mark = NULL
+WHERE message = ?1 AND number = ?2
+
+-- name: message-hold
+UPDATE message SET hold = ?2 WHERE id = ?1
+
+-- name: message-held
+SELECT hold FROM message WHERE id = ?1
+
+-- name: message-warned
+UPDATE message SET warn_at = ?2 WHERE id = ?1
+
+-- name: recipient-deadlines
+UPDATE recipient SET deadline = (SELECT min(expires, coalesce(warn_at, expires)) FROM message WHERE id = ?1)
+WHERE message = ?1
+
+-- name: recipients-held
+UPDATE recipient SET state = 2 WHERE message = ?1 AND state IN (0, 3)
+
+-- name: messages-finished
+DELETE FROM message WHERE id IN (SELECT value FROM json_each(?1))
+AND NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.id)
+
+-- name: contents-delete
+DELETE FROM content WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: attempts-delete
+DELETE FROM attempt WHERE message IN (SELECT value FROM json_each(?1))
+
+-- name: attempt-next
+SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE message = ?1
+
+-- name: attempt-insert
+INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+
+-- name: attempts-old
+DELETE FROM attempt WHERE message = ?1 AND number <= ?2
+
+-- name: attempts
+SELECT number, recipient, transport, next_hop, helo, started, seconds, mta, uncertain, action, scope, reply,
+  remote_mta, at, outcome_uncertain
+FROM attempt WHERE message = ?1 ORDER BY number, recipient
+
+-- name: due-by-deadline
+SELECT message, hop, min(next_attempt) FROM
+  (SELECT message, hop, next_attempt, deadline FROM recipient INDEXED BY recipient_deadline
+   WHERE state = 0 AND deadline <= ?1 ORDER BY deadline LIMIT ?2)
+GROUP BY message, hop ORDER BY min(deadline)
+
+-- name: due-at-hop
+SELECT message FROM recipient INDEXED BY recipient_due
+WHERE hop = ?1 AND state = 0 AND next_attempt <= ?2 ORDER BY next_attempt
+
+-- name: next-ready
+SELECT min(ready) FROM next_hop WHERE ready IS NOT NULL
+
+-- name: next-deadline
+SELECT min(deadline) FROM recipient INDEXED BY recipient_deadline WHERE state = 0
+
+-- name: claim-due
+UPDATE recipient SET state = 1, owner = ?3, token = ?4
+WHERE message = ?1 AND hop = ?2 AND state = 0 AND (next_attempt <= ?5 OR deadline <= ?5)
+
+-- name: claim-suspect
+UPDATE recipient SET state = 1, owner = ?3, token = ?4 WHERE message = ?1 AND hop = ?2 AND state = 3
+
+-- name: claim-any
+UPDATE recipient SET state = 1, owner = ?3, token = ?4 WHERE message = ?1 AND hop = ?2
+AND (state IN (0, 3) OR (?5 AND state = 2))
+
+-- name: claim-number
+UPDATE message SET claims = claims + 1 WHERE id = ?1 RETURNING claims
+
+-- name: claim-suspects-apart
+SELECT 1 FROM recipient WHERE suspect = 1 AND state = 1 LIMIT 1
+
+-- name: messages
+SELECT id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, address, host, helo,
+  login, trace, size, expires, warn_at, hold, priority, large
+FROM message WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id
+
+-- name: claimed-recipients
+SELECT message, number, path, orcpt, notify, token, attempts, next_attempt, suspect, last_action, last_scope,
+  last_reply, last_mta, last_at, last_uncertain
+FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2 AND token >= ?3
+ORDER BY message, number
+
+-- name: contents
+SELECT id, data FROM content WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: content
+SELECT message.large, content.data FROM message LEFT JOIN content ON content.id = message.id
+WHERE message.id = ?1
+
+-- name: recipients
+SELECT r.message, r.number, r.path, r.orcpt, r.notify, h.transport, h.next_hop, h.helo, r.attempts,
+  r.next_attempt, r.owner, r.mark, r.pinned, r.suspect, r.last_action, r.last_scope, r.last_reply, r.last_mta,
+  r.last_at, r.last_uncertain
+FROM recipient AS r LEFT JOIN next_hop AS h ON h.id = r.hop
+WHERE r.message IN (SELECT value FROM json_each(?1)) ORDER BY r.message, r.number
+
+-- name: change-hold
+UPDATE message SET hold = ?2 WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: change-hold-recipients
+UPDATE recipient SET mark = CASE WHEN state = 1 THEN coalesce(mark, 'hold') END,
+  state = CASE WHEN state = 1 THEN 1 ELSE 2 END
+WHERE message IN (SELECT value FROM json_each(?1))
+
+-- name: change-release
+UPDATE message SET hold = NULL, strikes = 0 WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: change-release-recipients
+UPDATE recipient SET mark = CASE WHEN mark = 'remove' THEN mark END,
+  state = CASE WHEN state <> 2 THEN state WHEN suspect THEN 3 ELSE 0 END
+WHERE message IN (SELECT value FROM json_each(?1))
+
+-- name: change-retry-recipients
+UPDATE recipient SET next_attempt = ?2 WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1
+
+-- name: change-remove-recipients
+DELETE FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1
+
+-- name: change-remove-claimed
+UPDATE recipient SET mark = 'remove' WHERE message IN (SELECT value FROM json_each(?1)) AND state = 1
+
+-- name: change-large
+SELECT id FROM message WHERE id IN (SELECT value FROM json_each(?1)) AND large
+AND NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.id)
+
+-- name: hops-of
+SELECT DISTINCT hop FROM recipient WHERE message IN (SELECT value FROM json_each(?1))
+
+-- name: check-orphans
+SELECT message, number FROM recipient WHERE message NOT IN (SELECT id FROM message)
+
+-- name: check-settled
+SELECT id FROM message WHERE id NOT IN (SELECT message FROM recipient)
+
+-- name: check-hops
+SELECT message, number FROM recipient WHERE hop NOT IN (SELECT id FROM next_hop)
+
+-- name: check-owners
+SELECT message, number FROM recipient WHERE state = 1 AND owner NOT IN (SELECT id FROM owner)
+
+-- name: check-content
+SELECT id FROM message WHERE NOT large AND id NOT IN (SELECT id FROM content)
+
+-- name: check-content-orphans
+SELECT id FROM content WHERE id NOT IN (SELECT id FROM message)
+
+-- name: check-large
+SELECT id FROM message WHERE large ORDER BY id
+
+-- name: check-ready
+SELECT transport || ':' || next_hop FROM next_hop AS h WHERE ready IS NULL AND probe_owner IS NULL
+AND (suspended IS NULL OR suspended_until IS NOT NULL)
+AND EXISTS (SELECT 1 FROM recipient WHERE hop = h.id AND state = 0)
