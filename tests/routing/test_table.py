@@ -1,0 +1,146 @@
+"""Which rule takes mail, and that no address can ask for more than its domain gives."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mether.address import Address, parse
+from mether.outcome import Route
+from mether.routing import target
+from mether.routing.table import Rule, Table
+
+MAILDIR = Rule(["example.test", "bücher.example"], "maildir", "/var/mail/{user}", "home")
+LISTS = Rule([".lists.example"], "pipe", ("list", "{recipient}"), "lists")
+LMTP = Rule(["corp.example"], "lmtp", target.parse("unix:/run/lmtp"), "corp")
+INNER = Rule(["inner.example", ".inner.example"], "smtp", target.parse("10.0.0.1:2525"), "inner")
+TABLE = Table([MAILDIR, LISTS, LMTP, INNER], "mx.example.net")
+SMART = Table([*TABLE.rules, Rule(["*"], "smtp", target.parse("[relay.isp.example]:587"))], "mx.example.net")
+
+
+@pytest.mark.parametrize(
+    ("address", "route", "local"),
+    [
+        ("bob@example.test", Route("maildir", "home"), True),
+        ("bob@EXAMPLE.Test", Route("maildir", "home"), True),
+        ("bob@xn--bcher-kva.example", Route("maildir", "home"), True),
+        ("bob@bücher.example", Route("maildir", "home"), True),
+        ("all@dev.lists.example", Route("pipe", "lists"), True),
+        ("all@a.b.lists.example", Route("pipe", "lists"), True),
+        ("all@lists.example", Route("smtp", "lists.example"), False),
+        ("x@corp.example", Route("lmtp", "unix:/run/lmtp"), True),
+        ("x@sub.corp.example", Route("smtp", "sub.corp.example"), False),
+        ("x@inner.example", Route("smtp", "[10.0.0.1]:2525"), False),
+        ("x@a.inner.example", Route("smtp", "[10.0.0.1]:2525"), False),
+        ("x@elsewhere.example", Route("smtp", "elsewhere.example"), False),
+        ("x@münchen.example", Route("smtp", "xn--mnchen-3ya.example"), False),
+        ("x@[192.0.2.1]", Route("smtp", "[192.0.2.1]"), False),
+        ("postmaster", Route("maildir", "home"), True),
+    ],
+)
+def test_where_mail_goes(address: str, route: Route, local: bool) -> None:
+    """EAI-3: domains are compared as A-labels."""
+    mailbox = parse(address, utf8=True)
+    assert TABLE.route(mailbox) == route
+    assert TABLE.is_local(mailbox) is local
+
+
+def test_a_smart_host_takes_the_rest_and_makes_nothing_local() -> None:
+    """RFC 2505 section 2.1: a rule that relays is no leave for others to relay."""
+    mailbox = parse("x@elsewhere.example")
+    assert SMART.route(mailbox) == Route("smtp", "relay.isp.example:587")
+    assert not SMART.is_local(mailbox)
+    assert SMART.route(parse("bob@example.test")) == Route("maildir", "home")
+
+
+@pytest.mark.parametrize(
+    "local", ["a%example.test", '"a@example.test"', "example.test!a", '"@example.test:a"']
+)
+def test_no_local_part_asks_to_be_passed_on(local: str) -> None:
+    """RFC 5321 section 3.6: the percent hack, quoted at signs and bang paths mean nothing here."""
+    outside = parse(f"{local}@elsewhere.example")
+    assert not TABLE.is_local(outside)
+    assert TABLE.route(outside) == Route("smtp", "elsewhere.example")
+    inside = parse(local.replace("example.test", "elsewhere.example") + "@example.test")
+    assert TABLE.route(inside) == Route("maildir", "home")
+
+
+def test_our_own_address_literal_is_local_only_when_a_rule_says_so() -> None:
+    literal = parse("postmaster@[192.0.2.1]")
+    assert not TABLE.is_local(literal)
+    assert Table([Rule(["[192.0.2.1]"], "maildir", "/m")], "h").is_local(literal)
+
+
+def test_the_first_rule_that_matches_wins() -> None:
+    first = Rule(["*"], "maildir", "/catch/{user}", "catch")
+    assert Table([first, MAILDIR], "h").route(parse("bob@example.test")) == Route("maildir", "catch")
+    assert Table([MAILDIR, first], "h").route(parse("bob@example.test")) == Route("maildir", "home")
+    wide, narrow = (
+        Rule([".example"], "maildir", "/w", "wide"),
+        Rule([".a.example"], "maildir", "/n", "narrow"),
+    )
+    assert Table([narrow, wide], "h").route(parse("x@b.a.example")).next_hop == "narrow"
+    assert Table([wide, narrow], "h").route(parse("x@b.a.example")).next_hop == "wide"
+
+
+PATTERNS = ["*", ".x", ".a.x", "a.x", "b.a.x", "x", ".b.a.x"]
+
+
+@given(st.lists(st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3), max_size=5))
+def test_the_index_agrees_with_reading_the_rules_in_order(patterns: list[list[str]]) -> None:
+    rules = [Rule(domains, "maildir", "/m", str(number)) for number, domains in enumerate(patterns)]
+    table = Table(rules, "h")
+    for domain in ("x", "a.x", "b.a.x", "c.b.a.x", "y", "ax"):
+        expected = next(
+            (
+                rule
+                for rule in rules
+                for pattern in rule.domains
+                if pattern in ("*", domain) or (pattern.startswith(".") and domain.endswith(pattern))
+            ),
+            None,
+        )
+        assert table.match(Address("u", domain)) is expected
+
+
+def test_the_bare_postmaster() -> None:
+    """RFC 5321 section 4.5.1: always taken; the service's own postmaster goes first."""
+    bare = Address("Postmaster", "")
+    table = Table(TABLE.rules, "mx.example.net", parse("admin@corp.example"))
+    assert table.route(bare) == Route("lmtp", "unix:/run/lmtp")
+    assert table.is_local(bare)
+    away = Table([], "MX.example.net", parse("admin@elsewhere.example"))
+    assert away.route(bare) == Route("smtp", "elsewhere.example")
+    alone = Table([INNER], "MX.example.net")
+    assert alone.route(bare) == Route("smtp", "mx.example.net")
+    assert alone.is_local(bare)
+    assert Table([], "h.example", bare).route(bare) == Route("smtp", "h.example")
+
+
+def test_a_route_from_the_queue_finds_its_rule_again() -> None:
+    assert TABLE.rule(Route("maildir", "home")) is MAILDIR
+    assert TABLE.rule(Route("pipe", "lists")) is LISTS
+    assert TABLE.rule(Route("lmtp", "unix:/run/lmtp", "helo.example")) is LMTP
+    assert TABLE.rule(Route("smtp", "[10.0.0.1]:2525")) is INNER
+    assert TABLE.rule(Route("maildir", "gone")) is None
+    assert TABLE.rule(Route("smtp", "example.org")) is None
+
+
+def test_relaying_by_mx_may_be_a_rule() -> None:
+    rule = Rule([".example"], "smtp", None, "mx")
+    assert Table([rule], "h").route(parse("x@A.example")) == Route("smtp", "a.example")
+
+
+@pytest.mark.parametrize("domain", ["", ".", "a..b", "a b", "-x", "*.example.org", ".[192.0.2.1]", "[x]"])
+def test_a_domain_that_can_match_nothing_is_refused(domain: str) -> None:
+    with pytest.raises(ValueError, match="is no domain"):
+        Rule([domain], "maildir", "/m")
+
+
+@pytest.mark.parametrize(
+    ("transport", "argument"), [("uucp", "x"), ("lmtp", None), ("maildir", ""), ("pipe", ())]
+)
+def test_a_rule_that_cannot_deliver_is_refused(transport: str, argument: object) -> None:
+    with pytest.raises(ValueError, match=r"route needs|no transport"):
+        Rule(["example.org"], transport, argument)  # type: ignore[arg-type]
