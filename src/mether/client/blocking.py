@@ -1,0 +1,156 @@
+"""The synchronous client: one session on a blocking socket, for `smtp`.
+
+    client = BlockingClient(connection, timeouts, watch)
+    client.hello(name)                    greeting and EHLO, HELO where that is refused
+    client.transact(transaction, ...)     one message
+    client.quit()
+
+Raises `Lost` when the session is over before its time.  `watch(direction, text)` is told each line, for
+`smtp -v`: ``->`` what we say, ``<-`` what the server says.
+"""
+
+from __future__ import annotations
+
+from mether.client.session import Lost, Timeouts, pieces
+from mether.reply import Reply
+from mether.smtp import client, command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mether.net.blocking import Blocking
+    from mether.queue.content import Content
+    from mether.smtp.transaction import Transaction
+
+
+class BlockingClient:
+    """One session on `connection`."""
+
+    def __init__(
+        self,
+        connection: Blocking,
+        timeouts: Timeouts,
+        watch: Callable[[str, str], None] = lambda direction, text: None,
+    ) -> None:
+        self.protocol = client.ClientProtocol()
+        self._connection = connection
+        self._timeouts = timeouts
+        self._watch = watch
+        self._sent: list[str] = []
+
+    def hello(self, name: str, *, lmtp: bool = False) -> Reply:
+        """Take the greeting and say EHLO (LHLO); returns the last reply, which may be a refusal.
+
+        HELO is said only where EHLO is not known (RFC 5321 section 3.2).
+        """
+        greeting = self._reply("greeting")
+        if not greeting.ok:
+            return greeting
+        verb = "LHLO" if lmtp else "EHLO"
+        reply = self.ask(verb, command.hello(verb, name))
+        if not lmtp and reply.permanent:
+            reply = self.ask("HELO", command.hello("HELO", name))
+        return reply
+
+    def ask(self, verb: str, line: bytes) -> Reply:
+        """Send a command and wait for its reply."""
+        self._send([(verb, line)])
+        return self._reply(verb)
+
+    def transact(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+        """Run the transaction to its end.  Raises Lost, or OSError when the content can't be read."""
+        self._send(transaction.start())
+        while not transaction.finished:
+            verb, reply = self._next()
+            self._send(transaction.reply(verb, reply))
+            if transaction.wants_content:
+                self._content(transaction, trace, content)
+
+    def quit(self) -> None:
+        """Say QUIT, wait a little for the reply, and close; never raises."""
+        try:
+            if self.protocol.state != "CLOSED":
+                self.ask("QUIT", command.plain("QUIT"))
+        except (Lost, client.LocalError):
+            pass
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _content(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+        if transaction.dot_only:
+            self._write(b".\r\n")
+        else:
+            for piece in pieces(trace, content):
+                self._write(piece)
+            self._watch("->", f"({len(trace) + content.size} octets of content)")
+        self._watch("->", ".")
+        self.protocol.content_sent()
+        for _ in range(transaction.sent() - 1):
+            self.protocol.expect_another()
+
+    def _send(self, commands: list[tuple[str, bytes]]) -> None:
+        if not commands:
+            return
+        for _, line in commands:
+            self._watch("->", line.decode().rstrip("\r\n"))
+        self._write(b"".join([self.protocol.send(verb, line) for verb, line in commands]))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._connection.send(data, self._timeouts.block)
+        except TimeoutError:
+            raise Lost("timeout", self._stage, "the server stopped taking what we sent") from None
+        except OSError as error:
+            # The server may have said why before it closed: its reply is worth more than our error.
+            self._last_words()
+            raise Lost("closed", self._stage, f"connection lost: {error.strerror or error}") from None
+
+    def _last_words(self) -> None:
+        try:
+            while data := self._connection.receive(1.0):
+                self.protocol.receive(data)
+                event = self.protocol.next_event()
+                if isinstance(event, tuple):
+                    self._show(event[1])
+                    raise Lost("closed", event[0], f"the server said {event[1]} and closed")
+        except (OSError, client.ProtocolFault):
+            pass
+
+    @property
+    def _stage(self) -> str:
+        return self.protocol.awaited
+
+    def _reply(self, verb: str) -> Reply:
+        answered, reply = self._next()
+        if answered != verb:
+            raise Lost("protocol", verb, f"a reply that was not asked for: {reply}")
+        return reply
+
+    def _next(self) -> tuple[str, Reply]:
+        stage = self._stage
+        while True:
+            try:
+                event = self.protocol.next_event()
+            except client.ProtocolFault as error:
+                raise Lost("protocol", stage, str(error)) from None
+            if isinstance(event, tuple):
+                self._show(event[1])
+                if not event[0]:
+                    raise Lost("closed", stage, f"the server said {event[1]}")
+                return event
+            if event == client.END_OF_INPUT:
+                raise Lost("closed", stage, "the server closed the connection")
+            try:
+                self.protocol.receive(self._connection.receive(self._timeouts.reply_to(stage)))
+            except TimeoutError:
+                raise Lost("timeout", stage, "the server did not answer in time") from None
+            except OSError as error:
+                raise Lost("closed", stage, f"connection lost: {error.strerror or error}") from None
+
+    def _show(self, reply: Reply) -> None:
+        for line in reply.encode().decode().splitlines():
+            self._watch("<-", line)

@@ -1,0 +1,85 @@
+"""What both clients share: time-outs, the ways a session is lost, and content as it goes out.
+
+The asynchronous client (`client.stream`) and its synchronous twin (`client.blocking`) drive the same
+`smtp.client` and `smtp.transaction`; they differ in how they wait.  Neither decides what a failure
+means: they raise `Lost`, and `relay.failure` judges.
+"""
+
+from __future__ import annotations
+
+from mether.smtp import state, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from mether.queue.content import Content
+
+
+class Timeouts:
+    """Seconds to wait (RFC 5321 section 4.5.3.2): for the connection, and for each reply.
+
+    They are per command, never one over the transaction (checklist TMO-1).
+    """
+
+    __slots__ = ("block", "command", "connect", "data", "end", "greeting", "quit")
+
+    def __init__(
+        self,
+        *,
+        connect: float = 30.0,
+        greeting: float = 300.0,
+        command: float = 300.0,
+        data: float = 120.0,
+        block: float = 180.0,
+        end: float = 600.0,
+        quit: float = 5.0,
+    ) -> None:
+        self.connect = connect
+        self.greeting = greeting
+        self.command = command
+        self.data = data
+        self.block = block
+        self.end = end
+        self.quit = quit
+
+    def reply_to(self, verb: str) -> float:
+        """How long to wait for the reply to this command."""
+        if verb == "DATA":
+            return self.data
+        if verb == state.END_OF_CONTENT:
+            return self.end
+        if verb == state.GREETING:
+            return self.greeting
+        return self.quit if verb == "QUIT" else self.command
+
+
+class Lost(Exception):
+    """The session is over: `kind` is "connect", "timeout", "closed" or "protocol"; `stage` the verb whose
+    reply was awaited, "" for none; str() says what happened, for a person."""
+
+    def __init__(self, kind: str, stage: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.stage = stage
+
+
+CONTENT_CHUNK: Final = 256 * 1024
+
+
+def small(trace: bytes, content: Content) -> bytes | None:
+    """Content in memory as it goes on the wire, end included; None when it lies in a file."""
+    if content.data is None:
+        return None
+    data = wire.stuff(trace + content.data)
+    return data + (b".\r\n" if data.endswith(b"\r\n") or not data else wire.END)
+
+
+def pieces(trace: bytes, content: Content) -> Iterator[bytes]:
+    """Content as it goes on the wire, in pieces, end included.  Raises OSError."""
+    stuffer = wire.Stuffer()
+    yield stuffer.feed(trace)
+    for chunk in content.chunks(CONTENT_CHUNK):
+        yield stuffer.feed(chunk)
+    yield stuffer.end()

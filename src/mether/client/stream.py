@@ -1,0 +1,215 @@
+"""The asynchronous client: one session under asyncio, with no task of its own.
+
+    client = await connect(loop, host, port, timeouts)
+    await client.hello(name)
+    await client.transact(transaction, trace, content)     one message, one wait
+    await client.quit()
+
+Replies are taken where their octets arrive; whoever awaits is woken once per transaction.  Raises
+`Lost` when the session is over before its time.  Small content goes out in one write with its end, so
+that no delayed acknowledgement costs 40 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from mether.client.session import Lost, Timeouts, pieces, small
+from mether.net.stream import Stream
+from mether.reply import Reply
+from mether.smtp import client, command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mether.queue.content import Content
+    from mether.smtp.transaction import Transaction
+
+
+class StreamClient(Stream):
+    """One session.  `address` is the IP address (or path) it is connected to; `idle` is called when
+    an idle connection is lost."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeouts: Timeouts, address: str) -> None:
+        super().__init__(loop)
+        self.protocol = client.ClientProtocol()
+        self.address = address
+        self.alive = True
+        self._timeouts = timeouts
+        self._waiter: asyncio.Future[None] | None = None
+        self._problem: Lost | None = None
+        self._transaction: Transaction | None = None
+        self._small: bytes | None = None
+        self._last: Reply | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    async def hello(self, name: str, *, lmtp: bool = False) -> Reply:
+        """Take the greeting and say EHLO (LHLO); returns the last reply, which may be a refusal.
+
+        HELO is said only where EHLO is not known (RFC 5321 section 3.2).
+        """
+        reply = self._last if self._last is not None else await self._wait()
+        if not reply.ok:
+            return reply
+        verb = "LHLO" if lmtp else "EHLO"
+        reply = await self.ask(verb, command.hello(verb, name))
+        if not lmtp and reply.permanent:
+            reply = await self.ask("HELO", command.hello("HELO", name))
+        return reply
+
+    async def ask(self, verb: str, line: bytes) -> Reply:
+        """Send a command and wait for its reply."""
+        self.write(self.protocol.send(verb, line))
+        return await self._wait()
+
+    async def transact(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+        """Run the transaction to its end.  Raises Lost, or OSError when the content can't be read."""
+        commands = transaction.start()
+        if not commands:
+            return
+        send = self.protocol.send
+        self._transaction = transaction
+        self._small = small(trace, content)
+        self.write(b"".join([send(verb, line) for verb, line in commands]))
+        try:
+            await self._wait()
+            if transaction.wants_content:
+                await self._stream(transaction, trace, content)
+                await self._wait()
+        finally:
+            self._transaction = self._small = None
+
+    async def quit(self) -> None:
+        """Say QUIT, wait a little for the reply, and close; never raises."""
+        try:
+            if self.alive and self.protocol.state != "CLOSED":
+                await self.ask("QUIT", command.plain("QUIT"))
+        except (Lost, client.LocalError):
+            pass
+        self.close()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: octets from the server."""
+        self.protocol.receive(data)
+        self._take()
+
+    def ended(self) -> None:
+        """The server will send no more."""
+        self.protocol.receive(b"")
+        self._take()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._fail("closed", "the server closed the connection")
+
+    def timed_out(self) -> None:
+        """The server has not answered in time."""
+        self._fail("timeout", "the server did not answer in time")
+        self.abort()
+
+    def drained(self) -> None:
+        """The server takes octets again."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _take(self) -> None:
+        """Take the replies that have come."""
+        protocol = self.protocol
+        while True:
+            try:
+                event = protocol.next_event()
+            except client.ProtocolFault as error:
+                self._fail("protocol", str(error))
+                self.abort()
+                return
+            if not isinstance(event, tuple):
+                if event == client.END_OF_INPUT:
+                    self._fail("closed", "the server closed the connection")
+                    self.close()
+                    return
+                break
+            verb, reply = event
+            self._last = reply
+            transaction = self._transaction
+            if transaction is None or not verb:
+                if not verb:
+                    self._fail("closed", f"the server said {reply}")
+                    self.close()
+                    return
+                if not protocol.outstanding:
+                    self._wake()
+                continue
+            for name, line in transaction.reply(verb, reply):
+                self.write(protocol.send(name, line))
+            if transaction.wants_content:
+                if transaction.dot_only or self._small is not None:
+                    self.write(b".\r\n" if transaction.dot_only else self._small or b"")
+                    self._sent(transaction)
+                else:
+                    self._wake()
+            elif transaction.finished:
+                self._wake()
+        if protocol.outstanding:
+            self.set_deadline(self._timeouts.reply_to(protocol.awaited))
+
+    def _sent(self, transaction: Transaction) -> None:
+        self.protocol.content_sent()
+        for _ in range(transaction.sent() - 1):
+            self.protocol.expect_another()
+
+    async def _stream(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+        """Send content from a file, no faster than the server takes it."""
+        for piece in pieces(trace, content):
+            if self._problem is not None:
+                raise self._problem
+            self.write(piece)
+            if not self.writable:
+                self.set_deadline(self._timeouts.block)
+                self._room = self.loop.create_future()
+                await self._room
+        self._sent(transaction)
+
+    async def _wait(self) -> Reply:
+        """Wait until the transaction or the outstanding reply is done."""
+        if self._problem is not None:
+            raise self._problem
+        if self.protocol.outstanding:
+            self.set_deadline(self._timeouts.reply_to(self.protocol.awaited))
+        self._waiter = self.loop.create_future()
+        await self._waiter
+        self.set_deadline(None)
+        assert self._last is not None
+        return self._last
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, kind: str, text: str) -> None:
+        self.alive = False
+        if self._problem is None:
+            self._problem = Lost(kind, self.protocol.awaited, text)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self._problem)
+        if self._room is not None and not self._room.done():
+            self._room.set_exception(self._problem)
+
+
+async def connect(
+    loop: asyncio.AbstractEventLoop, address: str, port: int, timeouts: Timeouts
+) -> StreamClient:
+    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost."""
+
+    def make() -> StreamClient:
+        return StreamClient(loop, timeouts, address)
+
+    try:
+        async with asyncio.timeout(timeouts.connect):
+            if port:
+                _, made = await loop.create_connection(make, address, port)
+            else:
+                _, made = await loop.create_unix_connection(make, address)
+    except TimeoutError:
+        raise Lost("connect", "", f"connecting to {address} took too long") from None
+    except OSError as error:
+        raise Lost("connect", "", f"connecting to {address}: {error.strerror or error}") from None
+    return made

@@ -1,0 +1,192 @@
+"""Group commit: many messages share one sync, with no timer and no knob (DESIGN of the queue).
+
+One writer thread owns the store.  While one transaction is in flight, new drafts and settlements gather;
+when it returns, all that have gathered go in the next.  Idle, a message costs one sync of latency;
+busy, the batches grow by themselves.  Everything else that touches the store (claims, renewals,
+changes) runs in the same thread between batches, through `call`.
+
+Content that was staged in a file is synced in another thread before its draft joins a batch, so that a
+large message never holds up the others.
+
+Answers come back through `post`, once per batch: under asyncio it is `loop.call_soon_threadsafe`.  When
+a transaction fails, every draft in it is answered with the error and every settlement is kept for the next
+try, which comes a moment later: an outcome that has happened must not be forgotten because the disk is
+full.  Limits: MAX_BATCH of each kind per transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, SimpleQueue
+
+from mether.queue.store import Committed, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from mether.queue.store import Draft, Hop, Settlement, Store
+
+    T = TypeVar("T")
+    Job = tuple[str, Any, Any]
+
+MAX_BATCH = 256
+RETRY_SECONDS = 1.0
+"""How long to wait before settlements are tried again after the store failed."""
+
+
+class GroupCommit:
+    """The writer thread of one store.  Methods may be called from one thread, the event loop's.
+
+    `clock` gives Unix seconds; `post(function)` runs a function in the caller's thread soon.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        post: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float],
+        trouble: Callable[[StoreError], None] = lambda error: None,
+    ) -> None:
+        self.store = store
+        self.batches = 0
+        self.committed = 0
+        self._post = post
+        self._clock = clock
+        self._trouble = trouble
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
+        self._syncer: Any = None
+        self._thread.start()
+
+    def commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
+        """Queue a draft; `done` is called when it is durable, or with an answer whose `error` is set."""
+        if isinstance(draft.content, bytes):
+            self._jobs.put(("draft", draft, done))
+        else:
+            self._sync_first(draft, done)
+
+    def settle(
+        self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None] | None = None
+    ) -> None:
+        """Apply a settlement; `done` is told whether it was applied or refused as no longer ours."""
+        self._jobs.put(("settle", (settlement, hop), done))
+
+    def call(self, work: Callable[[Store], T], done: Callable[[T | StoreError], None]) -> None:
+        """Run `work` on the store in the writer thread; `done` gets its result or the StoreError."""
+        self._jobs.put(("call", work, done))
+
+    def close(self) -> None:
+        """Finish what was asked for, then end the thread.  Settlements that can't be stored are dropped:
+        their messages stay queued."""
+        self._stopping.set()
+        if self._syncer is not None:
+            self._syncer.shutdown()
+        self._jobs.put(("stop", None, None))
+        self._thread.join()
+
+    def _sync_first(self, draft: Draft, done: Callable[[Committed], None]) -> None:
+        if self._syncer is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._syncer = ThreadPoolExecutor(4, thread_name_prefix="content-sync")
+
+        def sync() -> None:
+            assert not isinstance(draft.content, bytes)
+            try:
+                draft.content.sync()
+            except StoreError as error:
+                answer = Committed(draft.message.ident, error=error)
+                self._post(lambda: done(answer))
+            else:
+                self._jobs.put(("draft", draft, done))
+
+        self._syncer.submit(sync)
+
+    def _run(self) -> None:
+        get, get_nowait = self._jobs.get, self._jobs.get_nowait
+        drafts: list[tuple[Draft, Callable[[Committed], None]]] = []
+        settlements: list[tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]] = []
+        stop = False
+        while not (stop and not drafts and not settlements):
+            calls: list[Job] = []
+            job: Job = get() if not drafts and not settlements else ("", None, None)
+            while True:
+                kind, what, done = job
+                if kind == "draft":
+                    drafts.append((what, done))
+                elif kind == "settle":
+                    settlements.append((what, done))
+                elif kind == "call":
+                    calls.append(job)
+                elif kind == "stop":
+                    stop = True
+                if len(drafts) >= MAX_BATCH or len(settlements) >= MAX_BATCH or len(calls) >= MAX_BATCH:
+                    break
+                try:
+                    job = get_nowait()
+                except Empty:
+                    break
+            if drafts or settlements:
+                if self._transact(drafts, settlements):
+                    drafts, settlements = [], []
+                else:
+                    drafts = []  # they were answered
+                    if stop:
+                        settlements = []
+                    else:
+                        self._stopping.wait(RETRY_SECONDS)
+            for _, work, done in calls:
+                self._call(work, done)
+
+    def _transact(
+        self,
+        drafts: list[tuple[Draft, Callable[[Committed], None]]],
+        settlements: list[tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]],
+    ) -> bool:
+        hops = [hop for (_, hop), _ in settlements if hop is not None]
+        try:
+            applied = self.store.apply(
+                [draft for draft, _ in drafts],
+                [settlement for (settlement, _), _ in settlements],
+                hops,
+                now=self._clock(),
+            )
+        except Exception as error:
+            # The thread must outlive any fault: without it every session would wait for ever.
+            problem = error if isinstance(error, StoreError) else StoreError(f"internal error: {error!r}")
+            answers = [(done, Committed(draft.message.ident, error=problem)) for draft, done in drafts]
+
+            def failed() -> None:
+                self._trouble(problem)
+                for done, answer in answers:
+                    done(answer)
+
+            self._post(failed)
+            return False
+        self.batches += 1
+        self.committed += len(drafts)
+        refused = {id(settlement) for settlement in applied.refused}
+
+        def succeeded() -> None:
+            for (_, done), answer in zip(drafts, applied.answers, strict=True):
+                done(answer)
+            for (settlement, _), settled in settlements_of_batch:
+                if settled is not None:
+                    settled(id(settlement) not in refused)
+
+        settlements_of_batch = settlements
+        self._post(succeeded)
+        return True
+
+    def _call(self, work: Callable[[Store], Any], done: Callable[[Any], None]) -> None:
+        result: Any
+        try:
+            result = work(self.store)
+        except StoreError as error:
+            result = error
+        except Exception as error:
+            result = StoreError(f"internal error: {error!r}")
+        self._post(lambda: done(result))

@@ -1,0 +1,63 @@
+"""From received content to a draft: the trace field, the loop check, and the facts of arrival.
+
+`draft` is what `smtpd`, `in.smtpd`, `smtpqer`, `sendmail` and the reports all go through, so that there
+is one way into the queue.  It decides nothing about who may send what.
+"""
+
+from __future__ import annotations
+
+from mether.content import trace
+from mether.queue.store import Arrival, Draft, Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mether.envelope import Envelope
+    from mether.outcome import Route
+    from mether.queue.content import Writer
+
+
+def draft(
+    ident: str,
+    envelope: Envelope,
+    arrival: Arrival,
+    content: bytes | Writer,
+    routes: Sequence[Route],
+    *,
+    hostname: str,
+    lifetime: float,
+    offset: int = 0,
+    pinned: bool = False,
+    key: str | None = None,
+    key_lifetime: float = 86400.0,
+) -> Draft:
+    """The draft of a message that arrived as `arrival` says.
+
+    `lifetime` is how long it may wait before it is returned, `key_lifetime` how long its submission
+    key is remembered, `offset` local time's lead over UTC, all in seconds.  `hostname` is ours.
+    """
+    only = envelope.recipients[0].forward_path if len(envelope.recipients) == 1 else None
+    field = trace.received(
+        helo=arrival.helo,
+        address=arrival.address,
+        host=arrival.host,
+        by=hostname,
+        protocol=arrival.protocol,
+        ident=ident,
+        recipient=only,
+        at=arrival.at,
+        offset=offset,
+        smtputf8=envelope.smtputf8,
+    )
+    size = len(field) + (len(content) if isinstance(content, bytes) else content.size)
+    message = Message(ident, envelope, arrival, trace=field, size=size, expires=arrival.at + lifetime)
+    return Draft(
+        message,
+        content,
+        routes,
+        due=arrival.at,
+        pinned=pinned,
+        key=key,
+        key_until=arrival.at + key_lifetime,
+    )

@@ -1,0 +1,143 @@
+"""All failure policy: what each reply, error and silence means for a recipient (RFC 5321 section 4.2.1).
+
+Every way in which an attempt can end is turned into an `Outcome` here and nowhere else.  The action is
+in RFC 3464's words; the scope says what else the fault taints:
+
+=====================================  =========  ===========
+what happened                          action     scope
+=====================================  =========  ===========
+no host of the next hop answers        delayed    host
+the DNS says no, for good              failed     host
+the DNS is silent                      delayed    host
+greeting or EHLO refused, 4yz / 5yz    delayed /  host
+on every host                          failed
+MAIL, DATA or content refused 4yz      delayed    transaction
+the same, 5yz                          failed     transaction
+RCPT refused, 4yz                      delayed    recipient
+RCPT refused, 552 (too many)           delayed    recipient
+RCPT refused, other 5yz                failed     recipient
+421 at any command                     delayed    host
+connection lost or silent              delayed    host
+... after the end of the content       delayed,   transaction
+                                       uncertain
+not SMTP at all                        delayed    host
+content that cannot be read            delayed    transaction
+=====================================  =========  ===========
+
+A reply that no command allows (3yz to MAIL) is a protocol fault: delayed, 4.5.0.  Nothing but the
+first digit decides, but for 421 and 552 (checklist CLI-2, CLI-6).  `exit_status` gives what
+sysexits(3) calls the same things.
+"""
+
+from __future__ import annotations
+
+from mether.outcome import DONE, Outcome
+from mether.reply import Reply
+from mether.smtp import state, transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from mether.client.session import Lost
+    from mether.outcome import Action, Scope
+    from mether.smtp.transaction import Result
+
+EX_OK: Final = 0
+EX_DATAERR: Final = 65
+EX_NOUSER: Final = 67
+EX_NOHOST: Final = 68
+EX_UNAVAILABLE: Final = 69
+EX_TEMPFAIL: Final = 75
+EX_PROTOCOL: Final = 76
+
+PROTOCOL: Final = "4.5.0"
+"""The status of a peer that does not keep to the protocol."""
+
+_LOST: Final = {"connect": "4.4.1", "timeout": "4.4.2", "closed": "4.4.2", "protocol": PROTOCOL}
+
+
+def of_result(
+    number: int, result: Result, *, remote_mta: str = "", at: float = 0.0, done: Action = "relayed"
+) -> Outcome:
+    """What a server's reply to a transaction means for recipient `number`."""
+    reply, stage = result.reply, result.stage
+    if result.accepted:
+        return Outcome(number, done, reply, remote_mta=remote_mta, at=at)
+    scope: Scope = "recipient" if stage == "RCPT" else "transaction"
+    action: Action
+    if reply.code == 421:
+        action, scope = "delayed", "host"
+    elif reply.temporary or (stage == "RCPT" and reply.code == 552):
+        action = "delayed"
+    elif reply.permanent:
+        action = "failed"
+    else:
+        action, scope = "delayed", "transaction"
+        reply = Reply(451, PROTOCOL, f"the server gave {reply} as its answer to {stage}")
+    if stage == transaction.LOCAL:
+        remote_mta = ""
+    return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, at=at)
+
+
+def of_lost(
+    number: int, lost: Lost, *, remote_mta: str = "", at: float = 0.0, content_sent: bool = False
+) -> Outcome:
+    """What the end of a session before its time means.
+
+    After the end of the content was sent, nobody knows whether the message was taken.
+    """
+    uncertain = content_sent and lost.stage == state.END_OF_CONTENT
+    where = f" (waiting for the reply to {_spoken(lost.stage)})" if lost.stage else ""
+    return Outcome(
+        number,
+        "delayed",
+        Reply(451, _LOST[lost.kind], f"{lost}{where}"),
+        scope="transaction" if uncertain else "host",
+        remote_mta=remote_mta,
+        at=at,
+        uncertain=uncertain,
+    )
+
+
+def of_host(number: int, reply: Reply, *, remote_mta: str = "", at: float = 0.0) -> Outcome:
+    """What it means when no host of the next hop can be used; `reply` is the last one's, or the DNS's."""
+    action: Action = "failed" if reply.permanent else "delayed"
+    return Outcome(number, action, reply, scope="host", remote_mta=remote_mta, at=at)
+
+
+def of_delivery(number: int, reply: Reply, *, at: float = 0.0) -> Outcome:
+    """What the answer of a local delivery (a Maildir, a program) means."""
+    action: Action = "delivered" if reply.ok else "failed" if reply.permanent else "delayed"
+    return Outcome(number, action, reply, at=at)
+
+
+def of_fault(number: int, what: str, *, at: float = 0.0) -> Outcome:
+    """What trouble on our own side means: content that cannot be read, a fault in the program."""
+    return Outcome(number, "delayed", Reply(451, "4.3.0", what), scope="transaction", at=at)
+
+
+def exit_status(outcomes: Iterable[Outcome]) -> int:
+    """The sysexits(3) status of a program that had these outcomes.
+
+    All done: 0.  A protocol fault: 76.  Any delayed: 75.  Else by the first failed: 67 for an unknown user,
+    68 for an unknown host, 65 for content that cannot be sent, 69 for any other refusal.
+    """
+    outcomes = [outcome for outcome in outcomes if outcome.action not in DONE]
+    if not outcomes:
+        return EX_OK
+    delayed = [outcome for outcome in outcomes if outcome.action == "delayed"]
+    if delayed:
+        return EX_PROTOCOL if all(outcome.status == PROTOCOL for outcome in delayed) else EX_TEMPFAIL
+    first = outcomes[0]
+    status, code = first.status, first.reply.code
+    if status in ("5.1.2", "5.1.10", "5.4.4") or code == 556:
+        return EX_NOHOST
+    if status == "5.1.1" or (first.scope == "recipient" and code in (550, 553)):
+        return EX_NOUSER
+    return EX_DATAERR if status.startswith("5.6.") else EX_UNAVAILABLE
+
+
+def _spoken(stage: str) -> str:
+    return {state.END_OF_CONTENT: "the content", state.GREETING: "the connection"}.get(stage, stage)

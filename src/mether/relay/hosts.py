@@ -1,0 +1,62 @@
+"""From a route to the hosts to connect to, in order, when the attempt is made.
+
+A direct target gives its own addresses, a domain its MX hosts' (`dns.mx`), a Unix socket its path.  IPv6
+and IPv4 are both tried; a family that is not there counts as any other connection that fails.
+Raises DnsFailure when there is nothing to connect to.
+"""
+
+from __future__ import annotations
+
+from mether.dns import mx
+from mether.reply import Reply
+from mether.routing import target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from mether.dns.hosts import Hosts
+    from mether.dns.mx import Resolver
+    from mether.outcome import Route
+
+
+class Host:
+    """One address to connect to: its `name` for reports, `address` (IP or path) and `port` (0: Unix)."""
+
+    __slots__ = ("address", "name", "port")
+
+    def __init__(self, name: str, address: str, port: int) -> None:
+        self.name = name
+        self.address = address
+        self.port = port
+
+
+async def find(
+    route: Route,
+    *,
+    resolver: Resolver,
+    hosts: Hosts | None,
+    random: Callable[[], float],
+    ourselves: Collection[str] = (),
+    own_addresses: Collection[str] = (),
+) -> list[Host]:
+    """The hosts of a route.  `hosts` is the hosts file, None when it is not to be asked."""
+    try:
+        where = target.from_route(route)
+    except target.TargetError as error:
+        raise mx.DnsFailure(Reply(550, "5.1.2", str(error))) from None
+    if where.kind == "unix":
+        return [Host(where.host, where.host, 0)]
+    if where.is_ip:
+        return [Host(f"[{where.host}]", where.host, where.port)]
+
+    def in_hosts(name: str) -> tuple[str, ...]:
+        return hosts.lookup(name) if hosts is not None else ()
+
+    if target.needs_mx(where, lambda name: bool(in_hosts(name))):
+        candidates = await mx.lookup(
+            where.host, resolver, random, ourselves=ourselves, own_addresses=own_addresses
+        )
+    else:
+        candidates = [await mx.direct(where.host, resolver, in_hosts)]
+    return [Host(one.host, address, where.port) for one in candidates for address in one.addresses]

@@ -1,0 +1,262 @@
+"""One next hop: its connections, kept and reused, and the claims that wait for them.
+
+A `NextHop` takes claims with `offer` and works each over one of at most `limit` connections, which grows
+by one with each success up to the configured maximum and falls to one when no host can be reached.  A
+connection that has nothing to do is kept for IDLE_SECONDS and then ended with QUIT.
+
+When no host can be used, the claim in hand gets the outcome and all that wait are given back untried,
+so that a dead next hop holds nothing.  A session that ends before any content was sent, on a kept
+connection or with other hosts left, is no failure yet: the claim is tried on the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from mether.client.session import Lost
+from mether.dns.mx import DnsFailure
+from mether.relay import failure, hosts, smtp
+from mether.reply import Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Final
+
+    from mether.client.session import Timeouts
+    from mether.client.stream import StreamClient
+    from mether.outcome import Outcome, Route
+    from mether.queue.content import Content
+    from mether.queue.store import Claim
+
+IDLE_SECONDS: Final = 3.0
+INITIAL: Final = 5
+"""Connections to a next hop that nothing is known of."""
+
+
+class Settings:
+    """What all next hops share.
+
+    `find` gives a route's hosts; `content` a claim's content; `hostname` is what EHLO says; `done` takes
+    a worked claim with its outcomes, when it began and when it had its connection (Unix seconds);
+    `returned` takes one back untried.
+    """
+
+    __slots__ = (
+        "clock",
+        "connections",
+        "content",
+        "done",
+        "find",
+        "hostname",
+        "loop",
+        "returned",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        find: Callable[[Route], Awaitable[list[hosts.Host]]],
+        content: Callable[[Claim], Awaitable[Content]],
+        hostname: str,
+        timeouts: Timeouts,
+        clock: Callable[[], float],
+        done: Callable[[Claim, list[Outcome], float, float], None],
+        returned: Callable[[list[Claim]], None],
+        connections: int = 20,
+    ) -> None:
+        self.loop = loop
+        self.find = find
+        self.content = content
+        self.hostname = hostname
+        self.timeouts = timeouts
+        self.clock = clock
+        self.done = done
+        self.returned = returned
+        self.connections = connections
+
+
+class _Unusable(Exception):
+    """No host is left to try; `reply` and `remote_mta` are the last one's."""
+
+    def __init__(self, reply: Reply, remote_mta: str, lost: Lost | None = None) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.remote_mta = remote_mta
+        self.lost = lost
+
+
+class NextHop:
+    """The connections to `route`.  `idle` tells whether nothing is going on there."""
+
+    def __init__(self, route: Route, settings: Settings) -> None:
+        self.route = route
+        self._settings = settings
+        self._waiting: deque[Claim] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._resting: list[asyncio.Future[bool]] = []
+        self._limit = min(INITIAL, settings.connections)
+        self._closing = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no claim waits and no connection is open."""
+        return not self._workers and not self._waiting
+
+    def offer(self, claim: Claim) -> None:
+        """Take a claim to work on."""
+        self._waiting.append(claim)
+        if self._resting:
+            self._wake(self._resting.pop(), True)
+        elif len(self._workers) < self._limit:
+            task = self._settings.loop.create_task(self._work())
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+
+    async def close(self) -> None:
+        """Give back what waits, finish what is in hand, and end every connection."""
+        self._closing = True
+        self._give_back()
+        for future in self._resting:
+            self._wake(future, False)
+        self._resting.clear()
+        if self._workers:
+            await asyncio.wait(set(self._workers))
+
+    async def _work(self) -> None:
+        """One connection's life: claims over it until there are none."""
+        client: StreamClient | None = None
+        host = ""
+        try:
+            while True:
+                while self._waiting:
+                    claim = self._waiting.popleft()
+                    client, host = await self._deliver(claim, client, host)
+                if self._closing or client is None or not await self._rest(client):
+                    break
+        finally:
+            if client is not None:
+                await client.quit()
+        # A claim that came while QUIT was on its way has nobody else to work it.
+        if self._waiting and not self._closing:
+            self.offer(self._waiting.pop())
+
+    async def _rest(self, client: StreamClient) -> bool:
+        """Wait for a claim; False when none came in time or the connection was lost."""
+        future: asyncio.Future[bool] = self._settings.loop.create_future()
+        self._resting.append(future)
+        timer = self._settings.loop.call_later(IDLE_SECONDS, self._tired, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _tired(self, future: asyncio.Future[bool]) -> None:
+        if future in self._resting:
+            self._resting.remove(future)
+            self._wake(future, False)
+
+    @staticmethod
+    def _wake(future: asyncio.Future[bool], claim: bool) -> None:
+        if not future.done():
+            future.set_result(claim)
+
+    async def _deliver(
+        self, claim: Claim, client: StreamClient | None, host: str
+    ) -> tuple[StreamClient | None, str]:
+        """Work one claim; returns the session to go on with, and its host."""
+        settings = self._settings
+        started = settings.clock()
+        walk = _Walk(self.route, settings)
+        try:
+            content = claim.content if claim.content is not None else await settings.content(claim)
+            if client is not None and not client.alive:
+                client.close()
+                client = None
+            while True:
+                reused = client is not None
+                if client is None:
+                    client, host = await walk.open(claim.route.helo or settings.hostname)
+                connected = settings.clock()
+                outcomes, usable = await smtp.send(
+                    client, claim, content, remote_mta=host, clock=settings.clock
+                )
+                if not usable:
+                    client.close()
+                    client = None
+                    untouched = all(one.scope == "host" and not one.uncertain for one in outcomes)
+                    if untouched and (reused or walk.more):
+                        continue
+                break
+        except _Unusable as error:
+            at = settings.clock()
+            settings.done(
+                claim, [self._unusable(one.number, error, at) for one in claim.pending], started, at
+            )
+            self._limit = 1
+            self._give_back()
+            return None, ""
+        except Exception as error:  # a fault of ours must not stop the queue
+            at = settings.clock()
+            what = f"internal error: {error!r}"
+            settings.done(
+                claim, [failure.of_fault(one.number, what, at=at) for one in claim.pending], started, at
+            )
+            if client is not None:
+                client.abort()
+            return None, ""
+        self._limit = min(self._limit + 1, settings.connections)
+        settings.done(claim, outcomes, started, connected)
+        return client, host
+
+    @staticmethod
+    def _unusable(number: int, error: _Unusable, at: float) -> Outcome:
+        if error.lost is not None:
+            return failure.of_lost(number, error.lost, remote_mta=error.remote_mta, at=at)
+        return failure.of_host(number, error.reply, remote_mta=error.remote_mta, at=at)
+
+    def _give_back(self) -> None:
+        if self._waiting:
+            claims = list(self._waiting)
+            self._waiting.clear()
+            self._settings.returned(claims)
+
+
+class _Walk:
+    """Goes from host to host of a route until one gives a session."""
+
+    def __init__(self, route: Route, settings: Settings) -> None:
+        self._route = route
+        self._settings = settings
+        self._hosts: list[hosts.Host] | None = None
+        self._next = 0
+        self._last: _Unusable | None = None
+
+    @property
+    def more(self) -> bool:
+        """Whether there are hosts that were not tried yet."""
+        return self._hosts is None or self._next < len(self._hosts)
+
+    async def open(self, name: str) -> tuple[StreamClient, str]:
+        """The next session, and its host's name.  Raises _Unusable when there is none."""
+        settings = self._settings
+        if self._hosts is None:
+            try:
+                self._hosts = await settings.find(self._route)
+            except DnsFailure as error:
+                raise _Unusable(error.reply, "") from None
+        lmtp = self._route.transport == "lmtp"
+        while self._next < len(self._hosts):
+            host = self._hosts[self._next]
+            self._next += 1
+            shown = host.name if host.name.strip("[]") == host.address else f"{host.name} [{host.address}]"
+            try:
+                return await smtp.open(settings.loop, host, name, settings.timeouts, lmtp=lmtp), shown
+            except Lost as error:
+                self._last = _Unusable(Reply(451, "4.4.1", str(error)), shown, error)
+            except smtp.Refused as error:
+                self._last = _Unusable(error.reply, shown)
+        raise self._last or _Unusable(Reply(451, "4.4.1", "no host answered"), "")

@@ -1,0 +1,397 @@
+"""The runner: what is due -> attempt -> settle.
+
+`Runner` owns the claims of this process.  Fresh messages come to it straight from the commit (`admit`
+before, `committed` after); what waits in the store is claimed when it is due.  Each claim goes to the
+transport of its route, its outcomes become a settlement (`runner.settle`), and the settlement goes to the
+queue's writer.  Nothing here decides when, why or who is told: that is `schedule`, `relay.failure`
+and `notify`.
+
+`run` works until `stop`; `once` works what is selected and returns.  A fault in one attempt is an
+outcome of that attempt; trouble with the store leaves the messages in the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from mether.event import mail as event
+from mether.outcome import Attempt, Outcome
+from mether.queue.store import Decision, Hop, Select, Settlement, StoreError
+from mether.relay import failure
+from mether.runner import settle
+from mether.runner.window import Window
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Final, Protocol, TypeVar
+
+    from mether.address import Address
+    from mether.outcome import Route
+    from mether.queue.commit import GroupCommit
+    from mether.queue.content import Content
+    from mether.queue.store import Claim, Committed, Draft, Pending, Store
+    from mether.runner.notify import Reporter
+    from mether.runner.schedule import Retry
+
+    T = TypeVar("T")
+
+    class Transport(Protocol):
+        """Whoever takes claims and calls `done` or `returned`."""
+
+        def offer(self, claim: Claim) -> None:
+            """Take a claim to work on."""
+
+        async def close(self) -> None:
+            """Finish what is in hand."""
+
+    class Table(Protocol):
+        """Where mail goes: see routing.table."""
+
+        def route(self, address: Address) -> Route:
+            """The next hop of an address."""
+
+
+LEASE: Final = 60.0
+"""Seconds after which an owner that does not renew has lost its claims."""
+
+RENEWAL: Final = 15.0
+POLL: Final = 15.0
+"""Seconds at most between two looks at what is due."""
+
+PAUSE: Final = 0.25
+"""Seconds at least between two looks that found nothing."""
+
+PER_HOP: Final = 200
+"""Claims of one next hop in hand beyond which fresh messages for it wait in the store."""
+
+ORIGINAL: Final = 64 * 1024
+"""Octets of a message that a report is made from."""
+
+
+class Runner:
+    """The runner of one process.
+
+    `transport` gives the transport of a route; `random` a number from 0 to 1; `clock` Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        queue: GroupCommit,
+        transport: Callable[[Route], Transport],
+        table: Table,
+        reporter: Reporter,
+        retry: Retry,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        window: Window | None = None,
+    ) -> None:
+        self.window = window or Window()
+        self._loop = loop
+        self._queue = queue
+        self._transport = transport
+        self._table = table
+        self._reporter = reporter
+        self._retry = retry
+        self._clock = clock
+        self._random = random
+        self._hops: dict[Route, Hop] = {}
+        self._in_hand: dict[Route, int] = {}
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._starved = False
+        self._emptying = False
+
+    def admit(self, draft: Draft) -> bool:
+        """Whether there is room to take a fresh message straight through; it is then counted."""
+        if self._stopping or not isinstance(draft.content, bytes):
+            return False
+        now = self._clock()
+        for route in draft.routes:
+            hop = self._hops.get(route)
+            if hop is not None and hop.failures and hop.blocked(now):
+                return False
+            if self._in_hand.get(route, 0) >= PER_HOP:
+                self._starved = True
+                return False
+        if self.window.admit(draft.message.size):
+            return True
+        self._starved = True
+        return False
+
+    def committed(self, draft: Draft, answer: Committed) -> None:
+        """Take what a commit gave: claims when the draft was admitted, else news that something waits."""
+        if draft.claim:
+            self.window.give(draft.message.size)
+            for claim in answer.claims:
+                self._take(claim)
+                self._dispatch(claim)
+        elif answer.error is None and not isinstance(draft.content, bytes):
+            # What is small waits for room (`_starved`) or for its next hop; nothing else holds this back.
+            self._changed.set()
+
+    def wake(self) -> None:
+        """Look again at what is due: another process says that there is something."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Work what is due until `stop`."""
+        renewing = self._loop.create_task(self._renew())
+        try:
+            while not self._stopping:
+                self._changed.clear()
+                if not await self._claim(Select()):
+                    await self._pause()
+        finally:
+            renewing.cancel()
+
+    async def once(self, select: Select) -> int:
+        """Work what `select` takes, each message and next hop once; returns how many were tried."""
+        renewing = self._loop.create_task(self._renew())
+        tried: set[tuple[str, Route]] = set()
+        try:
+            while not self._stopping:
+                self._changed.clear()
+                self._emptying = True
+                if not await self._claim(select, tried):
+                    if not self.window.used:
+                        break
+                    await self._changed.wait()
+            return len(tried)
+        finally:
+            renewing.cancel()
+
+    def stop(self) -> None:
+        """Claim nothing more; what is in hand is finished by closing the transports."""
+        self._stopping = True
+        self._changed.set()
+
+    async def drain(self) -> None:
+        """Wait until nothing is in hand."""
+        self._emptying = True
+        while self.window.used:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def content(self, claim: Claim) -> Content:
+        """The content of a claim that came without it.  Raises StoreError."""
+        return await self._call(lambda store: store.content(claim.message.ident))
+
+    def done(self, claim: Claim, outcomes: list[Outcome], started: float, connected: float) -> None:
+        """A transport has worked a claim."""
+        now = self._clock()
+        hop = self._hop(claim)
+        verdict = settle.decide(claim, outcomes, hop, self._retry, now, self._random)
+        if verdict.hop is not None:
+            self._hops[claim.route] = verdict.hop
+            if verdict.hop.failures:
+                last = outcomes[0]
+                event.unreachable(
+                    claim.route, last.remote_mta, verdict.hop.last, not_before=verdict.hop.not_before
+                )
+            else:
+                self._changed.set()  # what waited for this next hop may go now
+        self._tell(claim, verdict.decisions, started, connected)
+        self._settle(claim, verdict, started, now)
+
+    def returned(self, claims: list[Claim]) -> None:
+        """A transport gives claims back untried."""
+        for claim in claims:
+            self._give(claim)
+        self._queue.call(lambda store: store.release(claims), self._ignore)
+
+    def _settle(self, claim: Claim, verdict: settle.Verdict, started: float, now: float) -> None:
+        outcomes = [decision.outcome for decision in verdict.decisions if decision.outcome is not None]
+        attempt = None
+        if outcomes and any(decision.retry_at is not None for decision in verdict.decisions):
+            attempt = Attempt(
+                claim.route,
+                outcomes,
+                started=started,
+                seconds=max(0.0, now - started),
+                remote_mta=outcomes[0].remote_mta,
+                uncertain=any(outcome.uncertain for outcome in outcomes),
+            )
+        reports: list[Draft] = []
+        if verdict.failed:
+            reports = self._reporter.reports(
+                claim.message, verdict.failed, lambda: self._original(claim), now
+            )
+        settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports)
+
+        def settled(applied: bool) -> None:
+            self._give(claim)
+            ident = claim.message.ident
+            if not applied:
+                event.refused(ident)
+                return
+            for report in reports:
+                event.reported(ident, report.message.ident, "failed")
+                self._changed.set()
+            if verdict.failed and not reports and claim.message.envelope.reverse_path is None:
+                event.dropped(ident, "it has no sender to be returned to")
+            if all(decision.retry_at is None for decision in verdict.decisions):
+                event.removed(ident)
+
+        self._queue.settle(settlement, verdict.hop, settled)
+
+    def _original(self, claim: Claim) -> tuple[bytes, bool]:
+        """The beginning of the message for its report, and whether that is all."""
+        content, trace = claim.content, claim.message.trace
+        if content is None:
+            return trace, False
+        octets = content.read(ORIGINAL)
+        return trace + octets, len(octets) == content.size
+
+    def _tell(
+        self, claim: Claim, decisions: Iterable[Decision], started: float, connected: float
+    ) -> None:
+        if not event.sinks:
+            return
+        for one, decision in zip(claim.pending, decisions, strict=True):
+            if decision.outcome is not None:
+                event.tried(
+                    claim.message.ident,
+                    one.recipient.forward_path,
+                    claim.route,
+                    decision.outcome,
+                    orcpt=one.recipient.orcpt,
+                    arrival=claim.message.arrival.at,
+                    started=started,
+                    connected=connected,
+                    attempts=one.attempts + 1,
+                    retry_at=decision.retry_at,
+                )
+
+    async def _claim(self, select: Select, tried: set[tuple[str, Route]] | None = None) -> int:
+        """Claim what is selected; returns how many claims were taken on."""
+        room, now = self.window.room, self._clock()
+        if room <= 0:
+            self._starved = True
+            return 0
+        try:
+            claims = await self._call(lambda store: store.claim(room, now, select))
+        except StoreError as error:
+            event.error(f"cannot claim: {error}")
+            return 0
+        again: list[Claim] = []
+        taken = 0
+        for claim in claims:
+            key = (claim.message.ident, claim.route)
+            if tried is not None and key in tried:
+                again.append(claim)
+                continue
+            if tried is not None:
+                tried.add(key)
+            taken += 1
+            self._take(claim)
+            if claim.hop is not None:
+                self._hops[claim.route] = claim.hop
+            if claim.content is None:
+                self._loop.create_task(self._fetch(claim))
+            else:
+                self._dispatch(claim)
+        if again:
+            await self._call(lambda store: store.release(again))
+        return taken
+
+    async def _fetch(self, claim: Claim) -> None:
+        """Find the content of a claim before it goes to its transport."""
+        try:
+            claim.content = await self.content(claim)
+        except StoreError as error:
+            self.done(
+                claim, [self._fault(one, str(error)) for one in claim.pending], self._clock(), self._clock()
+            )
+        else:
+            self._dispatch(claim)
+
+    def _fault(self, one: Pending, what: str) -> Outcome:
+        return failure.of_fault(one.number, what, at=self._clock())
+
+    def _dispatch(self, claim: Claim) -> None:
+        if claim.due:
+            self._transport(claim.route).offer(claim)
+            return
+        # Only its time is over: the next hop is not to be tried.
+        now = self._clock()
+        cause = claim.hop.last if claim.hop is not None else ""
+        outcomes = [settle.give_up(one, one.last, cause) for one in claim.pending]
+        event.expired(claim.message.ident, claim.message.envelope.reverse_path)
+        verdict = settle.Verdict(
+            [Decision(outcome.recipient, outcome, None) for outcome in outcomes],
+            list(zip(claim.pending, outcomes, strict=True)),
+            None,
+        )
+        self._tell(claim, verdict.decisions, now, now)
+        self._settle(claim, verdict, now, now)
+
+    def _hop(self, claim: Claim) -> Hop:
+        return self._hops.get(claim.route) or claim.hop or Hop(claim.route)
+
+    def _take(self, claim: Claim) -> None:
+        self.window.take(claim.message.size)
+        self._in_hand[claim.route] = self._in_hand.get(claim.route, 0) + 1
+
+    def _give(self, claim: Claim) -> None:
+        self.window.give(claim.message.size)
+        count = self._in_hand[claim.route] - 1
+        if count:
+            self._in_hand[claim.route] = count
+        else:
+            del self._in_hand[claim.route]
+        if (self._starved and self.window.used <= self.window.messages // 2) or (
+            self._emptying and not self.window.used
+        ):
+            self._starved = False
+            self._changed.set()
+
+    async def _pause(self) -> None:
+        """Wait until something is due, something changes, or POLL seconds have passed."""
+        now = self._clock()
+        try:
+            due = await self._call(lambda store: store.next_due(now))
+        except StoreError as error:
+            event.error(str(error))
+            due = None
+        wait = POLL if due is None else min(POLL, max(PAUSE, due - self._clock()))
+        try:
+            async with asyncio.timeout(wait):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                if not await self._call(self._renewal):
+                    event.warning("this process was taken for dead; its claims were given to others")
+            except StoreError as error:
+                event.error(f"cannot renew: {error}")
+            await asyncio.sleep(RENEWAL)
+
+    def _renewal(self, store: Store) -> bool:
+        now = self._clock()
+        return store.renew(now + LEASE, now)
+
+    async def _call(self, work: Callable[[Store], T]) -> T:
+        """Run `work` in the writer thread.  Raises StoreError."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def answered(result: T | StoreError) -> None:
+            if future.done():
+                return
+            if isinstance(result, StoreError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self._queue.call(work, answered)
+        return await future
+
+    def _ignore(self, result: object) -> None:
+        if isinstance(result, StoreError):
+            event.error(str(result))
+        self._changed.set()

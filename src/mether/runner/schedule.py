@@ -1,0 +1,70 @@
+"""When to try again, for a message and for a next hop: pure functions of times and counters.
+
+RFC 5321 section 4.5.4.1 says that the retry interval SHOULD be at least 30 minutes.  The first tries
+here come earlier on purpose: greylisting, a restarted server or a lost packet are over in minutes, and
+a person waits.  From the fourth try on the intervals are the ones of the standard.  They and the life
+time (section 4.5.4.1: at least 4-5 days) are configuration.
+
+`random` is a number from 0 to 1; times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from mether.queue.store import Hop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Retry:
+    """`intervals` are the seconds before the second, third ... try, the last one repeated; `jitter` the
+    part (0 to 1) by which each is stretched or shrunk at random; `lifetime` the seconds after which a message
+    is returned."""
+
+    __slots__ = ("intervals", "jitter", "lifetime")
+
+    def __init__(
+        self,
+        intervals: Sequence[float] = (60, 300, 900, 1800, 3600, 7200, 14400),
+        jitter: float = 0.2,
+        lifetime: float = 5 * 86400.0,
+    ) -> None:
+        self.intervals = tuple(intervals)
+        self.jitter = jitter
+        self.lifetime = lifetime
+
+    def interval(self, tries: int, random: float) -> float:
+        """Seconds to wait after so many tries (from 1)."""
+        base = self.intervals[min(tries, len(self.intervals)) - 1]
+        return base * (1 + self.jitter * (2 * random - 1))
+
+
+def retry_at(retry: Retry, tries: int, now: float, expires: float, random: float) -> float:
+    """When to try a recipient again that was tried `tries` times; never after it expires."""
+    return min(now + retry.interval(tries, random), max(expires, now))
+
+
+def failed_hop(retry: Retry, hop: Hop, reply: str, now: float, random: float) -> Hop | None:
+    """The next hop after a host-scope failure; None when it is known to be down already.
+
+    Several connections may fail at once: only the first counts, so that a burst is one failure.
+    """
+    if hop.blocked(now):
+        return None
+    failures = hop.failures + 1
+    return Hop(
+        hop.route,
+        failures=failures,
+        not_before=now + retry.interval(failures, random),
+        last=reply,
+        suspended=hop.suspended,
+        suspended_until=hop.suspended_until,
+    )
+
+
+def recovered_hop(hop: Hop) -> Hop | None:
+    """The next hop after it answered; None when nothing changes by that."""
+    if not hop.failures and not hop.not_before:
+        return None
+    return Hop(hop.route, suspended=hop.suspended, suspended_until=hop.suspended_until)

@@ -1,0 +1,151 @@
+"""The client's half of the protocol: commands out, replies in (RFC 5321).
+
+    protocol.send(verb, line) -> bytes   a command, to be written; its reply is then outstanding
+    protocol.content_sent()              the end of the content was written; its reply is outstanding
+    protocol.receive(octets)             what the server sent; b"" at the end of its input
+    protocol.next_event()                (verb, Reply) in order, or NEED_DATA, or END_OF_INPUT
+
+The first reply outstanding is the greeting.  `send` is allowed while replies are outstanding, up to a
+barrier command, after which it raises `LocalError`: that is a mistake of the caller.  A reply that is
+no reply raises `ProtocolFault`: the connection is of no more use.  A 421 that answers nothing comes
+with the verb "" (RFC 5321 section 3.8).
+
+Limits, against a hostile server: MAX_LINE octets in a reply line, MAX_LINES lines in a reply.
+"""
+
+from __future__ import annotations
+
+from mether import reply as replies
+from mether.reply import Reply
+from mether.smtp import extension, state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+MAX_LINE: Final = 4096
+"""Octets in a reply line, CRLF included; the standard allows 512 (RFC 5321 section 4.5.3.1.5)."""
+
+MAX_LINES: Final = 256
+"""Lines in one reply."""
+
+NEED_DATA: Final = "need data"
+END_OF_INPUT: Final = "end of input"
+
+
+class ProtocolFault(Exception):
+    """The server does not speak SMTP; str() says what it sent instead."""
+
+
+class LocalError(Exception):
+    """The caller sent what may not be sent now."""
+
+
+class ClientProtocol:
+    """One session, seen by the client; `state` as in smtp.state, `offer` the latest EHLO's.
+
+    `greeting` and `hello_reply` are kept for whoever shows them.
+    """
+
+    __slots__ = ("_buffer", "_ended", "_lines", "_outstanding", "_texts", "greeting", "offer", "state")
+
+    def __init__(self) -> None:
+        self.state = state.CONNECTED
+        self.offer = extension.Offer()
+        self.greeting: Reply | None = None
+        self._buffer = b""
+        self._ended = False
+        self._outstanding = [state.GREETING]
+        self._texts: list[str] = []
+        self._lines = 0
+
+    @property
+    def outstanding(self) -> int:
+        """How many replies are awaited."""
+        return len(self._outstanding)
+
+    @property
+    def awaited(self) -> str:
+        """The command whose reply comes next, "" when none is awaited."""
+        return self._outstanding[0] if self._outstanding else ""
+
+    def send(self, verb: str, line: bytes) -> bytes:
+        """Send a command: `line` is as `smtp.command` wrote it.  Raises LocalError after a barrier."""
+        if self._outstanding and state.barrier(self._outstanding[-1]):
+            raise LocalError(f"{verb} before the reply to {self._outstanding[-1]}")
+        if self.state in (state.CONNECTED, state.CONTENT, state.CLOSED) and not (
+            self.state == state.CONTENT and self._outstanding
+        ):
+            raise LocalError(f"{verb} in state {self.state}")
+        self._outstanding.append(verb)
+        return line
+
+    def content_sent(self) -> None:
+        """Note that the content and its end have been written."""
+        if self.state != state.CONTENT or self._outstanding:
+            raise LocalError("the end of a content that was not asked for")
+        self._outstanding.append(state.END_OF_CONTENT)
+
+    def expect_another(self) -> None:
+        """Expect one more reply to the same content: LMTP gives one for each recipient (RFC 2033)."""
+        self._outstanding.append(state.END_OF_CONTENT)
+
+    def receive(self, data: bytes) -> None:
+        """Take octets from the server; b"" says that no more will come."""
+        if not data:
+            self._ended = True
+        else:
+            self._buffer = self._buffer + data if self._buffer else data
+
+    def next_event(self) -> tuple[str, Reply] | str:
+        """The next reply with the verb it answers, or NEED_DATA or END_OF_INPUT.  Raises ProtocolFault."""
+        while True:
+            end = self._buffer.find(b"\r\n")
+            if end < 0 or end + 2 > MAX_LINE:
+                if len(self._buffer) >= MAX_LINE:
+                    raise ProtocolFault(f"a reply line longer than {MAX_LINE} octets")
+                return END_OF_INPUT if self._ended else NEED_DATA
+            line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
+            reply = self._line(line)
+            if reply is not None:
+                return self._replied(reply)
+
+    def _line(self, line: bytes) -> Reply | None:
+        """Take one line; the reply, if this was its last line."""
+        digits, separator = line[:3], line[3:4]
+        if not (digits.isdigit() and len(digits) == 3 and separator in (b" ", b"-", b"")):
+            raise ProtocolFault(f"not an SMTP reply: {_printable(line)}")
+        code = int(digits)
+        if not 200 <= code <= 599:
+            raise ProtocolFault(f"a reply code outside 200 to 599: {_printable(line)}")
+        if self._texts and code != self._lines:
+            raise ProtocolFault(f"a reply that changes its code: {_printable(line)}")
+        self._lines = code
+        self._texts.append(_printable(line[4:]))
+        if len(self._texts) > MAX_LINES:
+            raise ProtocolFault(f"a reply of more than {MAX_LINES} lines")
+        if separator == b"-":
+            return None
+        texts, self._texts = self._texts, []
+        return replies.from_lines(code, texts)
+
+    def _replied(self, reply: Reply) -> tuple[str, Reply]:
+        if not self._outstanding:
+            if reply.code != 421:
+                raise ProtocolFault(f"a reply to nothing: {reply}")
+            self.state = state.CLOSED
+            return "", reply
+        verb = self._outstanding.pop(0)
+        if not (verb == state.END_OF_CONTENT and self._outstanding[:1] == [state.END_OF_CONTENT]):
+            self.state = state.after(self.state, verb, reply.code)
+        if verb == state.GREETING:
+            self.greeting = reply
+        elif verb in ("EHLO", "LHLO", "HELO") and reply.ok:
+            self.offer = extension.parse(reply.lines[1:] if verb != "HELO" else ())
+        return verb, reply
+
+
+def _printable(octets: bytes) -> str:
+    """Text that is safe in a log, a report and a terminal."""
+    text = octets[:1024].decode("utf-8", "replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

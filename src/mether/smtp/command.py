@@ -1,0 +1,246 @@
+"""Commands: reading a line from a client, writing one to a server (RFC 5321 section 4.1).
+
+`parse` turns a line into a `Command` or raises `BadCommand`, which carries the reply that the line
+deserves; the session goes on after it.  `mail` and `rcpt` write commands; they refuse, with
+ValueError, anything that would end the line early or change its meaning, so that no CR or LF inside
+an address or parameter ever reaches the wire.
+
+Which parameters MAIL and RCPT may carry is decided by what the server offers (`Grammar`).  Paths are
+read strictly: angle brackets, no space after the colon (checklist CMD-14).
+"""
+
+from __future__ import annotations
+
+from mether import address
+from mether.envelope import Envelope, Recipient
+from mether.reply import Reply
+from mether.smtp.extension import KNOWN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from mether.address import Address, ReversePath
+
+UNKNOWN: Final = Reply(500, "5.5.2", "command not recognized")
+BAD_OCTETS: Final = Reply(500, "5.5.2", "a command is ASCII text that ends in CRLF")
+TOO_LONG: Final = Reply(500, "5.5.2", "command line too long")
+
+VERBS: Final = frozenset(
+    ("EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "EXPN", "HELP", "QUIT")
+)
+_NO_ARGUMENT: Final = frozenset(("DATA", "RSET", "QUIT"))
+_PRINTABLE: Final = bytes(range(32, 127)) + b"\t"
+_CACHE_LIMIT: Final = 4096
+
+
+class Command:
+    """A well-formed command.
+
+    `verb` is in upper case; `argument` is the text after it; `value` is, for MAIL, an Envelope
+    without recipients, and for RCPT a Recipient.
+    """
+
+    __slots__ = ("argument", "value", "verb")
+
+    def __init__(self, verb: str, argument: str = "", value: Envelope | Recipient | None = None) -> None:
+        self.verb = verb
+        self.argument = argument
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Command({self.verb!r}, {self.argument!r})"
+
+
+class BadCommand(Exception):
+    """A line that is no good command; `reply` is the answer, `verb` the verb if it was known."""
+
+    def __init__(self, reply: Reply, verb: str = "") -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.verb = verb
+
+
+class Grammar:
+    """What a server's offer lets MAIL and RCPT carry.
+
+    It keeps the last few thousand paths it has read, since the same ones come again and again.
+    """
+
+    __slots__ = ("_paths", "mail", "rcpt")
+
+    def __init__(self, keywords: Iterable[str]) -> None:
+        offered = [KNOWN[keyword] for keyword in keywords if keyword in KNOWN]
+        self.mail = frozenset(name for extension in offered for name in extension.mail)
+        self.rcpt = frozenset(name for extension in offered for name in extension.rcpt)
+        self._paths: dict[str, Address] = {}
+
+    def path(self, text: str) -> Address:
+        """Read a path without its brackets.  Raises AddressError."""
+        found = self._paths.get(text)
+        if found is None:
+            found = address.parse(text)
+            if len(self._paths) >= _CACHE_LIMIT:
+                self._paths.clear()
+            self._paths[text] = found
+        return found
+
+    def parse(self, line: bytes) -> Command:
+        """Read a command line, without its CRLF.  Raises BadCommand."""
+        if line.translate(None, _PRINTABLE):
+            # Anything but printable ASCII: a NUL, a bare CR or LF, an octet above 127.
+            raise BadCommand(BAD_OCTETS)
+        text = line.decode("ascii").rstrip(" \t")
+        word, _, argument = text.partition(" ")
+        verb = word.upper()
+        if verb == "MAIL":
+            return self._mail(argument)
+        if verb == "RCPT":
+            return self._rcpt(argument)
+        if verb not in VERBS:
+            raise BadCommand(UNKNOWN)
+        argument = argument.strip(" \t")
+        if argument and verb in _NO_ARGUMENT:
+            raise BadCommand(Reply(501, "5.5.4", f"{verb} takes no argument"), verb)
+        if verb in ("EHLO", "HELO", "LHLO"):
+            return _hello(verb, argument)
+        if verb in ("VRFY", "EXPN") and not argument:
+            raise BadCommand(Reply(501, "5.5.4", f"syntax: {verb} name"), verb)
+        return Command(verb, argument)
+
+    def _mail(self, argument: str) -> Command:
+        path, parameters = _path_and_rest("MAIL", "FROM:", argument)
+        try:
+            reverse_path = self.path(path) if path else None
+            if reverse_path is not None and not reverse_path.domain:
+                raise address.AddressError("no @ and domain")
+        except address.AddressError as error:
+            raise BadCommand(Reply(501, "5.1.7", f"bad sender address: {error}"), "MAIL") from None
+        envelope = Envelope(reverse_path)
+        if parameters:
+            for name, value in _parameters("MAIL", parameters, self.mail):
+                _MAIL_PARAMETERS[name](envelope, value)
+        return Command("MAIL", argument, envelope)
+
+    def _rcpt(self, argument: str) -> Command:
+        path, parameters = _path_and_rest("RCPT", "TO:", argument)
+        try:
+            if not path:
+                raise address.AddressError("empty address")
+            recipient = Recipient(self.path(path))
+        except address.AddressError as error:
+            raise BadCommand(Reply(501, "5.1.3", f"bad recipient address: {error}"), "RCPT") from None
+        if parameters:
+            for name, value in _parameters("RCPT", parameters, self.rcpt):
+                _RCPT_PARAMETERS[name](recipient, value)
+        return Command("RCPT", argument, recipient)
+
+
+def _hello(verb: str, argument: str) -> Command:
+    if not argument:
+        raise BadCommand(Reply(501, "5.5.4", f"syntax: {verb} your-host-name"), verb)
+    if len(argument) > address.MAX_DOMAIN:
+        raise BadCommand(Reply(501, "5.5.4", "that host name is too long"), verb)
+    # Names that break the LDH rule are common and harmless here: the trace field quotes none of
+    # them as they stand.  White space and brackets inside would be, so those are refused.
+    if any(char in argument for char in ' \t<>()"\\'):
+        raise BadCommand(Reply(501, "5.5.4", "that is not a host name or address literal"), verb)
+    return Command(verb, argument)
+
+
+def _path_and_rest(verb: str, keyword: str, argument: str) -> tuple[str, str]:
+    """Split ``FROM:<path> parameters`` into path (without brackets) and parameters."""
+    size = len(keyword)
+    if argument[:size].upper() != keyword:
+        raise BadCommand(Reply(501, "5.5.4", f"syntax: {verb} {keyword}<address>"), verb)
+    rest = argument[size:]
+    if rest[:1] != "<":
+        raise BadCommand(
+            Reply(501, "5.5.4", f"syntax: {verb} {keyword}<address>, in brackets and with no space before"),
+            verb,
+        )
+    end = rest.find(">") if '"' not in rest else _closing_bracket(rest)
+    if end < 0:
+        raise BadCommand(Reply(501, "5.5.4", "the address has no closing bracket"), verb)
+    if end + 1 > address.MAX_PATH:
+        status = "5.1.7" if verb == "MAIL" else "5.1.3"
+        raise BadCommand(Reply(501, status, f"path longer than {address.MAX_PATH} octets"), verb)
+    following = rest[end + 1 :]
+    if following and following[0] != " ":
+        raise BadCommand(Reply(501, "5.5.4", "a space must stand between address and parameters"), verb)
+    return rest[1:end], following.strip(" \t")
+
+
+def _closing_bracket(text: str) -> int:
+    """The index of the ``>`` that is outside any quoted string, or -1."""
+    quoted = escaped = False
+    for i, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and char == "\\":
+            escaped = True
+        elif char == '"':
+            quoted = not quoted
+        elif char == ">" and not quoted:
+            return i
+    return -1
+
+
+def _parameters(verb: str, text: str, known: frozenset[str]) -> list[tuple[str, str]]:
+    """The ``NAME=value`` pairs of a command; values are non-empty where an = stands (CMD-18)."""
+    pairs: list[tuple[str, str]] = []
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        name = name.upper()
+        if name not in known:
+            raise BadCommand(Reply(555, "5.5.4", f"{verb} parameter {name[:40]} is not recognized"), verb)
+        if any(name == other for other, _ in pairs):
+            raise BadCommand(Reply(501, "5.5.4", f"{name} is given twice"), verb)
+        if (equals and not value) or "=" in value:
+            raise BadCommand(Reply(501, "5.5.4", f"{name} needs a value"), verb)
+        pairs.append((name, value))
+    return pairs
+
+
+def _size(envelope: Envelope, value: str) -> None:
+    if not (value.isascii() and value.isdigit() and len(value) <= 20):
+        raise BadCommand(Reply(501, "5.5.4", "SIZE needs a number of octets"), "MAIL")
+    envelope.size = int(value)
+
+
+def _body(envelope: Envelope, value: str) -> None:
+    body = value.upper()
+    if body not in ("7BIT", "8BITMIME"):
+        raise BadCommand(Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME"), "MAIL")
+    envelope.body = body
+
+
+_MAIL_PARAMETERS: Final = {"SIZE": _size, "BODY": _body}
+_RCPT_PARAMETERS: Final = {}  # type: ignore[var-annotated]
+
+
+def hello(verb: str, name: str) -> bytes:
+    """EHLO, HELO or LHLO with our name.  Raises ValueError when the name cannot stand in a line."""
+    return _line(f"{verb} {name}")
+
+
+def mail(reverse_path: ReversePath, parameters: Iterable[str] = ()) -> bytes:
+    """A MAIL command.  Raises ValueError when a part cannot stand in a line."""
+    return _line(" ".join((f"MAIL FROM:<{address.path_text(reverse_path)}>", *parameters)))
+
+
+def rcpt(forward_path: Address, parameters: Iterable[str] = ()) -> bytes:
+    """A RCPT command.  Raises ValueError when a part cannot stand in a line."""
+    return _line(" ".join((f"RCPT TO:<{forward_path}>", *parameters)))
+
+
+def plain(verb: str) -> bytes:
+    """A command of a verb alone."""
+    return _line(verb)
+
+
+def _line(text: str) -> bytes:
+    if not text.isprintable():
+        raise ValueError(f"{text[:200]!r} cannot be sent: it holds a control character")
+    return text.encode() + b"\r\n"

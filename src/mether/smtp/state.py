@@ -1,0 +1,101 @@
+"""The states of an SMTP session, one table for both roles (RFC 5321 section 4.1.4).
+
+Both roles step this table with a command and the reply that it got: the server when it replies, the
+client when the reply arrives.  After every reply the two are in the same state.
+
+| state | means |
+|---|---|
+| CONNECTED | no greeting yet |
+| GREETED | greeting given; EHLO or HELO comes next |
+| READY | said hello; no transaction |
+| MAIL | a transaction with a reverse-path and no recipient |
+| RCPT | a transaction with at least one recipient |
+| CONTENT | 354 was given: octets of content up to the end |
+| CLOSED | QUIT was answered, or the greeting or a 421 ended it |
+
+A *barrier* is a command after which the client must wait for the reply (RFC 2920 section 3.1, and
+the commands that change what the octets mean).  In the table each verb has the states in which it
+may stand, the state after success, and whether it is a barrier.  Commands of extensions join here.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+CONNECTED: Final = "CONNECTED"
+GREETED: Final = "GREETED"
+READY: Final = "READY"
+MAIL: Final = "MAIL"
+RCPT: Final = "RCPT"
+CONTENT: Final = "CONTENT"
+CLOSED: Final = "CLOSED"
+
+GREETING: Final = "greeting"
+"""Stands in the table for the greeting, which answers no command."""
+
+END_OF_CONTENT: Final = "."
+"""Stands in the table for the end of the content."""
+
+_OPEN: Final = frozenset((GREETED, READY, MAIL, RCPT))
+_HELLO_SAID: Final = frozenset((READY, MAIL, RCPT))
+
+
+class Row:
+    """A verb's line in the table: where it may stand, the state after it was done, and barrier."""
+
+    __slots__ = ("after", "allowed", "barrier")
+
+    def __init__(self, allowed: frozenset[str], after: str | None, barrier: bool = False) -> None:
+        self.allowed = allowed
+        self.after = after
+        self.barrier = barrier
+
+
+TABLE: Final = {
+    GREETING: Row(frozenset((CONNECTED,)), GREETED, barrier=True),
+    "EHLO": Row(_OPEN, READY, barrier=True),
+    "HELO": Row(_OPEN, READY, barrier=True),
+    "LHLO": Row(_OPEN, READY, barrier=True),
+    "MAIL": Row(frozenset((READY,)), MAIL),
+    "RCPT": Row(frozenset((MAIL, RCPT)), RCPT),
+    "DATA": Row(frozenset((RCPT,)), CONTENT, barrier=True),
+    END_OF_CONTENT: Row(frozenset((CONTENT,)), READY),
+    "RSET": Row(_OPEN, None),
+    "NOOP": Row(_OPEN, None),
+    "HELP": Row(_OPEN, None),
+    "VRFY": Row(_OPEN, None),
+    "EXPN": Row(_OPEN, None),
+    "QUIT": Row(_OPEN, CLOSED),
+}
+
+
+def allowed(state: str, verb: str) -> bool:
+    """Whether the command may stand in this state; an unknown verb may stand anywhere."""
+    row = TABLE.get(verb)
+    return row is None or state in row.allowed
+
+
+def barrier(verb: str) -> bool:
+    """Whether nothing may follow the command before its reply."""
+    row = TABLE.get(verb)
+    return row is not None and row.barrier
+
+
+def after(state: str, verb: str, code: int) -> str:
+    """The state after `verb`, in `state`, was answered with `code`."""
+    if code == 421:
+        return CLOSED  # RFC 5321 section 3.8
+    if verb == END_OF_CONTENT:
+        return READY  # whatever the reply, the transaction is over (section 4.1.1.4)
+    if verb == "RSET":
+        return READY if 200 <= code < 300 and state in _HELLO_SAID else state
+    row = TABLE.get(verb)
+    if row is None or row.after is None:
+        return state
+    if verb == "DATA":
+        return CONTENT if code == 354 else state
+    if verb == GREETING and not 200 <= code < 300:
+        return GREETED  # a 554 greeting waits for QUIT (section 3.1)
+    return row.after if 200 <= code < 300 else state

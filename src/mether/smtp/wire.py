@@ -1,0 +1,151 @@
+"""Framing: lines, content and its dots, as octets (RFC 5321 sections 2.3.8, 4.1.1.4 and 4.5.2).
+
+A line ends at CRLF and nowhere else; a bare CR or LF never ends anything.  Content ends at
+``CRLF . CRLF`` (or at ``. CRLF`` as its very first line) and at no look-alike.  Octets are searched
+with `bytes.find` and `bytes.count` in pieces as large as they come, never one by one.
+
+Nothing here fails: what is wrong with content is noted in `ContentDecoder`'s flags, for the server to
+answer after the true end.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+CRLF: Final = b"\r\n"
+END: Final = b"\r\n.\r\n"
+
+MAX_COMMAND_LINE: Final = 4096
+"""Octets of a command line with its CRLF: 512 and what every extension adds (checklist LIM-1)."""
+
+
+class ContentDecoder:
+    """Takes dot-stuffed content out of a stream; the same events whatever the cuts.
+
+    `bare` is set once a CR or LF stood alone, `nul` once a NUL was seen, `eight_bit` once an octet
+    above 127 was; `size` counts the octets given out, without the end and the removed dots.
+    """
+
+    __slots__ = ("_at_start", "bare", "eight_bit", "nul", "size")
+
+    def __init__(self) -> None:
+        self._at_start = True
+        self.bare = False
+        self.nul = False
+        self.eight_bit = False
+        self.size = 0
+
+    def decode(self, buffer: bytes, start: int) -> tuple[bytes, int, bool]:
+        """Take content from `buffer` at `start`: (content, where the next call or command starts, end).
+
+        What could be the beginning of the end is left in the buffer until more has come.
+        """
+        if self._at_start:
+            head = buffer[start : start + 3]
+            if head == b".\r\n":
+                return b"", start + 3, True
+            if head in (b"", b".", b".\r"):
+                return b"", start, False
+            self._at_start = False
+            if head[0] == 0x2E:
+                start += 1
+        end = buffer.find(END, start)
+        if end >= 0:
+            raw, following = buffer[start : end + 2], end + 5
+        else:
+            following = len(buffer) - _held(buffer, start)
+            if following == start:
+                return b"", start, False
+            raw = buffer[start:following]
+        lines = raw.count(CRLF)
+        if raw.count(b"\n") != lines or raw.count(b"\r") != lines:
+            self.bare = True
+        if not raw.isascii():
+            self.eight_bit = True
+        if b"\0" in raw:
+            self.nul = True
+        data = raw.replace(b"\r\n.", CRLF)
+        self.size += len(data)
+        return data, following, end >= 0
+
+
+def _held(buffer: bytes, start: int) -> int:
+    """How many octets at the end of the buffer may begin ``CRLF . CRLF``."""
+    tail = buffer[max(start, len(buffer) - 4) :]
+    for length in range(len(tail), 0, -1):
+        if tail.endswith(END[:length]):
+            return length
+    return 0
+
+
+def stuff(data: bytes) -> bytes:
+    """Content with the leading dot of each line doubled, without the end (RFC 5321 section 4.5.2)."""
+    stuffed = data.replace(b"\r\n.", b"\r\n..")
+    return b"." + stuffed if stuffed[:1] == b"." else stuffed
+
+
+class Stuffer:
+    """Dot-stuffs content that comes in pieces and writes its end."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = CRLF
+
+    def feed(self, data: bytes) -> bytes:
+        """The next piece, stuffed."""
+        if not data:
+            return b""
+        stuffed = data.replace(b"\r\n.", b"\r\n..")
+        # The two octets before this piece decide whether a CRLF was cut in two.
+        if (self._tail == CRLF and data[:1] == b".") or (self._tail[-1:] == b"\r" and data[:2] == b"\n."):
+            cut = 0 if data[:1] == b"." else 1
+            stuffed = stuffed[:cut] + b"." + stuffed[cut:]
+        self._tail = (self._tail + data[-2:])[-2:]
+        return stuffed
+
+    def end(self) -> bytes:
+        """The end of the content; a last line without CRLF gets one."""
+        return b".\r\n" if self._tail == CRLF else END
+
+
+class Normalizer:
+    """Turns LF and CRLF line ends, mixed as a person's file may have them, into CRLF.
+
+    For content that comes from a file or pipe, never from the wire.  A CR that is followed by no LF
+    stays, and `bare_cr` is set: such content cannot be sent (RFC 5321 section 2.3.8).
+    """
+
+    __slots__ = ("_held", "bare_cr")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self.bare_cr = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The next piece with CRLF line ends."""
+        data = self._held + data
+        self._held = b""
+        if data.endswith(b"\r"):
+            self._held, data = b"\r", data[:-1]
+        data = data.replace(CRLF, b"\n")
+        if b"\r" in data:
+            self.bare_cr = True
+        return data.replace(b"\n", CRLF)
+
+    def end(self) -> bytes:
+        """What was held back at the end of the input."""
+        if self._held:
+            self.bare_cr = True
+        return self._held
+
+
+def normalize(data: bytes) -> tuple[bytes, bool]:
+    """All of a message with CRLF line ends and a last line that is ended, and whether a bare CR is left."""
+    normalizer = Normalizer()
+    out = normalizer.feed(data) + normalizer.end()
+    if out and not out.endswith(CRLF):
+        out += CRLF
+    return out, normalizer.bare_cr
