@@ -1,0 +1,191 @@
+"""Delivery into Maildirs, and what it answers when the disk or the address will not have it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mether.address import Address, AddressError, parse
+from mether.queue.content import in_memory
+from mether.queue.disk import Disk
+from mether.relay import maildir
+from mether.reply import Reply
+
+CONTENT = in_memory(b"Subject: x\r\n\r\nbody\r\n")
+
+
+def deliver(
+    path: str, address: str = "Bob@Example.test", disk: Disk | None = None, now: float = 1.5
+) -> Reply:
+    return maildir.deliver(
+        path,
+        parse(address, utf8=True),
+        reverse_path=parse("alice@example.org"),
+        prefix=b"Received: us\r\n",
+        content=CONTENT,
+        now=now,
+        hostname="mx.example.net",
+        disk=disk or Disk(),
+    )
+
+
+class Recorder(Disk):
+    """Writes down each step and fails at one of them."""
+
+    def __init__(self, fail: str = "", error: int = errno.ENOSPC) -> None:
+        self.steps: list[str] = []
+        self.fail = fail
+        self.error = error
+
+    def _step(self, name: str, detail: str = "") -> None:
+        self.steps.append(f"{name} {detail}".strip())
+        if name == self.fail:
+            raise OSError(self.error, os.strerror(self.error), "/secret/path")
+
+    def create(self, path: str, mode: int = 0o600) -> int:
+        self._step("create", os.path.basename(os.path.dirname(path)))
+        return super().create(path, mode)
+
+    def write(self, fd: int, data: bytes) -> None:
+        self._step("write")
+        super().write(fd, data)
+
+    def sync(self, fd: int) -> None:
+        self._step("sync")
+        super().sync(fd)
+
+    def rename(self, source: str, target: str) -> None:
+        self._step("rename", os.path.basename(os.path.dirname(target)))
+        super().rename(source, target)
+
+    def sync_directory(self, path: str) -> None:
+        self._step("sync_directory", os.path.basename(path))
+        super().sync_directory(path)
+
+
+def test_the_message_lies_in_new(tmp_path: Path) -> None:
+    reply = deliver(f"{tmp_path}/{{domain}}/{{user}}/Maildir")
+    assert (reply.code, reply.status) == (250, "2.0.0")
+    home = tmp_path / "example.test" / "bob" / "Maildir"
+    [file] = (home / "new").iterdir()
+    assert file.read_bytes() == b"Return-Path: <alice@example.org>\nReceived: us\nSubject: x\n\nbody\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not list((home / "tmp").iterdir())
+    assert (home / "cur").is_dir()
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_names_are_unique_also_within_a_microsecond(tmp_path: Path) -> None:
+    for _ in range(3):
+        assert deliver(f"{tmp_path}/m").ok
+    names = sorted(os.listdir(tmp_path / "m" / "new"))
+    assert len(names) == 3
+    assert all(name.startswith("1.M500000P") and name.endswith(".mx.example.net") for name in names)
+
+
+def test_a_unique_name_holds_no_slash_or_colon() -> None:
+    assert maildir.unique(12.25, 7, 8, "a/b:c") == "12.M250000P7Q8.a\\057b\\072c"
+
+
+def test_everything_is_synced_before_success(tmp_path: Path) -> None:
+    deliver(f"{tmp_path}/m")
+    disk = Recorder()
+    assert deliver(f"{tmp_path}/m", disk=disk).ok
+    assert disk.steps == ["create tmp", "write", "sync", "rename new", "sync_directory new"]
+
+
+def test_new_directories_are_synced_into_those_above(tmp_path: Path) -> None:
+    disk = Recorder()
+    assert deliver(f"{tmp_path}/a/m", disk=disk).ok
+    above = [step for step in disk.steps if step.startswith("sync_directory")]
+    assert above == [f"sync_directory {name}" for name in (tmp_path.name, "a", "m", "m", "m", "new")]
+
+
+@pytest.mark.parametrize("step", ["create", "write", "sync", "rename", "sync_directory"])
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (errno.ENOSPC, 452, "4.3.1"),
+        (errno.EDQUOT, 452, "4.3.1"),
+        (errno.EACCES, 451, "4.3.0"),
+        (errno.EIO, 451, "4.3.0"),
+        (errno.ENAMETOOLONG, 550, "5.1.1"),
+    ],
+)
+def test_a_failing_disk(tmp_path: Path, step: str, error: int, code: int, status: str) -> None:
+    """Temporary, nothing left behind, and no path of ours in what the sender may read."""
+    deliver(f"{tmp_path}/m")
+    before = sorted(tmp_path.rglob("*"))
+    reply = deliver(f"{tmp_path}/m", disk=Recorder(step, error))
+    assert (reply.code, reply.status) == (code, status)
+    assert "secret" not in reply.text
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_where_a_directory_should_be_there_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "m").write_text("")
+    assert deliver(f"{tmp_path}/m").code == 451
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        '"../x"@example.test',
+        '"a/b"@example.test',
+        '".bob"@example.test',
+        '".."@example.test',
+        '"/etc"@example.test',
+    ],
+)
+def test_an_address_that_would_leave_its_place(tmp_path: Path, address: str) -> None:
+    reply = deliver(f"{tmp_path}/{{user}}", address)
+    assert (reply.code, reply.status) == (550, "5.1.1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_bare_postmaster_is_at_our_own_name(tmp_path: Path) -> None:
+    assert deliver(f"{tmp_path}/{{domain}}/{{user}}", "Postmaster").ok
+    assert (tmp_path / "mx.example.net" / "postmaster" / "new").is_dir()
+
+
+def test_one_mailbox_under_two_spellings(tmp_path: Path) -> None:
+    """Case, needless quoting, and two ways to compose an accent."""
+    for address in ("Zoé@example.test", "zoe\u0301@EXAMPLE.test"):
+        assert deliver(f"{tmp_path}/{{user}}", address).ok
+    assert deliver(f"{tmp_path}/{{user}}", '"BOB"@example.test').ok
+    assert deliver(f"{tmp_path}/{{user}}", "bob@example.test").ok
+    assert sorted(os.listdir(tmp_path)) == ["bob", "zoé"]
+
+
+def test_a_local_part_that_looks_like_a_template_is_none(tmp_path: Path) -> None:
+    assert deliver(f"{tmp_path}/{{user}}", "{domain}@example.test").ok
+    assert os.listdir(tmp_path) == ["{domain}"]
+
+
+@given(
+    st.text(max_size=80) | st.text("./\\\0\r\n-~{}useromain", max_size=12),
+    st.sampled_from(["a.example", "[::1]"]),
+)
+def test_no_address_leaves_the_place_of_its_mailbox(local: str, domain: str) -> None:
+    try:
+        path = maildir.directory("/m/{domain}/{user}/Maildir", Address(local, domain), "h")
+    except (maildir.NoMailbox, AddressError):
+        return
+    parts = path.split("/")
+    assert len(parts) == 5
+    assert parts[:3] == ["", "m", domain]
+    assert parts[4] == "Maildir"
+    assert not parts[3].startswith(".")
+    assert "\0" not in path
+
+
+@pytest.mark.parametrize("path", ["", "/m/{users}", "/m/{", "a\0b"])
+def test_a_template_that_is_none_is_refused_when_read(path: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        maildir.check_template(path)
+    maildir.check_template("/var/mail/{domain}/{user}")
