@@ -219,7 +219,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         queue["spool"] = locate.default_spool(environ)
     elif path is not None:
         scheme, _, place = queue["spool"].partition(":")
-        queue["spool"] = f"{scheme}:{_absolute(place, path)}"
+        queue["spool"] = f"{scheme}:{_absolute(place, path) if place else ''}"
     listen = many("listen", shape.LISTENER)
     _check_listeners(document, listen)
     routes = many("route", shape.ROUTE)

@@ -48,8 +48,8 @@ def _mailbox(value: object) -> str:
 def _spool(value: object) -> str:
     url = decode.text(value)
     scheme, _, place = url.partition(":")
-    if scheme not in ("sqlite", "directory") or not place:
-        raise ValueError('expected "sqlite:DIR" or "directory:DIR"')
+    if url != "memory:" and (scheme not in ("sqlite", "directory") or not place):
+        raise ValueError('expected "sqlite:DIR", "directory:DIR" or "memory:"')
     return url
 
 

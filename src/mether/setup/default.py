@@ -1,0 +1,85 @@
+"""The configuration file that a new service begins with, every key explained.
+
+`make run` and `mether config --write-default FILE` write it; it is never written over another.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+TEXT: Final = """\
+# mether's configuration.  Every key may be left out; a value behind # is the built-in one.
+# After a change: mether config --check, then start smtpd anew.
+# Relative paths are relative to the directory of this file.
+
+[service]
+# Our own name, in greetings and trace fields.  Built in: the host's name.
+#hostname = "mx.example.org"
+# Who gets mail for <postmaster> and reports that cannot be delivered.  Built in: postmaster@hostname.
+postmaster = "postmaster@example.test"
+# What becomes of such reports: "postmaster" or "drop".
+#undeliverable_reports = "postmaster"
+
+[queue]
+# sqlite:DIR, or directory:DIR for a spool of plain files.
+spool = "sqlite:spool"
+# Content held in memory over all sessions, before it goes to files.
+#memory = "64MiB"
+
+# An address to listen on.  There may be several: repeat [[listen]].
+[[listen]]
+address = "127.0.0.1:2525"
+# Who may send to any domain; all others reach only the domains that are delivered here.
+#relay_from = ["127.0.0.0/8", "::1/128"]
+#max_size = "50MiB"
+#max_recipients = 1000
+#max_connections = 1000
+#max_connections_per_client = 100    # 0: no limit
+#max_commands = 10000                # between two messages
+#max_errors = 20
+#command_timeout = "5m"
+
+# Where mail goes.  The first route that matches wins; what none matches goes by MX.
+# domains: "example.org", ".example.org" (every domain below it), "*" (all).
+# Then exactly one of:
+#   maildir = "mail/{domain}/{user}"
+#   pipe = ["rmail", "--", "{recipient}"]     and, if need be, timeout = "5m"
+#   smtp = "mail.example.net:25"
+#   lmtp = "unix:/run/dovecot/lmtp"
+#   mx = true
+[[route]]
+domains = ["example.test"]
+maildir = "mail/{user}"
+
+[retry]
+# How long to wait before each next attempt (the last one repeats), and how much of it is left to chance.
+#intervals = ["1m", "5m", "15m", "30m", "1h", "2h", "4h"]
+#jitter = 0.2
+# When a message that still waits is returned to its sender.
+#expire = "5d"
+
+[dns]
+# Built in: the servers in /etc/resolv.conf.
+#servers = ["127.0.0.1"]
+#timeout = "5s"
+# Whether a name in the hosts file is connected to directly.
+#hosts = true
+
+[log]
+#level = "info"      # "debug", "warning", "error"
+#format = "text"     # "json": one object a line
+"""
+
+
+def write(path: str) -> None:
+    """Write the file, with the directory it is in.  Raises OSError (FileExistsError when it is there)."""
+    directory = os.path.dirname(path)
+    if directory:
+        os.makedirs(directory, exist_ok=True)
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write(TEXT)

@@ -1,0 +1,257 @@
+"""The configuration: what a file means, and what a person is told when it means nothing."""
+
+import pytest
+
+from mether.address import parse
+from mether.setup import shape
+from mether.setup.config import Config, Dns, Listen, Log, Queue, Retry, Route, Service, load, loads
+from mether.setup.locate import ConfigError
+
+ENV = {"HOME": "/h"}
+
+FULL = """
+[service]
+hostname = "mx.example.test"
+postmaster = "pm@example.test"
+undeliverable_reports = "drop"
+[queue]
+spool = "directory:spool"
+memory = "8MiB"
+[[listen]]
+address = "[::1]:25"
+relay_from = ["192.0.2.0/24", "2001:db8::1"]
+max_size = 1000
+max_connections_per_client = 0
+command_timeout = "90s"
+[[listen]]
+address = ":2525"
+[[route]]
+domains = ["example.test", ".Example.ORG"]
+maildir = "mail/{domain}/{user}"
+[[route]]
+domains = ["lists.test"]
+pipe = ["./rmail", "--", "{recipient}"]
+timeout = "1m"
+[[route]]
+domains = ["inside.test"]
+smtp = "mail.example.net:2525"
+[[route]]
+domains = ["dove.test"]
+lmtp = "unix:/run/lmtp.sock"
+[[route]]
+domains = ["out.test"]
+mx = true
+[retry]
+intervals = ["1m", "1h"]
+jitter = 0
+expire = "2d"
+[dns]
+servers = ["127.0.0.1", "127.0.0.1:5353", "::1"]
+timeout = "2s"
+hosts = false
+[log]
+level = "debug"
+format = "json"
+"""
+
+
+def test_a_full_file():
+    config = loads(FULL, "/etc/mether/mether.toml", environ=ENV)
+    assert config.service.undeliverable_reports == "drop"
+    assert config.queue == Queue(spool="directory:/etc/mether/spool", memory=8 << 20)
+    first, second = config.listen
+    assert (first.host, first.port, first.max_size, first.command_timeout) == ("::1", 25, 1000, 90.0)
+    assert first.relay_from == ("192.0.2.0/24", "2001:db8::1/128")
+    assert (second.host, second.port, second.max_recipients) == ("", 2525, 1000)
+    maildir, pipe, smtp, lmtp, mx = config.route
+    assert maildir.maildir == "/etc/mether/mail/{domain}/{user}"
+    assert pipe.pipe == ("/etc/mether/rmail", "--", "{recipient}")
+    assert pipe.timeout == 60
+    assert (smtp.smtp, lmtp.lmtp, mx.mx) == ("mail.example.net:2525", "unix:/run/lmtp.sock", True)
+    assert config.retry == Retry(intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0)
+    assert config.dns.endpoints == (("127.0.0.1", 53), ("127.0.0.1", 5353), ("::1", 53))
+    assert config.log.number == 10
+
+
+def test_its_routes_become_a_routing_table():
+    table = loads(FULL, environ=ENV).table()
+    routes = {
+        address: str(table.route(parse(address)))
+        for address in ("a@example.test", "a@b.example.org", "a@inside.test", "a@dove.test", "a@out.test")
+    }
+    assert routes == {
+        "a@example.test": "maildir:example.test",
+        "a@b.example.org": "maildir:example.test",
+        "a@inside.test": "smtp:mail.example.net:2525",
+        "a@dove.test": "lmtp:unix:/run/lmtp.sock",
+        "a@out.test": "smtp:out.test",
+    }
+    assert table.postmaster == parse("pm@example.test")
+    assert not table.is_local(parse("a@inside.test"))
+
+
+def test_without_a_file_everything_is_built_in(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    config = load(None, environ=ENV)
+    assert config.queue.spool == "sqlite:/h/.local/state/mether/smtpq"
+    assert config.listen == (Listen(address="127.0.0.1:2525"),)
+    assert config.route == ()
+    assert config.retry.expire == 5 * 86400
+    assert config.service.postmaster == f"postmaster@{config.service.hostname}"
+    assert config.origins == {}
+
+
+def test_where_a_value_comes_from_is_known():
+    config = loads(FULL, "m.toml", environ={**ENV, "METHER_SPOOL": "sqlite:/x"})
+    assert config.origins["service.hostname"] == "m.toml:3"
+    assert config.origins["route[1].timeout"] == "m.toml:23"
+    assert config.origins["queue.spool"] == "$METHER_SPOOL"
+    assert config.queue.spool == "sqlite:/x"
+    assert loads(FULL, spool="sqlite:/y", environ=ENV).origins["queue.spool"] == "--spool"
+
+
+def test_every_key_of_a_struct_has_a_shape_and_no_other():
+    structs = {
+        "service": Service,
+        "queue": Queue,
+        "listen": Listen,
+        "route": Route,
+        "retry": Retry,
+        "dns": Dns,
+        "log": Log,
+    }
+    assert {name: set(struct.__struct_fields__) for name, struct in structs.items()} == {
+        name: set(keys) for name, keys in shape.SHAPES.items()
+    }
+    assert set(Config.__struct_fields__) == {*structs, "path", "origins"}
+
+
+ROUTE = '[[route]]\ndomains = ["a.test"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[servise]\n", "1: servise: unknown (did you mean [service]?)"),
+        ("[routes]\n", "1: routes: unknown (did you mean [[route]]?)"),
+        ("x = 1\n", "1: x: unknown"),
+        (
+            "[listen]\naddress = ':25'\n",
+            "1: listen: expected [[listen]] with two brackets: there may be several",
+        ),
+        ("[[log]]\n", "1: log: expected a table: [log]"),
+        ("service = 1\n", "1: service: expected a table: [service]"),
+        ("\n[service]\nhostnam = 'x'\n", "3: service.hostnam: unknown key (did you mean hostname?)"),
+        ("[service]\nhostname = 5\n", "2: service.hostname: expected text in quotes"),
+        (
+            "[service]\nhostname = 'a b'\n",
+            '2: service.hostname: expected a host name such as "mx.example.org"',
+        ),
+        (
+            "[service]\npostmaster = 'me'\n",
+            "2: service.postmaster: expected an address such as postmaster@example.org: no @ and domain",
+        ),
+        (
+            "[service]\nundeliverable_reports = 'dropped'\n",
+            '2: service.undeliverable_reports: expected "postmaster" or "drop" (did you mean "drop"?)',
+        ),
+        ("[queue]\nspool = '/var'\n", '2: queue.spool: expected "sqlite:DIR", "directory:DIR" or "memory:"'),
+        (
+            "[queue]\nmemory = '64 megs'\n",
+            '2: queue.memory: expected a size such as "50MiB", "10MB" or a number of octets',
+        ),
+        ("[[listen]]\n", '1: listen.address: missing; expected where to listen, such as "127.0.0.1:2525"'),
+        (
+            "[[listen]]\naddress = '25'\n",
+            '2: listen.address: expected an address and a port, such as "127.0.0.1:25", "[::1]:25" or ":25"',
+        ),
+        (
+            "[[listen]]\naddress = ':25'\n[[listen]]\naddress = ':025'\n",
+            "4: listen.address: :25 is already listened on by line 2",
+        ),
+        (
+            "[[listen]]\naddress = ':25'\nrelay_from = [\n '::1',\n '10.0.0.1/8']\n",
+            '5: listen.relay_from: expected an IP address or a network such as "192.0.2.0/24" '
+            "(bits are set after the prefix)",
+        ),
+        (
+            "[[listen]]\naddress = ':25'\nmax_errors = true\n",
+            "3: listen.max_errors: expected a whole number from 1 to 10000",
+        ),
+        (
+            "[[listen]]\naddress = ':25'\ncommand_timeout = 300\n",
+            '3: listen.command_timeout: expected a duration such as "90s", "5m", "1h30m" or "5d"',
+        ),
+        (
+            "[[route]]\nmx = true\n",
+            '1: route.domains: missing; expected a list such as ["example.org"] or ["*"]',
+        ),
+        (ROUTE, "1: route: expected one of maildir, pipe, smtp, lmtp, mx beside domains"),
+        (
+            ROUTE + "mx = true\nsmtp = 'h'\n",
+            "3: route.mx: contradicts smtp: a route has one of maildir, pipe, smtp, lmtp, mx",
+        ),
+        (ROUTE + "mx = true\ntimeout = '1m'\n", "4: route.timeout: is for pipe only, and this route has mx"),
+        (ROUTE + "mx = false\n", "3: route.mx: expected true, or no such key"),
+        ("[[route]]\ndomains = []\nmx = true\n", "2: route.domains: expected a list of domains, in brackets"),
+        (
+            "[[route]]\ndomains = 'a.test'\nmx = true\n",
+            "2: route.domains: expected a list of domains, in brackets",
+        ),
+        (
+            ROUTE + "maildir = '/m/{usr}'\n",
+            "3: route.maildir: {usr} in '/m/{usr}' is not one of {user}, {domain}",
+        ),
+        (
+            ROUTE + "smtp = 'unix:/x'\n",
+            "3: route.smtp: this target speaks LMTP: write lmtp = ... for it",
+        ),
+        (
+            ROUTE + "mx = true\n" + ROUTE + "maildir = '/m'\n",
+            "5: route.domains: a.test never gets here: the route on line 1 takes a.test before",
+        ),
+        (
+            '[[route]]\ndomains = [".test"]\nmx = true\n' + ROUTE + "maildir = '/m'\n",
+            "5: route.domains: a.test never gets here: the route on line 1 takes .test before",
+        ),
+        (
+            '[[route]]\ndomains = ["*"]\nmx = true\n' + ROUTE + "maildir = '/m'\n",
+            "5: route.domains: a.test never gets here: the route on line 1 takes * before",
+        ),
+        (
+            "[retry]\njitter = 1\n",
+            "2: retry.jitter: expected a number of at least 0 and below 1, such as 0.2",
+        ),
+        ("[retry]\nintervals = []\n", "2: retry.intervals: expected a list of durations, in brackets"),
+        ("[dns]\nhosts = 1\n", "2: dns.hosts: expected true or false"),
+        (
+            "[dns]\nservers = ['dns.test']\n",
+            '2: dns.servers: expected an IP address, such as "127.0.0.1", "127.0.0.1:5353" or "[::1]:53"',
+        ),
+        (
+            "[log]\nlevel = 'inf'\n",
+            '2: log.level: expected "debug" or "info" or "warning" or "error" (did you mean "info"?)',
+        ),
+        ("[log]\nlevel = \n", "2: this is not TOML: Invalid value"),
+        ("[log]\nlevel = 'info'\nlevel = 'info'\n", "3: this is not TOML: Cannot overwrite a value"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_and_line(text, line):
+    with pytest.raises(ConfigError) as caught:
+        loads(text, "m.toml", environ=ENV)
+    assert str(caught.value) == f"m.toml:{line}"
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "m.toml"
+    path.write_bytes(b"[log]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"m\.toml:2: an octet that is not UTF-8$"):
+        load(str(path), environ=ENV)
+    path.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(ConfigError, match="longer than 1024 KiB"):
+        load(str(path), environ=ENV)
+    path.write_text("x = " + "[" * 20000)
+    with pytest.raises(ConfigError):
+        load(str(path), environ=ENV)
+    with pytest.raises(ConfigError, match=r"Is a directory$"):
+        load(str(tmp_path), environ=ENV)

@@ -1,0 +1,42 @@
+"""The default file says what is built in, and works."""
+
+import pytest
+
+from mether.address import parse
+from mether.setup import default
+from mether.setup.config import load, loads
+
+ENV = {"HOME": "/h"}
+
+
+def test_the_file_is_the_service_that_make_run_promises(tmp_path):
+    path = str(tmp_path / "var" / "mether.toml")
+    default.write(path)
+    config = load(path, environ=ENV)
+    assert config.listen[0].address == "127.0.0.1:2525"
+    assert config.queue.spool == f"sqlite:{tmp_path}/var/spool"
+    assert config.route[0].maildir == f"{tmp_path}/var/mail/{{user}}"
+    table = config.table()
+    assert table.is_local(parse("friend@example.test"))
+    assert str(table.route(parse("a@example.org"))) == "smtp:example.org"
+
+
+def test_every_value_behind_a_number_sign_is_the_built_in_one(tmp_path):
+    lines = []
+    for line in default.TEXT.splitlines():
+        plain = line.removeprefix("#")
+        is_key = line.startswith("#") and line[1:2].isalpha() and " = " in line
+        lines.append(plain if is_key and not plain.startswith(("hostname", "servers")) else line)
+    every = loads("\n".join(lines), environ=ENV)
+    built_in = loads(default.TEXT, environ=ENV)
+    assert len(every.origins) > len(built_in.origins) + 12
+    for section in ("service", "queue", "listen", "retry", "dns", "log"):
+        assert getattr(every, section) == getattr(built_in, section)
+
+
+def test_it_is_never_written_over_another(tmp_path):
+    path = tmp_path / "mether.toml"
+    path.write_text("[log]\n")
+    with pytest.raises(FileExistsError):
+        default.write(str(path))
+    assert path.read_text() == "[log]\n"
