@@ -1,0 +1,189 @@
+"""``mether``: what 1986 did not have.
+
+``mether config`` prints the configuration in effect, as a file that would give the same, and where each
+value came from; ``--check`` only says what is wrong.  ``mether route`` says where mail for an address goes
+and why.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mether.programs.errors import USAGE, Failure, run
+from mether.programs.options import JSON, Option, Program, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mether.address import Address
+    from mether.programs.options import Parsed
+    from mether.routing.table import Table
+    from mether.setup.config import Config
+
+COMMANDS = ("config", "route")
+
+PROGRAM = Program(
+    "mether",
+    [
+        "config [--check | --json | --write-default FILE]",
+        "route [--json] ADDRESS...",
+    ],
+    """config prints the configuration in effect, as a file that would give the same, and where each value
+    came from.
+
+    route says where mail for an address goes, and which route decides.""",
+    [
+        Option("", "check", "config: print nothing unless something is wrong"),
+        Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
+        JSON,
+    ],
+    exits=(0, 64, 70, (73, "the file to write is there already"), 77, 78),
+    files=[
+        ("/etc/mether/mether.toml", "the configuration"),
+        ("~/.config/mether/mether.toml", "a user's own, where there is no other"),
+    ],
+    intermixed=True,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    return run("mether", _work, argv)
+
+
+def _work(argv: list[str]) -> int:
+    options = parse(PROGRAM, argv)
+    if not options.operands:
+        raise UsageError(f"expected a command: {' or '.join(COMMANDS)}")
+    command, *operands = options.operands
+    if command == "config":
+        return _config(options, operands)
+    if command == "route":
+        return _route(options, operands)
+    from mether.setup.spelling import nearest
+
+    meant = nearest(command, COMMANDS)
+    raise UsageError(f"unknown command {command!r}" + (f" (did you mean {meant}?)" if meant else ""))
+
+
+def _load(options: Parsed) -> Config:
+    from mether.setup.config import load
+    from mether.setup.locate import find_config
+
+    return load(find_config(options.text("config")), spool=options.text("spool"))
+
+
+def _config(options: Parsed, operands: list[str]) -> int:
+    if operands:
+        raise UsageError(f"config takes no operand; {operands[0]!r} is one too many")
+    target = options.text("write-default")
+    if target is not None:
+        from mether.setup.default import write
+
+        write(target)
+        return 0
+    config = _load(options)
+    config.table()  # what only shows when the parts are put together is wrong too
+    if options.flag("check"):
+        return 0
+    if options.flag("json"):
+        import msgspec
+
+        sys.stdout.write(msgspec.json.encode(config).decode() + "\n")
+        return 0
+    sys.stdout.writelines(f"{line}\n" for line in effective(config))
+    return 0
+
+
+def effective(config: Config) -> Iterator[str]:
+    """The lines of a file that gives this configuration, each value with where it came from."""
+    yield f"# {config.path}" if config.path else "# no configuration file: everything is built in"
+    for name in ("service", "queue"):
+        yield from _table(f"[{name}]", name, getattr(config, name), config)
+    for name in ("listen", "route"):
+        for number, each in enumerate(getattr(config, name)):
+            yield from _table(f"[[{name}]]", f"{name}[{number}]", each, config)
+    for name in ("retry", "dns", "log"):
+        yield from _table(f"[{name}]", name, getattr(config, name), config)
+
+
+def _table(header: str, label: str, struct: object, config: Config) -> Iterator[str]:
+    from mether.setup.shape import written
+
+    yield ""
+    yield header
+    for key in struct.__struct_fields__:  # type: ignore[attr-defined]
+        value = getattr(struct, key)
+        origin = config.origins.get(f"{label}.{key}", "built in")
+        if value is None or (header == "[[route]]" and origin == "built in" and struct.pipe is None):  # type: ignore[attr-defined]
+            continue
+        yield f"{f'{key} = {written(key, value)}':<48} # {origin}"
+
+
+def _route(options: Parsed, operands: list[str]) -> int:
+    if not operands:
+        raise UsageError("route needs an address")
+    from mether.address import AddressError, parse_argument
+
+    addresses = []
+    for text in operands:
+        try:
+            address = parse_argument(text)
+        except AddressError as error:
+            raise Failure(USAGE, f"{text!r} is not an address: {error}") from None
+        if address is None:
+            raise Failure(USAGE, "the null reverse-path is nobody's address")
+        addresses.append(address)
+    config = _load(options)
+    table = config.table()
+    for address in addresses:
+        facts = routed(address, config, table)
+        if options.flag("json"):
+            import json
+
+            print(json.dumps(facts))
+        else:
+            print(f"{facts['address']}  {facts['route']}  {facts['to']}  ({facts['because']})")
+    return 0
+
+
+def routed(address: Address, config: Config, table: Table) -> dict[str, object]:
+    """Where mail for an address goes: its next hop, what that is, and which route decided."""
+    rule = table.match(address)
+    route = table.route(address)
+    because, to = "no route takes the domain", "by MX"
+    if rule is not None:
+        number = table.rules.index(rule)
+        origin = config.origins.get(f"route[{number}].domains", "built in")
+        because = f"route {', '.join(rule.domains)} at {origin}"
+        if rule.transport == "maildir":
+            to = _maildir(
+                str(rule.argument), table.postmaster or address if not address.domain else address, config
+            )
+        elif rule.transport == "pipe":
+            to = " ".join(rule.argument if isinstance(rule.argument, tuple) else ())
+        elif rule.argument is not None:
+            to = f"to {rule.argument}"
+    return {
+        "address": str(address),
+        "transport": route.transport,
+        "next_hop": route.next_hop,
+        "route": str(route),
+        "to": to,
+        "local": table.is_local(address),
+        "because": because,
+    }
+
+
+def _maildir(template: str, address: Address, config: Config) -> str:
+    from mether.relay.maildir import NoMailbox, directory
+
+    try:
+        return directory(template, address, config.service.hostname)
+    except NoMailbox as error:
+        return f"no mailbox: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

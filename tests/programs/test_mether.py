@@ -1,0 +1,106 @@
+"""``mether config`` shows what is in effect and why; ``mether route`` says where mail goes."""
+
+import json
+import tomllib
+
+import pytest
+
+from mether.programs.mether import main
+from mether.setup.config import load
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch, tmp_path):
+    for name in ("METHER_CONFIG", "METHER_SPOOL", "NOSYSEXITS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("mether.setup.locate.SYSTEM", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[service]\nhostname = "mx.test"\n[queue]\nspool = "sqlite:spool"\n'
+        '[[route]]\ndomains = ["home.test"]\nmaildir = "mail/{user}"\n'
+        '[[route]]\ndomains = [".home.test"]\npipe = ["rmail", "--", "{recipient}"]\n'
+        '[[route]]\ndomains = ["far.test"]\nsmtp = "hub.test:2525"\n'
+    )
+    return str(path)
+
+
+def test_the_printed_configuration_gives_the_same_again(file, tmp_path, capsys):
+    assert main(["config", "-C", file]) == 0
+    text = capsys.readouterr().out
+    tomllib.loads(text)
+    again = tmp_path / "again.toml"
+    again.write_text(text)
+    first, second = load(file), load(str(again))
+    for section in ("service", "queue", "listen", "route", "retry", "dns", "log"):
+        assert getattr(first, section) == getattr(second, section)
+
+
+def test_it_tells_where_each_value_came_from(file, capsys):
+    main(["config", "-C", file, "--spool", "sqlite:/other"])
+    lines = {line.partition(" = ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["hostname"].endswith(f"# {file}:2")
+    assert lines["spool"].endswith("# --spool")
+    assert lines["expire"].endswith("# built in")
+
+
+def test_without_a_file_it_says_so(capsys):
+    assert main(["config"]) == 0
+    assert capsys.readouterr().out.startswith("# no configuration file: everything is built in\n")
+
+
+def test_check_is_silent_or_one_line(file, capsys):
+    assert main(["config", "--check", "-C", file]) == 0
+    assert capsys.readouterr() == ("", "")
+    with open(file, "a") as more:
+        more.write("[log]\nlevl = 'info'\n")
+    assert main(["config", "--check", "-C", file]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"mether: {file}:15: log.levl: unknown key (did you mean level?)\n"
+
+
+def test_the_default_file_is_written_once(tmp_path, capsys):
+    path = tmp_path / "var" / "mether.toml"
+    assert main(["config", "--write-default", str(path)]) == 0
+    assert main(["config", "--check", "-C", str(path)]) == 0
+    assert main(["config", "--write-default", str(path)]) == 73
+    assert capsys.readouterr().err == f"mether: {path}: File exists\n"
+
+
+def test_json_is_one_object(file, capsys):
+    main(["config", "--json", "-C", file])
+    assert json.loads(capsys.readouterr().out)["route"][2]["smtp"] == "hub.test:2525"
+
+
+def test_a_route_is_explained(file, tmp_path, capsys):
+    assert main(["route", "-C", file, "Ann@home.test", "b@x.home.test", "c@far.test", "d@else.test"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"Ann@home.test  maildir:home.test  {tmp_path}/mail/ann  (route home.test at {file}:6)",
+        f"b@x.home.test  pipe:.home.test  rmail -- {{recipient}}  (route .home.test at {file}:9)",
+        f"c@far.test  smtp:hub.test:2525  to hub.test:2525  (route far.test at {file}:12)",
+        "d@else.test  smtp:else.test  by MX  (no route takes the domain)",
+    ]
+    main(["route", "--json", "-C", file, "c@far.test"])
+    assert json.loads(capsys.readouterr().out)["local"] is False
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "text"),
+    [
+        ([], 64, "mether: expected a command: config or route; try mether --help\n"),
+        (["confg"], 64, "mether: unknown command 'confg' (did you mean config?); try mether --help\n"),
+        (["config", "x"], 64, "mether: config takes no operand; 'x' is one too many; try mether --help\n"),
+        (["route"], 64, "mether: route needs an address; try mether --help\n"),
+        (["route", "nobody"], 64, "mether: 'nobody' is not an address: no @ and domain\n"),
+        (["route", "<>"], 64, "mether: the null reverse-path is nobody's address\n"),
+        (["config", "-C", "/no.toml"], 78, "mether: /no.toml: there is no such configuration file\n"),
+    ],
+)
+def test_what_is_wrong_is_one_line(argv, status, text, capsys):
+    assert main(argv) == status
+    assert capsys.readouterr().err == text
