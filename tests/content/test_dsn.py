@@ -248,6 +248,17 @@ def test_a_sender_outside_ascii_gets_a_message_in_utf8() -> None:
     assert envelope.body == "8BITMIME"
 
 
+def test_a_postmaster_outside_ascii_signs_as_postmaster_where_utf8_may_not_go() -> None:
+    """EAI: a report to a sender within ASCII asks for no SMTPUTF8."""
+    postmaster = parse("büro@example.net", utf8=True)
+    content = report(postmaster=postmaster)
+    assert content.isascii()
+    assert b"From: Mail Delivery System <postmaster@mx.example.net>\r\n" in content
+    assert "<büro@example.net>".encode() in report(
+        postmaster=postmaster, to=parse("jürgen@a.example", utf8=True)
+    )
+
+
 def test_the_envelope() -> None:
     """BNC-1."""
     envelope = dsn.envelope(parse("alice@example.org"))

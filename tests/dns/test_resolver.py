@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import dns.asyncresolver
+import dns.resolver
 import pytest
 from fakedns import Server, Zone
 
@@ -62,6 +64,25 @@ async def test_addresses_take_turns_by_family() -> None:
         assert await resolver.addresses("four.example") == ["192.0.2.4"]
         assert await resolver.addresses("empty.example") == []
         assert await resolver.addresses("Bücher.example") == ["192.0.2.8"]
+
+
+async def test_a_host_without_a_dot_is_asked_for_as_it_is_when_there_is_no_search_list() -> None:
+    zone = Zone({"mailhub": ["A 192.0.2.7"]})
+    async with Server(zone) as server:
+        resolver = Resolver([("127.0.0.1", server.port)])
+        assert await resolver.addresses("mailhub", search=True) == ["192.0.2.7"]
+        assert await resolver.addresses("mailhub") == ["192.0.2.7"]
+
+
+async def test_without_a_name_server_the_dns_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MX-2: a broken set-up on our side must not return mail."""
+
+    def absent(**_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.asyncresolver, "Resolver", absent)
+    with pytest.raises(Unavailable, match="no name server is configured"):
+        await Resolver().mx("example.org")
 
 
 async def test_one_family_only() -> None:

@@ -184,7 +184,7 @@ def test_no_address_leaves_the_place_of_its_mailbox(local: str, domain: str) -> 
     assert "\0" not in path
 
 
-@pytest.mark.parametrize("path", ["", "/m/{users}", "/m/{", "a\0b"])
+@pytest.mark.parametrize("path", ["", "/m/{users}", "/m/{", "a\0b", "~/Maildir", "~{user}/Maildir"])
 def test_a_template_that_is_none_is_refused_when_read(path: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         maildir.check_template(path)

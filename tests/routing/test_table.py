@@ -127,6 +127,14 @@ def test_a_route_from_the_queue_finds_its_rule_again() -> None:
     assert TABLE.rule(Route("smtp", "example.org")) is None
 
 
+def test_two_local_rules_of_one_name_are_refused() -> None:
+    """The queue knows a local rule by its name alone."""
+    with pytest.raises(ValueError, match="two maildir routes have the name 'home'"):
+        Table([MAILDIR, Rule(["other.example"], "maildir", "/elsewhere", "home")], "h")
+    same = Rule(["other.example"], "maildir", "/var/mail/{user}", "home")
+    assert Table([MAILDIR, same], "h").route(parse("x@other.example")) == Route("maildir", "home")
+
+
 def test_relaying_by_mx_may_be_a_rule() -> None:
     rule = Rule([".example"], "smtp", None, "mx")
     assert Table([rule], "h").route(parse("x@A.example")) == Route("smtp", "a.example")

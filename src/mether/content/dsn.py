@@ -195,6 +195,8 @@ def _compose(
     original_ident: str,
     offset: int,
 ) -> bytes:
+    if to.is_ascii and not postmaster.is_ascii:
+        postmaster = Address("postmaster", "")  # this report goes out without SMTPUTF8
     last = _returned(original, complete)
     people = _people(reporting_mta, opening, items, original_ident, complete=last[1], at=at, offset=offset)
     programs = _programs(reporting_mta, arrival, about, items, offset)

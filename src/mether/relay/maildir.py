@@ -54,6 +54,8 @@ def check_template(path: str) -> None:
     """Raise ValueError, for a person, unless `path` can be a Maildir template."""
     if not path or "\0" in path:
         raise ValueError("the path of a Maildir is missing or holds a NUL")
+    if path.startswith("~"):
+        raise ValueError("~ is not expanded here, since no shell reads it: write the directory out")
     template.names(path, NAMES)
 
 

@@ -10,7 +10,8 @@ What no rule takes is relayed by the MX of its domain.  An address is local when
 (Maildir, program, LMTP); a rule that relays makes nothing local.  The bare ``postmaster`` (RFC 5321
 section 4.5.1) is always local: it goes to the service's postmaster, else to the first local rule.
 
-A `Rule` refuses what can match nothing with a ValueError; routing itself never fails.  The table is
+A `Rule` refuses what can match nothing, and a `Table` two local rules of one name, under which the queue
+could not tell them apart, with a ValueError; routing itself never fails.  The table is
 indexed by domain: a look-up costs the same with one rule or a thousand.
 """
 
@@ -104,7 +105,9 @@ class Table:
             if rule.is_local and self._first_local is None:
                 self._first_local = rule
             if rule._route is not None:
-                self._routes.setdefault(rule._route, rule)
+                before = self._routes.setdefault(rule._route, rule)
+                if before.transport in ("maildir", "pipe") and before.argument != rule.argument:
+                    raise ValueError(f"two {rule.transport} routes have the name {rule.name!r}")
 
     def match(self, address: Address) -> Rule | None:
         """The rule that takes the address, or None: it is relayed by MX."""
