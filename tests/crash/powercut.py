@@ -88,21 +88,21 @@ class Recording:
             if state.play(step) and step.site
         }
 
-    def failures(self, without: int | None = None) -> Iterator[str]:
+    def failures(self, without: Collection[int] = ()) -> Iterator[str]:
         """Cut the power at every step; a line for each image that breaks a promise.
 
-        The sync that is step number `without` does not happen.
+        The syncs that are the steps numbered `without` do not happen.
         """
         state = State(self.journal)
         begun = ended = 0
         for number, step in enumerate(self.journal.steps):
-            if number == without:
+            if number in without:
                 continue
             if step.kind == "mark":
                 begun += step.args == ("begin",)
                 ended += step.args == ("end",)
             state.play(step)
-            if without is None or number > without:  # before the missing sync nothing differs
+            if not without or number > min(without):  # before the missing sync nothing differs
                 for image in state.images(number):
                     for fault in self._judge(image, begun, ended):
                         yield f"cut after step {number}, {step}; {image.how}: {fault}"
@@ -112,11 +112,21 @@ class Recording:
 
         `excused` are beginnings of call sites whose syncs are not asked about.
         """
-        return [
-            f"step {number}: {site}"
-            for number, site in self.syncs().items()
-            if not site.startswith(tuple(excused)) and next(self.failures(number), None) is None
-        ]
+        idle = []
+        for number, site in self.syncs().items():
+            asked = not site.startswith(tuple(excused))
+            if asked and next(self.failures(self._repeated(number)), None) is None:
+                idle.append(f"step {number}: {site}")
+        return idle
+
+    def _repeated(self, number: int) -> list[int]:
+        """The sync, and those of the same file right behind it: said twice in one breath, it is one."""
+        first, numbers = self.journal.steps[number], [number]
+        for step in self.journal.steps[number + 1 :]:
+            if (step.kind, step.args) != (first.kind, first.args):
+                break
+            numbers.append(numbers[-1] + 1)
+        return numbers
 
     def _judge(self, image: Image, begun: int, ended: int) -> Iterator[str]:
         if image.digest not in self._seen:

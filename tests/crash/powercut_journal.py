@@ -139,8 +139,10 @@ def call_site() -> str:
     names = []
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module.startswith("mether.queue.") and module != "mether.queue.disk":
-            names.append(frame.f_code.co_name)
+        name = frame.f_code.co_name
+        # "guarded" is the wrapper around every verb.
+        if module.startswith("mether.queue.") and module != "mether.queue.disk" and name != "guarded":
+            names.append(name)
         frame = frame.f_back  # type: ignore[assignment]
     return ">".join(dict.fromkeys((names[-1], names[0]))) if names else "?"
 
@@ -212,6 +214,7 @@ class RecordingFile(apsw.VFSFile):
         self.role = "wal" if wanted & apsw.SQLITE_OPEN_WAL else "database"
         if wanted & apsw.SQLITE_OPEN_MAIN_JOURNAL:
             self.role = "journal"
+        self.header = False
         # As SQLite's own VFS has it: a journal's or log's name is made durable at its first sync.
         self.unnamed = not existed and self.role != "database"
         self.directory = os.path.dirname(journal.name(path)) or "."
@@ -220,6 +223,7 @@ class RecordingFile(apsw.VFSFile):
 
     def xWrite(self, data: bytes, offset: int) -> None:
         super().xWrite(data, offset)
+        self.header = self.role == "wal" and offset == 0
         self.journal.add("write", self.number, offset, bytes(data))
 
     def xTruncate(self, newsize: int) -> None:
@@ -228,7 +232,8 @@ class RecordingFile(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:
         site = call_site()
-        self.journal.add("sync", self.number, site=f"{site}: {self.role}")
+        role = f"{self.role} header" if self.header else self.role
+        self.journal.add("sync", self.number, site=f"{site}: {role}")
         if self.unnamed:
             self.unnamed = False
             self.journal.add("syncdir", self.directory, site=f"{site}: {self.role}'s name")
