@@ -291,6 +291,9 @@ class Session:
             event.disconnected(self.address, commands=self._counts, seconds=seconds)
 
     def _count(self, verb: str, reply: Reply) -> Reply:
+        """Count a reply: DATA once, when its content was answered."""
+        if reply.code == 354:
+            return reply
         verb = verb.lower()
         done, given = self._counts.get(verb, (0, 0))
         self._counts[verb] = (done + (reply.code < 400), given + 1)

@@ -5,8 +5,8 @@ pipelined group is answered in one write.  It owns no socket: `server.stream` an
 and write what it returns.
 
 A Decider answers with a Reply at once, or with None when the answer is given to `resume`: later, or
-even before it returned None.  While it is awaited the dialogue is `paused` and takes input without acting on it.
-`closing` is set when the connection is to end after what was returned has been written.
+even before it returned None.  While it is awaited the dialogue is `paused` and takes input without
+acting on it.  `closing` is set when the connection is to end after what was returned has been written.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from typing import Any
 
     from mether.reply import Reply
 
@@ -27,9 +28,14 @@ MAX_BUFFERED = 64 * 1024
 
 
 class Connection(Stream):
-    """One client.  `make_dialogue` is called once it is connected; `closed` once it is gone."""
+    """One client.  `make_dialogue` is called once it is connected; `closed` once it is gone.
+
+    `about` is for whoever made it; `why` tells how the session ended when it was not by QUIT.
+    """
 
     dialogue: Dialogue
+    about: Any = None
+    why = "lost connection"
 
     def __init__(
         self,
@@ -64,12 +70,14 @@ class Connection(Stream):
 
     def stop(self) -> None:
         """End the session at the next safe point, with 421 4.3.2."""
+        self.why = "shutdown"
         self._send(self.dialogue.stop())
 
     def timed_out(self) -> None:
         """The client was silent for too long, or takes no reply."""
         if self.dialogue.paused:
             return
+        self.why = "timeout"
         if self.writable:
             self._send(self.dialogue.end(TIMED_OUT))
         else:

@@ -1,0 +1,170 @@
+"""From a configuration to working parts: the one place where they are put together.
+
+`ids`, `reception`, `reporter` and `retry` make the plain structs that the layers below take; `working`
+makes a runner with its transports and the queue's writer.  Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from mether import address
+from mether.queue import ident
+from mether.receive.session import Limits, Reception
+from mether.runner.notify import Reporter
+from mether.runner.schedule import Retry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from mether.queue.commit import GroupCommit
+    from mether.queue.content import Writer
+    from mether.queue.store import Draft, Store
+    from mether.receive.budget import Budget
+    from mether.receive.session import Commit
+    from mether.relay.pool import Pool
+    from mether.routing.table import Table
+    from mether.runner.run import Runner
+    from mether.setup.config import Config, Listen
+
+
+def new_id(now: float) -> str:
+    """A queue id for a message that arrives at `now`."""
+    return ident.new_id(now, random.getrandbits(12))
+
+
+def offset() -> int:
+    """Local time's lead over UTC, in seconds."""
+    return time.localtime().tm_gmtoff
+
+
+def retry(config: Config) -> Retry:
+    """The retry schedule."""
+    return Retry(config.retry.intervals, config.retry.jitter, config.retry.expire)
+
+
+def reporter(config: Config, table: Table) -> Reporter:
+    """Who writes reports."""
+    return Reporter(
+        hostname=config.service.hostname,
+        postmaster=address.parse(config.service.postmaster, utf8=True),
+        tell_postmaster=config.service.undeliverable_reports == "postmaster",
+        table=table,
+        lifetime=config.retry.expire,
+        ident=new_id,
+        boundary=lambda: f"{random.getrandbits(96):024x}",
+        offset=offset,
+    )
+
+
+def reception(
+    config: Config,
+    listen: Listen,
+    table: Table,
+    budget: Budget,
+    *,
+    stage: Callable[[str], Writer],
+    commit: Commit,
+    admit: Callable[[Draft], bool] = lambda draft: False,
+) -> Reception:
+    """What the sessions of one listener share."""
+    from mether.receive.access import Networks
+
+    return Reception(
+        hostname=config.service.hostname,
+        postmaster=address.parse(config.service.postmaster, utf8=True),
+        limits=Limits(
+            size=listen.max_size,
+            recipients=listen.max_recipients,
+            commands=listen.max_commands,
+            errors=listen.max_errors,
+        ),
+        relay_from=Networks(listen.relay_from),
+        table=table,
+        budget=budget,
+        clock=time.time,
+        ident=new_id,
+        lifetime=config.retry.expire,
+        stage=stage,
+        commit=commit,
+        admit=admit,
+        offset=offset,
+    )
+
+
+class Working:
+    """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports."""
+
+    def __init__(self, store: Store, queue: GroupCommit, runner: Runner, pool: Pool) -> None:
+        self.store = store
+        self.queue = queue
+        self.runner = runner
+        self.pool = pool
+
+    async def close(self) -> None:
+        """Finish what is in hand, give back the rest, and let go of the queue."""
+        self.runner.stop()
+        await self.pool.close()
+        await self.runner.drain()
+        self.queue.close()
+        self.store.close()
+
+
+def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEventLoop) -> Working:
+    """A runner over the store, with every transport it may need."""
+    from mether.client.session import Timeouts
+    from mether.dns.hosts import Hosts
+    from mether.dns.resolver import Resolver
+    from mether.event import mail as event
+    from mether.queue.commit import GroupCommit
+    from mether.relay import hosts
+    from mether.relay.local import Local
+    from mether.relay.nexthop import Settings
+    from mether.relay.pool import Pool
+    from mether.runner.run import Runner
+
+    hostname = config.service.hostname
+    queue = GroupCommit(
+        store, loop.call_soon_threadsafe, time.time, lambda error: event.error(f"queue: {error}")
+    )
+    resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
+    known = Hosts() if config.dns.hosts else None
+    limits = {rule.name: route.timeout for rule, route in zip(table.rules, config.route, strict=True)}
+    ourselves = {hostname.lower()}
+
+    runner = Runner(
+        loop=loop,
+        queue=queue,
+        transport=lambda route: pool.transport(route),
+        table=table,
+        reporter=reporter(config, table),
+        retry=retry(config),
+        clock=time.time,
+        random=random.random,
+    )
+    settings = Settings(
+        loop=loop,
+        find=lambda route: hosts.find(
+            route, resolver=resolver, hosts=known, random=random.random, ourselves=ourselves
+        ),
+        content=runner.content,
+        hostname=hostname,
+        timeouts=Timeouts(),
+        clock=time.time,
+        done=runner.done,
+        returned=runner.returned,
+    )
+    local = Local(
+        loop=loop,
+        table=table,
+        content=runner.content,
+        hostname=hostname,
+        clock=time.time,
+        done=runner.done,
+        limit=lambda name: limits.get(name, 300.0),
+    )
+    pool = Pool(settings, local)
+    return Working(store, queue, runner, pool)
