@@ -76,8 +76,9 @@ def run(directory: str, batch: int, count: int, busy: bool) -> None:
     stop.set()
     store.close()
     shutil.rmtree(spool)
+    beside = " beside a busy thread" if busy else ""
     print(
-        f"batch {batch:3}{' beside a busy thread' if busy else '':21}: commit {commit / count * 1e6:6.1f} us, "
+        f"batch {batch:3}{beside:21}: commit {commit / count * 1e6:6.1f} us, "
         f"settle {settle / count * 1e6:6.1f} us, {count / wall:8.0f} messages/s"
     )
 

@@ -35,15 +35,23 @@ MAX_ATTEMPTS: Final = 100
 """Attempts kept for a message; older ones are forgotten."""
 
 _SIZES = (32, 16, 8, 4, 2, 1)
-_MESSAGE = (
-    "INSERT INTO message (id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, "
-    "address, host, helo, login, trace, size, expires, warn_at, hold, priority, large, claims) VALUES ",
+
+
+def _sized(head: str, width: int) -> tuple[int, dict[int, str]]:
+    """An INSERT's number of columns, and its text for each number of rows it is used with."""
+    row = "(" + ",".join("?" * width) + ")"
+    return width, {size: f"INSERT INTO {head} VALUES " + ",".join([row] * size) for size in _SIZES}
+
+
+_MESSAGE = _sized(
+    "message (id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, "
+    "address, host, helo, login, trace, size, expires, warn_at, hold, priority, large, claims)",
     22,
 )
-_CONTENT = ("INSERT INTO content (id, data) VALUES ", 2)
-_RECIPIENT = (
-    "INSERT INTO recipient (message, number, path, orcpt, notify, hop, pinned, state, next_attempt, "
-    "deadline, owner, token) VALUES ",
+_CONTENT = _sized("content (id, data)", 2)
+_RECIPIENT = _sized(
+    "recipient (message, number, path, orcpt, notify, hop, pinned, state, next_attempt, deadline, "
+    "owner, token)",
     12,
 )
 # What a bad draft can raise, as against what a bad disk does.
@@ -287,14 +295,13 @@ class Inserting:
                 self.db.execute(SQL["key-remember"], (draft.key, number, draft.key_until))
         return answers
 
-    def _many(self, insert: tuple[str, int], values: list[Any]) -> None:
-        head, width = insert
-        at, left = 0, len(values) // width
-        for size in _SIZES:
-            while left >= size:
-                rows = ("(" + ",".join("?" * width) + "),") * size
-                self.db.execute(head + rows[:-1], values[at : at + size * width])
-                at, left = at + size * width, left - size
+    def _many(self, insert: tuple[int, dict[int, str]], values: list[Any]) -> None:
+        width, statements = insert
+        at = 0
+        for size, statement in statements.items():
+            while len(values) - at >= size * width:
+                self.db.execute(statement, values[at : at + size * width])
+                at += size * width
 
 
 def _number(draft: Draft) -> int:
