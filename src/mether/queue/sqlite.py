@@ -204,7 +204,8 @@ class SqliteStore(Store):
                 settling.give_back(claim)
             sqlite_apply.refresh(self._db, inserting.touched)
         for claim in claims:
-            self._out.pop(claim.token, None)
+            if claim.owner == self.owner:
+                self._out.pop(claim.token, None)
         for ident in settling.gone:
             self._spool.remove(ident)
 
