@@ -1,0 +1,94 @@
+"""When a message is tried next and why then; and that nothing a peer said escapes its line."""
+
+import pytest
+
+from mether.address import Address
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Outcome, Route
+from mether.programs import listing
+from mether.queue.store import Arrival, Entry, Hop, Message, Row
+from mether.reply import Reply
+
+NOW = 1_800_000_000.0
+ROUTE = Route("smtp", "b.test")
+TO = Recipient(Address("a", "b.test"))
+
+
+def entry(*, hold=None, expires=NOW + 86400, **row):
+    message = Message(
+        "0" * 13, Envelope(None, [TO]), Arrival(NOW - 60), size=5000, expires=expires, hold=hold
+    )
+    return Entry(message, [Row(0, TO, ROUTE, **row)])
+
+
+@pytest.mark.parametrize(
+    ("of", "hop", "at", "why"),
+    [
+        (entry(next_attempt=NOW), None, NOW, "the first attempt"),
+        (entry(next_attempt=NOW + 60, attempts=1), None, NOW + 60, "its own retry time"),
+        (entry(hold="x"), None, None, "not before it is released"),
+        (entry(hold="x", owner=3), None, None, "it is being tried"),
+        (
+            entry(next_attempt=NOW + 60, attempts=1),
+            Hop(ROUTE, failures=1, not_before=NOW + 90, last="421 down"),
+            NOW + 90,
+            "the next hop failed 1 time in a row: 421 down",
+        ),
+        (
+            entry(next_attempt=NOW + 60, attempts=1),
+            Hop(ROUTE, failures=2, not_before=NOW + 30),
+            NOW + 60,
+            "its own retry time",
+        ),
+        (
+            entry(),
+            Hop(ROUTE, suspended="moving", suspended_until=NOW + 5),
+            NOW + 5,
+            "the next hop is suspended until then: moving",
+        ),
+        (
+            entry(),
+            Hop(ROUTE, suspended="moving"),
+            NOW + 86400,
+            "it expires; the next hop is suspended: moving",
+        ),
+        (
+            entry(next_attempt=NOW + 60, attempts=9, expires=NOW + 30),
+            None,
+            NOW + 30,
+            "it expires, and is returned",
+        ),
+        (
+            entry(next_attempt=NOW, attempts=1, suspect=True),
+            None,
+            NOW,
+            "its own retry time; tried alone, as its last attempt ended in a crash",
+        ),
+    ],
+)
+def test_when_and_why(of, hop, at, why):
+    assert listing.next_try(of, of.rows[0], hop, NOW) == (at, why)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "now"),
+        (59, "in 59s"),
+        (3600, "in 1h"),
+        (5400, "in 1h30m"),
+        (90061, "in 1d1h"),
+        (86405, "in 1d"),
+        (-200000, "2d7h ago"),
+    ],
+)
+def test_a_distance_in_time(seconds, text):
+    assert listing.span(seconds) == text
+
+
+def test_a_reply_stays_on_its_line():
+    last = Outcome(0, "delayed", Reply(451, None, "a\r\nb\x1b[31m"), remote_mta="x")
+    of = entry(attempts=1, last=last, next_attempt=NOW + 1)
+    assert all(line.isprintable() for line in listing.lines(of))
+    assert all(line.isprintable() for line in listing.story(of, [], {}, NOW))
+    assert listing.record(of)["recipients"][0]["delay_reason"] == "451 a  b?[31m"

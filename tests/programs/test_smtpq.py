@@ -1,0 +1,293 @@
+"""``smtpq`` on real queues: what it lists, shows, prints and changes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mether.address import parse
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Attempt, Outcome, Route
+from mether.programs import smtpq
+from mether.programs.smtpq import main
+from mether.queue.ident import new_id
+from mether.queue.open import open_store
+from mether.queue.store import Arrival, Decision, Draft, Filter, Hop, Message, Settlement
+from mether.reply import Reply
+
+NOW = time.time()
+BUSY = Reply(451, "4.2.0", "mailbox busy")
+
+
+@pytest.fixture(params=["sqlite", "directory"])
+def url(request, tmp_path, monkeypatch):
+    monkeypatch.setattr("mether.setup.locate.SYSTEM", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NOSYSEXITS", raising=False)
+    monkeypatch.delenv("METHER_CONFIG", raising=False)
+    url = f"{request.param}:{tmp_path / 'spool'}"
+    monkeypatch.setenv("METHER_SPOOL", url)
+    return url
+
+
+@pytest.fixture
+def store(url):
+    store = open_store(url, now=NOW)
+    yield store
+    store.close()
+
+
+_count = iter(range(10_000))
+
+
+def put(
+    store, *recipients, sender="ann@example.org", content=b"Subject: hi\r\n\r\n.dot\r\n", age=0.0, **envelope
+):
+    """Queue a message; its id."""
+    at = NOW - age
+    ident = new_id(at + next(_count) / 1000, 1)
+    paths = [Recipient(parse(each)) for each in recipients or ("bob@example.net",)]
+    trace = b"Received: by mx.test; now\r\n"
+    message = Message(
+        ident,
+        Envelope(parse(sender) if sender else None, paths, **envelope),
+        Arrival(at, "ESMTP", address="192.0.2.1", host="c.test", helo="c.test"),
+        trace=trace,
+        size=len(trace) + len(content),
+        expires=at + 5 * 86400,
+    )
+    routes = [Route("smtp", each.forward_path.domain) for each in paths]
+    (answer,) = store.commit([Draft(message, content, routes, due=at)], now=at)
+    assert answer.error is None
+    return ident
+
+
+def defer(store, reply=BUSY, failures=0):
+    """Try everything that is due once, in vain."""
+    settlements, hops = [], []
+    for claim in store.claim(100, NOW):
+        outcomes = [
+            Outcome(each.number, "delayed", reply, remote_mta="mx.test[192.0.2.9]:25", at=NOW)
+            for each in claim.pending
+        ]
+        settlements.append(
+            Settlement(
+                claim,
+                [Decision(outcome.recipient, outcome, NOW + 300) for outcome in outcomes],
+                attempt=Attempt(
+                    claim.route, outcomes, started=NOW, seconds=0.5, remote_mta="mx.test[192.0.2.9]:25"
+                ),
+            )
+        )
+        if failures:
+            hops.append(Hop(claim.route, failures=failures, not_before=NOW + 7200, last=str(reply)))
+    store.apply((), settlements, hops, now=NOW)
+
+
+def idents(store, **filter):
+    return [entry.message.ident for entry in store.entries(Filter(**filter))]
+
+
+def run(capsys, *argv):
+    status = main(list(argv))
+    out, err = capsys.readouterr()
+    assert err == "", err
+    assert status == 0
+    return out
+
+
+def test_an_empty_queue(store, capsys):
+    assert run(capsys) == "Mail queue is empty\n"
+    assert run(capsys, "--json") == ""
+
+
+def test_the_listing_has_the_words_of_mailq(store, capsys):
+    first = put(store, "bob@example.net", "cat@example.net")
+    defer(store)
+    second = put(store, sender="")
+    store.change(Filter(idents=frozenset([second])), "hold", now=NOW, reason="on suspicion")
+    text = run(capsys)
+    assert text.splitlines()[0].startswith("-Queue ID-")
+    assert f"{first} " in text
+    assert (
+        "(451 4.2.0 mailbox busy)\n" + " " * 48 + "bob@example.net\n" + " " * 48 + "cat@example.net\n" in text
+    )
+    assert f"{second}! " in text
+    assert "MAILER-DAEMON" in text
+    assert "(held: on suspicion)" in text
+    assert text.endswith("-- 1 Kbytes in 2 Requests.\n")
+
+
+def test_json_has_the_names_of_postqueue(store, capsys):
+    ident = put(store)
+    defer(store)
+    (record,) = map(json.loads, run(capsys, "--json").splitlines())
+    assert record["queue_name"] == "deferred"
+    assert record["queue_id"] == ident
+    assert record["arrival_time"] == pytest.approx(NOW, abs=2)
+    assert record["message_size"] == 48
+    assert record["forced_expire"] is False
+    assert record["sender"] == "ann@example.org"
+    (recipient,) = record["recipients"]
+    assert recipient["address"] == "bob@example.net"
+    assert recipient["delay_reason"] == "451 4.2.0 mailbox busy"
+    assert recipient["next_attempt"] == pytest.approx(NOW + 300)
+
+
+def test_a_long_queue_is_read_a_page_at_a_time(store, monkeypatch):
+    ids = [put(store) for _ in range(5)]
+    asked = []
+    entries = store.entries
+    monkeypatch.setattr(store, "entries", lambda *a: asked.append(a[1:]) or entries(*a))
+    assert [entry.message.ident for entry in smtpq.pages(store, Filter(), 2)] == sorted(ids)
+    assert [limit for _, limit in asked] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--sender", "ANN@*"),
+        ("--recipient", "bob@*"),
+        ("--next-hop", "example.net"),
+        ("--older", "2d"),
+        ("--status", "deferred"),
+    ],
+)
+def test_a_filter_narrows_the_listing(store, capsys, argv):
+    wanted = put(store, age=3 * 86400)
+    defer(store)
+    put(store, "x@else.test", sender="")
+    listed = [json.loads(line)["queue_id"] for line in run(capsys, "--json", *argv).splitlines()]
+    assert listed == [wanted]
+
+
+def test_ids_alone_are_listed_in_any_writing(store, capsys):
+    one, two = put(store), put(store)
+    put(store)
+    out = run(capsys, "--json", one.lower(), f"queue/{two}.sh")
+    assert [json.loads(line)["queue_id"] for line in out.splitlines()] == sorted([one, two])
+
+
+def test_show_tells_everything_and_why_the_next_attempt_is_when_it_is(store, capsys):
+    ident = put(store, "bob@example.net", body="8BITMIME")
+    defer(store, failures=3)
+    text = run(capsys, "show", ident)
+    for piece in (
+        f"Message    {ident} (deferred)",
+        "Sender     <ann@example.org>",
+        "by ESMTP from c.test[192.0.2.1] (EHLO c.test)",
+        "Parameters BODY=8BITMIME",
+        "next hop smtp:example.net",
+        "attempts 1",
+        "last     delayed: 451 4.2.0 mailbox busy from mx.test[192.0.2.9]:25",
+        "the next hop failed 3 times in a row: 451 4.2.0 mailbox busy",
+        "delayed  bob@example.net: 451 4.2.0 mailbox busy",
+    ):
+        assert piece in text, text
+    record = json.loads(run(capsys, "show", "--json", ident))
+    assert record["recipients"][0]["next_try"] == pytest.approx(NOW + 7200)
+    assert record["attempts"][0]["outcomes"][0]["action"] == "delayed"
+
+
+def test_cat_prints_the_content_with_the_line_ends_of_this_system(store, capfdbinary):
+    ident = put(store, content=b"Subject: hi\r\n\r\n" + b"x" * 65519 + b"\r\n\xe9\r\n" * 3)
+    assert main(["cat", ident]) == 0
+    out = capfdbinary.readouterr().out
+    assert out == b"Received: by mx.test; now\nSubject: hi\n\n" + b"x" * 65519 + b"\n\xe9\n" * 3
+
+
+def test_export_prints_batch_smtp(store, capfdbinary):
+    put(store, "bob@example.net", "cat@example.net", body="8BITMIME")
+    put(store, sender="")
+    assert main(["export", "--all"]) == 0
+    lines = capfdbinary.readouterr().out.split(b"\r\n")
+    assert lines[0].startswith(b"EHLO ")
+    assert lines[1:10] == [
+        b"MAIL FROM:<ann@example.org> SIZE=48 BODY=8BITMIME",
+        b"RCPT TO:<bob@example.net>",
+        b"RCPT TO:<cat@example.net>",
+        b"DATA",
+        b"Received: by mx.test; now",
+        b"Subject: hi",
+        b"",
+        b"..dot",
+        b".",
+    ]
+    assert lines[10] == b"MAIL FROM:<> SIZE=48"
+    assert lines[-3:] == [b".", b"QUIT", b""]
+
+
+def test_hold_release_retry_and_remove(store, capsys):
+    one, two = put(store), put(store, sender="x@y.test")
+    assert run(capsys, "hold", one, "--reason", "a look") == "1 message held\n"
+    assert idents(store, status="held") == [one]
+    assert run(capsys, "release", "--all") == "2 messages released\n"
+    assert idents(store, status="held") == []
+    defer(store)
+    assert store.claim(10, NOW) == []
+    assert run(capsys, "retry", "--sender", "x@*") == "1 message made due\n"
+    (claim,) = store.claim(10, time.time() + 1)
+    assert claim.message.ident == two
+    store.release([claim])
+    assert run(capsys, "remove", "-n", one) == "1 message would be removed\n"
+    assert run(capsys, "remove", one) == "1 message removed\n"
+    assert idents(store) == [two]
+
+
+def test_retry_wakes_a_working_process(store, capsys):
+    put(store)
+    store.claim(1, NOW)  # it works this queue
+    assert store.renew(NOW + 60, NOW)
+    assert not store.wait(0)
+    run(capsys, "retry", "--all")
+    assert store.wait(5)
+
+
+def test_an_id_that_is_not_queued_is_told_and_the_others_are_done(store, capsys):
+    ident, gone = put(store), new_id(NOW, 2)
+    assert main(["hold", ident, gone]) == 66
+    assert capsys.readouterr() == ("1 message held\n", f"smtpq: not in the queue: {gone}\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["shw"], "'shw' is neither a command nor a queue id (did you mean show?)"),
+        (["show"], "show needs an ID"),
+        (["show", "x"], "'x' is not a queue id"),
+        (["remove"], "remove needs IDs, a filter, or --all"),
+        (["export"], "export needs IDs, a filter, or --all"),
+        (["hold", "--all", "--sender", "x"], "--all contradicts an ID or a filter"),
+        (["cat", "--json", "0" * 13], "cat prints no JSON"),
+        (["retry", "--all", "--reason", "x"], "--reason is for hold, not for retry"),
+        (["list", "-n"], "--dry-run is for hold, release, retry, remove, not for list"),
+        (["--older", "3"], '--older: expected a duration such as "90s", "5m", "1h30m" or "5d"'),
+        (["--status", "lost"], "--status: 'lost' is not one of held, active, deferred, fresh"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(argv, text, capsys):
+    assert main(argv) == 64
+    assert capsys.readouterr().err == f"smtpq: {text}; try smtpq --help\n"
+
+
+def test_a_queue_that_is_not_there(url, capsys):
+    assert main([]) == 75
+    err = capsys.readouterr().err
+    assert err.startswith("smtpq: ")
+    assert err.count("\n") == 1
+
+
+def test_a_reader_that_had_enough_is_no_noise(store, url):
+    for _ in range(40):
+        put(store, content=b"x" * 60000 + b"\r\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "mether.programs.smtpq", "export", "--all", "--spool", url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
