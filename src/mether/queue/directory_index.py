@@ -1,0 +1,310 @@
+"""What is due, in memory: the schedule of the directory store's runner.
+
+It holds for each queued message its recipients' next hops and times, and answers what to claim now and
+when next, by heaps for each next hop, so that a dead next hop with many messages costs the others
+nothing.  An entry in a heap is valid only while it agrees with its row; the others are dropped when they
+come up.  It knows no file and no clock.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mether.outcome import Route
+    from mether.queue.directory_state import Record
+    from mether.queue.store import Hop, Select
+
+
+class Slot:
+    """One recipient: its next hop, when it is due, whether suspect, and the token of its claim or 0."""
+
+    __slots__ = ("due", "route", "suspect", "token")
+
+    def __init__(self, route: Route, due: float, suspect: bool, token: int) -> None:
+        self.route = route
+        self.due = due
+        self.suspect = suspect
+        self.token = token
+
+
+class Item:
+    """One message.  Before `busy` it is not tried again: something else had its lock."""
+
+    __slots__ = ("busy", "deadline", "held", "slots")
+
+    def __init__(self, deadline: float, held: bool, slots: dict[int, Slot]) -> None:
+        self.deadline = deadline
+        self.held = held
+        self.slots = slots
+        self.busy = 0.0
+
+    @property
+    def suspect(self) -> bool:
+        return any(slot.suspect for slot in self.slots.values())
+
+    def due(self, slot: Slot) -> float:
+        return max(slot.due, self.busy)
+
+
+class Pick:
+    """What to claim: recipients `numbers` of `ident` at `route`; `due` as in `Claim`."""
+
+    __slots__ = ("due", "ident", "numbers", "route")
+
+    def __init__(self, ident: str, route: Route, numbers: list[int], due: bool) -> None:
+        self.ident = ident
+        self.route = route
+        self.numbers = numbers
+        self.due = due
+
+
+class Index:
+    """The schedule.  `hops` is what is known of next hops, by route."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.hops: dict[Route, Hop] = {}
+        self._heaps: dict[Route, list[tuple[float, str, int]]] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._suspects: set[str] = set()
+        self._busy: set[str] = set()
+        self._out: dict[int, tuple[str, Route, bool]] = {}
+
+    def put(self, ident: str, record: Record | None) -> None:
+        """The message as it now stands; None or without rows: it is gone.  Its claims stay out."""
+        old = self.items.pop(ident, None)
+        self._suspects.discard(ident)
+        if record is None or not record.rows:
+            return
+        tokens = {} if old is None else {number: slot.token for number, slot in old.slots.items()}
+        item = Item(
+            record.message.deadline,
+            record.message.hold is not None,
+            {
+                row.number: Slot(row.route, row.next_attempt, row.suspect, tokens.get(row.number, 0))
+                for row in record.rows
+            },
+        )
+        self.items[ident] = item
+        if item.suspect:
+            self._suspects.add(ident)
+        self._push(ident, item)
+
+    def take(self, pick: Pick, token: int) -> None:
+        """The recipients are claimed from now on."""
+        item = self.items[pick.ident]
+        for number in pick.numbers:
+            item.slots[number].token = token
+        self._out[token] = (pick.ident, pick.route, pick.due)
+
+    def end(self, token: int) -> None:
+        """The claim has ended."""
+        ident, _, _ = self._out.pop(token, ("", None, False))
+        item = self.items.get(ident)
+        if item is not None:
+            for slot in item.slots.values():
+                if slot.token == token:
+                    slot.token = 0
+            self._push(ident, item)
+
+    def busy(self, ident: str, until: float) -> None:
+        """Something else has the message's lock: look again then."""
+        item = self.items.get(ident)
+        if item is not None:
+            item.busy = until
+            self._busy.add(ident)
+            self._push(ident, item)
+
+    def wake(self) -> None:
+        """Look again at once at what was busy."""
+        for ident in self._busy:
+            item = self.items.get(ident)
+            if item is not None:
+                item.busy = 0.0
+                self._push(ident, item)
+        self._busy.clear()
+
+    def _push(self, ident: str, item: Item) -> None:
+        if item.held:
+            return
+        waiting = False
+        for number, slot in item.slots.items():
+            if not slot.token:
+                waiting = True
+                if ident not in self._suspects:
+                    heappush(self._heaps.setdefault(slot.route, []), (item.due(slot), ident, number))
+        if waiting:
+            heappush(self._deadlines, (max(item.deadline, item.busy), ident))
+
+    # What may be tried
+
+    def _suspect_out(self) -> bool:
+        return any(ident in self._suspects for ident, _, _ in self._out.values())
+
+    def _room(self, route: Route, now: float) -> int | None:
+        """How many claims the next hop takes now; None: any number."""
+        hop = self.hops.get(route)
+        if hop is None:
+            return None
+        if hop.blocked(now):
+            return 0
+        if hop.failures > 0:
+            return 0 if any(due and route == each for _, each, due in self._out.values()) else 1
+        return None
+
+    def _head(self, route: Route) -> tuple[float, str, int] | None:
+        """The first valid entry of the next hop's heap."""
+        heap = self._heaps.get(route, [])
+        while heap:
+            due, ident, number = heap[0]
+            item = self.items.get(ident)
+            slot = None if item is None or item.held or ident in self._suspects else item.slots.get(number)
+            waits = slot is not None and not slot.token and slot.route == route
+            if item is not None and slot is not None and waits and item.due(slot) == due:
+                return heap[0]
+            heappop(heap)
+        self._heaps.pop(route, None)
+        return None
+
+    def _deadline(self) -> tuple[float, str] | None:
+        while self._deadlines:
+            at, ident = self._deadlines[0]
+            item = self.items.get(ident)
+            if (
+                item is not None
+                and not item.held
+                and ident not in self._suspects
+                and at == max(item.deadline, item.busy)
+                and not all(slot.token for slot in item.slots.values())
+            ):
+                return self._deadlines[0]
+            heappop(self._deadlines)
+        return None
+
+    def pick(self, limit: int, now: float, select: Select | None) -> Iterator[Pick]:
+        """What to claim, one after another; the caller calls `take` or `busy` before it asks for the next."""
+        if select is not None and (
+            select.idents is not None or select.next_hop is not None or select.regardless or select.held
+        ):
+            yield from self._selected(limit, now, select)
+            return
+        left = limit
+        for pick in self._expired(max(1, limit // 2), now):
+            left -= 1
+            yield pick
+        for pick in self._due(left, now):
+            left -= 1
+            yield pick
+        yield from self._expired(left, now)
+
+    def _expired(self, limit: int, now: float) -> Iterator[Pick]:
+        while limit > 0 and (head := self._deadline()) is not None and head[0] <= now:
+            ident = head[1]
+            item = self.items[ident]
+            route = next(slot.route for slot in item.slots.values() if not slot.token)
+            slots = {n: s for n, s in item.slots.items() if not s.token and s.route == route}
+            ready = [n for n, slot in slots.items() if slot.due <= now]
+            if ready and self._room(route, now) != 0:
+                yield Pick(ident, route, ready, True)
+            else:
+                yield Pick(ident, route, list(slots), False)
+            limit -= 1
+
+    def _suspect(self, now: float) -> Iterator[Pick]:
+        """The one suspect to try now, if none is being tried."""
+        if self._suspect_out():
+            return
+        for ident in sorted(self._suspects):
+            item = self.items[ident]
+            for route in {slot.route: None for slot in item.slots.values() if not slot.token}:
+                slots = {n: s for n, s in item.slots.items() if not s.token and s.route == route}
+                ready = [number for number, slot in slots.items() if item.due(slot) <= now]
+                if item.held:
+                    continue
+                if ready and self._room(route, now) != 0:
+                    yield Pick(ident, route, ready, True)
+                    return
+                if max(item.deadline, item.busy) <= now:
+                    yield Pick(ident, route, list(slots), False)
+                    return
+
+    def _due(self, limit: int, now: float) -> Iterator[Pick]:
+        if limit > 0:
+            for pick in self._suspect(now):
+                limit -= 1
+                yield pick
+        heads = [(head, route) for route in list(self._heaps) if (head := self._head(route)) is not None]
+        routes = [route for head, route in sorted(heads, key=lambda pair: pair[0]) if head[0] <= now]
+        while limit > 0 and routes:
+            again = []
+            for route in routes:
+                if limit <= 0:
+                    return
+                head = self._head(route)
+                if head is not None and head[0] <= now and self._room(route, now) != 0:
+                    yield self._message(head[1], route, now)
+                    limit -= 1
+                    again.append(route)
+            routes = again
+
+    def _message(self, ident: str, route: Route, now: float) -> Pick:
+        slots = self.items[ident].slots.items()
+        return Pick(
+            ident, route, [n for n, s in slots if not s.token and s.route == route and s.due <= now], True
+        )
+
+    def _selected(self, limit: int, now: float, select: Select) -> Iterator[Pick]:
+        idents = self.items if select.idents is None else select.idents & self.items.keys()
+        hop = None if select.next_hop is None else select.next_hop.lower()
+        order = sorted((min(slot.due for slot in self.items[i].slots.values()), i) for i in idents)
+        for _, ident in order:
+            item = self.items.get(ident)
+            if item is None or (item.held and not select.held):
+                continue
+            for route in {slot.route: None for slot in item.slots.values()}:
+                slots = {n: s for n, s in item.slots.items() if not s.token and s.route == route}
+                if not slots or (hop is not None and route.next_hop.lower() != hop):
+                    continue
+                ready = [n for n, slot in slots.items() if select.regardless or slot.due <= now]
+                blocked = not select.regardless and self._room(route, now) == 0
+                blocked = blocked or (item.suspect and self._suspect_out())
+                if limit > 0 and ready and not blocked:
+                    yield Pick(ident, route, ready, True)
+                    limit -= 1
+                elif limit > 0 and item.deadline <= now:
+                    yield Pick(ident, route, list(slots), False)
+                    limit -= 1
+
+    def next_due(self, now: float) -> float | None:
+        """When `pick` will next give something by itself, or None."""
+        times: list[float | None] = []
+        for route in list(self._heaps):
+            head = self._head(route)
+            if head is not None:
+                times.append(self._ready(route, head[0], now))
+        if not self._suspect_out():
+            for ident in self._suspects:
+                item = self.items[ident]
+                for slot in item.slots.values():
+                    if not slot.token and not item.held:
+                        times += [self._ready(slot.route, item.due(slot), now), max(item.deadline, item.busy)]
+        deadline = self._deadline()
+        if deadline is not None:
+            times.append(deadline[0])
+        return min((time for time in times if time is not None), default=None)
+
+    def _ready(self, route: Route, due: float, now: float) -> float | None:
+        hop = self.hops.get(route)
+        if hop is None:
+            return due
+        if hop.failures > 0 and any(d and route == each for _, each, d in self._out.values()):
+            return None
+        if hop.suspended is not None:
+            if hop.suspended_until is None:
+                return None
+            due = max(due, hop.suspended_until)
+        return max(due, hop.not_before)

@@ -1,0 +1,74 @@
+"""What a person names and what is done to it: filters on entries, and the four changes.  Pure."""
+
+from __future__ import annotations
+
+from mether.address import path_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mether.queue.directory_state import Record
+    from mether.queue.store import Entry, Filter
+
+
+def glob(pattern: str, text: str) -> bool:
+    """Whether the text is like the pattern, without case; ``*`` and ``?`` alone are special."""
+    pattern, text = pattern.lower(), text.lower()
+    at = place = 0
+    star = -1
+    while place < len(text):
+        if at < len(pattern) and pattern[at] == "*":
+            star, back = at, place
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("?", text[place]):
+            at += 1
+            place += 1
+        elif star >= 0:
+            back += 1
+            at, place = star + 1, back
+        else:
+            return False
+    return not pattern[at:].strip("*")
+
+
+def matches(filter: Filter, entry: Entry) -> bool:
+    """Whether everything that the filter says holds of the entry."""
+    message = entry.message
+    if filter.idents is not None and message.ident not in filter.idents:
+        return False
+    if filter.before is not None and message.arrival.at >= filter.before:
+        return False
+    if filter.status is not None and entry.status != filter.status:
+        return False
+    if filter.sender is not None and not glob(
+        filter.sender, path_text(message.envelope.reverse_path) or "<>"
+    ):
+        return False
+    if filter.recipient is not None and not any(
+        glob(filter.recipient, str(row.recipient.forward_path)) for row in entry.rows
+    ):
+        return False
+    return filter.next_hop is None or any(glob(filter.next_hop, row.route.next_hop) for row in entry.rows)
+
+
+def changed_record(record: Record, action: str, now: float, reason: str) -> None:
+    """Do to the record what `Store.change` says; rows with an owner are claimed, and are only marked."""
+    if action == "hold":
+        record.message.hold = reason
+        for row in record.rows:
+            if row.owner is not None and row.mark is None:
+                row.mark = "hold"
+    elif action == "release":
+        record.message.hold = None
+        record.strikes = 0
+        for row in record.rows:
+            if row.mark == "hold":
+                row.mark = None
+    elif action == "retry":
+        for row in record.rows:
+            if row.owner is None:
+                row.next_attempt = now
+    else:
+        for row in record.rows:
+            if row.owner is not None:
+                row.mark = "remove"
+        record.remove({row.number for row in record.rows if row.owner is None})
