@@ -159,22 +159,6 @@ def test_a_report_of_success(action: str) -> None:
     assert blocks(message)[1]["Status"] == "2.0.0"
 
 
-@pytest.mark.parametrize(
-    ("action", "reply", "status"),
-    [
-        ("failed", Reply(550, None, "no"), "5.0.0"),
-        ("failed", Reply(451, "4.4.7", "too old"), "4.4.7"),
-        ("failed", Reply(550, "5.01.001", "x"), "5.1.1"),
-        ("failed", Reply(250, "2.0.0", "x"), "5.0.0"),
-        ("delayed", Reply(550, "5.1.1", "x"), "4.0.0"),
-        ("delivered", Reply(250, "2.1.5", "x"), "2.1.5"),
-    ],
-)
-def test_status_fits_the_action(action: str, reply: Reply, status: str) -> None:
-    """BNC-9."""
-    assert dsn.status(item(action=action, reply=reply).outcome) == status
-
-
 def test_the_original_comes_back_whole() -> None:
     """BNC-6: none given, or RET=FULL."""
     for ret in (None, "FULL"):

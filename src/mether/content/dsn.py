@@ -22,11 +22,10 @@ without control characters and cut to a bounded length.  Nothing here fails.
 
 from __future__ import annotations
 
-import binascii
-
 from mether.address import Address
 from mether.content import header as header_section
-from mether.content import trace, xtext
+from mether.content import lines, status, trace
+from mether.content.status import MAX_QUOTED, Item
 from mether.envelope import Envelope, Recipient
 
 TYPE_CHECKING = False
@@ -34,32 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from mether.outcome import Outcome
-
 MAX_RETURNED: Final = 64 * 1024
 """Octets of original up to which it is returned whole; above it only the header is (RFC 3461 section 6.2)."""
 
 MAX_HEADER: Final = 32 * 1024
 """Octets of the original's header section that are returned."""
-
-MAX_QUOTED: Final = 800
-"""Characters of a server's reply that are quoted."""
-
-MAX_LINE: Final = 998
-_FOLD: Final = 78
-
-
-class Item:
-    """What a report says of one recipient; `will_retry_until` (Unix seconds) goes with action *delayed*."""
-
-    __slots__ = ("outcome", "recipient", "will_retry_until")
-
-    def __init__(
-        self, recipient: Recipient, outcome: Outcome, *, will_retry_until: float | None = None
-    ) -> None:
-        self.recipient = recipient
-        self.outcome = outcome
-        self.will_retry_until = will_retry_until
 
 
 def envelope(to: Address) -> Envelope:
@@ -199,7 +177,7 @@ def _compose(
         postmaster = Address("postmaster", "")  # this report goes out without SMTPUTF8
     last = _returned(original, complete)
     people = _people(reporting_mta, opening, items, original_ident, complete=last[1], at=at, offset=offset)
-    programs = _programs(reporting_mta, arrival, about, items, offset)
+    programs = status.part(reporting_mta, arrival, about, items, offset)
     # A boundary must not occur in what it bounds (RFC 2046 section 5.1.1), whoever wrote that.
     while any(boundary.encode() in part for part in (last[0], people, programs)):
         boundary += "x"
@@ -246,25 +224,25 @@ def _people(
     offset: int,
 ) -> bytes:
     """The part for people: what happened, to whom, and what the other server said."""
-    lines = [f"This is the mail system at {reporting_mta}.", "", *opening.split("\n"), ""]
+    out = [f"This is the mail system at {reporting_mta}.", "", *opening.split("\n"), ""]
     for item in items:
         outcome = item.outcome
-        lines.append(f"<{_clean(str(item.recipient.forward_path))}>:")
-        lines.append(f"    {_SAID[outcome.action]}")
+        out.append(f"<{lines.clean(str(item.recipient.forward_path))}>:")
+        out.append(f"    {_SAID[outcome.action]}")
         if item.will_retry_until is not None and outcome.action == "delayed":
-            lines.append(f"    It will be tried until {trace.date(item.will_retry_until, offset)}.")
-        said = _clean(str(outcome.reply))[:MAX_QUOTED]
-        who = f"{_clean(outcome.remote_mta)} said:" if outcome.remote_mta else "Reason:"
-        lines += _wrap(f"{who} {said}", "    ", "        ")
-        lines.append("")
-    lines.append("The message is attached in full." if complete else "The header of the message is attached.")
+            out.append(f"    It will be tried until {trace.date(item.will_retry_until, offset)}.")
+        said = lines.clean(str(outcome.reply))[:MAX_QUOTED]
+        who = f"{lines.clean(outcome.remote_mta)} said:" if outcome.remote_mta else "Reason:"
+        out += lines.wrap(f"{who} {said}", "    ", "        ")
+        out.append("")
+    out.append("The message is attached in full." if complete else "The header of the message is attached.")
     if original_ident:
-        lines.append(f"Its queue id was {original_ident}.")
-    text = "\r\n".join(lines) + "\r\n"
+        out.append(f"Its queue id was {original_ident}.")
+    text = "\r\n".join(out) + "\r\n"
     if text.isascii():
         return f"Content-Type: text/plain; charset=us-ascii\r\n\r\n{text}".encode()
     head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return head + _quoted_printable(text.encode("utf-8", "replace"))
+    return head + lines.quoted_printable(text.encode("utf-8", "replace"))
 
 
 _SAID = {
@@ -276,126 +254,24 @@ _SAID = {
 }
 
 
-def _programs(
-    reporting_mta: str, arrival: float, about: Envelope, items: Sequence[Item], offset: int
-) -> bytes:
-    """The message/delivery-status part (RFC 3464 section 2.1)."""
-    lines = [f"Reporting-MTA: dns; {reporting_mta}"]
-    if about.envid is not None:
-        lines += _field("Original-Envelope-Id", _ascii(xtext.decode(about.envid)))
-    lines.append(f"Arrival-Date: {trace.date(arrival, offset)}")
-    for item in items:
-        outcome = item.outcome
-        lines.append("")
-        if item.recipient.orcpt:
-            lines += _field("Original-Recipient", _original(item.recipient.orcpt))
-        lines += _field("Final-Recipient", _typed(str(item.recipient.forward_path)))
-        lines.append(f"Action: {outcome.action}")
-        lines.append(f"Status: {status(outcome)}")
-        said = _ascii(_clean(str(outcome.reply)))[:MAX_QUOTED]
-        if outcome.remote_mta:
-            lines += _field("Remote-MTA", f"dns; {_ascii(outcome.remote_mta)}")
-            lines += _field("Diagnostic-Code", f"smtp; {said}")
-        else:
-            # No server spoke: the reply is ours, and a type of our own says so (section 2.3.6).
-            lines += _field("Diagnostic-Code", f"x-mether; {said}")
-        if outcome.at:
-            lines.append(f"Last-Attempt-Date: {trace.date(outcome.at, offset)}")
-        if item.will_retry_until is not None and outcome.action == "delayed":
-            lines.append(f"Will-Retry-Until: {trace.date(item.will_retry_until, offset)}")
-    text = "\r\n".join(lines) + "\r\n"
-    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii", "replace")
-
-
-def status(outcome: Outcome) -> str:
-    """The Status field's value: the outcome's, where its class fits the action (RFC 3464 section 2.3.4).
-
-    A failure may carry class 4 (it was temporary until the message expired).
-    """
-    fitting = "45" if outcome.action == "failed" else "4" if outcome.action == "delayed" else "2"
-    parts = outcome.status.split(".")
-    if len(parts) == 3 and parts[0] in fitting and all(part.isascii() and part.isdigit() for part in parts):
-        return ".".join(str(int(part)) for part in parts)
-    return {"failed": "5.0.0", "delayed": "4.0.0"}.get(outcome.action, "2.0.0")
-
-
 def _returned(original: bytes, complete: bool) -> tuple[bytes, bool]:
     """The last part, and whether it is the whole message."""
-    if complete and _is_seven_bit(original):
+    if complete and lines.is_seven_bit(original):
         return b"Content-Type: message/rfc822\r\n\r\n" + original, True
     fields = original[: header_section.split(original)]
     if len(fields) > MAX_HEADER:
         cut = fields.rfind(b"\r\n", 0, MAX_HEADER)
         fields = fields[: cut + 2 if cut >= 0 else MAX_HEADER]
     head = b"Content-Type: text/rfc822-headers\r\n"
-    if not _is_seven_bit(fields):
+    if not lines.is_seven_bit(fields):
         head += b"Content-Transfer-Encoding: quoted-printable\r\n"
-        fields = _quoted_printable(fields)
+        fields = lines.quoted_printable(fields)
     return head + b"\r\n" + fields, False
-
-
-def _is_seven_bit(data: bytes) -> bool:
-    """Whether this is "7bit" of RFC 2045 section 2.7: short lines of ASCII, no NUL, CR and LF in pairs."""
-    return (
-        data.isascii()
-        and b"\0" not in data
-        and data.count(b"\r") == data.count(b"\n") == data.count(b"\r\n")
-        and max(map(len, data.split(b"\r\n"))) <= MAX_LINE
-    )
-
-
-def _quoted_printable(data: bytes) -> bytes:
-    """Quoted-printable (RFC 2045 section 6.7) of lines of text, ending in CRLF."""
-    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n") + b"\n"
-    # b2a_qp breaks lines as the first line of its input ends, hence CRLF throughout.
-    return binascii.b2a_qp(data.replace(b"\n", b"\r\n"), istext=True)
-
-
-def _original(orcpt: str) -> str:
-    """The value of Original-Recipient: ORCPT with its xtext undone (RFC 3461 section 6.3)."""
-    kind, _, value = orcpt.partition(";")
-    if kind.lower() == "utf-8":
-        # That type escapes by \x{...} and not by xtext; only what stands there as raw UTF-8 needs it.
-        raw = "".join(char if char.isascii() else xtext.encode_utf8_address(char) for char in value)
-        return f"{_ascii(kind)};{_ascii(raw)}"
-    return f"{_ascii(kind)};{_ascii(xtext.decode(value))}"
-
-
-def _typed(text: str) -> str:
-    return f"rfc822;{_ascii(text)}" if text.isascii() else f"utf-8;{xtext.encode_utf8_address(text)}"
 
 
 def _at(address: Address, host: str) -> str:
     """The address for a header field, where even the postmaster needs a domain."""
-    return _clean(str(address if address.domain else Address(address.local_part, host)))
+    return lines.clean(str(address if address.domain else Address(address.local_part, host)))
 
 
-def _field(name: str, value: str) -> list[str]:
-    return _wrap(f"{name}: {value}", "", " ")
-
-
-def _wrap(text: str, first: str, then: str) -> list[str]:
-    """Lines of about 78 characters, broken at spaces; a word too long for any line is cut."""
-    lines, line, empty = [], first, True
-    for word in text.split(" "):
-        if not word:
-            continue
-        if not empty and len(line) + 1 + len(word) > _FOLD:
-            lines.append(line)
-            line, empty = then, True
-        line += word if empty else " " + word
-        empty = False
-        while len(line) > MAX_LINE // 4:  # four octets at most to a character
-            lines.append(line[: MAX_LINE // 4])
-            line = then + line[MAX_LINE // 4 :]
-    lines.append(line)
-    return lines
-
-
-def _clean(text: str) -> str:
-    """The text as one line without control characters."""
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _ascii(text: str) -> str:
-    return _clean(text).encode("ascii", "replace").decode("ascii")
+__all__ = ["Item", "envelope", "notice", "report", "wants_content"]
