@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
-from contract import T0, Killer, Maker, StoreContract, model
+from contract import (
+    DAY,
+    OTHER,
+    T0,
+    Killer,
+    Maker,
+    StoreContract,
+    commit,
+    draft,
+    idents,
+    model,
+    settlement,
+)
 from hypothesis import settings
 
+from mether.queue.content import SMALL
+from mether.queue.database import refuse_version
+from mether.queue.disk import Disk
+from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
-from mether.queue.store import Store
+from mether.queue.sqlite_apply import refresh
+from mether.queue.store import Damaged, Filter, NoSpace, Store, StoreError
 
 
 def die(store: Store) -> None:
@@ -51,3 +73,333 @@ def _make() -> tuple[Maker, object]:
 
 TestModel = model(_make).TestCase  # type: ignore[arg-type]
 TestModel.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+# What only this store promises.
+
+
+class Fault:
+    """A fault that is not there until it is made: the file operations that fail, and with what."""
+
+    def __init__(self) -> None:
+        self.operation = ""
+        self.error: Exception = apsw.IOError("disk I/O error")
+
+    def hit(self, operation: str) -> None:
+        if operation == self.operation:
+            raise self.error
+
+
+class FaultyVFS(apsw.VFS):
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__("faulty", "")
+
+    def xOpen(self, name: object, flags: list[int]) -> apsw.VFSFile:
+        return FaultyFile(self.fault, name, flags)
+
+
+class FaultyFile(apsw.VFSFile):
+    def __init__(self, fault: Fault, name: object, flags: list[int]) -> None:
+        self.fault = fault
+        super().__init__("", name, flags)  # type: ignore[arg-type]
+
+    def xSync(self, flags: int) -> None:
+        self.fault.hit("sync")
+        super().xSync(flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self.fault.hit("write")
+        super().xWrite(data, offset)
+
+
+class FaultyDisk(Disk):
+    """A disk on which one operation fails."""
+
+    operation = ""
+
+    def sync(self, fd: int) -> None:
+        if self.operation == "sync":
+            raise OSError(errno.EIO, "Input/output error")
+        super().sync(fd)
+
+    def write(self, fd: int, data: bytes) -> None:
+        if self.operation == "write":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(fd, data)
+
+    def sync_directory(self, path: str) -> None:
+        if self.operation == "sync_directory":
+            raise OSError(errno.EIO, "Input/output error", path)
+        super().sync_directory(path)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> str:
+    return str(tmp_path / "spool")
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "kind"),
+    [
+        ("sync", apsw.IOError("disk I/O error"), StoreError),
+        ("write", apsw.FullError("database or disk is full"), NoSpace),
+    ],
+)
+def test_a_commit_that_fails_did_nothing_and_the_next_one_works(
+    spool: str, operation: str, error: Exception, kind: type[StoreError]
+) -> None:
+    """QUE-5: what could not be made durable was not promised."""
+    fault = Fault()
+    vfs = FaultyVFS(fault)
+    store = SqliteStore(spool, now=T0, vfs="faulty")
+    first, second, third = (draft(claim=True) for _ in range(3))
+    (answer,) = commit(store, first)
+    fault.operation, fault.error = operation, error
+    for _ in range(3):
+        with pytest.raises(kind):
+            store.commit([second], now=T0)
+        with pytest.raises(kind):
+            store.settle([settlement(answer.claims[0])], now=T0)
+    fault.operation = ""
+    assert idents(store) == [first.message.ident]
+    commit(store, third)
+    assert store.settle([settlement(answer.claims[0])], now=T0) == []
+    commit(store, second)
+    assert idents(store) == sorted([second.message.ident, third.message.ident])
+    store.close()
+    store = SqliteStore(spool, now=T0, vfs="faulty")
+    assert idents(store) == sorted([second.message.ident, third.message.ident])
+    assert list(store.check()) == []
+    store.close()
+    vfs.unregister()
+
+
+def test_content_that_could_not_be_written_or_synced(spool: str) -> None:
+    disk = FaultyDisk()
+    store = SqliteStore(spool, now=T0, disk=disk)
+    good, bad = draft(), draft()
+    bad.content = b"b" * (SMALL + 1)
+    disk.operation = "write"
+    answers = store.commit([good, bad], now=T0)
+    assert [type(answer.error) for answer in answers] == [type(None), NoSpace]
+    disk.operation = ""
+    writer = store.stage(bad.message.ident)
+    writer.write(b"b")
+    disk.operation = "sync"
+    with pytest.raises(StoreError):
+        writer.sync()
+    disk.operation = ""
+    with pytest.raises(StoreError):
+        writer.sync()
+    writer.discard()
+    assert idents(store) == [good.message.ident]
+    assert store.sweep(T0) == 0
+    store.close()
+
+
+def test_content_whose_place_is_not_durable_is_not_queued(spool: str) -> None:
+    disk = FaultyDisk()
+    store = SqliteStore(spool, now=T0, disk=disk)
+    one, two = draft(content=b"b" * (SMALL + 1)), draft()
+    two.content = store.stage(two.message.ident)
+    two.content.write(b"c" * 100_000)
+    two.content.sync()
+    disk.operation = "sync_directory"
+    with pytest.raises(StoreError):
+        store.commit([one, two], now=T0)
+    disk.operation = ""
+    assert idents(store) == []
+    commit(store, one)
+    assert store.content(one.message.ident).size == SMALL + 1
+    (answer,) = store.commit([two], now=T0)
+    assert answer.error is not None
+    two.content.discard()
+    assert os.listdir(os.path.join(spool, "incoming")) == []
+    store.close()
+
+
+def test_a_missing_content_file_is_damage(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    (answer,) = commit(store, draft(content=b"b" * (SMALL + 1)))
+    (path,) = Path(spool, "content").rglob(answer.ident)
+    path.unlink()
+    with pytest.raises(Damaged):
+        store.content(answer.ident)
+    assert [answer.ident in line for line in store.check()] == [True]
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_damage(spool: str) -> None:
+    os.mkdir(spool)
+    Path(spool, "queue.sqlite3").write_bytes(b"not a database\n" * 1000)
+    with pytest.raises(Damaged, match=r"queue\.sqlite3|cannot open the queue"):
+        SqliteStore(spool, now=T0)
+
+
+def test_a_queue_of_a_later_version_is_refused(spool: str) -> None:
+    SqliteStore(spool, now=T0).close()
+    db = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(StoreError, match="later mether"):
+        SqliteStore(spool, now=T0)
+
+
+def test_a_creation_cut_short_is_completed(spool: str) -> None:
+    make_spool(spool, Disk())
+    Path(spool, "queue.sqlite3").touch(0o600)
+    store = SqliteStore(spool, now=T0)
+    commit(store, draft())
+    store.close()
+
+
+@pytest.mark.parametrize("version", ["3.40.1", "3.44.5", "3.50.6", "3.51.2", "3.49.9"])
+def test_a_sqlite_that_loses_rows_is_refused(version: str) -> None:
+    with pytest.raises(StoreError, match="WAL-reset"):
+        refuse_version(version)
+
+
+@pytest.mark.parametrize("version", ["3.44.6", "3.50.7", "3.51.3", "3.54.1", "4.0.0"])
+def test_a_sqlite_that_keeps_them_is_taken(version: str) -> None:
+    refuse_version(version)
+
+
+def test_nobody_else_can_read_the_spool(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    commit(store, draft(content=b"b" * (SMALL + 1), claim=True))
+    store.fileno()
+    for path in (Path(spool), *Path(spool).rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    store.close()
+
+
+def test_a_message_that_goes_straight_through_is_in_no_index(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    commit(store, draft(claim=True))
+    for index in ("recipient_due", "recipient_deadline", "recipient_suspect", "next_hop_ready"):
+        table = "next_hop" if index == "next_hop_ready" else "recipient"
+        where = {"recipient_suspect": "suspect = 1", "next_hop_ready": "ready IS NOT NULL"}.get(
+            index, "state = 0"
+        )
+        assert store._db.value(f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE {where}") == 0, index
+    store.close()
+
+
+def test_a_suspended_next_hop_waits(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    commit(store, draft())
+    for until, due in ((None, T0 + 5 * DAY), (T0 + 60, T0 + 60)):
+        with store._db.write():
+            store._db.execute("UPDATE next_hop SET suspended = 'at rest', suspended_until = ?", (until,))
+            refresh(store._db, [1])
+        assert store.next_due(T0) == due
+        assert store.claim(9, T0) == []
+        assert [hop.suspended for hop in store.hops()] == ["at rest"]
+    assert len(store.claim(9, T0 + 60)) == 1
+    store.close()
+
+
+def test_the_wal_is_kept_short(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    for _ in range(60):
+        commit(store, *(draft(content=b"w" * 30_000) for _ in range(8)))
+    assert os.path.getsize(os.path.join(spool, "queue.sqlite3-wal")) < 8 << 20
+    assert len(store.entries(Filter())) == 480
+    store.close()
+
+
+def test_the_sweeper_keeps_what_is_queued_and_forgets_idle_next_hops(spool: str) -> None:
+    store, other = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    kept = draft(content=b"b" * (SMALL + 1))
+    (answer,) = commit(store, draft(routes=OTHER, claim=True))
+    commit(store, kept)
+    store.settle([settlement(answer.claims[0])], now=T0)
+    assert other.sweep(T0) == 0
+    assert other._db.value("SELECT count(*) FROM next_hop") == 1
+    # The first store remembers the next hop that the other one forgot.
+    commit(store, draft(routes=OTHER))
+    assert list(store.check()) == []
+    assert len(other.claim(9, T0)) == 2
+    store.close()
+    other.close()
+
+
+def test_a_draft_that_cannot_be_stored_does_not_stop_a_settlement(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    (answer,) = commit(store, draft(claim=True))
+    bad, good = draft(), draft(claim=True)
+    bad.message.envelope.envid = "\ud800"
+    applied = store.apply([bad, good], [settlement(answer.claims[0])], now=T0)
+    assert [one.error is None for one in applied.answers] == [False, True]
+    assert applied.refused == []
+    assert idents(store) == [good.message.ident]
+    assert store.settle([settlement(applied.answers[1].claims[0])], now=T0) == []
+    store.close()
+
+
+def test_a_killed_process_leaves_its_claims_to_the_next(spool: str) -> None:
+    """A real process, really killed."""
+    program = (
+        "import sys, os, signal; sys.path[:0] = [sys.argv[1]]\n"
+        "from contract import *\nfrom mether.queue.sqlite import SqliteStore\n"
+        "store = SqliteStore(sys.argv[2], now=T0)\n"
+        "commit(store, draft(claim=True))\nstore.stage(new_ident()).write(b'x')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", program, here, spool], check=False, timeout=60)
+    assert done.returncode == -9
+    store = SqliteStore(spool, now=T0)
+    (claim,) = store.claim(9, T0)
+    assert claim.suspect
+    assert store.sweep(T0) == 2
+    assert list(store.check()) == []
+    store.close()
+
+
+def test_processes_that_write_at_once_lose_nothing(spool: str) -> None:
+    SqliteStore(spool, now=T0).close()
+    program = (
+        "import sys; sys.path[:0] = [sys.argv[1]]\n"
+        "from contract import *\nfrom mether.queue.sqlite import SqliteStore\n"
+        "store = SqliteStore(sys.argv[2], now=T0)\n"
+        "for _ in range(20):\n"
+        "    commit(store, *(draft(at=T0 + float(sys.argv[3]), due=T0) for _ in range(5)))\n"
+        "    store.settle([settlement(c) for c in store.claim(2, T0)], now=T0)\n"
+        "store.close()\n"
+    )
+    here = str(Path(__file__).parent)
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, here, spool, str(number * 1000)])
+        for number in range(3)
+    ]
+    assert [process.wait(100) for process in running] == [0, 0, 0]
+    store = SqliteStore(spool, now=T0)
+    assert len(store.entries(Filter())) == 3 * 20 * (5 - 2)
+    assert list(store.check()) == []
+    store.close()
+
+
+def test_importing_it_is_cheap() -> None:
+    """smtpqer pays for it at each start."""
+    program = "import sys; import mether.queue.sqlite; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program_with_path(program)], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stdout.decode().split())
+    assert not modules & {
+        "re",
+        "typing",
+        "enum",
+        "socket",
+        "asyncio",
+        "ssl",
+        "dataclasses",
+        "logging",
+        "json",
+    }
+
+
+def program_with_path(program: str) -> str:
+    """The program, finding what this process finds: -S keeps site and its imports away."""
+    return f"import sys; sys.path[:] = {sys.path!r}; {program}"

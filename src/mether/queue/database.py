@@ -200,10 +200,11 @@ class Database:
         try:
             connection.set_busy_timeout(0)
             connection.wal_checkpoint(mode=mode)
-            connection.set_busy_timeout(BUSY)
         except apsw.Error:
             # What was committed stays so.  A reader is in the way, or the disk is: commits will say that.
             pass
+        finally:
+            connection.set_busy_timeout(BUSY)
         # A WAL that begins anew is short again; one that a reader keeps long is not tried at every commit.
         self._checkpointed = self._pages
 

@@ -25,7 +25,7 @@ from mether.queue.store import Damaged, NoSpace, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import BinaryIO
 
     from mether.queue.disk import Disk
@@ -130,6 +130,7 @@ class Spool:
         self._owner = owner_.name(owner)
         self._incoming = os.path.join(path, "incoming")
         self._content = os.path.join(path, "content")
+        self._durable: set[str] = set()
         self.life = owner_.Lock(self.owners, owner)
 
     def stage(self, ident: str) -> Staged:
@@ -141,22 +142,26 @@ class Spool:
         """Where the content of a queued message lies."""
         return os.path.join(self._content, ident[4:6], ident)
 
-    def place(self, staged: Iterable[Staged]) -> None:
-        """Move complete files under their ids, durably."""
-        directories = set()
-        for file in staged:
-            target = self.where(file.ident)
-            directory = os.path.dirname(target)
-            if not file.placed:
-                if not os.path.isdir(directory):
+    def place(self, staged: Sequence[Staged]) -> None:
+        """Move complete files under their ids, durably.  When it fails, none of them can be used again."""
+        try:
+            for directory in {os.path.dirname(self.where(file.ident)) for file in staged}:
+                # Another process may have made it just now: its name is durable when it was synced here.
+                if directory not in self._durable:
                     _mkdir(directory)
                     self.disk.sync_directory(self._content)
-                self.disk.rename(file.path, target)
-                # The row is decided later; a file without one is the sweeper's, and only its.
-                file.placed, file.path = True, target
-            directories.add(directory)
-        for directory in directories:
-            self.disk.sync_directory(directory)
+                    self._durable.add(directory)
+                for file in staged:
+                    target = self.where(file.ident)
+                    if not file.placed and os.path.dirname(target) == directory:
+                        self.disk.rename(file.path, target)
+                        # Whether there will be a row is not known yet; without one it is the sweeper's.
+                        file.placed, file.path = True, target
+                self.disk.sync_directory(directory)
+        except OSError:
+            for file in staged:
+                file.synced = False
+            raise
 
     def content(self, ident: str) -> Content:
         """The content that lies in a file.  Raises Damaged when the file is not there."""

@@ -138,7 +138,7 @@ class Inserting:
             each.append(answer)
         queued = {row[0] for row in self.db.execute(SQL["queued-among"], (numbers(taken),))} if taken else ()
         fresh = [(number, draft) for number, draft in numbered if number not in queued]
-        results = {number: answer for (number, _), answer in zip(fresh, self._all(fresh), strict=True)}
+        results = self._all(fresh)
         waiting = iter(numbered)
         for answer in each:
             if answer is not None and answer.known and answer.ident in keys.values():
@@ -163,19 +163,33 @@ class Inserting:
             raise StoreError("the submission key is no text") from None
         return None if found is None else Committed(ident_.encode(found), known=True)
 
-    def _all(self, drafts: list[tuple[int, Draft]]) -> list[Committed]:
-        if not drafts:
-            return []
-        files = {}
+    def _all(self, drafts: list[tuple[int, Draft]]) -> dict[int, Committed]:
+        """An answer by number for drafts whose ids are free."""
+        answers: dict[int, Committed] = {}
+        files: dict[int, Staged] = {}
         for number, draft in drafts:
-            file = self._file(draft)
+            try:
+                file = self._file(draft)
+            except StoreError as error:
+                answers[number] = Committed(draft.message.ident, error=error)
+                continue
             if file is not None:
                 files[number] = file
         if files:
-            self.spool.place(files.values())
-        if not self.careful:
-            return self._rows(drafts, files)
-        return [self._alone(number, draft, files) for number, draft in drafts]
+            try:
+                self.spool.place(list(files.values()))
+            except OSError:
+                for number, draft in drafts:
+                    if number in files and files[number] is not draft.content:
+                        files[number].discard()
+                raise
+        good = [each for each in drafts if each[0] not in answers]
+        if self.careful:
+            done = [self._alone(number, draft, files) for number, draft in good]
+        else:
+            done = self._rows(good, files)
+        answers.update((number, answer) for (number, _), answer in zip(good, done, strict=True))
+        return answers
 
     def _alone(self, number: int, draft: Draft, files: dict[int, Staged]) -> Committed:
         self.db.execute("SAVEPOINT draft")

@@ -1,0 +1,60 @@
+"""Queue ids."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mether.queue import ident
+
+NUMBERS = st.integers(0, (1 << 63) - 1)
+
+
+@given(NUMBERS)
+def test_an_id_comes_back_in_either_case(number: int) -> None:
+    text = ident.encode(number)
+    assert len(text) == ident.LENGTH
+    assert ident.decode(text) == ident.decode(text.lower()) == number
+
+
+@given(NUMBERS, NUMBERS)
+def test_ids_sort_as_their_numbers_do(one: int, two: int) -> None:
+    assert (one < two) == (ident.encode(one) < ident.encode(two))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "0", "0" * 12, "0" * 14, "8" + "0" * 12, "ZZZZZZZZZZZZZ", "0I00000000000", "0l00000000000"),
+        *("0U00000000000", "+000000000001", "0000000_00001", " 000000000001", "٠" * 13, "../../../etc/"),
+    ],
+)
+def test_what_is_no_id(text: str) -> None:
+    with pytest.raises(ValueError, match="not a queue id"):
+        ident.decode(text)
+
+
+@given(st.text(max_size=14))
+def test_no_text_is_taken_for_another_id(text: str) -> None:
+    try:
+        number = ident.decode(text)
+    except ValueError:
+        return
+    assert ident.encode(number) == text.upper()
+
+
+def test_later_messages_have_later_ids() -> None:
+    times = [1_600_000_000.0, 1_800_000_000.0, 1_800_000_000.00001, 1_800_000_001.0, 2_500_000_000.0]
+    ids = [ident.new_id(at, 4095 - number) for number, at in enumerate(times)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+
+
+@given(NUMBERS, st.integers(1, 2000), st.integers(1, 2000))
+def test_reports_have_ids_of_their_own(number: int, one: int, two: int) -> None:
+    original = ident.encode(number)
+    reports = {ident.report_id(original, settlement) for settlement in (one, two)}
+    assert original not in reports
+    assert len(reports) == len({one, two})
+    assert ident.report_id(original, one) == ident.report_id(original.lower(), one)

@@ -1,0 +1,70 @@
+"""Owners: ids, and the lock that shows that one lives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mether.queue import owner
+
+
+def test_ids_differ_and_can_be_file_names() -> None:
+    ids = {owner.new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    for each in ids:
+        assert owner.from_name(owner.name(each)) == each
+    assert owner.from_name("not hex at a") is None
+    assert owner.from_name("12") is None
+
+
+def test_an_owner_lives_while_it_holds_its_lock(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    lock = owner.Lock(directory, 7)
+    assert not owner.alive(directory, 7)
+    lock.take()
+    lock.take()
+    assert owner.alive(directory, 7)
+    assert owner.sweep(directory) == 0
+    lock.drop()
+    assert not owner.alive(directory, 7)
+    assert os.listdir(directory) == []
+    lock.drop()
+
+
+def test_an_owner_dies_with_its_process(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from mether.queue import owner\n"
+        "owner.Lock(sys.argv[1], 9).take(); print('taken', flush=True); sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == b"taken\n"
+    assert owner.alive(str(tmp_path), 9)
+    process.kill()
+    process.wait(60)
+    process.stdout.close()
+    process.stdin.close()
+    assert not owner.alive(str(tmp_path), 9)
+    assert owner.sweep(str(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_sweeper_leaves_other_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "README").touch()
+    (tmp_path / "x.lock").touch()
+    assert owner.sweep(str(tmp_path)) == 0
+    assert sorted(os.listdir(tmp_path)) == ["README", "x.lock"]
+
+
+def test_a_lock_file_swept_between_creation_and_lock_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / (owner.name(5) + ".lock")).touch()
+    assert owner.sweep(str(tmp_path)) == 1
+    lock = owner.Lock(str(tmp_path), 5)
+    lock.take()
+    assert owner.alive(str(tmp_path), 5)
+    lock.drop()
