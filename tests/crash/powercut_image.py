@@ -81,6 +81,7 @@ class State:
             return
         yield self._image("names survive without data", _all, _none)
         yield self._image("data survive without names", _none, _all)
+        yield self._image("of the names only the newest survives", _newest, _all)
         yield self._image("the last write is torn", _all, _torn)
         yield self._image("the first half survives", _half, _half)
         for turn in range(2):
@@ -148,6 +149,10 @@ def _all(changes: list) -> list:  # type: ignore[type-arg]
 
 def _none(changes: list) -> list:  # type: ignore[type-arg]
     return []
+
+
+def _newest(changes: list) -> list:  # type: ignore[type-arg]
+    return changes[-1:]
 
 
 def _half(changes: list) -> list:  # type: ignore[type-arg]

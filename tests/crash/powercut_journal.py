@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import count
 from typing import Any
 
 import apsw
@@ -56,6 +57,7 @@ class Journal:
         self.base_names: dict[str, int] = {}
         self.directories = {"."}
         self._numbers: dict[int, int] = {}
+        self._next = count(1)
         self._made: set[str] = set()
         for path in _walk(self.root):
             if os.path.isdir(os.path.join(self.root, path)):
@@ -93,10 +95,22 @@ class Journal:
         self._numbers.pop(os.stat(where).st_ino, None)
         return self.file(where)
 
-    def unseen(self, state: dict[str, bytes]) -> list[str]:
+    def forget(self, where: str) -> None:
+        """The name is about to be taken from its file, whose inode the system may give to another."""
+        if os.path.exists(where) and os.stat(where).st_nlink == 1:
+            self._numbers.pop(os.stat(where).st_ino, None)
+
+    def opened(self, fd: int) -> int:
+        """The number of an open file, whose creation nobody told of: its name is written down now."""
+        if os.fstat(fd).st_ino not in self._numbers:
+            self.add("names", {self.name(os.readlink(f"/proc/self/fd/{fd}")): self.file(fd)})
+        return self.file(fd)
+
+    def unseen(self, state: dict[str, bytes], aside: Collection[str] = ()) -> list[str]:
         """What differs between `state`, rebuilt with nothing lost, and what is really there.
 
-        Files of no octets do not count: locks and sockets mean nothing after a restart.
+        Files of no octets do not count: locks and sockets mean nothing after a restart.  Nor do those
+        named in `aside`.
         """
         real = {}
         for path in _walk(self.root):
@@ -107,7 +121,9 @@ class Journal:
         return [
             f"{path}: {_told(real.get(path))} on disk, {_told(state.get(path))} in the journal"
             for path in sorted(real.keys() | state.keys())
-            if (real.get(path) or b"") != (state.get(path) or b"") and not path.endswith("-shm")
+            if (real.get(path) or b"") != (state.get(path) or b"")
+            and not path.endswith("-shm")
+            and path not in aside
         ]
 
     def _notice(self, directory: str) -> None:
@@ -119,7 +135,7 @@ class Journal:
 
     def _number(self, inode: int) -> int:
         if inode not in self._numbers:
-            self._numbers[inode] = len(self.base) + len(self.steps) + 1_000_000 * len(self._numbers)
+            self._numbers[inode] = next(self._next)
         return self._numbers[inode]
 
 
@@ -159,19 +175,23 @@ class RecordingDisk(Disk):
         return fd
 
     def write(self, fd: int, data: bytes) -> None:
-        offset = os.lseek(fd, 0, os.SEEK_CUR)
+        number = self.journal.opened(fd)
         super().write(fd, data)
-        self.journal.add("write", self.journal.file(fd), offset, bytes(data))
+        # Behind what was written, wherever an appending file puts it.
+        offset = os.lseek(fd, 0, os.SEEK_CUR) - len(data)
+        self.journal.add("write", number, offset, bytes(data))
 
     def sync(self, fd: int) -> None:
         self.journal.add("sync", self.journal.file(fd), site=f"{call_site()}: file")
 
     def rename(self, source: str, target: str) -> None:
         number = self.journal.file(source)
+        self.journal.forget(target)
         super().rename(source, target)
         self.journal.add("names", {self.journal.name(source): None, self.journal.name(target): number})
 
     def unlink(self, path: str) -> None:
+        self.journal.forget(path)
         super().unlink(path)
         self.journal.add("names", {self.journal.name(path): None})
 
