@@ -6,84 +6,12 @@ import sys
 import time
 
 import pytest
+from queues import NOW, defer, put
 
-from mether.address import parse
-from mether.envelope import Envelope, Recipient
-from mether.outcome import Attempt, Outcome, Route
 from mether.programs import smtpq
 from mether.programs.smtpq import main
 from mether.queue.ident import new_id
-from mether.queue.open import open_store
-from mether.queue.store import Arrival, Decision, Draft, Filter, Hop, Message, Settlement
-from mether.reply import Reply
-
-NOW = time.time()
-BUSY = Reply(451, "4.2.0", "mailbox busy")
-
-
-@pytest.fixture(params=["sqlite", "directory"])
-def url(request, tmp_path, monkeypatch):
-    monkeypatch.setattr("mether.setup.locate.SYSTEM", str(tmp_path / "none"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("NOSYSEXITS", raising=False)
-    monkeypatch.delenv("METHER_CONFIG", raising=False)
-    url = f"{request.param}:{tmp_path / 'spool'}"
-    monkeypatch.setenv("METHER_SPOOL", url)
-    return url
-
-
-@pytest.fixture
-def store(url):
-    store = open_store(url, now=NOW)
-    yield store
-    store.close()
-
-
-_count = iter(range(10_000))
-
-
-def put(
-    store, *recipients, sender="ann@example.org", content=b"Subject: hi\r\n\r\n.dot\r\n", age=0.0, **envelope
-):
-    """Queue a message; its id."""
-    at = NOW - age
-    ident = new_id(at + next(_count) / 1000, 1)
-    paths = [Recipient(parse(each)) for each in recipients or ("bob@example.net",)]
-    trace = b"Received: by mx.test; now\r\n"
-    message = Message(
-        ident,
-        Envelope(parse(sender) if sender else None, paths, **envelope),
-        Arrival(at, "ESMTP", address="192.0.2.1", host="c.test", helo="c.test"),
-        trace=trace,
-        size=len(trace) + len(content),
-        expires=at + 5 * 86400,
-    )
-    routes = [Route("smtp", each.forward_path.domain) for each in paths]
-    (answer,) = store.commit([Draft(message, content, routes, due=at)], now=at)
-    assert answer.error is None
-    return ident
-
-
-def defer(store, reply=BUSY, failures=0):
-    """Try everything that is due once, in vain."""
-    settlements, hops = [], []
-    for claim in store.claim(100, NOW):
-        outcomes = [
-            Outcome(each.number, "delayed", reply, remote_mta="mx.test[192.0.2.9]:25", at=NOW)
-            for each in claim.pending
-        ]
-        settlements.append(
-            Settlement(
-                claim,
-                [Decision(outcome.recipient, outcome, NOW + 300) for outcome in outcomes],
-                attempt=Attempt(
-                    claim.route, outcomes, started=NOW, seconds=0.5, remote_mta="mx.test[192.0.2.9]:25"
-                ),
-            )
-        )
-        if failures:
-            hops.append(Hop(claim.route, failures=failures, not_before=NOW + 7200, last=str(reply)))
-    store.apply((), settlements, hops, now=NOW)
+from mether.queue.store import Filter
 
 
 def idents(store, **filter):
@@ -103,9 +31,9 @@ def test_an_empty_queue(store, capsys):
     assert run(capsys, "--json") == ""
 
 
-def test_the_listing_has_the_words_of_mailq(store, capsys):
+def test_the_listing_has_the_words_of_mailq(url, store, capsys):
     first = put(store, "bob@example.net", "cat@example.net")
-    defer(store)
+    defer(url)
     second = put(store, sender="")
     store.change(Filter(idents=frozenset([second])), "hold", now=NOW, reason="on suspicion")
     text = run(capsys)
@@ -120,9 +48,9 @@ def test_the_listing_has_the_words_of_mailq(store, capsys):
     assert text.endswith("-- 1 Kbytes in 2 Requests.\n")
 
 
-def test_json_has_the_names_of_postqueue(store, capsys):
+def test_json_has_the_names_of_postqueue(url, store, capsys):
     ident = put(store)
-    defer(store)
+    defer(url)
     (record,) = map(json.loads, run(capsys, "--json").splitlines())
     assert record["queue_name"] == "deferred"
     assert record["queue_id"] == ident
@@ -155,9 +83,9 @@ def test_a_long_queue_is_read_a_page_at_a_time(store, monkeypatch):
         ("--status", "deferred"),
     ],
 )
-def test_a_filter_narrows_the_listing(store, capsys, argv):
+def test_a_filter_narrows_the_listing(url, store, capsys, argv):
     wanted = put(store, age=3 * 86400)
-    defer(store)
+    defer(url)
     put(store, "x@else.test", sender="")
     listed = [json.loads(line)["queue_id"] for line in run(capsys, "--json", *argv).splitlines()]
     assert listed == [wanted]
@@ -170,9 +98,9 @@ def test_ids_alone_are_listed_in_any_writing(store, capsys):
     assert [json.loads(line)["queue_id"] for line in out.splitlines()] == sorted([one, two])
 
 
-def test_show_tells_everything_and_why_the_next_attempt_is_when_it_is(store, capsys):
+def test_show_tells_everything_and_why_the_next_attempt_is_when_it_is(url, store, capsys):
     ident = put(store, "bob@example.net", body="8BITMIME")
-    defer(store, failures=3)
+    defer(url, failures=3)
     text = run(capsys, "show", ident)
     for piece in (
         f"Message    {ident} (deferred)",
@@ -219,13 +147,13 @@ def test_export_prints_batch_smtp(store, capfdbinary):
     assert lines[-3:] == [b".", b"QUIT", b""]
 
 
-def test_hold_release_retry_and_remove(store, capsys):
+def test_hold_release_retry_and_remove(url, store, capsys):
     one, two = put(store), put(store, sender="x@y.test")
     assert run(capsys, "hold", one, "--reason", "a look") == "1 message held\n"
     assert idents(store, status="held") == [one]
     assert run(capsys, "release", "--all") == "2 messages released\n"
     assert idents(store, status="held") == []
-    defer(store)
+    defer(url)
     assert store.claim(10, NOW) == []
     assert run(capsys, "retry", "--sender", "x@*") == "1 message made due\n"
     (claim,) = store.claim(10, time.time() + 1)

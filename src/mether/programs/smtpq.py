@@ -101,7 +101,7 @@ def _work(argv: list[str]) -> int:
     known = basics(options.text("config"), options.text("spool"))
     store = open_store(known.spool, now=now, create=False)
     try:
-        missing = _missing(store, idents)
+        unknown = missing(store, idents)
         if command == "list":
             _list(store, filter, options.flag("json"))
         elif command == "show":
@@ -114,8 +114,8 @@ def _work(argv: list[str]) -> int:
             _change(store, filter, command, options, now)  # type: ignore[arg-type]
     finally:
         store.close()
-    if missing:
-        raise Failure(NOINPUT, f"not in the queue: {' '.join(missing)}")
+    if unknown:
+        raise Failure(NOINPUT, f"not in the queue: {' '.join(unknown)}")
     return 0
 
 
@@ -186,8 +186,8 @@ def pages(store: Store, filter: Filter, size: int = PAGE) -> Iterator[Entry]:
             return
 
 
-def _missing(store: Store, idents: list[str]) -> list[str]:
-    """Those ids, in order, that are not queued."""
+def missing(store: Store, idents: list[str]) -> list[str]:
+    """Those ids, in order, that are not queued.  Raises StoreError."""
     if not idents:
         return []
     from mether.queue.store import Filter
