@@ -1,0 +1,208 @@
+"""The directory store's own promises: the 1986 files, one runner, and whom it trusts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mether.address import parse
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Attempt, Outcome, Route
+from mether.queue import ident as ident_
+from mether.queue.directory import BUSY, DirectoryStore
+from mether.queue.store import (
+    Arrival,
+    Damaged,
+    Decision,
+    Draft,
+    Filter,
+    Message,
+    Settlement,
+    StoreError,
+)
+from mether.reply import Reply
+
+T0 = 1_800_000_000.0
+ID = ident_.new_id(T0, 5)
+TWO = ident_.new_id(T0 + 1, 5)
+
+
+def draft(ident: str = ID, **more: object) -> Draft:
+    message = Message(
+        ident,
+        Envelope(parse("s@example.com"), [Recipient(parse("a@example.net"))]),
+        Arrival(T0),
+        trace=b"Received: here\r\n",
+        size=23,
+        expires=T0 + 432000,
+    )
+    return Draft(message, b"hello\r\n", [Route("smtp", "mx.example")], due=T0, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def store(path: Path):
+    store = DirectoryStore(str(path), now=T0)
+    yield store
+    store.close()
+
+
+def files(path: Path) -> list[str]:
+    return sorted(name.name for name in (path / "queue").iterdir() if not name.name.startswith("."))
+
+
+def test_the_files_of_1986(path: Path, store: DirectoryStore) -> None:
+    (answer,) = store.commit([draft(claim=True)], now=T0)
+    assert files(path) == [f"{ID}.msg", f"{ID}.sh"]
+    assert (path / "queue" / f"{ID}.msg").read_bytes() == b"hello\r\n"
+    assert (path / "queue" / f"{ID}.sh").stat().st_mode & 0o777 == 0o600
+    (claim,) = answer.claims
+    outcome = Outcome(0, "delayed", Reply(451, "4.3.0", "odd\x1b"), at=T0)
+    attempt = Attempt(claim.route, [outcome], started=T0)
+    store.settle([Settlement(claim, [Decision(0, outcome, T0 + 60)], attempt=attempt)], now=T0)
+    errs = (path / "queue" / f"{ID}.errs").read_text()
+    assert errs.startswith("2027-01-15T08:00:00Z smtp:mx.example delayed: 451 4.3.0 odd  (1 of 1)\t[")
+    with (path / "queue" / f"{ID}.errs").open("a") as file:
+        file.write("smtp: connection refused\n\t[]\n")
+    assert [each.started for each in store.attempts(ID)] == [T0]
+    (claim,) = store.claim(1, T0 + 60)
+    store.settle([Settlement(claim, [Decision(0, outcome, None)])], now=T0)
+    assert files(path) == []
+
+
+def test_one_process_runs_the_queue_and_others_add_to_it(path: Path, store: DirectoryStore) -> None:
+    assert store.claim(1, T0) == []
+    other = DirectoryStore(str(path), now=T0)
+    with pytest.raises(StoreError, match=f"run by another process \\({os.getpid()}\\)"):
+        other.claim(1, T0)
+    (answer,) = other.commit([draft(claim=True)], now=T0)
+    assert (answer.error, answer.claims) == (None, [])
+    assert [claim.message.ident for claim in store.claim(1, T0)] == [ID]
+    (entry,) = other.entries(Filter())
+    assert entry.rows[0].owner == store.owner
+    store.close()
+    assert [claim.message.ident for claim in other.claim(1, T0)] == [ID]
+    other.close()
+
+
+def test_a_hand_run_script_and_the_runner_keep_out_of_each_others_way(
+    path: Path, store: DirectoryStore
+) -> None:
+    store.commit([draft()], now=T0)
+    with subprocess.Popen(
+        ["flock", str(path / "queue" / f"{ID}.msg"), "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as script:
+        assert script.stdin is not None and script.stdout is not None
+        script.stdin.write(b"x")
+        script.stdin.flush()
+        assert script.stdout.read(1) == b"x"
+        assert store.claim(1, T0) == []
+        assert store.next_due(T0) == T0 + BUSY
+        assert store.change(Filter(), "remove", now=T0) == 0
+        script.stdin.close()
+    assert len(store.claim(1, T0 + BUSY)) == 1
+    done = subprocess.run(["sh", str(path / "queue" / f"{ID}.sh")], capture_output=True, check=False)
+    assert done.returncode == 75 and b"another process" in done.stderr
+
+
+def test_what_a_script_removed_is_gone(path: Path, store: DirectoryStore) -> None:
+    store.commit([draft()], now=T0)
+    assert store.next_due(T0) == T0
+    for kind in ("sh", "msg"):
+        (path / "queue" / f"{ID}.{kind}").unlink()
+    assert store.claim(1, T0) == []
+    assert store.next_due(T0) is None
+
+
+def changed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"'mx.example'", b"'mx.example'; id"))
+
+
+def renamed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(ID.encode(), TWO.encode()))
+
+
+def linked(path: Path) -> None:
+    path.rename(path.parent.parent / "elsewhere")
+    path.symlink_to(path.parent.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (changed, "canonical"),
+        (renamed, "envelope of"),
+        (linked, "cannot be opened"),
+        (lambda path: path.chmod(0o602), "writable by everyone"),
+        (lambda path: path.write_bytes(b"#!/bin/sh\nrm -rf /\n"), "not an envelope"),
+    ],
+    ids=["changed", "renamed", "linked", "writable", "foreign"],
+)
+def test_an_envelope_not_to_be_trusted_is_left_alone(path: Path, store: DirectoryStore, harm, words) -> None:
+    store.commit([draft()], now=T0)
+    harm(path / "queue" / f"{ID}.sh")
+    assert store.claim(9, T0 + 1) == []
+    assert store.entries(Filter()) == []
+    assert store.change(Filter(), "remove", now=T0) == 0
+    assert store.sweep(T0) == 0
+    with pytest.raises(Damaged, match=words):
+        store.content(ID)
+    assert [words in line for line in store.check()] == [True]
+    assert files(path) == [f"{ID}.msg", f"{ID}.sh"]
+    (answer,) = store.commit([draft()], now=T0)
+    assert answer.error is not None
+
+
+def test_content_that_is_short_or_missing(path: Path, store: DirectoryStore) -> None:
+    store.commit([draft(), draft(TWO)], now=T0)
+    (path / "queue" / f"{ID}.msg").write_bytes(b"hel")
+    (path / "queue" / f"{TWO}.msg").unlink()
+    for ident, words in ((ID, "3 octets where 7"), (TWO, "missing")):
+        with pytest.raises(Damaged, match=words):
+            store.content(ident)
+    assert len(list(store.check())) == 2
+
+
+def test_strangers_are_named_and_kept(path: Path, store: DirectoryStore) -> None:
+    (path / "queue" / "README").write_text("x")
+    (path / "queue" / f"{ID}.msg").write_text("x")
+    assert len(list(store.check())) == 2
+    assert store.sweep(T0) == 1
+    assert files(path) == ["README"]
+
+
+def test_a_queue_that_everyone_may_write_is_refused(path: Path, store: DirectoryStore) -> None:
+    (path / "queue").chmod(0o777)
+    with pytest.raises(StoreError, match="writable by everyone"):
+        DirectoryStore(str(path), now=T0)
+
+
+def test_a_spool_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a directory spool"):
+        DirectoryStore(str(tmp_path), now=T0, create=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot open the queue"):
+        DirectoryStore(str(tmp_path / "file"), now=T0)
+
+
+def test_keys_are_pruned(path: Path, store: DirectoryStore) -> None:
+    store.commit([draft(key="k", key_until=T0 + 10)], now=T0)
+    assert len(list((path / "keys").iterdir())) == 1
+    assert store.sweep(T0 + 9) == 0
+    assert store.sweep(T0 + 10) == 1
+
+
+def test_it_is_cheap_to_import() -> None:
+    """smtpqer starts for every message: what costs it milliseconds is imported where it is used."""
+    dear = "{'asyncio','ssl','socket','re','enum','typing','dataclasses','json','random','apsw','email'}"
+    code = f"import sys, mether.queue.directory; print(sorted({dear} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
