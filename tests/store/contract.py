@@ -491,8 +491,9 @@ class StoreContract:
         assert store.settle([fresh], now=T0) == [fresh]
         assert idents(store) == [report.message.ident]
 
-    def test_refused_and_applied_in_one_batch(self, store: Store) -> None:
-        answers = commit(store, *(draft(claim=True) for _ in range(4)))
+    @pytest.mark.parametrize("batch", [4, 40])
+    def test_refused_and_applied_in_one_batch(self, store: Store, batch: int) -> None:
+        answers = commit(store, *(draft(claim=True) for _ in range(batch)))
         claims = [answer.claims[0] for answer in answers]
         store.release(claims[1:2])
         settlements = [settlement(claim) for claim in claims]

@@ -34,6 +34,9 @@ SQL: Final = load("statements.sql")
 MAX_ATTEMPTS: Final = 100
 """Attempts kept for a message; older ones are forgotten."""
 
+FEW: Final = 8
+"""Claims up to which one DELETE each costs less than one for all, which builds tables for its lists."""
+
 _SIZES = (32, 16, 8, 4, 2, 1)
 
 
@@ -360,7 +363,9 @@ class Settling:
                 whole.append(one)
             elif not self._one(one):
                 refused.add(id(one))
-        if whole and not self._whole(whole):
+        if len(whole) <= FEW:
+            refused.update(id(one) for one in self._each(whole))
+        elif not self._whole(whole):
             refused.update(id(one) for one in whole if not self._one(one))
         self.refused = [one for one in settlements if id(one) in refused]
         if not self.inserting.careful:
@@ -385,6 +390,19 @@ class Settling:
         finally:
             self.db.execute("RELEASE settlement")
 
+    def _each(self, settlements: list[Settlement]) -> list[Settlement]:
+        """Remove all recipients of each of these claims; returns those whose claim is lost."""
+        lost: list[Settlement] = []
+        done: list[Settlement] = []
+        for one in settlements:
+            claim = one.claim
+            number = ident_.decode(claim.message.ident)
+            self.db.execute(SQL["claim-delete"], (number, claim.owner, claim.token))
+            (done if self.db.changes() else lost).append(one)
+        if done:
+            self._done([one.claim for one in done])
+        return lost
+
     def _whole(self, settlements: list[Settlement]) -> bool:
         """Remove all recipients of all these claims at once; False, nothing done, when one is lost.
 
@@ -398,11 +416,22 @@ class Settling:
         if self.db.value(SQL["claimed-count"], which) != expected:
             return False
         self.db.execute(SQL["claimed-delete"], which)
-        self.finish({claim.message.ident for claim in claims})
+        self._done(claims)
         return True
 
-    def finish(self, idents: Iterable[str]) -> None:
-        """Remove the messages that have no recipient left."""
+    def _done(self, claims: list[Claim]) -> None:
+        """Finish the messages of claims all of whose recipients were removed."""
+        # A fresh claim (which has no hop) on all recipients is the only one its message ever had.
+        straight = all(
+            claim.hop is None
+            and claim.settlement == 1
+            and len(claim.pending) == len(claim.message.envelope.recipients)
+            for claim in claims
+        )
+        self.finish({claim.message.ident for claim in claims}, tried=not straight)
+
+    def finish(self, idents: Iterable[str], *, tried: bool = True) -> None:
+        """Remove the messages that have no recipient left; not `tried`, they have no attempts."""
         by_number = {ident_.decode(ident): ident for ident in idents}
         ids = numbers(by_number)
         self.db.execute(SQL["messages-finished"], (ids,))
@@ -415,7 +444,8 @@ class Settling:
         self.db.execute(SQL["contents-delete"], (ids,))
         if self.db.changes() != len(by_number):
             self.gone += by_number.values()
-        self.db.execute(SQL["attempts-delete"], (ids,))
+        if tried:
+            self.db.execute(SQL["attempts-delete"], (ids,))
 
     def _one(self, one: Settlement) -> bool:
         db, claim = self.db, one.claim

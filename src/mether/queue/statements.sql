@@ -101,6 +101,9 @@ SELECT number, hop, mark, suspect, state FROM recipient WHERE message = ?1 AND o
 SELECT count(*) FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2
 AND token IN (SELECT value FROM json_each(?3))
 
+-- name: claim-delete
+DELETE FROM recipient WHERE message = ?1 AND owner = ?2 AND token = ?3
+
 -- name: claimed-delete
 DELETE FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2
 AND token IN (SELECT value FROM json_each(?3))
