@@ -37,7 +37,7 @@ from postfix import Postfix  # noqa: E402
 
 CONFIG = """\
 [service]
-name = "bench.example.test"
+hostname = "bench.example.test"
 
 [queue]
 spool = "sqlite:{base}/spool"
