@@ -86,7 +86,7 @@ def parse(path: str, text: str) -> Document:
     except tomllib.TOMLDecodeError as error:
         # The position is at the message's end: "... (at line 3, column 7)" or "(at end of document)".
         what, at, where = str(error).rpartition(" (at ")
-        line = text.count("\n") + 1
+        line = text.rstrip("\n").count("\n") + 1
         if at and where.startswith("line "):
             line = int(where.removeprefix("line ").partition(",")[0])
         raise ConfigError(f"{path}:{line}: this is not TOML: {what or error}") from None

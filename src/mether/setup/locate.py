@@ -124,9 +124,9 @@ def hostname(hosts: str = "/etc/hosts", node: str | None = None) -> str:
     if "." in name:
         return name
     try:
-        with open(hosts, encoding="ascii", errors="replace") as file:
+        with open(hosts, "rb") as file:
             for line in file:
-                names = line.partition("#")[0].split()[1:]
+                names = line.partition(b"#")[0].decode("utf-8", "replace").split()[1:]
                 if name in names:
                     full = [each for each in names if each.startswith(f"{name}.")]
                     if full:
