@@ -13,7 +13,8 @@ from mether.address import parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
-from mether.queue.directory import BUSY, DirectoryStore
+from mether.queue.directory import DirectoryStore
+from mether.queue.directory_run import BUSY
 from mether.queue.store import (
     Arrival,
     Damaged,
@@ -123,7 +124,7 @@ def test_what_a_script_removed_is_gone(path: Path, store: DirectoryStore) -> Non
 
 
 def changed(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b"'mx.example'", b"'mx.example'; id"))
+    path.write_bytes(path.read_bytes().replace(b"rm -f ", b"rm -rf "))
 
 
 def renamed(path: Path) -> None:

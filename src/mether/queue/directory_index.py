@@ -111,6 +111,11 @@ class Index:
                     slot.token = 0
             self._push(ident, item)
 
+    def claimed(self, ident: str) -> bool:
+        """Whether any of the message's recipients is claimed."""
+        item = self.items.get(ident)
+        return item is not None and any(slot.token for slot in item.slots.values())
+
     def busy(self, ident: str, until: float) -> None:
         """Something else has the message's lock: look again then."""
         item = self.items.get(ident)
@@ -143,7 +148,7 @@ class Index:
     # What may be tried
 
     def _suspect_out(self) -> bool:
-        return any(ident in self._suspects for ident, _, _ in self._out.values())
+        return bool(self._suspects) and any(ident in self._suspects for ident, _, _ in self._out.values())
 
     def _room(self, route: Route, now: float) -> int | None:
         """How many claims the next hop takes now; None: any number."""

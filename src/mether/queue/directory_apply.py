@@ -1,0 +1,221 @@
+"""`apply` of the directory store: what drafts and settlements mean for the files of a `Batch`.
+
+A draft is checked and becomes a new record, a settlement changes or ends the record it finds, under the
+spool's write lock, and its reports become records that wait for it.  In which order they then reach the
+disk is the batch's affair (`directory_commit`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from mether.queue import directory_errs, directory_keys, directory_recover
+from mether.queue import ident as ident_
+from mether.queue.content import SMALL, in_memory
+from mether.queue.directory_commit import Batch
+from mether.queue.directory_files import is_ident
+from mether.queue.directory_run import DirectoryRunner
+from mether.queue.directory_state import Record, ReportOf
+from mether.queue.spool import Staged, trouble
+from mether.queue.store import Applied, Committed, Row, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mether.queue.store import Draft, Hop, Settlement
+
+
+class DirectoryWriter(DirectoryRunner):
+    """All of `DirectoryStore` that has to do with queueing and settling."""
+
+    def apply(
+        self,
+        drafts: Sequence[Draft] = (),
+        settlements: Sequence[Settlement] = (),
+        hops: Sequence[Hop] = (),
+        *,
+        now: float,
+    ) -> Applied:
+        batch = Batch(self._files)
+        self._settling.clear()
+        self._reports.clear()
+        try:
+            if self._runner < 0 and any(draft.claim for draft in drafts):
+                self._become_runner()
+            if settlements or hops or any(draft.key is not None for draft in drafts):
+                with self._lock:
+                    self._recover()
+                    return self._apply(batch, drafts, settlements, hops, now)
+            return self._apply(batch, drafts, settlements, hops, now)
+        except OSError as error:
+            raise trouble("cannot write to the queue", error) from None
+        finally:
+            self._stuck = self._stuck or batch.stuck
+            batch.close()
+
+    def _apply(
+        self,
+        batch: Batch,
+        drafts: Sequence[Draft],
+        settlements: Sequence[Settlement],
+        hops: Sequence[Hop],
+        now: float,
+    ) -> Applied:
+        answers, records = self._drafts(batch, drafts, now)
+        originals: dict[str, Record] = {}
+        refused: list[Settlement] = []
+        done: list[Settlement] = []
+        for settlement in settlements:
+            (done if self._settle(batch, settlement, originals) else refused).append(settlement)
+        for original in originals.values():
+            batch.put(original)
+        if hops:
+            self._load_hops()
+            known = self._index.hops | {hop.route: hop for hop in hops}
+            self._put_hops(batch, known)
+        try:
+            batch.run()
+        finally:
+            for settlement in done:
+                if settlement.claim.message.ident in batch.switched:
+                    self._end(settlement.claim)
+                    if settlement.attempt is not None and originals[settlement.claim.message.ident].rows:
+                        directory_errs.append(self._files, settlement.claim.message.ident, settlement.attempt)
+            for ident in batch.switched:
+                self._put(ident, originals[ident])
+        for report in self._reports:
+            self._put(report.message.ident, report)
+        for answer, record in zip(answers, records, strict=True):
+            if record is not None:
+                self._put(answer.ident, record)
+        for answer, record, draft in zip(answers, records, drafts, strict=True):
+            if record is not None and draft.claim:
+                small = isinstance(draft.content, bytes) and len(draft.content) <= SMALL
+                content = in_memory(draft.content) if small else None  # type: ignore[arg-type]
+                answer.claims = self._claim_fresh(batch, record, content, now)
+        return Applied(answers, refused)
+
+    def _drafts(
+        self, batch: Batch, drafts: Sequence[Draft], now: float
+    ) -> tuple[list[Committed], list[Record | None]]:
+        answers: list[Committed] = []
+        records: list[Record | None] = []
+        keys: dict[str, str] = {}
+        idents: set[str] = set()
+        for draft in drafts:
+            ident = draft.message.ident
+            record = None
+            try:
+                key = None if draft.key is None else directory_keys.hashed(draft.key)
+                known = None if key is None else keys.get(key) or directory_keys.find(self._files, key, now)
+                if known is not None:
+                    answers.append(Committed(known, known=True))
+                    records.append(None)
+                    continue
+                if ident in idents or not is_ident(ident) or self._files.exists(ident):
+                    raise StoreError(f"the queue id {ident[:80]!r} is taken, or is none")
+                record = self._record(draft)
+                record.key = key
+                self._add(batch, record, draft)
+            except StoreError as error:
+                answers.append(Committed(ident, error=error))
+                records.append(None)
+                continue
+            idents.add(ident)
+            if key is not None:
+                keys[key] = ident
+                name = os.path.join(self._files.keys, key + ".new")
+                batch.intent(f"{ident}.key", name, directory_keys.text(ident, draft.key_until))
+            answers.append(Committed(ident))
+            records.append(record)
+        return answers, records
+
+    def _record(self, draft: Draft, report: ReportOf | None = None) -> Record:
+        envelope = draft.message.envelope
+        if not envelope.recipients or len(envelope.recipients) != len(draft.routes):
+            raise StoreError(
+                f"{draft.message.ident}: {len(envelope.recipients)} recipients and {len(draft.routes)} routes"
+            )
+        rows = [
+            Row(number, recipient, route, next_attempt=draft.due, pinned=draft.pinned)
+            for number, (recipient, route) in enumerate(zip(envelope.recipients, draft.routes, strict=True))
+        ]
+        content = draft.content
+        size = len(content) if isinstance(content, bytes) else content.size
+        return Record(draft.message, rows, octets=size, report=report)
+
+    def _add(self, batch: Batch, record: Record, draft: Draft, report_of: str | None = None) -> None:
+        content = draft.content
+        if not isinstance(content, bytes | Staged):
+            raise StoreError(f"{draft.message.ident}: its content was staged in another store")
+        if isinstance(content, Staged) and not content.synced:
+            raise StoreError(f"{draft.message.ident}: its content was not synced")
+        try:
+            batch.add(record, content, report_of)
+        except ValueError as error:
+            raise StoreError(f"{draft.message.ident}: {error}") from None
+
+    def _settle(self, batch: Batch, settlement: Settlement, originals: dict[str, Record]) -> bool:
+        """Put the settlement into the batch; False when its claim is not out."""
+        claim = settlement.claim
+        ident = claim.message.ident
+        out = self._claims.get(claim.token)
+        if claim.owner != self.owner or out is None or out.message.ident != ident:
+            return False
+        if claim.token in self._settling:
+            return False
+        record = originals.get(ident) or self._files.read(ident)
+        numbers = {pending.number for pending in out.pending}
+        rows = {row.number: row for row in record.rows if row.number in numbers} if record else {}
+        if record is None or not rows:
+            self._end(out)
+            return False
+        gone = set()
+        held = settlement.hold
+        for decision in settlement.decisions:
+            row = rows.get(decision.number)
+            if row is None:
+                continue
+            if decision.retry_at is None or row.mark == "remove":
+                gone.add(row.number)
+                continue
+            row.next_attempt = decision.retry_at
+            row.suspect = False
+            if decision.outcome is not None:
+                row.attempts += 1
+                row.last = decision.outcome
+        for row in rows.values():
+            row.mark = None
+        if held is not None:
+            record.message.hold = held
+        if settlement.warned:
+            record.message.warn_at = settlement.warn_at
+        if not any(row.suspect for row in record.rows if row.number not in gone):
+            record.strikes = 0
+        reports = list(settlement.reports)
+        for place, draft in enumerate(reports):
+            self._report(batch, settlement, draft, place, sorted(gone))
+        directory_recover.settled(record, claim.settlement, len(reports), gone)
+        originals[ident] = record
+        self._settling.add(claim.token)
+        return True
+
+    def _report(
+        self, batch: Batch, settlement: Settlement, draft: Draft, place: int, gone: list[int]
+    ) -> None:
+        claim = settlement.claim
+        if place == 0:
+            # Done over after a crash, the settlement names the same report.
+            draft.message.ident = ident_.report_id(claim.message.ident, claim.settlement)
+        report = ReportOf(
+            claim.message.ident,
+            claim.settlement,
+            len(settlement.reports),
+            gone,
+            warned=settlement.warned,
+            warn_at=settlement.warn_at,
+        )
+        record = self._record(draft, report)
+        self._add(batch, record, draft, claim.message.ident)
+        self._reports.append(record)

@@ -1,0 +1,340 @@
+"""The runner's side of the directory store: claims, the runner's lock, and the schedule it follows.
+
+One process at a time holds ``queue/.lock``, from its first claim until it closes; what it finds then of
+an earlier one's settlements and claims is completed and written down (`directory_recover`).  It sees what
+other processes queued and changed by the directory's time, and at once when woken.  A claimed message is
+locked by a flock on ``ID.msg``; one that something else has locked is tried again BUSY seconds later.
+
+Verbs raise StoreError; the methods whose names begin with an underscore raise OSError.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from mether.queue import directory_claims, directory_hops, directory_recover
+from mether.queue import owner as owner_
+from mether.queue.content import SMALL
+from mether.queue.directory_commit import Batch
+from mether.queue.directory_files import Files, WriteLock, is_ident
+from mether.queue.directory_index import Index, Pick
+from mether.queue.disk import REAL, Disk
+from mether.queue.spool import trouble
+from mether.queue.store import Claim, Damaged, Hop, Pending, Store, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from mether.outcome import Route
+    from mether.queue.content import Content
+    from mether.queue.directory_state import Record
+    from mether.queue.store import Select
+    from mether.queue.wake import Wake
+
+BUSY: Final = 5.0
+"""Seconds after which a message that something else had locked is looked at again."""
+
+RECENT: Final = 100_000_000
+"""Nanoseconds within which two changes of a directory may show the same time."""
+
+
+class DirectoryRunner(Store):
+    """All of `DirectoryStore` that has to do with taking claims."""
+
+    single_runner = True
+
+    def __init__(self, path: str, *, now: float, create: bool = True, disk: Disk = REAL) -> None:
+        self.owner = owner_.new_id()
+        self._files = Files(os.path.abspath(path), self.owner, disk)
+        self._lock = WriteLock(self._files.path)
+        self._index = Index()
+        self._journal = directory_claims.Journal(self._files)
+        self._claims: dict[int, Claim] = {}
+        self._numbers: dict[str, int] = {}
+        self._held: dict[str, int] = {}
+        self._runner = -1
+        self._token = 0
+        self._seen: dict[str, tuple[int, int] | None] = {}
+        self._scanned: tuple[int, float, float] | None = None
+        self._hops_seen: tuple[int, int] | None = None
+        self._settling: set[int] = set()
+        self._reports: list[Record] = []
+        self._stuck = False
+        self._wake: Wake | None = None
+        self._room = max(64, os.sysconf("SC_OPEN_MAX") // 2)
+        try:
+            self._files.make(create)
+            if os.listdir(self._files.settling) and self._become_runner():
+                self._stop_running()
+        except OSError as error:
+            raise trouble(f"cannot open the queue {path}", error) from None
+
+    # Claims
+
+    def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
+        claims: list[Claim] = []
+        try:
+            if not self._become_runner():
+                raise StoreError(f"{self._files.queue} is being run by another process{self._holder()}")
+            with self._lock:
+                self._recover()
+                self._refresh()
+                self._load_hops()
+                try:
+                    for pick in self._index.pick(limit, now, select):
+                        if len(self._held) >= self._room and pick.ident not in self._held:
+                            break
+                        claim = self._try_claim(pick, now)
+                        if claim is not None:
+                            claims.append(claim)
+                except OSError:
+                    if not claims:
+                        raise
+        except OSError as error:
+            raise trouble("cannot take claims from the queue", error) from None
+        return claims
+
+    def _try_claim(self, pick: Pick, now: float) -> Claim | None:
+        """The claim of a pick; None when the message is no longer as the schedule had it, or is locked."""
+        ident = pick.ident
+        stamp = self._stamp(self._files.name(ident, "sh"))
+        try:
+            record = self._files.read(ident)
+        except Damaged:
+            record = None
+        if record is None or stamp != self._seen.get(ident):
+            self._index.put(ident, record)
+            self._seen[ident] = stamp
+            return None
+        if ident not in self._held:
+            lock = self._files.lock_content(self._files.name(ident, "msg"))
+            if lock is None:
+                self._index.busy(ident, now + BUSY)
+                return None
+            self._held[ident] = lock
+        if any(row.mark == "remove" and row.number in pick.numbers for row in record.rows):
+            # Left by a runner whose claims were lost with the machine.
+            record.remove({row.number for row in record.rows if row.mark == "remove"})
+            self._replace(record)
+            self._unlock(ident)
+            return None
+        return self._new_claim(record, pick, now)
+
+    def _new_claim(self, record: Record, pick: Pick, now: float, content: Content | None = None) -> Claim:
+        ident = pick.ident
+        rows = [row for row in record.rows if row.number in pick.numbers]
+        self._token += 1
+        self._numbers[ident] = max(self._numbers.get(ident, 0), record.claims) + 1
+        if content is None and record.octets <= SMALL:
+            try:
+                content = self._files.content(ident, record.octets)
+            except Damaged:
+                content = None  # `content` says so when it is asked
+        claim = Claim(
+            record.message,
+            pick.route,
+            [Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt) for row in rows],
+            owner=self.owner,
+            token=self._token,
+            settlement=self._numbers[ident],
+            content=content,
+            hop=self._index.hops.get(pick.route),
+            suspect=any(row.suspect for row in rows),
+            due=pick.due,
+        )
+        self._claims[claim.token] = claim
+        self._index.take(pick, claim.token)
+        self._journal.take([directory_claims.Out(claim.token, ident, pick.due, now, pick.numbers)])
+        return claim
+
+    def _claim_fresh(self, batch: Batch, record: Record, content: Content | None, now: float) -> list[Claim]:
+        """Claims on a message just queued, none when this process may not run the queue."""
+        ident = record.message.ident
+        if self._runner < 0 or len(self._held) >= self._room:
+            return []
+        lock = batch.keep_lock(ident)
+        if lock < 0:
+            return []
+        self._held[ident] = lock
+        return [
+            self._new_claim(record, Pick(ident, route, [row.number for row in rows], True), now, content)
+            for route, rows in record.hops().items()
+        ]
+
+    def renew(self, until: float, now: float) -> bool:
+        return True  # the runner's lock is held as long as the process lives: nobody can take it for dead
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        try:
+            with self._lock:
+                for claim in claims:
+                    out = self._claims.get(claim.token)
+                    if out is not None and claim.owner == self.owner:
+                        self._release(out)
+        except OSError as error:
+            raise trouble("cannot give a claim back", error) from None
+
+    def _release(self, claim: Claim) -> None:
+        numbers = {pending.number for pending in claim.pending}
+        try:
+            record = self._files.read(claim.message.ident)
+        except Damaged:
+            record = None
+        if record is not None and any(row.mark for row in record.rows if row.number in numbers):
+            record.remove(
+                {row.number for row in record.rows if row.number in numbers and row.mark == "remove"}
+            )
+            for row in record.rows:
+                if row.number in numbers:
+                    row.mark = None
+            self._replace(record)
+        self._end(claim)
+
+    def _end(self, claim: Claim) -> None:
+        """The claim is over: forget it, and unlock the message when it was the last."""
+        if self._claims.pop(claim.token, None) is not None:
+            self._journal.end([claim.token])
+            self._index.end(claim.token)
+            self._unlock(claim.message.ident)
+
+    def _unlock(self, ident: str) -> None:
+        if ident in self._held and not self._index.claimed(ident):
+            os.close(self._held.pop(ident))
+
+    def _replace(self, record: Record) -> None:
+        """Rewrite or remove one message.  Raises OSError."""
+        batch = Batch(self._files)
+        batch.put(record)
+        batch.run()
+        self._put(record.message.ident, record)
+
+    # The runner
+
+    def _become_runner(self) -> bool:
+        if self._runner >= 0:
+            return True
+        fd = os.open(
+            os.path.join(self._files.queue, ".lock"),
+            os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW,
+            0o600,
+        )
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode("ascii"))
+            with self._lock:
+                directory_recover.recover(self._files)
+                directory_recover.take_over(self._files)
+            self._journal.begin()
+            self._runner, fd = fd, -1
+        except BlockingIOError:
+            return False
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        return True
+
+    def _stop_running(self) -> None:
+        self._journal.close()
+        fd, self._runner = self._runner, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _holder(self) -> str:
+        try:
+            with open(os.path.join(self._files.queue, ".lock"), encoding="ascii") as file:
+                return f" ({int(file.read(20))})"
+        except (OSError, ValueError):
+            return ""
+
+    def _recover(self) -> None:
+        """Finish what an error left half done.  Raises OSError."""
+        if self._stuck and self._runner >= 0:
+            directory_recover.recover(self._files)
+            self._stuck = False
+
+    # The schedule
+
+    def _stamp(self, path: str) -> tuple[int, int] | None:
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_ctime_ns
+
+    def _put(self, ident: str, record: Record) -> None:
+        """The schedule learns what we wrote ourselves."""
+        self._index.put(ident, record)
+        try:
+            stamp = self._stamp(self._files.name(ident, "sh"))
+        except OSError:
+            stamp = None  # what was written is written: `_refresh` finds out
+        if stamp is None:
+            self._seen.pop(ident, None)
+            self._numbers.pop(ident, None)
+        else:
+            self._seen[ident] = stamp
+
+    def _refresh(self) -> None:
+        """The schedule learns what others wrote, when the directory's time says that there may be something.
+
+        A directory changed a moment ago may change again without its time changing: it is read again.
+        Reading a large one is not repeated at once, unless we were woken.
+        """
+        modified = os.stat(self._files.queue).st_mtime_ns
+        if self._scanned is not None:
+            seen, ended, cost = self._scanned
+            if seen == modified or (cost > 0.005 and time.monotonic() < ended + 20 * cost):
+                return
+        started = time.monotonic()
+        recent = time.time_ns() - modified < RECENT
+        gone = set(self._seen)
+        with os.scandir(self._files.queue) as found:
+            for entry in found:
+                ident = entry.name[:-3]
+                if not (entry.name.endswith(".sh") and is_ident(ident)):
+                    continue
+                gone.discard(ident)
+                stamp = self._stamp(entry.path)
+                if stamp is not None and self._seen.get(ident) != stamp:
+                    try:
+                        record = self._files.read(ident)
+                    except Damaged:
+                        record = None
+                    self._index.put(ident, record)
+                    self._seen[ident] = stamp
+        for ident in gone:
+            self._index.put(ident, None)
+            self._seen.pop(ident)
+        ended = time.monotonic()
+        self._scanned = (-1 if recent else modified, ended, ended - started)
+
+    def next_due(self, now: float) -> float | None:
+        try:
+            self._refresh()
+            self._load_hops()
+        except OSError as error:
+            raise trouble("cannot read the queue", error) from None
+        return self._index.next_due(now)
+
+    # Next hops
+
+    def hops(self) -> list[Hop]:
+        try:
+            self._load_hops()
+        except OSError as error:
+            raise trouble("cannot read the queue", error) from None
+        return list(self._index.hops.values())
+
+    def _load_hops(self) -> None:
+        stamp = self._stamp(self._files.hops)
+        if stamp != self._hops_seen:
+            self._hops_seen = stamp
+            self._index.hops = directory_hops.read(self._files.hops)
+
+    def _put_hops(self, batch: Batch, hops: dict[Route, Hop]) -> None:
+        batch.loose("hops", self._files.hops, directory_hops.write(hops.values()))
