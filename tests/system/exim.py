@@ -42,7 +42,8 @@ mailer:
   driver = pipe
   user = nobody
   group = nogroup
-  temp_errors = *
+  message_prefix =
+  message_suffix =
   return_fail_output
 {transport}
 begin retry

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -99,6 +100,14 @@ def await_listener(port: int, process: subprocess.Popen[bytes] | None = None, pa
             time.sleep(0.01)
         else:
             return
+
+
+def until(condition: Callable[[], object], patience: float = 60) -> None:
+    """Return once another program has done its work; `patience` is only when the test gives up."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come to pass in {patience} s"
+        time.sleep(0.02)
 
 
 def fetch() -> list[str]:

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-
-def until(condition, patience=60):
-    """Wait for another program to have done its work; `patience` is only when to give up."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
+from peers import until
 
 
 def test_smtp_source_reaches_smtp_sink(smtp_source, smtp_sink):
