@@ -97,8 +97,9 @@ class GroupCommit:
             assert not isinstance(draft.content, bytes)
             try:
                 draft.content.sync()
-            except StoreError as error:
-                answer = Committed(draft.message.ident, error=error)
+            except Exception as error:
+                # Whatever it is, the session that waits must be told.
+                answer = Committed(draft.message.ident, error=_problem(error))
                 self._post(lambda: done(answer))
             else:
                 self._jobs.put(("draft", draft, done))
@@ -112,7 +113,8 @@ class GroupCommit:
         stop = False
         while not (stop and not drafts and not settlements):
             calls: list[Job] = []
-            job: Job = get() if not drafts and not settlements else ("", None, None)
+            job: Job = get() if not settlements else ("", None, None)
+            taken = 0
             while True:
                 kind, what, done = job
                 if kind == "draft":
@@ -123,21 +125,22 @@ class GroupCommit:
                     calls.append(job)
                 elif kind == "stop":
                     stop = True
-                if len(drafts) >= MAX_BATCH or len(settlements) >= MAX_BATCH or len(calls) >= MAX_BATCH:
+                taken += 1
+                if taken >= MAX_BATCH:
                     break
                 try:
                     job = get_nowait()
                 except Empty:
                     break
             if drafts or settlements:
-                if self._transact(drafts, settlements):
-                    drafts, settlements = [], []
+                # Settlements that were kept may have become many; drafts are as many as were taken.
+                if self._transact(drafts, settlements[:MAX_BATCH]):
+                    settlements = settlements[MAX_BATCH:]
+                elif stop:
+                    settlements = []
                 else:
-                    drafts = []  # they were answered
-                    if stop:
-                        settlements = []
-                    else:
-                        self._stopping.wait(RETRY_SECONDS)
+                    self._stopping.wait(RETRY_SECONDS)
+                drafts = []  # they were answered
             for _, work, done in calls:
                 self._call(work, done)
 
@@ -156,7 +159,7 @@ class GroupCommit:
             )
         except Exception as error:
             # The thread must outlive any fault: without it every session would wait for ever.
-            problem = error if isinstance(error, StoreError) else StoreError(f"internal error: {error!r}")
+            problem = _problem(error)
             answers = [(done, Committed(draft.message.ident, error=problem)) for draft, done in drafts]
 
             def failed() -> None:
@@ -185,8 +188,10 @@ class GroupCommit:
         result: Any
         try:
             result = work(self.store)
-        except StoreError as error:
-            result = error
         except Exception as error:
-            result = StoreError(f"internal error: {error!r}")
+            result = _problem(error)
         self._post(lambda: done(result))
+
+
+def _problem(error: Exception) -> StoreError:
+    return error if isinstance(error, StoreError) else StoreError(f"internal error: {error!r}")
