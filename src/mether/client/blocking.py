@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mether.client.session import Source
     from mether.net.blocking import Blocking
-    from mether.queue.content import Content
     from mether.smtp.transaction import Transaction
 
 
@@ -58,7 +58,7 @@ class BlockingClient:
         self._send([(verb, line)])
         return self._reply(verb)
 
-    def transact(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+    def transact(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         """Run the transaction to its end.  Raises Lost, or OSError when the content can't be read."""
         self._send(transaction.start())
         while not transaction.finished:
@@ -80,7 +80,7 @@ class BlockingClient:
         """Close the connection."""
         self._connection.close()
 
-    def _content(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+    def _content(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         if transaction.dot_only:
             self._write(b".\r\n")
         else:

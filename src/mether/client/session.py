@@ -12,9 +12,21 @@ from mether.smtp import state, wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final
+    from typing import Final, Protocol
 
-    from mether.queue.content import Content
+    class Source(Protocol):
+        """Content to be sent: its `size` in octets, and `data` when all of it is in memory."""
+
+        @property
+        def data(self) -> bytes | None:
+            """The octets, None when they lie in a file."""
+
+        @property
+        def size(self) -> int:
+            """How many octets there are."""
+
+        def chunks(self, size: int) -> Iterator[bytes]:
+            """The octets in pieces.  Raises OSError."""
 
 
 class Timeouts:
@@ -65,10 +77,20 @@ class Lost(Exception):
         self.stage = stage
 
 
+def own_name(hostname: str, local: str) -> str:
+    """What to say in EHLO: our name when it is a full one, else the address literal of our end.
+
+    `local` is the IP address of our end of the connection, "" where there is none (checklist CLI-1).
+    """
+    if "." in hostname or not local:
+        return hostname
+    return f"[IPv6:{local}]" if ":" in local else f"[{local}]"
+
+
 CONTENT_CHUNK: Final = 256 * 1024
 
 
-def small(trace: bytes, content: Content) -> bytes | None:
+def small(trace: bytes, content: Source) -> bytes | None:
     """Content in memory as it goes on the wire, end included; None when it lies in a file."""
     if content.data is None:
         return None
@@ -76,7 +98,7 @@ def small(trace: bytes, content: Content) -> bytes | None:
     return data + (b".\r\n" if data.endswith(b"\r\n") or not data else wire.END)
 
 
-def pieces(trace: bytes, content: Content) -> Iterator[bytes]:
+def pieces(trace: bytes, content: Source) -> Iterator[bytes]:
     """Content as it goes on the wire, in pieces, end included.  Raises OSError."""
     stuffer = wire.Stuffer()
     yield stuffer.feed(trace)

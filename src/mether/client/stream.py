@@ -21,7 +21,7 @@ from mether.smtp import client, command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mether.queue.content import Content
+    from mether.client.session import Source
     from mether.smtp.transaction import Transaction
 
 
@@ -61,7 +61,7 @@ class StreamClient(Stream):
         self.write(self.protocol.send(verb, line))
         return await self._wait()
 
-    async def transact(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+    async def transact(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         """Run the transaction to its end.  Raises Lost, or OSError when the content can't be read."""
         commands = transaction.start()
         if not commands:
@@ -156,7 +156,7 @@ class StreamClient(Stream):
         for _ in range(transaction.sent() - 1):
             self.protocol.expect_another()
 
-    async def _stream(self, transaction: Transaction, trace: bytes, content: Content) -> None:
+    async def _stream(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         """Send content from a file, no faster than the server takes it."""
         for piece in pieces(trace, content):
             if self._problem is not None:

@@ -14,6 +14,7 @@ A line never holds a line end or another control character, whatever a peer said
 from __future__ import annotations
 
 import logging
+import time
 
 from mether.event.mail import INFO, LEVELS
 
@@ -21,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Final, TextIO
+
+    from mether.event.mail import Sink
 
     Fields = Mapping[str, Any]
     Lines = Iterator[tuple[str, str]]
@@ -51,6 +54,27 @@ def sink(name: str, fields: Fields) -> None:
         if logger.isEnabledFor(level):
             # A record made by hand: finding the caller would cost more than all the rest.
             logger.handle(logging.LogRecord(logger.name, level, "", 0, clean(text), None, None))
+
+
+def writer(stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool = False) -> Sink:
+    """A sink that writes lines to `stream` itself, as `install` would have them look.
+
+    For a daemon: a record of `logging` for every line would cost as much as receiving a message does.
+    """
+    stamp = Formatter(host, pid).stamp
+
+    def write(name: str, fields: Fields) -> None:
+        at = LEVELS.get(name, INFO)
+        make = _LINES.get(name)
+        if at < level or make is None:
+            return
+        front = "" if bare else f"{stamp(time.time())} {host} "
+        word = "" if at <= INFO else f"{logging.getLevelName(at).lower()}: "
+        for component, text in make(fields):
+            stream.write(f"{front}mether/{component}[{pid}]: {word}{clean(text)}\n")
+        stream.flush()
+
+    return write
 
 
 def lines(name: str, fields: Fields) -> list[tuple[str, str]]:
@@ -88,13 +112,12 @@ class Formatter(logging.Formatter):
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
             text += "\n" + record.exc_text
-        return text if self.bare else f"{self._time(record.created)} {self.host} {text}"
+        return text if self.bare else f"{self.stamp(record.created)} {self.host} {text}"
 
-    def _time(self, at: float) -> str:
+    def stamp(self, at: float) -> str:
+        """A time in Unix seconds as RFC 3339 has it, local."""
         second = int(at)
         if second != self._second:  # most lines of a second share all but the fraction
-            import time
-
             zone = time.strftime("%z", time.localtime(second))
             self._second = second
             self._stamp = (

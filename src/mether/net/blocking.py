@@ -26,6 +26,12 @@ class Blocking:
         self._socket = sock
         self.address = address
 
+    @property
+    def local(self) -> str:
+        """The IP address of our end, "" for a Unix socket."""
+        name = self._socket.getsockname()
+        return str(name[0]).partition("%")[0] if isinstance(name, tuple) else ""
+
     def send(self, data: bytes, timeout: float) -> None:
         """Send all octets; each block has `timeout` seconds."""
         self._socket.settimeout(timeout)

@@ -51,6 +51,11 @@ class Stream(asyncio.Protocol):
         """The peer's IP address and port; ("", 0) where there is none (a Unix socket)."""
         return _name(self.transport, "peername")
 
+    @property
+    def local(self) -> str:
+        """The IP address of our end; "" where there is none (a Unix socket)."""
+        return _name(self.transport, "sockname")[0]
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is there."""
         self.transport = transport  # type: ignore[assignment]  # uvloop's is no asyncio.Transport

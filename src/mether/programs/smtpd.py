@@ -54,7 +54,6 @@ def _work(argv: list[str]) -> int:
         except ValueError as error:
             raise UsageError(f"-l: {error}") from None
         config = msgspec.structs.replace(config, listen=listen)
-    service.log_events(config)
     return service.run(
         service.serve(config, with_runner=not given.flag("no-runner"), ready=lambda addresses: None)
     )

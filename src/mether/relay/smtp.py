@@ -7,7 +7,7 @@ means: that is `relay.failure`.
 
 from __future__ import annotations
 
-from mether.client.session import Lost
+from mether.client.session import Lost, own_name
 from mether.client.stream import StreamClient, connect
 from mether.queue.store import StoreError
 from mether.relay import failure
@@ -45,7 +45,7 @@ async def open(
     """A session with the host, ready for MAIL.  Raises Lost or Refused."""
     client = await connect(loop, host.address, host.port, timeouts)
     try:
-        reply = await client.hello(name, lmtp=lmtp)
+        reply = await client.hello(own_name(name, client.local), lmtp=lmtp)
     except BaseException:
         client.close()
         raise

@@ -245,9 +245,7 @@ class Runner:
         octets = content.read(ORIGINAL)
         return trace + octets, len(octets) == content.size
 
-    def _tell(
-        self, claim: Claim, decisions: Iterable[Decision], started: float, connected: float
-    ) -> None:
+    def _tell(self, claim: Claim, decisions: Iterable[Decision], started: float, connected: float) -> None:
         if not event.sinks:
             return
         for one, decision in zip(claim.pending, decisions, strict=True):

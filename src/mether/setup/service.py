@@ -26,7 +26,7 @@ from mether.reply import Reply
 from mether.runner.run import Runner
 from mether.server.dialogue import Dialogue
 from mether.server.stream import Connection
-from mether.setup import endpoint, wiring
+from mether.setup import endpoint, logs, wiring
 from mether.smtp.server import ServerProtocol
 
 TYPE_CHECKING = False
@@ -70,29 +70,13 @@ def run(main: Coroutine[Any, Any, int], *, uvloop: bool = True) -> int:
     return asyncio.run(main)
 
 
-def log_events(config: Config) -> None:
-    """Have events written on stderr as the configuration says."""
-    import os
-
-    if config.log.format == "json":
-        from mether.event import json
-
-        event.sinks.append(
-            json.sink(sys.stderr, host=config.service.hostname, pid=os.getpid(), level=config.log.number)
-        )
-    else:
-        from mether.event import text
-
-        text.install(sys.stderr, config.log.number, host=config.service.hostname, pid=os.getpid())
-        event.sinks.append(text.sink)
-
-
 async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]], None]) -> int:
     """Run the service until a signal ends it; `ready` is told the addresses listened on.
 
     Raises StoreError, or CannotListen.
     """
     loop = asyncio.get_running_loop()
+    logs.to_stream(config, sys.stderr, loop)
     store = open_store(config.queue.spool, now=time.time())
     table = config.table()
     working = wiring.working(config, store, table, loop)
@@ -274,20 +258,24 @@ def _swept(result: object) -> None:
         event.warning(f"sweeping the spool: {result}")
 
 
-async def work(config: Config, select: Callable[[Runner], Coroutine[Any, Any, int]] | None) -> int:
-    """Run the queue without listening: once with `select`, or until a signal when it is None.
+async def work(
+    config: Config, once: Callable[[Runner], Coroutine[Any, Any, int]] | None, *, quiet: bool = False
+) -> int:
+    """Run the queue without listening: what `once` does with the runner, or until a signal when it is None.
 
-    Returns how many attempts were made.  Raises StoreError.
+    With `quiet` nothing is logged.  Returns what `once` did.  Raises StoreError.
     """
     loop = asyncio.get_running_loop()
+    if not quiet:
+        logs.to_stream(config, sys.stderr, loop)
     store = open_store(config.queue.spool, now=time.time())
     working = wiring.working(config, store, config.table(), loop)
     loop.add_reader(store.fileno(), _woken, working)
     try:
-        if select is not None:
+        if once is not None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, working.runner.stop)
-            return await select(working.runner)
+            return await once(working.runner)
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)

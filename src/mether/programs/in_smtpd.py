@@ -1,0 +1,158 @@
+"""in.smtpd: one SMTP session on descriptor 0, for inetd, systemd (Accept=yes), or a pipe."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+
+from mether.address import literal_ip
+from mether.programs import errors
+from mether.programs.options import Program, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mether.queue.store import Committed, Draft, Store
+    from mether.setup.config import Config
+
+PROGRAM = Program(
+    "in.smtpd",
+    ("[-C FILE] [SOURCEHOST.SOURCEPORT]",),
+    """Serves the SMTP client on descriptor 0, and queues what it accepts.  SOURCEHOST is the client's address
+    in hexadecimal (8 digits for IPv4, 32 for IPv6), SOURCEPORT its port in decimal, as inetd gives them;
+    without them $REMOTE_ADDR and $REMOTE_PORT are used, else what the socket says.
+
+    When descriptor 0 is no socket the input is taken as batch SMTP (RFC 2442), from a trusted user.  The
+    queue is worked by smtpd or runsmtpq; a running one is woken.""",
+    exits=((0, "the session came to its end"), 64, 70, (74, "the client was lost"), 75, 77, 78),
+    files=(("/etc/mether/mether.toml", "the configuration"), ("/var/spool/smtpq", "the queue")),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The program."""
+    return errors.run("in.smtpd", _work, argv)
+
+
+def _work(argv: list[str]) -> int:
+    given = parse(PROGRAM, argv)
+    if len(given.operands) > 1:
+        raise UsageError(f"unexpected operand {given.operands[1]!r}")
+    source = parse_source(given.operands[0]) if given.operands else None
+    from mether.setup import config as config_
+    from mether.setup import locate
+
+    config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
+    socket = stat.S_ISSOCK(os.fstat(0).st_mode)
+    if source is None:
+        source = _peer() if socket else ("", 0)
+    return session(config, source[0], trusted=not socket, batch=not socket and not os.isatty(0))
+
+
+def parse_source(text: str) -> tuple[str, int]:
+    """The IP address and port in ``sourcehost.sourceport``.  Raises UsageError."""
+    host, dot, digits = text.rpartition(".")
+    try:
+        raw = bytes.fromhex(host)
+        if not dot or len(raw) not in (4, 16) or len(host) != 2 * len(raw) or not digits.isdecimal():
+            raise ValueError
+        port = int(digits)
+        if port > 65535:
+            raise ValueError
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not SOURCEHOST.SOURCEPORT: 8 or 32 hexadecimal digits, a dot, a decimal port"
+        ) from None
+    from ipaddress import ip_address
+
+    return str(ip_address(raw)), port
+
+
+def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
+    """Serve one session on descriptor 0; returns the exit status.  Raises StoreError."""
+    from mether.queue.open import open_store
+    from mether.receive.budget import Budget
+    from mether.receive.session import Session
+    from mether.reply import Reply
+    from mether.server import pipe
+    from mether.server.dialogue import Dialogue
+    from mether.setup import wiring
+    from mether.smtp.server import ServerProtocol
+
+    _log(config)
+    store = open_store(config.queue.spool, now=time.time())
+    try:
+        listen = config.listen[0]
+        reception = wiring.reception(
+            config,
+            listen,
+            config.table(),
+            Budget(config.queue.memory),
+            stage=store.stage,
+            commit=_committer(store),
+        )
+        dialogue: Dialogue
+
+        def decided(reply: Reply) -> None:
+            dialogue.resume(reply)
+
+        decider = Session(reception, address, decided, trusted=trusted)
+        dialogue = Dialogue(ServerProtocol(reception.grammar, max_size=listen.max_size, batch=batch), decider)
+        sink = 0 if stat.S_ISSOCK(os.fstat(0).st_mode) else 1
+        alive = pipe.serve(dialogue, 0, sink, timeout=listen.command_timeout)
+        decider.ended("" if alive else "lost connection")
+        return errors.OK if alive else errors.IOERR
+    finally:
+        store.close()
+
+
+def _committer(store: Store) -> Callable[[Draft, Callable[[Committed], None]], None]:
+    """A commit that returns when the message is durable, and wakes whoever works the queue."""
+    from mether.queue.store import Committed, StoreError
+
+    def commit(draft: Draft, done: Callable[[Committed], None]) -> None:
+        try:
+            if not isinstance(draft.content, bytes):
+                draft.content.sync()
+            answer = store.commit([draft], now=time.time())[0]
+            if answer.error is None:
+                store.wake()
+        except StoreError as error:
+            answer = Committed(draft.message.ident, error=error)
+        done(answer)
+
+    return commit
+
+
+def _peer() -> tuple[str, int]:
+    """The client's address: from the environment (systemd, tcpserver), else from the socket."""
+    address, port = os.environ.get("REMOTE_ADDR", ""), os.environ.get("REMOTE_PORT", "")
+    if literal_ip(f"[{address}]") or literal_ip(f"[IPv6:{address}]"):
+        return address, int(port) if port.isdecimal() else 0
+    import socket
+
+    try:
+        with socket.socket(fileno=os.dup(0)) as client:
+            name = client.getpeername()
+    except OSError:
+        return "", 0
+    if isinstance(name, tuple):
+        return str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1])
+    return "", 0
+
+
+def _log(config: Config) -> None:
+    """Log on stderr, or by syslog when stderr is the client's own connection, as under inetd."""
+    from mether.setup import logs
+
+    try:
+        same = os.path.samestat(os.fstat(0), os.fstat(2))
+    except OSError:
+        same = True
+    if same and not os.isatty(0):
+        logs.to_syslog(config)
+    else:
+        logs.to_stream(config, sys.stderr)

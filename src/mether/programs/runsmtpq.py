@@ -1,0 +1,177 @@
+"""runsmtpq: the runner alone, once through what is due, or as a daemon."""
+
+from __future__ import annotations
+
+import time
+
+from mether.programs import errors
+from mether.programs.options import JSON, Option, Program, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from mether.queue.store import Select
+    from mether.runner.run import Runner
+    from mether.setup.config import Config
+
+PROGRAM = Program(
+    "runsmtpq",
+    (
+        "[--all | --next-hop NAME | ID...]",
+        "--daemon",
+        "--dry-run [--at TIME] [--json] [--all | --next-hop NAME | ID...]",
+    ),
+    """Goes once through the queue and tries what is due; messages named by ID, queued for next hop NAME, or
+    with --all everything, are tried whatever their retry time.  Held messages stay.
+
+    With --dry-run it only says what it would try, delay or return, now or at TIME: a Unix time, +6h from
+    now, or 2026-01-31T12:00.""",
+    (
+        Option("", "daemon", "stay, and try each message when it is due"),
+        Option("", "all", "try everything, regardless of time"),
+        Option("", "next-hop", "try what is queued for this next hop", value="NAME"),
+        Option("", "dry-run", "say what would be done, and change nothing"),
+        Option("", "at", "with --dry-run: what would be done then", value="TIME"),
+        JSON,
+    ),
+    exits=((0, "the queue was run, whatever became of the messages"), 64, 70, 75, 77, 78),
+    files=(("/var/spool/smtpq", "the queue"),),
+    intermixed=True,
+)
+
+PAGE = 500
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The program."""
+    return errors.run("runsmtpq", _work, argv)
+
+
+def run_once(config: str | None, spool: str | None) -> int:
+    """Run what is due in this process; returns how many attempts were made.  Raises StoreError."""
+    from mether.queue.store import Select
+    from mether.setup import config as config_
+    from mether.setup import locate
+
+    return _run(config_.load(locate.find_config(config), spool=spool), Select(), quiet=True)
+
+
+def _work(argv: list[str]) -> int:
+    given = parse(PROGRAM, argv)
+    from mether.queue.store import Select
+    from mether.setup import config as config_
+    from mether.setup import locate
+
+    idents = [_ident(text) for text in given.operands]
+    next_hop = given.text("next-hop")
+    chosen = sum((given.flag("all"), next_hop is not None, bool(idents)))
+    if chosen > 1:
+        raise UsageError("--all, --next-hop and ids exclude each other")
+    if given.flag("daemon") and (chosen or given.flag("dry-run")):
+        raise UsageError("--daemon takes neither --dry-run nor a choice of messages")
+    for option in ("at", "json"):
+        if given.flag(option) and not given.flag("dry-run"):
+            raise UsageError(f"--{option} goes with --dry-run")
+    config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
+    select = Select(idents=frozenset(idents) if idents else None, next_hop=next_hop, regardless=bool(chosen))
+    if given.flag("dry-run"):
+        return _dry_run(config, select, _time(given.text("at")), given.flag("json"))
+    if given.flag("daemon"):
+        from mether.setup import service
+
+        return service.run(service.work(config, None))
+    _run(config, select)
+    return 0
+
+
+def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
+    from mether.setup import service
+
+    def once(runner: Runner) -> Coroutine[Any, Any, int]:
+        return runner.once(select)
+
+    return service.run(service.work(config, once, quiet=quiet))
+
+
+def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
+    from mether.queue.open import open_store
+    from mether.queue.store import Filter
+    from mether.runner import plan
+
+    if as_json:
+        import json
+    store = open_store(config.queue.spool, now=time.time(), create=False)
+    try:
+        hops = {hop.route: hop for hop in store.hops()}
+        after = ""
+        while page := store.entries(Filter(idents=select.idents), after, PAGE):
+            after = page[-1].message.ident
+            for entry in page:
+                for step in plan.steps(entry, hops, at, regardless=select.regardless):
+                    hop = step.row.route.next_hop
+                    if select.next_hop is not None and hop.lower() != select.next_hop.lower():
+                        continue
+                    if as_json:
+                        fields = {
+                            "queue_id": entry.message.ident,
+                            "recipient": str(step.row.recipient.forward_path),
+                            "transport": step.row.route.transport,
+                            "next_hop": hop,
+                            "do": step.verb,
+                            "why": step.why,
+                            "when": step.when,
+                        }
+                        print(json.dumps(fields))
+                        continue
+                    when = f" until {_shown(step.when)}" if step.verb == "wait" and step.when else ""
+                    print(
+                        f"{entry.message.ident} {step.row.recipient.forward_path} by {step.row.route}: "
+                        f"{step.verb}{when}, {step.why}"
+                    )
+    finally:
+        store.close()
+    return 0
+
+
+def _shown(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _ident(text: str) -> str:
+    from mether.queue import ident
+
+    name = text.rpartition("/")[2].removesuffix(".sh").upper()
+    try:
+        ident.decode(name)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a queue id") from None
+    return name
+
+
+def _time(text: str | None) -> float:
+    """The time that a person gave, as Unix seconds.  Raises UsageError."""
+    now = time.time()
+    if text is None:
+        return now
+    from mether.setup import units
+
+    try:
+        if text.startswith("+"):
+            return now + units.duration(text[1:])
+        if text.replace(".", "", 1).isdigit():
+            return float(text)
+        from datetime import datetime
+
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--at: {text!r} is not a time such as +6h, 2026-01-31T12:00 or a Unix time"
+        ) from None
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

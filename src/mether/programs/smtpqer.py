@@ -1,0 +1,83 @@
+"""smtpqer: the enqueuer.  Commits the message on standard input, prints its id, runs the queue."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from mether.programs import errors, message, queueing
+from mether.programs.options import Option, Program, UsageError, parse
+from mether.programs.smtp import check_helo, envelope_of
+from mether.queue.open import open_store
+from mether.setup import locate
+
+PROGRAM = Program(
+    "smtpqer",
+    ("[-h HELOHOST] [-n] [--key KEY] TARGETHOST SENDER RECIPIENT...",),
+    """Queues the message on standard input for TARGETHOST, as being from SENDER, for each RECIPIENT; prints
+    its queue id once it is on stable storage; and runs the queue, or wakes the daemon that does.
+
+    The same KEY within a day gives the same id, and no second message.""",
+    (
+        Option("h", "", "have this name said in EHLO instead of the host's own", value="HELOHOST"),
+        Option("n", "no-run", "only queue the message, and run nothing"),
+        Option("", "key", "a name for this submission, to be safe against doing it twice", value="KEY"),
+    ),
+    exits=(
+        (0, "the message is queued"),
+        (64, "the arguments are wrong"),
+        (65, "the message cannot be sent as it is"),
+        70,
+        (75, "the queue is not available now; nothing was queued"),
+        (77, "no permission for the queue"),
+        78,
+    ),
+    files=(("/var/spool/smtpq", "the queue"),),
+)
+
+MAX_KEY = 255
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The program."""
+    return errors.run("smtpqer", _work, argv)
+
+
+def _work(argv: list[str]) -> int:
+    given = parse(PROGRAM, argv)
+    target, envelope = envelope_of(given.operands)
+    helo = given.text("h")
+    if helo is not None:
+        check_helo(helo)
+    key = given.text("key")
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        raise UsageError(f"--key: expected 1 to {MAX_KEY} characters")
+    basics = locate.basics(given.text("config"), given.text("spool"))
+    store = open_store(basics.spool, now=time.time())
+    try:
+        answer = queueing.submit(
+            store,
+            basics,
+            envelope,
+            [target.route(helo or "")] * len(envelope.recipients),
+            lambda spill: message.read(message.octets(0), spill),
+            pinned=True,
+            key=key,
+        )
+        print(answer.ident)
+        sys.stdout.flush()
+        if given.flag("no-run"):
+            return 0
+        woken = store.wake()
+    finally:
+        store.close()
+    if woken:
+        return 0
+    from mether.programs.runsmtpq import run_once
+
+    # The message is queued whatever becomes of the run: what fails there is no failure of ours.
+    try:
+        run_once(given.text("config"), given.text("spool"))
+    except Exception as error:
+        errors.complain("smtpqer", f"queued, but the queue was not run: {errors.status_of(error)[1]}")
+    return 0

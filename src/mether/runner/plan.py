@@ -1,0 +1,51 @@
+"""What the runner would do with an entry at some time: for `runsmtpq --dry-run` and `smtpq show`.
+
+It asks the same functions and states that the runner goes by, and changes nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mether.outcome import Route
+    from mether.queue.store import Entry, Hop, Row
+
+
+class Step:
+    """What becomes of one recipient: `verb` is "try", "return", "wait", "hold" or "leave" (a claim is out),
+    `why` says it in words, `when` is the Unix time at which that changes (None: not by itself)."""
+
+    __slots__ = ("row", "verb", "when", "why")
+
+    def __init__(self, row: Row, verb: str, why: str, when: float | None = None) -> None:
+        self.row = row
+        self.verb = verb
+        self.why = why
+        self.when = when
+
+
+def steps(entry: Entry, hops: Mapping[Route, Hop], at: float, *, regardless: bool = False) -> list[Step]:
+    """A step for each recipient of the entry at time `at`; with `regardless`, retry times do not count."""
+    return [_step(entry, row, hops.get(row.route), at, regardless) for row in entry.rows]
+
+
+def _step(entry: Entry, row: Row, hop: Hop | None, at: float, regardless: bool) -> Step:
+    message = entry.message
+    if message.hold is not None:
+        return Step(row, "hold", f"held: {message.hold}" if message.hold else "held")
+    if row.owner is not None:
+        return Step(row, "leave", "it is being tried now")
+    blocked = hop is not None and hop.blocked(at)
+    if regardless or (row.next_attempt <= at and not blocked):
+        return Step(row, "try", "it is due", at)
+    if message.expires <= at:
+        return Step(row, "return", "its time in the queue is over", message.expires)
+    if row.next_attempt > at:
+        return Step(row, "wait", "it is not due yet", min(row.next_attempt, message.expires))
+    assert hop is not None
+    if hop.suspended is not None and (hop.suspended_until is None or hop.suspended_until > at):
+        return Step(row, "wait", f"its next hop is suspended: {hop.suspended}", hop.suspended_until)
+    why = f"its next hop does not answer ({hop.last})" if hop.last else "its next hop does not answer"
+    return Step(row, "wait", why, min(hop.not_before, message.expires))
