@@ -114,6 +114,8 @@ def test_smtp_under_exim(options, status, mark, exim, door, smtp_sink):
         [message] = sink.messages()
         assert "X-Mail-Args: <a@example.com>" in message
         assert "Hello.\n.\nLast line.\n" in message
+    assert mta.queued() == (status == "deferred")
+    assert (" <= <> " in mta.log()) == (status == "bounced"), mta.log()
 
 
 @pytest.mark.parametrize(
