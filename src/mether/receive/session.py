@@ -18,7 +18,7 @@ from mether.content import header
 from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
 from mether.queue.content import SMALL
-from mether.queue.store import Arrival, StoreError
+from mether.queue.store import Arrival, Committed, StoreError
 from mether.receive import accept
 from mether.reply import Reply
 from mether.smtp.command import Grammar
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mether.outcome import Route
     from mether.queue.content import Writer
-    from mether.queue.store import Committed, Draft
+    from mether.queue.store import Draft
     from mether.receive.access import Networks
     from mether.receive.budget import Budget
     from mether.smtp.command import Command
@@ -172,6 +172,7 @@ class Session:
         "_errors",
         "_esmtp",
         "_failed",
+        "_head",
         "_held",
         "_hello",
         "_ident",
@@ -213,6 +214,7 @@ class Session:
         self._ident = ""
         self._arrival: Arrival | None = None
         self._chunks: list[bytes] = []
+        self._head = 0
         self._held = 0
         self._writer: Writer | None = None
         self._failed: Reply | None = None
@@ -256,6 +258,9 @@ class Session:
                 self._chunks.append(data)
                 return
             self._spill()
+        if self._head < SMALL:
+            self._chunks.append(data[: SMALL - self._head])
+            self._head += len(self._chunks[-1])
         self._write(data)
 
     def end_of_content(self, end: EndOfContent) -> Reply | None:
@@ -386,11 +391,8 @@ class Session:
         return GO_AHEAD
 
     def _loop(self) -> Reply | None:
-        if self._writer is None:
-            head = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            self._chunks = [head]
-        else:
-            head = self._chunks[0]
+        head = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = [head]
         return LOOP if header.count_received(head[: header.split(head)]) > MAX_RECEIVED else None
 
     def _queue(self) -> Reply | None:
@@ -432,11 +434,14 @@ class Session:
             )
             self._decided(self._count("DATA", Reply(250, "2.0.0", f"queued as {answer.ident}")))
 
-        reception.commit(draft, done)
+        try:
+            reception.commit(draft, done)
+        except StoreError as error:
+            done(Committed(draft.message.ident, error=error))
         return None
 
     def _spill(self) -> None:
-        """Move what is in memory to a file, except a copy of its beginning for the loop check."""
+        """Move what is in memory to a file; its first SMALL octets stay for the loop check too."""
         try:
             self._writer = self._reception.stage(self._ident)
         except StoreError as error:
@@ -444,15 +449,13 @@ class Session:
             return
         data = b"".join(self._chunks)
         self._reception.budget.give(self._held)
-        self._held = 0
+        self._held, self._head = 0, len(data)
         self._chunks = [data]
         self._write(data)
 
     def _write(self, data: bytes) -> None:
         if self._writer is None or self._failed is not None:
             return
-        if not self._chunks[0]:
-            self._chunks = [data[:SMALL]]
         try:
             self._writer.write(data)
         except StoreError as error:
@@ -484,4 +487,5 @@ class Session:
         self._seen = set()
         self._ident = ""
         self._chunks = []
+        self._head = 0
         self._failed = None

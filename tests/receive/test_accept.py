@@ -1,0 +1,65 @@
+"""From content to a draft: the trace field, sizes and times."""
+
+from __future__ import annotations
+
+from clock import T0
+from mail import CONTENT, HOP, address, new_ident
+
+from mether.envelope import Envelope, Recipient
+from mether.queue.memory import Staged
+from mether.queue.store import Arrival
+from mether.receive import accept
+
+
+def _envelope(*paths: str) -> Envelope:
+    return Envelope(address("a@client.example"), [Recipient(address(path)) for path in paths])
+
+
+def test_a_draft_of_content_in_memory() -> None:
+    ident = new_ident()
+    draft = accept.draft(
+        ident,
+        _envelope("bob@example.com"),
+        Arrival(T0, "ESMTP", address="192.0.2.1", helo="client.example"),
+        CONTENT,
+        [HOP],
+        hostname="mx.example.com",
+        lifetime=3600.0,
+    )
+    message = draft.message
+    assert message.ident == ident
+    assert message.size == len(message.trace) + len(CONTENT)
+    assert message.expires == T0 + 3600
+    assert draft.due == T0
+    assert draft.key is None
+    assert not draft.claim and not draft.pinned
+    assert message.trace.startswith(b"Received: from client.example")
+    assert ident.encode() in message.trace
+    assert b"for <bob@example.com>" in message.trace
+
+
+def test_a_draft_of_content_in_a_file() -> None:
+    writer = Staged()
+    writer.write(b"x" * 100_000)
+    draft = accept.draft(
+        new_ident(), _envelope("b@example.com"), Arrival(T0), writer, [HOP], hostname="mx", lifetime=1.0
+    )
+    assert draft.content is writer
+    assert draft.message.size == len(draft.message.trace) + 100_000
+
+
+def test_a_submission_key_is_remembered_for_its_time() -> None:
+    draft = accept.draft(
+        new_ident(),
+        _envelope("b@example.com", "c@example.com"),
+        Arrival(T0),
+        CONTENT,
+        [HOP, HOP],
+        hostname="mx",
+        lifetime=1.0,
+        pinned=True,
+        key="job 7",
+        key_lifetime=60.0,
+    )
+    assert (draft.key, draft.key_until, draft.pinned) == ("job 7", T0 + 60, True)
+    assert b"example.com" not in draft.message.trace, "no for clause with two recipients"
