@@ -191,9 +191,14 @@ class Daemon:
         self.config = base / "mether.toml"
         self.config.write_text(settings.format(port=self.port, base=base))
         self.errors = base / "smtpd.log"
+        self.arguments = arguments
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again on the same queue."""
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [str(BIN / "smtpd"), "-C", str(self.config), *arguments],
+                [str(BIN / "smtpd"), "-C", str(self.config), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -203,6 +208,11 @@ class Daemon:
         except RuntimeError as error:
             self.stop()
             raise RuntimeError(f"{error}\n{self.errors.read_text()}") from error
+
+    def kill(self) -> None:
+        """End it as nothing may expect: kill -9."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> int:
         """Ask it to end; returns its exit status."""
