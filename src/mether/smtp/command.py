@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = Reply(500, "5.5.2", "command not recognized")
 BAD_OCTETS: Final = Reply(500, "5.5.2", "a command is ASCII text that ends in CRLF")
+BAD_CHARACTER: Final = Reply(501, "5.5.2", "a control character in a command; only CRLF ends a line")
 TOO_LONG: Final = Reply(500, "5.5.2", "command line too long")
 
 VERBS: Final = frozenset(
@@ -90,7 +91,7 @@ class Grammar:
         """Read a command line, without its CRLF.  Raises BadCommand."""
         if line.translate(None, _PRINTABLE):
             # Anything but printable ASCII: a NUL, a bare CR or LF, an octet above 127.
-            raise BadCommand(BAD_OCTETS)
+            raise BadCommand(BAD_CHARACTER if line.isascii() else BAD_OCTETS)
         text = line.decode("ascii").rstrip(" \t")
         word, _, argument = text.partition(" ")
         verb = word.upper()
