@@ -1,0 +1,240 @@
+"""Commands: reading what clients say, writing what servers read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mether.address import Address, AddressError, parse
+from mether.envelope import Envelope, Recipient
+from mether.smtp import command
+from mether.smtp.command import BadCommand, Command, Grammar
+
+GRAMMAR = Grammar(["PIPELINING", "SIZE", "8BITMIME", "X-OTHER"])
+PLAIN = Grammar([])
+
+
+def read(line: bytes, grammar: Grammar = GRAMMAR) -> Command:
+    return grammar.parse(line)
+
+
+def refusal(line: bytes, grammar: Grammar = GRAMMAR) -> str:
+    """Code and status of the reply that a line deserves."""
+    with pytest.raises(BadCommand) as caught:
+        grammar.parse(line)
+    reply = caught.value.reply
+    assert reply.permanent
+    assert all(len(part) <= 512 for part in reply.encode().split(b"\n"))
+    return f"{reply.code} {reply.status}"
+
+
+@pytest.mark.parametrize("line", [b"QUIT", b"quit", b"QuIt", b"quit ", b"QUIT\t", b"quit   "])
+def test_verbs_have_no_case(line: bytes) -> None:
+    """CMD-2: and white space at the end is nothing (RFC 5321 section 4.1.1)."""
+    assert read(line).verb == "QUIT"
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "size", "body"),
+    [
+        (b"MAIL FROM:<>", "", None, "7BIT"),
+        (b"mail from:<Bob@X.test>", "Bob@X.test", None, "7BIT"),
+        (b"MAIL From:<bob@x.test> SIZE=12 BODY=8BITMIME", "bob@x.test", 12, "8BITMIME"),
+        (b"MAIL FROM:<bob@x.test>  body=8bitmime  size=0 ", "bob@x.test", 0, "8BITMIME"),
+        (b"MAIL FROM:<bob@x.test> BODY=7bit", "bob@x.test", None, "7BIT"),
+        (b"MAIL FROM:<bob@x.test> SIZE=" + b"9" * 20, "bob@x.test", 10**20 - 1, "7BIT"),
+        (b"MAIL FROM:<@a.test,@b.test:bob@x.test>", "bob@x.test", None, "7BIT"),
+        (b'MAIL FROM:<"> SIZE=1 <"@x.test> SIZE=2', '"> SIZE=1 <"@x.test', 2, "7BIT"),
+        (b'MAIL FROM:<"a\\">"@x.test>', '"a\\">"@x.test', None, "7BIT"),
+    ],
+)
+def test_mail(line: bytes, path: str, size: int | None, body: str) -> None:
+    """CMD-2, CMD-15, CMD-17, SIZ-1, 8BM-1."""
+    envelope = read(line).value
+    assert isinstance(envelope, Envelope)
+    assert (str(envelope.reverse_path or ""), envelope.size, envelope.body) == (path, size, body)
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (b"RCPT TO:<bob@x.test>", "bob@x.test"),
+        (b"rcpt to:<Bob@x.test>", "Bob@x.test"),
+        (b"RCPT TO:<postmaster>", "postmaster"),
+        (b"RCPT TO:<POSTMASTER>", "POSTMASTER"),
+        (b"RCPT TO:<@a.test,@b.test:bob@x.test>", "bob@x.test"),
+        (b"RCPT TO:<bob@[IPv6:2001:db8::1]>", "bob@[IPv6:2001:db8::1]"),
+        (b"RCPT TO:<" + b"l" * 64 + b"@" + b".".join([b"d" * 61] * 3 + [b"e"]) + b">", None),
+    ],
+)
+def test_rcpt(line: bytes, path: str | None) -> None:
+    """CMD-2, CMD-15, CMD-16, LIM."""
+    recipient = read(line).value
+    assert isinstance(recipient, Recipient)
+    assert path is None or str(recipient.forward_path) == path
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        (b"", "500 5.5.2"),
+        (b" ", "500 5.5.2"),
+        (b" NOOP", "500 5.5.2"),
+        (b"XYZZY", "500 5.5.2"),
+        (b"MAILFROM:<a@b>", "500 5.5.2"),
+        (b"DATA now", "501 5.5.4"),
+        (b"RSET x", "501 5.5.4"),
+        (b"QUIT x", "501 5.5.4"),
+        (b"EHLO", "501 5.5.4"),
+        (b"HELO ", "501 5.5.4"),
+        (b"EHLO a b", "501 5.5.4"),
+        (b"EHLO <a>", "501 5.5.4"),
+        (b"EHLO " + b"a" * 256, "501 5.5.4"),
+        (b"VRFY", "501 5.5.4"),
+        (b"EXPN ", "501 5.5.4"),
+        (b"MAIL", "501 5.5.4"),
+        (b"MAIL FROM", "501 5.5.4"),
+        (b"MAIL TO:<a@b.test>", "501 5.5.4"),
+        (b"MAIL FROM:a@b.test", "501 5.5.4"),
+        (b"MAIL FROM: <a@b.test>", "501 5.5.4"),
+        (b"MAIL  FROM:<a@b.test>", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.test", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.test>SIZE=1", "501 5.5.4"),
+        (b'MAIL FROM:<"a@b.test>', "501 5.5.4"),
+        (b"MAIL FROM:<a@b_c.test>", "501 5.1.7"),
+        (b"MAIL FROM:<a>", "501 5.1.7"),
+        (b"MAIL FROM:<postmaster>", "501 5.1.7"),
+        (b"MAIL FROM:<" + b"a" * 65 + b"@b.test>", "501 5.1.7"),
+        (b"MAIL FROM:<a@" + b".".join([b"d" * 63] * 4) + b">", "501 5.1.7"),
+        (b"MAIL FROM:<> SIZE=", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=x", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=-1", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=1=2", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=" + b"9" * 21, "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=1 SIZE=1", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=1 size=2", "501 5.5.4"),
+        (b"MAIL FROM:<> BODY", "501 5.5.4"),
+        (b"MAIL FROM:<> BODY=9BIT", "501 5.5.4"),
+        (b"MAIL FROM:<> BODY=BINARYMIME", "501 5.5.4"),
+        (b"MAIL FROM:<> SMTPUTF8", "555 5.5.4"),
+        (b"MAIL FROM:<> RET=FULL", "555 5.5.4"),
+        (b"MAIL FROM:<> =1", "555 5.5.4"),
+        (b"RCPT TO:<>", "501 5.1.3"),
+        (b"RCPT TO:<bob>", "501 5.1.3"),
+        (b"RCPT TO:<@a.test>", "501 5.1.3"),
+        (b"RCPT TO:<bob@x.test> NOTIFY=NEVER", "555 5.5.4"),
+        (b"RCPT TO:<bob@x.test> SIZE=1", "555 5.5.4"),
+        (b"RCPT FROM:<bob@x.test>", "501 5.5.4"),
+        (b"RCPT TO: <bob@x.test>", "501 5.5.4"),
+        (b"RCPT TO:<@" + b".".join([b"d" * 63] * 4)[:250] + b":b@x.test>", "501 5.1.3"),
+    ],
+)
+def test_refusals(line: bytes, reply: str) -> None:
+    """CMD-14, CMD-18, CMD-19, CMD-21, CMD-22, LIM."""
+    assert refusal(line) == reply
+
+
+@pytest.mark.parametrize("line", [b"MAIL FROM:<> SIZE=1", b"MAIL FROM:<> BODY=7BIT"])
+def test_only_parameters_of_what_is_offered(line: bytes) -> None:
+    """CMD-18."""
+    assert refusal(line, PLAIN) == "555 5.5.4"
+
+
+@pytest.mark.parametrize("octet", [0, 1, 8, 10, 13, 27, 127])
+def test_control_characters(octet: int) -> None:
+    """CMD-20: RFC 5321 section 4.1.2 wants 501 for invalid character codes."""
+    for line in (b"NOOP %b", b"MAIL FROM:<b%bb@x.test>", b"%bNOOP", b"NOOP%b"):
+        assert refusal(line.replace(b"%b", bytes([octet]))) == "501 5.5.2"
+
+
+@pytest.mark.parametrize("line", [b"EHLO m\xc3\xbcnchen.example", b"RCPT TO:<b\xff@x.test>", b"\x80"])
+def test_octets_above_127(line: bytes) -> None:
+    """CMD-20: 500 where SMTPUTF8 is not in use (RFC 5321 section 2.4)."""
+    assert refusal(line) == "500 5.5.2"
+
+
+@pytest.mark.parametrize(
+    "name", [b"client.example", b"[192.0.2.1]", b"[IPv6:::1]", b"my_pc", b"localhost", b"."]
+)
+def test_hello_takes_odd_names(name: bytes) -> None:
+    """CMD-10: the name is for log and trace; nobody is turned away for it."""
+    assert read(b"EHLO " + name).argument == name.decode()
+
+
+def test_noop_and_help_take_anything() -> None:
+    """CMD-19."""
+    assert read(b"NOOP what ever").argument == "what ever"
+    assert read(b"HELP MAIL").argument == "MAIL"
+    assert read(b"VRFY Bob Example").argument == "Bob Example"
+
+
+def test_a_refusal_knows_its_verb() -> None:
+    """So that it is counted as what it was."""
+    with pytest.raises(BadCommand) as caught:
+        read(b"RCPT TO:bob@x.test")
+    assert caught.value.verb == "RCPT"
+
+
+@given(st.binary(max_size=80))
+def test_any_line_is_a_command_or_refused(line: bytes) -> None:
+    """CMD-20, CMD-21: no octets break it."""
+    try:
+        found = read(line)
+    except BadCommand as error:
+        assert error.reply.permanent
+    else:
+        assert found.verb in command.VERBS
+        assert found.argument.isascii()
+
+
+@given(st.sampled_from([b"MAIL FROM:", b"RCPT TO:"]), st.text(max_size=40).map(str.encode))
+def test_any_path_is_understood_or_refused(start: bytes, rest: bytes) -> None:
+    """What is understood can be written again and means the same."""
+    try:
+        value = read(start + rest).value
+    except BadCommand as error:
+        assert error.reply.code in (500, 501, 555)
+        return
+    if isinstance(value, Recipient):
+        again = read(command.rcpt(value.forward_path)[:-2]).value
+        assert again == value
+    else:
+        assert isinstance(value, Envelope)
+        assert read(command.mail(value.reverse_path)[:-2]).value == Envelope(value.reverse_path)
+
+
+def test_what_is_written() -> None:
+    """CMD-14, CLI-3."""
+    assert command.hello("EHLO", "client.example") == b"EHLO client.example\r\n"
+    assert command.mail(None, ["SIZE=1"]) == b"MAIL FROM:<> SIZE=1\r\n"
+    assert command.rcpt(parse("bob@x.test")) == b"RCPT TO:<bob@x.test>\r\n"
+    assert command.plain("DATA") == b"DATA\r\n"
+
+
+@pytest.mark.parametrize("evil", ["a\r\nRSET", "a\nb", "a\rb", "a\0b", "a\x85b", "a\u2028b"])
+def test_no_line_can_be_ended_early(evil: str) -> None:
+    """CLI-5: a CR or LF in an address or a name never reaches the wire."""
+    address = Address(evil, "x.test")
+    for write in (
+        lambda: command.rcpt(address),
+        lambda: command.mail(address),
+        lambda: command.hello("EHLO", evil),
+        lambda: command.mail(None, [evil]),
+    ):
+        with pytest.raises(ValueError, match="cannot be sent"):
+            write()
+
+
+def test_the_memory_of_paths_has_a_limit() -> None:
+    """A client that sends ever new addresses makes us hold no more of them."""
+    grammar = Grammar([])
+    first = grammar.path("first@x.test")
+    assert grammar.path("first@x.test") is first
+    for number in range(5000):
+        grammar.path(f"user{number}@x.test")
+    assert grammar.path("first@x.test") == first
+    assert grammar.path("first@x.test") is not first
+    with pytest.raises(AddressError):
+        grammar.path("no address")

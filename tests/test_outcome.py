@@ -1,0 +1,43 @@
+"""Routes, attempts and outcomes: names and words, no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from mether.outcome import DONE, Attempt, Outcome, Route
+from mether.reply import Reply
+
+
+def test_a_route_is_a_key() -> None:
+    assert Route("smtp", "mx.example") == Route("smtp", "mx.example")
+    assert len({Route("smtp", "a"), Route("smtp", "a"), Route("lmtp", "a"), Route("smtp", "a", "helo")}) == 3
+    assert Route("smtp", "a") != "smtp:a"
+    assert str(Route("smtp", "a", "helo")) == "smtp:a"
+
+
+@pytest.mark.parametrize(
+    ("action", "reply", "status"),
+    [
+        ("failed", Reply(550, "5.1.1", "no"), "5.1.1"),
+        ("delayed", Reply(421, None, "later"), "4.0.0"),
+        ("failed", Reply(550, None, "no"), "5.0.0"),
+        ("relayed", Reply(250, None, "ok"), "2.0.0"),
+        ("delivered", Reply(250, None, "ok"), "2.0.0"),
+        ("expanded", Reply(250, "2.1.5", "ok"), "2.1.5"),
+    ],
+)
+def test_the_status_of_a_report(action: str, reply: Reply, status: str) -> None:
+    """RFC 3464 section 2.3.4 wants one whatever the server said."""
+    assert Outcome(0, action, reply).status == status  # type: ignore[arg-type]
+
+
+def test_what_is_done() -> None:
+    assert DONE == {"delivered", "relayed", "expanded"}
+
+
+def test_an_attempt_is_one_message_at_one_next_hop() -> None:
+    outcome = Outcome(3, "relayed", Reply(250, None, "ok"), remote_mta="mx.example", at=2.0)
+    attempt = Attempt(Route("smtp", "mx.example"), [outcome], started=1.0, seconds=1.0)
+    assert attempt.outcomes == [outcome] and not attempt.uncertain
+    assert (outcome.scope, outcome.uncertain) == ("recipient", False)
+    assert "relayed" in repr(outcome)
