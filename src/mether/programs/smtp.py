@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from mether.address import AddressError, parse_argument
 from mether.client.blocking import BlockingClient
 from mether.client.session import Lost, Timeouts, own_name
-from mether.envelope import Envelope, Recipient
 from mether.net import blocking
 from mether.programs import errors, message
-from mether.programs.options import JSON, Option, Program, UsageError, parse
+from mether.programs.operands import check_helo, envelope_of
+from mether.programs.options import JSON, Option, Program, parse
 from mether.relay import failure
 from mether.reply import Reply
 from mether.routing import target as targets
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Final
 
+    from mether.envelope import Envelope
     from mether.outcome import Outcome
     from mether.queue.content import Content
     from mether.routing.target import Target
@@ -92,41 +92,6 @@ def _work(argv: list[str]) -> int:
     ).outcomes()
     _show(envelope, outcomes, given.flag("json"))
     return failure.exit_status(outcomes)
-
-
-def envelope_of(operands: list[str]) -> tuple[Target, Envelope]:
-    """The target and envelope of an argument vector ``targethost sender recipient...``.
-
-    Raises UsageError.
-    """
-    if len(operands) < 3:
-        missing = ("TARGETHOST", "SENDER", "RECIPIENT")[len(operands)]
-        raise UsageError(f"{missing} is missing")
-    try:
-        target = targets.parse(operands[0])
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    try:
-        sender = parse_argument(operands[1])
-    except AddressError as error:
-        raise UsageError(f"sender {operands[1]!r}: {error}") from None
-    recipients = []
-    for text in operands[2:]:
-        try:
-            path = parse_argument(text)
-            if path is None:
-                raise AddressError("empty address")
-        except AddressError as error:
-            raise UsageError(f"recipient {text!r}: {error}") from None
-        recipients.append(Recipient(path))
-    utf8 = not all(one.forward_path.is_ascii for one in recipients) or not (sender is None or sender.is_ascii)
-    return target, Envelope(sender, recipients, smtputf8=utf8)
-
-
-def check_helo(name: str) -> None:
-    """Raise UsageError unless the name can be said in EHLO."""
-    if not name or not name.isprintable() or " " in name or not name.isascii():
-        raise UsageError(f"-h: {name!r} is not a host name or address literal")
 
 
 class _Talk:

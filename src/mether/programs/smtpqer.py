@@ -6,8 +6,8 @@ import sys
 import time
 
 from mether.programs import errors, message, queueing
+from mether.programs.operands import check_helo, envelope_of
 from mether.programs.options import Option, Program, UsageError, parse
-from mether.programs.smtp import check_helo, envelope_of
 from mether.queue.open import open_store
 from mether.setup import locate
 
