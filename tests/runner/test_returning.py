@@ -33,7 +33,6 @@ def reporter():
         tell_postmaster=True,
         table=Table((), "mx.test"),
         lifetime=86400.0,
-        ident=lambda now: new_id(now + next(_numbers), 9),
         boundary=lambda: "b",
     )
 

@@ -70,7 +70,8 @@ class BlockingClient:
     def quit(self) -> None:
         """Say QUIT, wait a little for the reply, and close; never raises."""
         try:
-            if self.protocol.state != "CLOSED":
+            # While a reply is still awaited the session is lost: QUIT would wait for that reply again.
+            if self.protocol.state != "CLOSED" and not self.protocol.outstanding:
                 self.ask("QUIT", command.plain("QUIT"))
         except (Lost, client.LocalError):
             pass
@@ -95,6 +96,8 @@ class BlockingClient:
     def _send(self, commands: list[tuple[str, bytes]]) -> None:
         if not commands:
             return
+        if self.protocol.state == "CLOSED":
+            raise Lost("closed", "", "the server ended the session")
         for _, line in commands:
             self._watch("->", line.decode().rstrip("\r\n"))
         self._write(b"".join([self.protocol.send(verb, line) for verb, line in commands]))

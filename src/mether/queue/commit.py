@@ -48,6 +48,7 @@ class GroupCommit:
         post: Callable[[Callable[[], None]], object],
         clock: Callable[[], float],
         trouble: Callable[[StoreError], None] = lambda error: None,
+        gone: Callable[[str], None] = lambda ident: None,
     ) -> None:
         self.store = store
         self.batches = 0
@@ -55,6 +56,7 @@ class GroupCommit:
         self._post = post
         self._clock = clock
         self._trouble = trouble
+        self._gone = gone
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
@@ -179,6 +181,8 @@ class GroupCommit:
             for (settlement, _), settled in settlements_of_batch:
                 if settled is not None:
                     settled(id(settlement) not in refused)
+            for ident in applied.gone:
+                self._gone(ident)
 
         settlements_of_batch = settlements
         self._post(succeeded)

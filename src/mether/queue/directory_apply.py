@@ -94,7 +94,8 @@ class DirectoryWriter(DirectoryRunner):
                 small = isinstance(draft.content, bytes) and len(draft.content) <= SMALL
                 content = in_memory(draft.content) if small else None  # type: ignore[arg-type]
                 answer.claims = self._claim_fresh(batch, record, content, now)
-        return Applied(answers, refused)
+        gone = [ident for ident, original in originals.items() if not original.rows]
+        return Applied(answers, refused, gone)
 
     def _drafts(
         self, batch: Batch, drafts: Sequence[Draft], now: float

@@ -150,7 +150,8 @@ class MemoryStore(Store):
         for new in hops:
             hop = self._hop(new.route).hop
             hop.failures, hop.not_before, hop.last = new.failures, new.not_before, new.last
-        return Applied(answers, refused)
+        gone = {one.claim.message.ident for one in settlements if one not in refused}
+        return Applied(answers, refused, gone - self.memory.messages.keys())
 
     def _insert(self, draft: Draft, now: float) -> Committed:
         memory, message = self.memory, draft.message

@@ -130,7 +130,7 @@ class SqliteStore(Store):
                 sqlite_apply.learn(self._db, hops, inserting.touched)
             sqlite_apply.refresh(self._db, inserting.touched)
         self._token = inserting.token
-        return self._finish(Applied(answers, settling.refused), settlements, settling)  # type: ignore[arg-type]
+        return self._finish(Applied(answers, settling.refused, settling.gone), settlements, settling)  # type: ignore[arg-type]
 
     def _finish(self, applied: Applied, settlements: Sequence[Settlement], settling: Settling) -> Applied:
         for answer in applied.answers:
@@ -139,7 +139,7 @@ class SqliteStore(Store):
         for one in settlements:
             if one.claim.owner == self.owner:
                 self._out.pop(one.claim.token, None)
-        for ident in settling.gone:
+        for ident in settling.files:
             self._spool.remove(ident)
         return applied
 
@@ -170,7 +170,7 @@ class SqliteStore(Store):
             claims = sqlite_claim.take(db, hops, picks, self.owner, first, now, held) if picks else []
         self._token += len(picks)
         self._out.update((claim.token, claim) for claim in claims)
-        for ident in settling.gone:
+        for ident in settling.files:
             self._spool.remove(ident)
         return claims
 
@@ -206,7 +206,7 @@ class SqliteStore(Store):
         for claim in claims:
             if claim.owner == self.owner:
                 self._out.pop(claim.token, None)
-        for ident in settling.gone:
+        for ident in settling.files:
             self._spool.remove(ident)
 
     @verb

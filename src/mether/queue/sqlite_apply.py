@@ -349,7 +349,9 @@ class Settling:
         self.inserting = inserting
         self.refused: list[Settlement] = []
         self.gone: list[str] = []
-        """The ids of messages whose content file, if any, is to be removed once all is committed."""
+        """The ids of messages of which nothing is left."""
+        self.files: list[str] = []
+        """Those whose content file, if any, is to be removed once all is committed."""
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Apply what still owns its claim; the rest is `refused`."""
@@ -375,7 +377,7 @@ class Settling:
 
     def _alone(self, one: Settlement) -> bool:
         """Apply one settlement with its reports; one that cannot be written down is refused."""
-        gone = list(self.gone)
+        gone, files = list(self.gone), list(self.files)
         self.db.execute("SAVEPOINT settlement")
         try:
             if not self._one(one):
@@ -385,7 +387,7 @@ class Settling:
         except (*BAD, StoreError):
             self.db.execute("ROLLBACK TO settlement")
             self.db.hops.clear()
-            self.gone = gone
+            self.gone, self.files = gone, files
             return False
         finally:
             self.db.execute("RELEASE settlement")
@@ -441,9 +443,10 @@ class Settling:
             if not by_number:
                 return
             ids = numbers(by_number)
+        self.gone += by_number.values()
         self.db.execute(SQL["contents-delete"], (ids,))
         if self.db.changes() != len(by_number):
-            self.gone += by_number.values()
+            self.files += by_number.values()
         if tried:
             self.db.execute(SQL["attempts-delete"], (ids,))
 

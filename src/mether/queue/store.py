@@ -25,7 +25,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from typing import Literal
 
     from mether.envelope import Envelope, Recipient
@@ -324,13 +324,17 @@ class Committed:
 
 
 class Applied:
-    """What `apply` did: one answer per draft in order, and the settlements that were refused."""
+    """What `apply` did: one answer per draft in order, the settlements that were `refused`, and the ids of
+    the messages that are `gone`, every recipient being settled."""
 
-    __slots__ = ("answers", "refused")
+    __slots__ = ("answers", "gone", "refused")
 
-    def __init__(self, answers: list[Committed], refused: list[Settlement]) -> None:
+    def __init__(
+        self, answers: list[Committed], refused: list[Settlement], gone: Collection[str] = ()
+    ) -> None:
         self.answers = answers
         self.refused = refused
+        self.gone = gone
 
 
 class Select:

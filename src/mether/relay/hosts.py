@@ -38,9 +38,13 @@ async def find(
     hosts: Hosts | None,
     random: Callable[[], float],
     ourselves: Collection[str] = (),
-    own_addresses: Collection[str] = (),
+    own: Collection[tuple[str, int]] = (),
 ) -> list[Host]:
-    """The hosts of a route.  `hosts` is the hosts file, None when it is not to be asked."""
+    """The hosts of a route.
+
+    `hosts` is the hosts file, None when it is not to be asked; `ourselves` are our own names; `own` are the
+    (IP address, port) pairs at which this service itself takes mail: what would be sent there loops.
+    """
     try:
         where = target.from_route(route)
     except target.TargetError as error:
@@ -48,15 +52,28 @@ async def find(
     if where.kind == "unix":
         return [Host(where.host, where.host, 0)]
     if where.is_ip:
-        return [Host(f"[{where.host}]", where.host, where.port)]
+        return _not_ours([Host(f"[{where.host}]", where.host, where.port)], own)
 
     def in_hosts(name: str) -> tuple[str, ...]:
         return hosts.lookup(name) if hosts is not None else ()
 
     if target.needs_mx(where, lambda name: bool(in_hosts(name))):
         candidates = await mx.lookup(
-            where.host, resolver, random, ourselves=ourselves, own_addresses=own_addresses
+            where.host,
+            resolver,
+            random,
+            ourselves=ourselves,
+            own_addresses=[address for address, port in own if port == where.port],
         )
     else:
         candidates = [await mx.direct(where.host, resolver, in_hosts)]
-    return [Host(one.host, address, where.port) for one in candidates for address in one.addresses]
+    found = [Host(one.host, address, where.port) for one in candidates for address in one.addresses]
+    return _not_ours(found, own)
+
+
+def _not_ours(found: list[Host], own: Collection[tuple[str, int]]) -> list[Host]:
+    """The hosts that are not this service.  Raises DnsFailure when none is left."""
+    left = [host for host in found if (host.address, host.port) not in own]
+    if not left:
+        raise mx.DnsFailure(Reply(554, "5.4.6", "the mail would come back to this service: a loop"))
+    return left

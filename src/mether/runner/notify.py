@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 
 from mether.content import dsn
+from mether.queue.ident import report_id
 from mether.queue.store import Arrival
 from mether.receive import accept
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from mether.address import Address
     from mether.outcome import Outcome, Route
-    from mether.queue.store import Draft, Message, Pending
+    from mether.queue.store import Claim, Draft, Pending
 
     class Table(Protocol):
         """Where mail goes: see routing.table."""
@@ -35,12 +36,11 @@ if TYPE_CHECKING:
 class Reporter:
     """How reports are made: our `hostname`, the `postmaster`'s address, whether a report that cannot
     be delivered is shown to the postmaster (`tell_postmaster`) or dropped, and the `lifetime` of a report
-    in the queue, in seconds.  `ident` makes a queue id from Unix seconds, `boundary` a token."""
+    in the queue, in seconds.  `boundary` makes a token."""
 
     __slots__ = (
         "boundary",
         "hostname",
-        "ident",
         "lifetime",
         "offset",
         "postmaster",
@@ -56,7 +56,6 @@ class Reporter:
         tell_postmaster: bool,
         table: Table,
         lifetime: float,
-        ident: Callable[[float], str],
         boundary: Callable[[], str],
         offset: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -65,48 +64,49 @@ class Reporter:
         self.tell_postmaster = tell_postmaster
         self.table = table
         self.lifetime = lifetime
-        self.ident = ident
         self.boundary = boundary
         self.offset = offset
 
     def reports(
         self,
-        message: Message,
+        claim: Claim,
         failed: Sequence[tuple[Pending, Outcome]],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
     ) -> list[Draft]:
-        """The drafts owed for recipients that failed; [] when nobody is to be told.
+        """The drafts owed for recipients of the claim that failed; [] when nobody is to be told.
 
         `original` gives the beginning of the message, trace included, and whether that is all of it; it
         is asked only when a report is made.
         """
-        owed = [(one, outcome) for one, outcome in failed if wants_failure(one.recipient.notify)]
+        to = claim.message.envelope.reverse_path
+        # NOTIFY is about what the sender is told; every report says NEVER, and its failure is for the postmaster.
+        owed = [
+            (one, outcome) for one, outcome in failed if to is None or wants_failure(one.recipient.notify)
+        ]
         if not owed:
             return []
         items = [dsn.Item(one.recipient, outcome) for one, outcome in owed]
-        to = message.envelope.reverse_path
-        if to is None:
-            if not self.tell_postmaster or self._about_a_notice(message, failed):
-                return []
-            return [self._draft(None, message, items, original, now)]
-        return [self._draft(to, message, items, original, now)]
+        if to is None and (not self.tell_postmaster or self._about_a_notice(failed)):
+            return []
+        return [self._draft(to, claim, items, original, now)]
 
-    def _about_a_notice(self, message: Message, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
+    def _about_a_notice(self, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
         """Whether it is the postmaster who could not be reached, with no reverse-path to fall back on."""
         return any(one.recipient.forward_path == self.postmaster for one, _ in failed)
 
     def _draft(
         self,
         sender: Address | None,
-        message: Message,
+        claim: Claim,
         items: Sequence[dsn.Item],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
     ) -> Draft:
         """A report to the sender, a notice to the postmaster where there is none."""
         octets, complete = original()
-        ident = self.ident(now)
+        message = claim.message
+        ident = report_id(message.ident, claim.settlement)
         to = self.postmaster if sender is None else sender
         write = dsn.notice if sender is None else partial(dsn.report, to=sender)
         content = write(

@@ -66,7 +66,7 @@ def _settlement(store: Store, claim: Claim, reporter: Reporter, now: float) -> S
     cause = claim.hop.last if claim.hop is not None else ""
     failed = [(one, _outcome(one, cause, now)) for one in claim.pending]
     decisions = [Decision(one.number, outcome, None) for one, outcome in failed]
-    reports: list[Draft] = reporter.reports(claim.message, failed, lambda: _original(store, claim), now)
+    reports: list[Draft] = reporter.reports(claim, failed, lambda: _original(store, claim), now)
     return Settlement(claim, decisions, reports=reports)
 
 

@@ -111,7 +111,7 @@ class Runner:
         now = self._clock()
         for route in draft.routes:
             hop = self._hops.get(route)
-            if hop is not None and hop.failures and hop.blocked(now):
+            if hop is not None and (hop.failures or hop.blocked(now)):
                 return False
             if self._in_hand.get(route, 0) >= PER_HOP:
                 self._starved = True
@@ -217,7 +217,7 @@ class Runner:
         reports: list[Draft] = []
         if verdict.failed:
             reports = self._reporter.reports(
-                claim.message, verdict.failed, lambda: self._original(claim), now
+                claim, verdict.failed, lambda: self._original(claim), now
             )
         settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports)
 
@@ -232,8 +232,6 @@ class Runner:
                 self._changed.set()
             if verdict.failed and not reports and claim.message.envelope.reverse_path is None:
                 event.dropped(ident, "it has no sender to be returned to")
-            if all(decision.retry_at is None for decision in verdict.decisions):
-                event.removed(ident)
 
         self._queue.settle(settlement, verdict.hop, settled)
 

@@ -63,7 +63,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     max_size: int = 50 * MIB
     max_recipients: int = 1000
     max_connections: int = 1000
-    max_connections_per_client: int = 100
+    max_connections_per_client: int = 250
     max_commands: int = 10_000
     max_errors: int = 20
     command_timeout: float = 300.0

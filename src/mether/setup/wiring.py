@@ -54,7 +54,6 @@ def reporter(config: Config, table: Table) -> Reporter:
         tell_postmaster=config.service.undeliverable_reports == "postmaster",
         table=table,
         lifetime=config.retry.expire,
-        ident=new_id,
         boundary=lambda: f"{random.getrandbits(96):024x}",
         offset=offset,
     )
@@ -95,6 +94,15 @@ def reception(
     )
 
 
+def own_endpoints(config: Config) -> frozenset[tuple[str, int]]:
+    """The (IP address, port) pairs known to be this service's; of a listener on every address, loopback's."""
+    pairs = set()
+    for listen in config.listen:
+        for host in (listen.host,) if listen.host else ("127.0.0.1", "::1"):
+            pairs.add((host, listen.port))
+    return frozenset(pairs)
+
+
 class Working:
     """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports."""
 
@@ -128,12 +136,17 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
 
     hostname = config.service.hostname
     queue = GroupCommit(
-        store, loop.call_soon_threadsafe, time.time, lambda error: event.error(f"queue: {error}")
+        store,
+        loop.call_soon_threadsafe,
+        time.time,
+        lambda error: event.error(f"queue: {error}"),
+        event.removed,
     )
     resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
     known = Hosts() if config.dns.hosts else None
     limits = {rule.name: route.timeout for rule, route in zip(table.rules, config.route, strict=True)}
     ourselves = {hostname.lower()}
+    own = own_endpoints(config)
 
     runner = Runner(
         loop=loop,
@@ -148,7 +161,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     settings = Settings(
         loop=loop,
         find=lambda route: hosts.find(
-            route, resolver=resolver, hosts=known, random=random.random, ourselves=ourselves
+            route, resolver=resolver, hosts=known, random=random.random, ourselves=ourselves, own=own
         ),
         content=runner.content,
         hostname=hostname,

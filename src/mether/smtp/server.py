@@ -214,8 +214,11 @@ class ServerProtocol:
 
     def _content(self, decoder: wire.ContentDecoder) -> Event:
         data, self._position, ended = decoder.decode(self._buffer, self._position)
-        if self._fault is None and (decoder.bare or decoder.nul):
-            self._fault = BARE if decoder.bare else NUL
+        # By rank and not by which came first, so that the reply does not depend on how the octets came.
+        if decoder.bare:
+            self._fault = BARE
+        elif decoder.nul:
+            self._fault = NUL
         if self.max_size and decoder.size > self.max_size:
             self._fault = TOO_BIG
             if decoder.size > 2 * self.max_size + 1_048_576:

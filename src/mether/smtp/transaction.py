@@ -115,6 +115,11 @@ class Transaction:
 
     def reply(self, verb: str, reply: Reply) -> list[tuple[str, bytes]]:
         """Take the reply to the next command outstanding; returns what to send now."""
+        if reply.code == 421:
+            # The server is closing (RFC 5321 section 3.8): no more replies will come, nothing may be sent.
+            self.reset_needed = False
+            self.fail(verb, reply)
+            return []
         if verb == "MAIL":
             self._mail(reply)
         elif verb == "RCPT":
