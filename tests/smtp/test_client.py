@@ -1,0 +1,224 @@
+"""The client's half of the protocol: replies in order, and a hostile server's limits."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mether.reply import Reply
+from mether.smtp import client, state
+from mether.smtp.client import ClientProtocol, LocalError, ProtocolFault
+
+GREETING = b"220 mx.example.test ESMTP\r\n"
+HELLO = b"250-mx.example.test\r\n250-PIPELINING\r\n250-size 1000\r\n250 8BITMIME\r\n"
+
+
+def events(made: ClientProtocol) -> list[tuple[str, Reply]]:
+    out = []
+    while isinstance(event := made.next_event(), tuple):
+        out.append(event)
+    return out
+
+
+def greeted() -> ClientProtocol:
+    made = ClientProtocol()
+    made.receive(GREETING)
+    assert [verb for verb, _ in events(made)] == ["greeting"]
+    return made
+
+
+def ready() -> ClientProtocol:
+    made = greeted()
+    made.send("EHLO", b"EHLO c\r\n")
+    made.receive(HELLO)
+    events(made)
+    return made
+
+
+def test_the_first_reply_is_the_greeting() -> None:
+    """CLI-1: nothing is said before it."""
+    made = ClientProtocol()
+    assert (made.outstanding, made.awaited) == (1, "greeting")
+    with pytest.raises(LocalError):
+        made.send("EHLO", b"EHLO c\r\n")
+    made.receive(GREETING)
+    assert made.next_event() == ("greeting", Reply(220, None, "mx.example.test ESMTP"))
+    assert (made.state, made.outstanding, made.awaited) == (state.GREETED, 0, "")
+    assert made.greeting is not None
+
+
+def test_the_offer_is_the_latest_ones() -> None:
+    """CLI-3: HELO offers nothing, a refused EHLO changes nothing."""
+    made = ready()
+    assert "PIPELINING" in made.offer and made.offer.size_limit == 1000
+    made.send("EHLO", b"EHLO c\r\n")
+    made.receive(b"502 no\r\n")
+    events(made)
+    assert "PIPELINING" in made.offer
+    made.send("HELO", b"HELO c\r\n")
+    made.receive(b"250-mx\r\n250 PIPELINING\r\n")
+    events(made)
+    assert "PIPELINING" not in made.offer
+
+
+@given(st.lists(st.integers(1, 5)))
+def test_replies_belong_to_commands_in_order(sizes: list[int]) -> None:
+    """PIP-3, CLI-2: counted, whatever they say and however they are cut."""
+    made = ready()
+    for verb in ("RSET", "MAIL", "RCPT", "RCPT", "DATA"):
+        made.send(verb, b"")
+    data = b"250 ok\r\n299-2.1.0 odd\r\n299 2.1.0\r\n550-5.1.1 no\r\n550 user\r\n251\r\n354 go\r\n"
+    out = []
+    for size in [*sizes, len(data)]:
+        if data[:size]:
+            made.receive(data[:size])
+        data = data[size:]
+        out += events(made)
+    assert [(verb, reply.code, reply.status) for verb, reply in out] == [
+        ("RSET", 250, None),
+        ("MAIL", 299, "2.1.0"),
+        ("RCPT", 550, "5.1.1"),
+        ("RCPT", 251, None),
+        ("DATA", 354, None),
+    ]
+    assert out[2][1].lines == ("no", "user")
+    assert made.state == state.CONTENT
+
+
+def test_nothing_behind_a_barrier() -> None:
+    """PIP-2: a mistake of the caller's, told at once."""
+    made = greeted()
+    made.send("EHLO", b"")
+    for verb in ("MAIL", "NOOP", "QUIT"):
+        with pytest.raises(LocalError):
+            made.send(verb, b"")
+    assert made.outstanding == 1
+
+
+def test_no_content_before_354() -> None:
+    """CLI-4."""
+    made = ready()
+    for verb in ("MAIL", "RCPT", "DATA"):
+        made.send(verb, b"")
+    with pytest.raises(LocalError):
+        made.content_sent()
+    made.receive(b"250 ok\r\n250 ok\r\n451 later\r\n")
+    events(made)
+    with pytest.raises(LocalError):
+        made.content_sent()
+
+
+def test_content_and_what_follows_it_in_one_group() -> None:
+    """PIP-1: the message text may be the first of a group."""
+    made = ready()
+    for verb in ("MAIL", "RCPT", "DATA"):
+        made.send(verb, b"")
+    made.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    events(made)
+    with pytest.raises(LocalError):
+        made.send("NOOP", b"")  # it would be content
+    made.content_sent()
+    for verb in ("MAIL", "RCPT", "DATA"):
+        made.send(verb, b"")
+    made.receive(b"250 taken\r\n250 ok\r\n550 no\r\n503 no\r\n")
+    assert [verb for verb, _ in events(made)] == [".", "MAIL", "RCPT", "DATA"]
+    assert made.state == state.MAIL
+
+
+def test_a_reply_for_each_recipient() -> None:
+    """LMT: the state changes with the last one."""
+    made = ready()
+    for verb in ("MAIL", "RCPT", "RCPT", "DATA"):
+        made.send(verb, b"")
+    made.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    events(made)
+    made.content_sent()
+    made.expect_another()
+    made.receive(b"250 taken\r\n")
+    assert len(events(made)) == 1 and made.state == state.CONTENT
+    made.receive(b"451 full\r\n")
+    assert len(events(made)) == 1 and made.state == state.READY
+
+
+@pytest.mark.parametrize(
+    ("octets", "code", "text"),
+    [
+        (b"250\r\n", 250, ""),
+        (b"250 \r\n", 250, ""),
+        (b"250-\r\n250\r\n", 250, ""),
+        (b"299 odd\r\n", 299, "odd"),
+        (b"250 gr\xc3\xbcn\r\n", 250, "grün"),
+        (b"250 \xff\x1b[2J\r\n", 250, "\ufffd?[2J"),
+        (b"250 a\rb\nc\r\n", 250, "a?b?c"),
+    ],
+)
+def test_replies_that_are_odd_but_good(octets: bytes, code: int, text: str) -> None:
+    """CLI-2: and what is shown to a person can do no harm there."""
+    made = ready()
+    made.send("NOOP", b"")
+    made.receive(octets)
+    [(verb, reply)] = events(made)
+    assert (verb, reply.code, reply.text) == ("NOOP", code, text)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\r\n",
+        b"25\r\n",
+        b"ok\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"2500 ok\r\n",
+        b"250_ok\r\n",
+        b"150 hm\r\n",
+        b"000 hm\r\n",
+        b"600 hm\r\n",
+        b"999 hm\r\n",
+        b"250-one\r\n251 two\r\n",
+        b"250-one\r\nok\r\n",
+        b"\xb2\xb5\xb0 x\r\n",
+        b"250 " + b"x" * 5000 + b"\r\n",
+        b"x" * 4096,
+        b"250-x\r\n" * 300,
+        b"250 ok\r\n250 for nothing\r\n",
+        b"\x16\x03\x01\x02\x00\r\n",
+    ],
+)
+def test_what_is_no_smtp(octets: bytes) -> None:
+    """CLI-2: out of range, not a reply, endless: a fault, with words that can be shown."""
+    made = ready()
+    made.send("NOOP", b"")
+    made.receive(octets)
+    with pytest.raises(ProtocolFault) as caught:
+        events(made)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1200
+
+
+def test_how_much_a_server_can_make_us_hold() -> None:
+    """A reply line of 4096 octets and 256 lines are taken."""
+    made = ready()
+    made.send("NOOP", b"")
+    made.receive(b"250-x\r\n" * 255 + b"250 " + b"x" * 4090 + b"\r\n")
+    assert len(events(made)) == 1
+
+
+def test_421_at_any_time() -> None:
+    """CLI-9: even as an answer to nothing."""
+    made = ready()
+    made.receive(b"421 4.3.2 shutting down\r\n")
+    assert events(made) == [("", Reply(421, "4.3.2", "shutting down"))]
+    assert made.state == state.CLOSED
+    with pytest.raises(LocalError):
+        made.send("QUIT", b"QUIT\r\n")
+
+
+def test_the_end_of_the_input() -> None:
+    """CLI-9: what came before it counts, half a line does not."""
+    made = ClientProtocol()
+    made.receive(b"554 go away\r\n25")
+    made.receive(b"")
+    assert len(events(made)) == 1
+    assert made.next_event() == client.END_OF_INPUT
