@@ -1,0 +1,142 @@
+"""From outcomes to a settlement: each recipient has its own end, and none costs another anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from clock import T0
+from hypothesis import given
+from hypothesis import strategies as st
+from mail import DAY, HOP, LATER, NEVER, OK, claim
+
+from mether.outcome import DONE, Outcome
+from mether.queue.store import Claim, Hop
+from mether.reply import Reply
+from mether.runner import settle
+from mether.runner.schedule import Retry
+from mether.runner.settle import Verdict
+
+RETRY = Retry()
+REPLIES = {"relayed": OK, "delivered": OK, "expanded": OK, "delayed": LATER, "failed": NEVER}
+ACTIONS = st.sampled_from(list(REPLIES))
+SCOPES = st.sampled_from(["host", "transaction", "recipient"])
+
+
+def outcomes(*actions: str, scope: str = "recipient") -> list[Outcome]:
+    return [
+        Outcome(number, action, REPLIES[action], scope=scope)  # type: ignore[arg-type]
+        for number, action in enumerate(actions)
+    ]
+
+
+def work(
+    claim: Claim, results: Sequence[Outcome], hop: Hop | None = None, *, now: float = T0, random: float = 0.5
+) -> Verdict:
+    return settle.decide(claim, results, hop or Hop(HOP), RETRY, now, lambda: random)
+
+
+def several(count: int, **more: object) -> Claim:
+    return claim(*(f"u{number}@example.net" for number in range(count)), **more)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(ACTIONS, SCOPES), min_size=1, max_size=8), st.booleans(), st.floats(0, 1))
+def test_each_recipient_gets_what_its_own_outcome_says(
+    results: list[tuple[str, str]], late: bool, random: float
+) -> None:
+    one = several(len(results), expires=T0 - 1 if late else T0 + DAY)
+    given_ = [
+        Outcome(number, action, REPLIES[action], scope=scope)  # type: ignore[arg-type]
+        for number, (action, scope) in enumerate(results)
+    ]
+    verdict = work(one, given_, random=random)
+    assert [decision.number for decision in verdict.decisions] == list(range(len(results)))
+    for (action, _), decision in zip(results, verdict.decisions, strict=True):
+        again = action == "delayed" and not late
+        assert (decision.retry_at is not None) is again
+        assert decision.outcome is not None
+        if again:
+            assert decision.retry_at is not None and T0 < decision.retry_at <= T0 + DAY
+    failed = [
+        number
+        for number, (action, _) in enumerate(results)
+        if action == "failed" or (late and action == "delayed")
+    ]
+    assert [pending.number for pending, _ in verdict.failed] == failed
+    assert all(outcome.action == "failed" for _, outcome in verdict.failed)
+
+
+def test_a_refused_recipient_neither_holds_back_nor_repeats_an_accepted_one() -> None:
+    """QUE-5"""
+    verdict = work(several(3), outcomes("relayed", "failed", "delayed"))
+    assert [decision.retry_at is None for decision in verdict.decisions] == [True, True, False]
+    assert [one.number for one, _ in verdict.failed] == [1]
+    assert verdict.hop is None, "the host is not to blame"
+
+
+def test_tries_are_counted_for_each_recipient() -> None:
+    verdict = work(several(1, attempts=3), outcomes("delayed"))
+    assert verdict.decisions[0].retry_at == T0 + 1800
+
+
+def test_an_expired_recipient_fails_with_the_real_cause() -> None:
+    """QUE-8: not a bare "expired"."""
+    busy = Outcome(0, "delayed", Reply(450, "4.2.2", "mailbox full"), remote_mta="mx [192.0.2.1]", at=T0)
+    verdict = work(several(1, expires=T0), [busy])
+    ((_, outcome),) = verdict.failed
+    assert outcome.action == "failed"
+    assert (outcome.reply, outcome.remote_mta, outcome.at) == (busy.reply, "mx [192.0.2.1]", T0)
+    assert verdict.decisions[0].retry_at is None
+
+
+def test_the_last_retry_is_at_the_expiry() -> None:
+    verdict = work(several(1, attempts=20, expires=T0 + 100), outcomes("delayed"))
+    assert verdict.decisions[0].retry_at == T0 + 100
+
+
+@pytest.mark.parametrize(
+    ("last", "cause", "text"),
+    [
+        (None, "", "451 4.4.7"),
+        (None, "451 4.4.1 connecting to 192.0.2.1: refused", "451 4.4.1 connecting"),
+        (None, "nonsense", "451 4.4.7"),
+        (Outcome(0, "delayed", LATER), "451 4.4.1 x", "451 4.3.0 later"),
+    ],
+)
+def test_giving_up_without_a_try_quotes_what_is_known(last: Outcome | None, cause: str, text: str) -> None:
+    """QUE-8"""
+    (one,) = several(1).pending
+    outcome = settle.give_up(one, last, cause)
+    assert outcome.action == "failed"
+    assert str(outcome.reply).startswith(text)
+
+
+def test_a_host_failure_backs_the_next_hop_off() -> None:
+    verdict = work(several(2), outcomes("delayed", "delayed", scope="host"))
+    assert verdict.hop is not None
+    assert (verdict.hop.failures, verdict.hop.last) == (1, str(LATER))
+    assert verdict.hop.not_before == T0 + 60
+
+
+def test_a_burst_of_host_failures_counts_once() -> None:
+    hop = Hop(HOP)
+    changes = 0
+    for second in range(10):
+        verdict = work(several(1), outcomes("delayed", scope="host"), hop, now=T0 + second)
+        if verdict.hop is not None:
+            hop, changes = verdict.hop, changes + 1
+    assert (changes, hop.failures) == (1, 1)
+
+
+@pytest.mark.parametrize("action", sorted([*DONE, "delayed", "failed"]))
+def test_a_host_that_answers_anything_has_recovered(action: str) -> None:
+    hop = Hop(HOP, failures=3, not_before=T0 - 1, last="451 x")
+    verdict = work(several(1), outcomes(action, scope="recipient"), hop)
+    assert verdict.hop is not None
+    assert (verdict.hop.failures, verdict.hop.not_before) == (0, 0.0)
+
+
+def test_a_domain_that_does_not_exist_backs_nothing_off() -> None:
+    verdict = work(several(1), outcomes("failed", scope="host"))
+    assert verdict.hop is None
+    assert len(verdict.failed) == 1
