@@ -47,10 +47,13 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time passes only when there is nothing else to do; `clock` is its Unix time."""
+    """A loop whose time passes only when there is nothing else to do; `clock` is its Unix time.
+
+    What is in `at_end` is called when the test is over."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
+        self.at_end: list[Callable[[], Coroutine[Any, Any, None]]] = []
         super().__init__(self._virtual)
 
     def time(self) -> float:
@@ -69,14 +72,22 @@ def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         loop = VirtualLoop()
         try:
             loop.run_until_complete(test(*arguments, **named))
-            left = asyncio.all_tasks(loop)
-            for task in left:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
+            loop.run_until_complete(_tidy(loop))
             loop.close()
 
     return run
+
+
+async def _tidy(loop: VirtualLoop) -> None:
+    """End what the test left running, so that no connection stays open."""
+    for close in loop.at_end:
+        await close()
+    while left := asyncio.all_tasks(loop) - {asyncio.current_task(loop)}:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
+    await asyncio.sleep(1)  # connections say that they are lost
 
 
 def running() -> VirtualLoop:

@@ -107,14 +107,20 @@ class NextHop:
         return not self._workers and not self._waiting
 
     def offer(self, claim: Claim) -> None:
-        """Take a claim to work on."""
+        """Take a claim to work on; after `close` it is given back."""
+        if self._closing:
+            self._settings.returned([claim])
+            return
         self._waiting.append(claim)
         if self._resting:
             self._wake(self._resting.pop(), True)
         elif len(self._workers) < self._limit:
-            task = self._settings.loop.create_task(self._work())
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
+            self._begin()
+
+    def _begin(self) -> None:
+        task = self._settings.loop.create_task(self._work())
+        self._workers.add(task)
+        task.add_done_callback(self._workers.discard)
 
     async def close(self) -> None:
         """Give back what waits, finish what is in hand, and end every connection."""
@@ -141,8 +147,8 @@ class NextHop:
             if client is not None:
                 await client.quit()
         # A claim that came while QUIT was on its way has nobody else to work it.
-        if self._waiting and not self._closing:
-            self.offer(self._waiting.pop())
+        if self._waiting:
+            self._begin()
 
     async def _rest(self, client: StreamClient) -> bool:
         """Wait for a claim; False when none came in time or the connection was lost."""
@@ -208,7 +214,8 @@ class NextHop:
             if client is not None:
                 client.abort()
             return None, ""
-        self._limit = min(self._limit + 1, settings.connections)
+        if usable:
+            self._limit = min(self._limit + 1, settings.connections)
         settings.done(claim, outcomes, started, connected)
         return client, host
 

@@ -1,0 +1,440 @@
+"""One next hop, against a server that does as it is told, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from clock import running, virtual
+from mail import CONTENT, HOP, TRACE, claim
+from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
+
+from mether.client.session import Timeouts
+from mether.dns.mx import DnsFailure
+from mether.outcome import Outcome, Route
+from mether.queue.content import Content
+from mether.queue.store import Claim, StoreError
+from mether.relay.hosts import Host
+from mether.relay.nexthop import IDLE_SECONDS, INITIAL, NextHop, Settings
+from mether.reply import Reply
+
+LMTP = Route("lmtp", "127.0.0.1:24")
+
+
+class Relay:
+    """A NextHop to these servers, in their order, and what it made of the claims."""
+
+    def __init__(
+        self,
+        *servers: ScriptServer,
+        route: Route = HOP,
+        connections: int = 20,
+        no_hosts: Reply | None = None,
+        content: Content | StoreError | None = None,
+    ) -> None:
+        self.hosts = [Host(f"mx{n}.example.net", "127.0.0.1", one.port) for n, one in enumerate(servers)]
+        self.no_hosts = no_hosts
+        self.stored = content
+        self.worked: asyncio.Queue[tuple[Claim, list[Outcome]]] = asyncio.Queue()
+        self.untried: list[Claim] = []
+        self.looked_up = 0
+        loop = running()
+        self.hop = NextHop(
+            route,
+            Settings(
+                loop=loop,
+                find=self._find,
+                content=self._content,
+                hostname="us.example.com",
+                timeouts=Timeouts(),
+                clock=loop.clock,
+                done=lambda claim, outcomes, *times: self.worked.put_nowait((claim, outcomes)),
+                returned=self.untried.extend,
+                connections=connections,
+            ),
+        )
+
+    async def _find(self, route: Route) -> list[Host]:
+        self.looked_up += 1
+        await asyncio.sleep(0)
+        if self.no_hosts is not None:
+            raise DnsFailure(self.no_hosts)
+        return list(self.hosts)
+
+    async def _content(self, claim: Claim) -> Content:
+        if isinstance(self.stored, StoreError):
+            raise self.stored
+        assert self.stored is not None
+        return self.stored
+
+    async def send(self, *claims: Claim) -> list[list[Outcome]]:
+        """Offer claims; their outcomes, in the order of the claims."""
+        for one in claims:
+            self.hop.offer(one)
+        done: dict[str, list[Outcome]] = {}
+        while len(done) < len(claims):
+            worked, outcomes = await self.worked.get()
+            assert worked.message.ident not in done, "worked twice"
+            assert [one.recipient for one in outcomes] == [one.number for one in worked.pending]
+            done[worked.message.ident] = outcomes
+        return [done[one.message.ident] for one in claims]
+
+
+def actions(outcomes: Iterable[Outcome]) -> list[str]:
+    return [one.action for one in outcomes]
+
+
+def many(count: int) -> Claim:
+    return claim(*(f"u{number}@example.net" for number in range(count)))
+
+
+async def server(**options: list[str]) -> ScriptServer:
+    return await ScriptServer(**options).start()
+
+
+@virtual
+async def test_a_message_is_relayed() -> None:
+    mx = await server()
+    relay = Relay(mx)
+    ((outcome,),) = await relay.send(claim())
+    assert (outcome.action, outcome.reply) == ("relayed", Reply(250, "2.0.0", "taken"))
+    assert outcome.remote_mta == "mx0.example.net [127.0.0.1]"
+    (message,) = mx.messages
+    assert message.content == TRACE + CONTENT
+    assert (message.sender, message.recipients) == ("sender@example.com", ["rcpt@example.net"])
+    assert mx.sessions[0][0] == "EHLO us.example.com"
+    await relay.hop.close()
+
+
+@virtual
+async def test_the_name_a_person_chose_is_said() -> None:
+    mx = await server()
+    route = Route("smtp", "mx.example.net", "chosen.example.org")
+    await Relay(mx, route=route).send(claim(route=route))
+    assert mx.sessions[0][0] == "EHLO chosen.example.org"
+
+
+@virtual
+async def test_a_connection_is_used_again() -> None:
+    mx = await server()
+    relay = Relay(mx)
+    for _ in range(5):
+        await relay.send(claim())
+    assert len(mx.sessions) == 1
+    assert len(mx.messages) == 5
+    assert relay.looked_up == 1
+
+
+@virtual
+async def test_an_idle_connection_is_ended_with_quit() -> None:
+    mx = await server()
+    relay = Relay(mx)
+    await relay.send(claim())
+    await asyncio.sleep(IDLE_SECONDS - 1)
+    assert not relay.hop.idle
+    assert mx.open == 1
+    await asyncio.sleep(2)
+    assert relay.hop.idle
+    assert mx.said()[-1] == "QUIT"
+    assert mx.open == 0
+
+
+@virtual
+async def test_a_kept_connection_that_the_server_closed_costs_no_attempt() -> None:
+    mx = await server()
+    relay = Relay(mx)
+    await relay.send(claim())
+    mx.drop()
+    await asyncio.sleep(1)
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    assert len(mx.sessions) == 2
+
+
+@pytest.mark.parametrize("last", [CLOSE, "421 4.4.2 idle for too long"])
+@virtual
+async def test_a_kept_connection_that_ends_when_it_is_used_costs_no_attempt(last: str) -> None:
+    """The server was about to close it: that is no failure."""
+    mx = await server(MAIL=["250 ok", last])
+    relay = Relay(mx)
+    await relay.send(claim())
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    assert len(mx.sessions) == 2
+    assert len(mx.messages) == 2
+
+
+@virtual
+async def test_several_recipients_share_a_transaction() -> None:
+    mx = await server()
+    (outcomes,) = await Relay(mx).send(many(7))
+    assert actions(outcomes) == ["relayed"] * 7
+    (message,) = mx.messages
+    assert message.recipients == [f"u{number}@example.net" for number in range(7)]
+
+
+@virtual
+async def test_more_than_a_hundred_recipients_are_split() -> None:
+    """RFC 5321 section 4.5.3.1.8"""
+    mx = await server()
+    (outcomes,) = await Relay(mx).send(many(250))
+    assert actions(outcomes) == ["relayed"] * 250
+    assert [len(message.recipients) for message in mx.messages] == [100, 100, 50]
+    assert len(mx.sessions) == 1
+
+
+@virtual
+async def test_what_was_delivered_before_a_split_was_lost_stays_delivered() -> None:
+    mx = await server(MAIL=["250 ok", CLOSE])
+    (outcomes,) = await Relay(mx).send(many(150))
+    assert actions(outcomes) == ["relayed"] * 100 + ["delayed"] * 50
+    assert len(mx.messages) == 1
+
+
+@pytest.mark.parametrize("offer", [("PIPELINING",), ()])
+@virtual
+async def test_a_refused_recipient_stops_no_other(offer: tuple[str, ...]) -> None:
+    mx = await ScriptServer(
+        offer=offer,
+        **{"RCPT TO:<u1@example.net>": ["550 5.1.1 who?"], "RCPT TO:<u2@example.net>": ["450 4.2.1 full"]},
+    ).start()
+    (outcomes,) = await Relay(mx).send(many(4))
+    assert actions(outcomes) == ["relayed", "failed", "delayed", "relayed"]
+    assert mx.messages[0].recipients == ["u0@example.net", "u3@example.net"]
+
+
+@pytest.mark.parametrize("offer", [("PIPELINING",), ()])
+@virtual
+async def test_a_transaction_with_nobody_left_is_reset_before_the_next(offer: tuple[str, ...]) -> None:
+    mx = await ScriptServer(offer=offer, RCPT=["550 5.1.1 who?"]).start()
+    relay = Relay(mx)
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "failed"
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    assert len(mx.sessions) == 1
+    assert "RSET" in mx.said()
+    assert mx.said().index("RSET") < len(mx.said()) - 1 - mx.said()[::-1].index("MAIL")
+
+
+@virtual
+async def test_a_server_that_goes_on_with_nobody_gets_an_empty_content() -> None:
+    """RFC 2920 section 3.1"""
+    mx = await server(RCPT=["550 5.1.1 who?"], DATA=["354 go on anyway"], **{".": ["554 5.5.1 nobody"]})
+    relay = Relay(mx)
+    ((outcome,),) = await relay.send(claim())
+    assert (outcome.action, outcome.reply.code) == ("failed", 550)
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    assert len(mx.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"greeting": ["554 no service", FOR_EVER]},
+        {"greeting": ["421 busy", FOR_EVER]},
+        {"greeting": [CLOSE, FOR_EVER]},
+        {"greeting": [SILENCE, FOR_EVER]},
+        {"greeting": ["HTTP/1.1 400 Bad Request", FOR_EVER]},
+        {"EHLO": ["421 no", FOR_EVER]},
+        {"EHLO": ["550 no", FOR_EVER], "HELO": ["550 no", FOR_EVER]},
+        {"MAIL": ["421 no", FOR_EVER]},
+        {"MAIL": [CLOSE, FOR_EVER]},
+        {"RCPT": [SILENCE, FOR_EVER]},
+        {"DATA": [CLOSE, FOR_EVER]},
+    ],
+)
+@virtual
+async def test_the_second_host_is_tried_when_the_first_cannot_be_used(trouble: dict[str, list[str]]) -> None:
+    """RFC 5321 section 5.1, CLI-8"""
+    first, second = await ScriptServer(**trouble).start(), await server()
+    ((outcome,),) = await Relay(first, second).send(claim())
+    assert outcome.action == "relayed"
+    assert outcome.remote_mta == "mx1.example.net [127.0.0.1]"
+    assert len(first.sessions) == 1
+    assert len(second.messages) == 1
+
+
+@virtual
+async def test_the_second_host_is_tried_when_nothing_listens_on_the_first() -> None:
+    first, second = await server(), await server()
+    await first.close()
+    ((outcome,),) = await Relay(first, second).send(claim())
+    assert outcome.action == "relayed"
+
+
+@pytest.mark.parametrize("reply", ["450 4.7.1 greylisted", "550 5.7.1 go away"])
+@virtual
+async def test_a_refused_transaction_goes_to_no_other_host(reply: str) -> None:
+    """An answer is an answer: RFC 5321 section 5.1 does not let one shop around."""
+    first, second = await server(MAIL=[reply]), await server()
+    ((outcome,),) = await Relay(first, second).send(claim())
+    assert outcome.action == ("delayed" if reply[0] == "4" else "failed")
+    assert not second.sessions
+
+
+@virtual
+async def test_when_no_host_answers_what_waits_is_given_back_untried() -> None:
+    down = await server()
+    await down.close()
+    relay = Relay(down, connections=1)
+    first, *others = (claim() for _ in range(5))
+    for one in (first, *others):
+        relay.hop.offer(one)
+    worked, (outcome,) = await relay.worked.get()
+    assert worked is first
+    assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "host", "4.4.1")
+    assert outcome.remote_mta == "mx0.example.net [127.0.0.1]"
+    assert relay.untried == others
+    await asyncio.sleep(0)
+    assert relay.hop.idle
+
+
+@pytest.mark.parametrize(
+    ("reply", "action"),
+    [(Reply(550, "5.1.2", "no such domain"), "failed"), (Reply(451, "4.4.3", "silent"), "delayed")],
+)
+@virtual
+async def test_the_dns_decides_too(reply: Reply, action: str) -> None:
+    ((outcome,),) = await Relay(no_hosts=reply).send(claim())
+    assert (outcome.action, outcome.scope, outcome.reply) == (action, "host", reply)
+
+
+@pytest.mark.parametrize("greeting", ["554 5.3.2 no mail here", "421 4.3.2 busy"])
+@virtual
+async def test_a_greeting_that_refuses_decides_when_there_is_no_other_host(greeting: str) -> None:
+    mx = await server(greeting=[greeting])
+    ((outcome,),) = await Relay(mx).send(claim())
+    assert (outcome.action, outcome.scope) == ("failed" if greeting[0] == "5" else "delayed", "host")
+    assert outcome.reply.text in greeting
+
+
+@pytest.mark.parametrize("end", [CLOSE, SILENCE])
+@virtual
+async def test_a_session_lost_after_the_final_dot_is_uncertain(end: str) -> None:
+    """It may have been delivered: it is not tried on another host at once."""
+    first, second = await server(**{".": [end]}), await server()
+    (outcomes,) = await Relay(first, second).send(many(2))
+    assert all((one.action, one.scope, one.uncertain) == ("delayed", "transaction", True) for one in outcomes)
+    assert not second.sessions
+
+
+@virtual
+async def test_each_timeout_is_that_of_its_command() -> None:
+    """TMO-1: minutes for each reply, and none over the whole transaction."""
+    mx = await server(MAIL=[SILENCE])
+    began = running().time()
+    ((outcome,),) = await Relay(mx).send(claim())
+    assert (outcome.scope, outcome.status) == ("host", "4.4.2")
+    assert 299 <= running().time() - began <= 302
+
+
+@virtual
+async def test_lmtp_answers_for_each_recipient() -> None:
+    """RFC 2033 section 4.2"""
+    mx = await ScriptServer(
+        lmtp=True,
+        **{
+            "RCPT TO:<u1@example.net>": ["550 5.1.1 who?"],
+            ".": ["250 2.0.0 in", "452 4.2.2 over quota", "554 5.6.0 no"],
+        },
+    ).start()
+    relay = Relay(mx, route=LMTP)
+    (outcomes,) = await relay.send(claim(*(f"u{n}@example.net" for n in range(5)), route=LMTP))
+    assert actions(outcomes) == ["delivered", "failed", "delayed", "failed", "delivered"]
+    assert [one.recipients for one in mx.messages] == [["u0@example.net"], ["u4@example.net"]]
+    assert mx.said()[0] == "LHLO"
+    ((outcome,),) = await relay.send(claim(route=LMTP))
+    assert outcome.action == "delivered"
+    assert len(mx.sessions) == 1
+
+
+@virtual
+async def test_lmtp_lost_between_its_replies() -> None:
+    mx = await ScriptServer(lmtp=True, **{".": ["250 2.0.0 in", CLOSE]}).start()
+    (outcomes,) = await Relay(mx, route=LMTP).send(claim("a@b.example", "c@d.example", route=LMTP))
+    assert actions(outcomes) == ["delivered", "delayed"]
+    assert [one.uncertain for one in outcomes] == [False, True]
+
+
+@virtual
+async def test_connections_are_few_at_first_and_more_with_success() -> None:
+    mx = await server()
+    relay = Relay(mx)
+    await relay.send(*(claim() for _ in range(20)))
+    assert len(mx.sessions) == INITIAL
+    await relay.send(*(claim() for _ in range(200)))
+    assert INITIAL < len(mx.sessions) <= 20
+    assert len(mx.messages) == 220
+
+
+@virtual
+async def test_a_claim_that_comes_while_the_last_connection_ends_is_worked() -> None:
+    """The one connection there may be is saying QUIT, and the server takes its time over it."""
+    mx = await server(QUIT=[SILENCE])
+    relay = Relay(mx, connections=1)
+    await relay.send(claim())
+    await asyncio.sleep(IDLE_SECONDS + 1)
+    assert mx.said()[-1] == "QUIT"
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+
+
+@virtual
+async def test_close_finishes_what_is_in_hand_and_gives_back_the_rest() -> None:
+    mx = await server()
+    relay = Relay(mx, connections=1)
+    first, *others = (claim() for _ in range(4))
+    for one in (first, *others):
+        relay.hop.offer(one)
+    await asyncio.sleep(0)
+    await relay.hop.close()
+    worked, outcomes = relay.worked.get_nowait()
+    assert worked is first
+    assert actions(outcomes) == ["relayed"]
+    assert relay.untried == others
+    assert mx.said()[-1] == "QUIT"
+    late = claim()
+    relay.hop.offer(late)
+    await asyncio.sleep(0)
+    assert relay.untried == [*others, late], "what comes too late is given back too"
+
+
+@virtual
+async def test_content_that_is_not_there_delays_its_message_alone() -> None:
+    mx = await server()
+    relay = Relay(mx, content=StoreError("the file is gone"))
+    ((outcome,),) = await relay.send(claim(content=None))
+    assert (outcome.action, outcome.scope) == ("delayed", "transaction")
+    assert "gone" in outcome.reply.text
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+
+
+@virtual
+async def test_content_that_breaks_off_never_ends_with_a_dot() -> None:
+    """Half a message must not be taken for a whole one."""
+
+    class Torn(Content):
+        def chunks(self, size: int = 0):  # type: ignore[no-untyped-def]
+            yield b"x" * 1000 + b"\r\n"
+            raise OSError(5, "Input/output error")
+
+    mx = await server()
+    relay = Relay(mx, content=Torn(None, 5000))
+    ((outcome,),) = await relay.send(claim(content=None))
+    assert (outcome.action, outcome.scope) == ("delayed", "transaction")
+    assert not mx.messages
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    assert len(mx.messages) == 1
+
+
+@virtual
+async def test_a_message_too_large_for_the_host_is_refused_without_asking() -> None:
+    mx = await ScriptServer(offer=("SIZE 50",)).start()
+    ((outcome,),) = await Relay(mx).send(claim())
+    assert (outcome.action, outcome.status) == ("failed", "5.3.4")
+    assert "MAIL" not in mx.said()
