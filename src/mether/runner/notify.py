@@ -80,7 +80,7 @@ class Reporter:
         is asked only when a report is made.
         """
         to = claim.message.envelope.reverse_path
-        # NOTIFY is about what the sender is told; every report says NEVER, and its failure is for the postmaster.
+        # NOTIFY is about what a sender is told; reports say NEVER, and their failure is for the postmaster.
         owed = [
             (one, outcome) for one, outcome in failed if to is None or wants_failure(one.recipient.notify)
         ]
