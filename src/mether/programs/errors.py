@@ -15,6 +15,7 @@ With ``--no-sysexits`` or a non-empty ``$NOSYSEXITS`` (the 1986 compile-time opt
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -69,6 +70,10 @@ def run(program: str, work: Callable[[list[str]], int | None], argv: list[str] |
         status = _print(program, str(say))
     except BaseException as error:
         status = _explain(program, error)
+    if argv is None:
+        # The process ends here: the interpreter need not search what it is about to give up for cycles,
+        # which takes a one-shot program a tenth of its time.
+        gc.freeze()
     return _exit(status, arguments)
 
 

@@ -78,7 +78,8 @@ class Scratch:
     def __init__(self) -> None:
         import tempfile
 
-        self._fd = os.dup(tempfile.TemporaryFile(prefix="mether-").fileno())  # noqa: SIM115
+        self._fd, name = tempfile.mkstemp(prefix="mether-")
+        os.unlink(name)
         self.size = 0
         self.eight_bit = False
 

@@ -247,7 +247,7 @@ def _submit(config: Config, given: Arguments) -> int:
     envelope = Envelope(
         sender,
         [Recipient(path) for path in unique],
-        body="7BIT" if head.isascii() else "8BITMIME",
+        body="8BITMIME" if message.content(content)[1] else "7BIT",
         smtputf8=not all(path.is_ascii for path in unique) or not (sender is None or sender.is_ascii),
     )
     table = config.table()
