@@ -37,7 +37,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     def select(self, timeout: float | None = None) -> Any:
         if timeout is not None and timeout <= 0:
             return super().select(0)
-        found = super().select(GRACE)
+        found = super().select(GRACE if len(self.get_map()) > 1 else 0)  # one is the loop's own
         if found:
             return found
         if timeout is None:

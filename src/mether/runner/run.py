@@ -128,6 +128,8 @@ class Runner:
             for claim in answer.claims:
                 self._take(claim)
                 self._dispatch(claim)
+            if not answer.claims:
+                self._less_in_hand()
         elif answer.error is None and not isinstance(draft.content, bytes):
             # What is small waits for room (`_starved`) or for its next hop; nothing else holds this back.
             self._changed.set()
@@ -216,9 +218,7 @@ class Runner:
             )
         reports: list[Draft] = []
         if verdict.failed:
-            reports = self._reporter.reports(
-                claim, verdict.failed, lambda: self._original(claim), now
-            )
+            reports = self._reporter.reports(claim, verdict.failed, lambda: self._original(claim), now)
         settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports)
 
         def settled(applied: bool) -> None:
@@ -240,7 +240,10 @@ class Runner:
         content, trace = claim.content, claim.message.trace
         if content is None:
             return trace, False
-        octets = content.read(ORIGINAL)
+        try:
+            octets = content.read(ORIGINAL)
+        except (OSError, StoreError):
+            return trace, False  # the sender is told all the same
         return trace + octets, len(octets) == content.size
 
     def _tell(self, claim: Claim, decisions: Iterable[Decision], started: float, connected: float) -> None:
@@ -308,6 +311,9 @@ class Runner:
         return failure.of_fault(one.number, what, at=self._clock())
 
     def _dispatch(self, claim: Claim) -> None:
+        if self._stopping:
+            self.returned([claim])
+            return
         if claim.due:
             self._transport(claim.route).offer(claim)
             return
@@ -338,6 +344,10 @@ class Runner:
             self._in_hand[claim.route] = count
         else:
             del self._in_hand[claim.route]
+        self._less_in_hand()
+
+    def _less_in_hand(self) -> None:
+        """Say so where somebody waits for it."""
         if (self._starved and self.window.used <= self.window.messages // 2) or (
             self._emptying and not self.window.used
         ):

@@ -1,0 +1,532 @@
+"""The runner on a queue in memory, with transports that do as they are told, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from clock import T0, running, virtual
+from mail import CONTENT, DAY, HOP, LATER, NEVER, OK, OTHER, draft, heard, table
+from mail import address as to_address
+
+from mether.outcome import Outcome, Route
+from mether.queue.content import Content
+from mether.queue.memory import MemoryStore
+from mether.queue.store import Claim, Committed, Draft, Filter, Hop, NoSpace, Select, Settlement, StoreError
+from mether.reply import Reply
+from mether.runner.notify import Reporter
+from mether.runner.run import PER_HOP, Runner
+from mether.runner.schedule import Retry
+from mether.runner.window import Window
+
+RETRY = Retry(jitter=0.0)
+LOCAL = Route("maildir", "here")
+
+
+class Queue:
+    """A GroupCommit without a thread: each thing is done when the loop comes to it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.loop = running()
+        self.failure: StoreError | None = None
+        self.delay = 0.0
+
+    def commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
+        self.loop.call_later(self.delay, self._commit, draft, done)
+
+    def _commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
+        if self.failure is not None:
+            done(Committed(draft.message.ident, error=self.failure))
+        else:
+            done(self.store.commit([draft], now=self.loop.clock())[0])
+
+    def settle(self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None]) -> None:
+        self.loop.call_soon(self._settle, settlement, hop, done)
+
+    def _settle(self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None]) -> None:
+        hops = [] if hop is None else [hop]
+        done(not self.store.apply((), [settlement], hops, now=self.loop.clock()).refused)
+
+    def call(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+        self.loop.call_soon(self._call, work, done)
+
+    def _call(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+        try:
+            result = work(self.store)
+        except StoreError as error:
+            result = error
+        done(result)
+
+
+class Transport:
+    """Works claims at once by what `answers` says for the recipient, or keeps them while `holding`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.loop = running()
+        self.holding = False
+        self.tried: list[tuple[float, str, list[str]]] = []
+        self.held: deque[Claim] = deque()
+        self.answers: dict[str, tuple[str, Reply, str]] = {}
+
+    def offer(self, claim: Claim) -> None:
+        recipients = [str(one.recipient.forward_path) for one in claim.pending]
+        self.tried.append((self.loop.time(), claim.message.ident, recipients))
+        if self.holding:
+            self.held.append(claim)
+        else:
+            self.loop.call_soon(self.work, claim)
+
+    def work(self, claim: Claim) -> None:
+        now = self.loop.clock()
+        outcomes = []
+        for one in claim.pending:
+            told = self.answers.get(str(one.recipient.forward_path)) or self.answers.get("*")
+            action, reply, scope = told or ("relayed", OK, "recipient")
+            outcomes.append(Outcome(one.number, action, reply, scope=scope, at=now))  # type: ignore[arg-type]
+        self.runner.done(claim, outcomes, now, now)
+
+    async def close(self) -> None:
+        """Finish what is in hand."""
+
+    def times(self) -> list[float]:
+        return [time for time, _, _ in self.tried]
+
+
+class Service:
+    """A runner at work."""
+
+    def __init__(self, *, window: Window | None = None, store: MemoryStore | None = None) -> None:
+        loop = running()
+        self.store = store or MemoryStore(now=T0)
+        self.queue = Queue(self.store)
+        self.runner = Runner(
+            loop=loop,
+            queue=self.queue,  # type: ignore[arg-type]
+            transport=lambda route: self.transport,
+            table=table(),
+            reporter=Reporter(
+                hostname="mx.example.com",
+                postmaster=to_address("postmaster@example.com"),
+                tell_postmaster=True,
+                table=table(),
+                lifetime=DAY,
+                boundary=lambda: "b0undary",
+            ),
+            retry=RETRY,
+            clock=loop.clock,
+            random=lambda: 0.5,
+            window=window,
+        )
+        self.transport = Transport(self.runner)
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> Service:
+        self.task = running().create_task(self.runner.run())
+        return self
+
+    def receive(self, *drafts: Draft) -> None:
+        """What a listener does with a message."""
+        for one in drafts:
+            one.claim = self.runner.admit(one)
+
+            def answered(answer: Committed, one: Draft = one) -> None:
+                self.runner.committed(one, answer)
+
+            self.queue.commit(one, answered)
+
+    def put(self, *drafts: Draft) -> None:
+        """What another process queued."""
+        answers = self.store.commit(drafts, now=running().clock())
+        assert not any(answer.error for answer in answers)
+
+    def queued(self) -> list[str]:
+        return [entry.message.ident for entry in self.store.entries(Filter())]
+
+    def reports(self) -> list[Any]:
+        return [
+            entry for entry in self.store.entries(Filter()) if entry.message.envelope.reverse_path is None
+        ]
+
+
+def delayed(scope: str = "recipient", reply: Reply = LATER) -> tuple[str, Reply, str]:
+    return ("delayed", reply, scope)
+
+
+async def settled() -> None:
+    """Let everything happen that needs no time."""
+    await asyncio.sleep(0.001)
+
+
+@virtual
+async def test_a_fresh_message_goes_straight_through() -> None:
+    """It is claimed by its own commit, and never read back."""
+    service = Service()
+    service.store.claim = None  # type: ignore[assignment, method-assign]
+    with heard() as events:
+        service.receive(draft("a@example.net", "b@example.net"))
+        await settled()
+    assert service.transport.times() == [0]
+    assert not service.queued()
+    assert service.runner.window.used == 0
+    assert [name for name, _ in events if name == "relayed"] == ["relayed"] * 2
+
+
+@virtual
+async def test_what_waits_in_the_queue_is_worked() -> None:
+    service = Service()
+    service.put(*(draft() for _ in range(5)))
+    service.start()
+    await settled()
+    assert len(service.transport.tried) == 5
+    assert not service.queued()
+
+
+@virtual
+async def test_a_deferred_message_is_tried_at_its_time() -> None:
+    service = Service().start()
+    service.transport.answers["*"] = delayed()
+    service.receive(draft())
+    await asyncio.sleep(3 * 3600)
+    for tried, expected in zip(service.transport.times(), [0, 60, 360, 1260, 3060, 6660], strict=True):
+        assert expected <= tried <= expected + 2
+    service.transport.answers.clear()
+    await asyncio.sleep(2 * 3600)
+    assert not service.queued()
+
+
+@virtual
+async def test_each_recipient_has_its_own_end() -> None:
+    """QUE-5: the accepted one once, the refused one returned at once, the delayed one again."""
+    service = Service().start()
+    service.transport.answers.update(
+        {"no@example.net": ("failed", NEVER, "recipient"), "later@example.net": delayed()}
+    )
+    service.receive(draft("yes@example.net", "no@example.net", "later@example.net"))
+    await settled()
+    (report,) = [tried for tried in service.transport.tried if tried[2] == ["sender@example.com"]]
+    assert report
+    service.transport.answers.clear()
+    await asyncio.sleep(100)
+    assert [tried[2] for tried in service.transport.tried if tried[2] != ["sender@example.com"]] == [
+        ["yes@example.net", "no@example.net", "later@example.net"],
+        ["later@example.net"],
+    ]
+    assert not service.queued()
+
+
+@virtual
+async def test_a_report_is_queued_in_the_settlement_that_ends_its_message() -> None:
+    """BNC: it exists if and only if its message is gone."""
+    service = Service()
+    service.transport.answers["*"] = ("failed", NEVER, "recipient")
+    service.receive(draft("one@example.net", "two@example.net"))
+    before = service.queued
+    await settled()
+    (report,) = service.reports()
+    assert before() == [report.message.ident]
+    content = service.store.content(report.message.ident).read().decode()
+    assert content.count("Action: failed") == 2
+    assert "Subject: test" in content
+
+
+@virtual
+async def test_a_message_that_expires_is_returned_with_the_last_cause() -> None:
+    """QUE-8"""
+    service = Service().start()
+    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.2", "mailbox full"))
+    service.transport.answers["sender@example.com"] = delayed()
+    service.receive(draft(expires=T0 + 1000))
+    await asyncio.sleep(1100)
+    (report,) = service.reports()
+    assert service.queued() == [report.message.ident]
+    assert "mailbox full" in service.store.content(report.message.ident).read().decode()
+    assert max(time for time, _, to in service.transport.tried if to == ["rcpt@example.net"]) <= 1002
+
+
+@virtual
+async def test_a_message_expires_though_its_next_hop_is_left_alone() -> None:
+    service = Service().start()
+    service.transport.answers["rcpt@example.net"] = delayed("host", Reply(451, "4.4.1", "connection refused"))
+    service.receive(draft(expires=T0 + 1000))
+    await settled()
+    service.receive(draft(expires=T0 + 30))
+    with heard() as events:
+        await asyncio.sleep(50)
+    assert "expired" in [name for name, _ in events]
+    assert len([tried for tried in service.transport.tried if tried[2] == ["rcpt@example.net"]]) == 1
+    (text,) = [one for one in service.transport.tried if one[2] == ["sender@example.com"]]
+    assert text
+
+
+@virtual
+async def test_a_host_that_is_down_is_probed_by_one_message() -> None:
+    service = Service().start()
+    service.transport.answers["*"] = delayed("host")
+    service.receive(draft())
+    await settled()
+    service.receive(*(draft() for _ in range(20)))
+    await asyncio.sleep(62)
+    assert len(service.transport.tried) == 2, "the first, and one probe when it is due"
+    service.transport.answers.clear()
+    await asyncio.sleep(320)
+    assert not service.queued(), "when it is up again, all that waited goes"
+    assert len(service.transport.tried) == 2 + 21
+
+
+@virtual
+async def test_a_dead_next_hop_holds_up_no_other() -> None:
+    service = Service().start()
+    service.transport.answers["dead@example.net"] = delayed("host")
+    service.receive(draft("dead@example.net"))
+    await settled()
+    service.receive(*(draft("dead@example.net") for _ in range(50)))
+    service.receive(draft("live@example.org", routes=OTHER))
+    await settled()
+    assert service.transport.tried[-1][2] == ["live@example.org"]
+    assert len(service.queued()) == 51
+
+
+@virtual
+async def test_a_full_window_leaves_fresh_messages_in_the_queue() -> None:
+    service = Service(window=Window(messages=8)).start()
+    service.transport.holding = True
+    service.receive(*(draft() for _ in range(20)))
+    await settled()
+    assert service.runner.window.used <= 8
+    assert len(service.transport.held) <= 8
+    assert len(service.queued()) == 20
+    service.transport.holding = False
+    while service.transport.held:
+        service.transport.work(service.transport.held.popleft())
+    await asyncio.sleep(1)
+    assert not service.queued()
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_one_next_hop_takes_not_all_of_the_window() -> None:
+    service = Service()
+    service.transport.holding = True
+    service.receive(*(draft() for _ in range(PER_HOP)))
+    await settled()
+    assert not service.runner.admit(draft())
+    assert service.runner.admit(draft("x@example.org", routes=OTHER))
+
+
+@virtual
+async def test_large_messages_are_not_taken_straight_through_and_go_all_the_same() -> None:
+    service = Service().start()
+    await settled()
+    one = draft()
+    writer = service.store.stage(one.message.ident)
+    writer.write(b"x" * 100_000)
+    writer.sync()
+    one.content = writer
+    service.receive(one)
+    assert not one.claim
+    await settled()
+    assert len(service.transport.tried) == 1
+    assert not service.queued()
+
+
+@virtual
+async def test_a_commit_that_failed_leaves_nothing_in_hand() -> None:
+    service = Service()
+    service.queue.failure, service.queue.delay = NoSpace("full"), 5
+    service.receive(draft())
+    assert service.runner.window.used == 1
+    draining = running().create_task(service.runner.drain())
+    await asyncio.sleep(6)
+    assert service.runner.window.used == 0
+    assert draining.done()
+
+
+@virtual
+async def test_once_tries_each_message_once_whatever_its_time() -> None:
+    """runsmtpq --all"""
+    service = Service()
+    service.transport.answers["*"] = delayed("host")
+    service.put(*(draft() for _ in range(3)), draft("x@example.org", routes=OTHER))
+    assert await service.runner.once(Select(regardless=True)) >= 2
+    tried = len(service.transport.tried)
+    service.transport.tried.clear()
+    assert await service.runner.once(Select(regardless=True)) == 4
+    assert len(service.transport.tried) == 4
+    assert tried
+    assert all(entry.status == "deferred" for entry in service.store.entries(Filter()))
+    assert running().time() < 1
+
+
+@virtual
+async def test_once_takes_only_what_is_due() -> None:
+    service = Service()
+    service.transport.answers["*"] = delayed()
+    service.put(draft())
+    assert await service.runner.once(Select()) == 1
+    assert await service.runner.once(Select()) == 0
+    assert len(service.transport.tried) == 1
+
+
+@virtual
+async def test_once_takes_what_is_named() -> None:
+    service = Service()
+    wanted, other = draft(), draft()
+    service.put(wanted, other)
+    assert await service.runner.once(Select(idents=frozenset([wanted.message.ident]))) == 1
+    assert service.queued() == [other.message.ident]
+
+
+@virtual
+async def test_once_with_more_messages_than_fit() -> None:
+    service = Service(window=Window(messages=4))
+    service.transport.answers["*"] = delayed()
+    service.put(*(draft() for _ in range(30)))
+    assert await service.runner.once(Select(regardless=True)) == 30
+    assert len({ident for _, ident, _ in service.transport.tried}) == len(service.transport.tried) == 30
+
+
+@virtual
+async def test_stop_takes_nothing_more_and_drain_waits_for_the_rest() -> None:
+    service = Service().start()
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    service.runner.stop()
+    assert not service.runner.admit(draft())
+    service.put(draft())
+    draining = running().create_task(service.runner.drain())
+    await asyncio.sleep(100)
+    assert service.task is not None and service.task.done()
+    assert not draining.done()
+    service.transport.work(service.transport.held.pop())
+    await settled()
+    assert draining.done()
+    assert len(service.queued()) == 1, "the other was not touched"
+
+
+@virtual
+async def test_a_message_whose_commit_returns_after_stop_stays_in_the_queue() -> None:
+    service = Service()
+    service.receive(draft())
+    service.runner.stop()
+    await settled()
+    assert not service.transport.tried
+    (entry,) = service.store.entries(Filter())
+    assert entry.status == "fresh"
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_what_a_transport_gives_back_is_due_as_before() -> None:
+    service = Service()
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    service.runner.returned([service.transport.held.pop()])
+    await settled()
+    (entry,) = service.store.entries(Filter())
+    assert (entry.status, entry.rows[0].attempts) == ("fresh", 0)
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_a_settlement_that_came_too_late_is_told_and_reports_nothing() -> None:
+    service = Service()
+    service.transport.answers["*"] = ("failed", NEVER, "recipient")
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    claim = service.transport.held.pop()
+    service.store.release([claim])
+    with heard() as events:
+        service.transport.work(claim)
+        await settled()
+    assert "refused" in [name for name, _ in events]
+    assert not service.reports()
+    assert len(service.queued()) == 1
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), StoreError("damaged")])
+@virtual
+async def test_a_report_is_made_though_the_content_cannot_be_read(error: Exception) -> None:
+    class Torn(Content):
+        def read(self, limit: int | None = None) -> bytes:
+            raise error
+
+    service = Service()
+    service.transport.answers["*"] = ("failed", NEVER, "recipient")
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    claim = service.transport.held.pop()
+    claim.content = Torn(None, len(CONTENT))
+    service.transport.work(claim)
+    await settled()
+    (report,) = service.reports()
+    assert service.queued() == [report.message.ident]
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_trouble_with_the_store_passes() -> None:
+    service = Service()
+    service.put(draft())
+    real = service.store.claim
+    troubles = 0
+
+    def claim(limit: int, now: float, select: Select | None = None) -> Sequence[Claim]:
+        nonlocal troubles
+        if troubles < 3:
+            troubles += 1
+            raise StoreError("disk I/O error")
+        return real(limit, now, select)
+
+    service.store.claim = claim  # type: ignore[assignment, method-assign]
+    service.start()
+    with heard() as events:
+        await asyncio.sleep(120)
+    assert not service.queued()
+    assert [name for name, _ in events].count("error") == 3
+
+
+@virtual
+async def test_claims_are_kept_by_renewing_them() -> None:
+    """A slow delivery is not taken over by another process."""
+    memory = MemoryStore(now=T0)
+    service = Service(store=memory).start()
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    other = memory.another(now=T0)
+    for _ in range(20):
+        await asyncio.sleep(60)
+        assert not other.claim(10, running().clock())
+    service.transport.work(service.transport.held.pop())
+    await settled()
+    assert not service.queued()
+
+
+@virtual
+async def test_what_another_process_queued_is_found_when_it_says_so() -> None:
+    service = Service().start()
+    await asyncio.sleep(100)
+    service.put(draft())
+    service.runner.wake()
+    began = running().time()
+    await settled()
+    assert len(service.transport.tried) == 1
+    assert running().time() - began < 1
+
+
+@virtual
+async def test_and_after_a_while_when_it_does_not() -> None:
+    service = Service().start()
+    await asyncio.sleep(100)
+    service.put(draft())
+    await asyncio.sleep(20)
+    assert len(service.transport.tried) == 1
