@@ -1,0 +1,50 @@
+"""docs/configuration.md says neither more nor less than the configuration takes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mether.setup import config, shape
+
+TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+STRUCTS = {
+    "service": config.Service,
+    "queue": config.Queue,
+    "listen": config.Listen,
+    "route": config.Route,
+    "retry": config.Retry,
+    "dns": config.Dns,
+    "log": config.Log,
+}
+
+
+def rows() -> dict[tuple[str, str], tuple[str, str]]:
+    """(table, key) -> (default, example), as the document has them."""
+    found = {}
+    for part in re.split(r"^## `\[+(?=\w)", TEXT, flags=re.M)[1:]:
+        name = part.partition("]")[0]
+        for key, _, default, example in re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", part, re.M):
+            found[name, key] = (default, example)
+    return found
+
+
+def test_every_key_is_told_and_no_other():
+    assert set(rows()) == {(name, key) for name, keys in shape.SHAPES.items() for key in keys}
+
+
+@pytest.mark.parametrize("where", rows(), ids=".".join)
+def test_its_default_and_example_are_right(where):
+    name, key = where
+    default, example = rows()[where]
+    shape.SHAPES[name][key](tomllib.loads(f"value = {example.strip('`')}")["value"])
+    fields = {field.name: field for field in msgspec.structs.fields(STRUCTS[name])}
+    built_in = fields[key].default
+    if built_in is not msgspec.NODEFAULT and built_in is not None:
+        assert default == f"`{shape.written(key, built_in)}`"
+    else:
+        assert not default.startswith("`")
