@@ -42,6 +42,8 @@ PROGRAM = Program(
 )
 
 PAGE = 500
+LAST = 253402300800.0
+"""The end of the year 9999, beyond which no time can be written."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -159,12 +161,16 @@ def _time(text: str | None) -> float:
 
     try:
         if text.startswith("+"):
-            return now + units.duration(text[1:])
-        if text.replace(".", "", 1).isdigit():
-            return float(text)
-        from datetime import datetime
+            at = now + units.duration(text[1:])
+        elif text.replace(".", "", 1).isdigit():
+            at = float(text)
+        else:
+            from datetime import datetime
 
-        return datetime.fromisoformat(text).timestamp()
+            at = datetime.fromisoformat(text).timestamp()
+        if not 0 <= at < LAST:
+            raise ValueError
+        return at
     except (ValueError, OverflowError):
         raise UsageError(
             f"--at: {text!r} is not a time such as +6h, 2026-01-31T12:00 or a Unix time"

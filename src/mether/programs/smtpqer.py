@@ -53,6 +53,14 @@ def _work(argv: list[str]) -> int:
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise UsageError(f"--key: expected 1 to {MAX_KEY} characters")
     basics = locate.basics(given.text("config"), given.text("spool"))
+    pull = message.octets(0)
+
+    def octets() -> bytes:
+        data = pull()
+        if not data.isascii():
+            envelope.body = "8BITMIME"
+        return data
+
     store = open_store(basics.spool, now=time.time())
     try:
         answer = queueing.submit(
@@ -60,7 +68,7 @@ def _work(argv: list[str]) -> int:
             basics,
             envelope,
             [target.route(helo or "")] * len(envelope.recipients),
-            lambda spill: message.read(message.octets(0), spill),
+            lambda spill: message.read(octets, spill),
             pinned=True,
             key=key,
         )

@@ -1,0 +1,267 @@
+"""``runsmtpq``: what is due and no more, what was named, and what would be done."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from peer import Peer, fed
+
+from mether.event import mail as event
+from mether.programs import runsmtpq, smtpqer
+from mether.queue.ident import new_id
+from mether.queue.open import open_store
+from mether.queue.store import Filter
+
+BIN = Path(sys.executable).parent
+SENDER, ANN = "me@example.org", "ann@example.net"
+
+
+@pytest.fixture(autouse=True)
+def _sinks():
+    kept = list(event.sinks)
+    yield
+    event.sinks[:] = kept
+
+
+@pytest.fixture
+def peer(url):
+    with Peer() as peer:
+        yield peer
+
+
+def put(capsys, target, recipient=ANN, sender=SENDER):
+    with fed(b"Subject: hi\n\nHello.\n"):
+        assert smtpqer.main(["-n", target, sender, recipient]) == 0
+    return capsys.readouterr().out.strip()
+
+
+def run(capsys, *argv):
+    """stdout and the log of a run that succeeds."""
+    status = runsmtpq.main(list(argv))
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    assert status == 0, err
+    return out, err
+
+
+def recipients(peer):
+    return sorted(one for taken in peer.messages for one in taken.recipients)
+
+
+def defer(capsys, peer, *names):
+    """Queue messages that were tried once, in vain; their ids."""
+    peer.replies["RCPT"] = ["450 4.2.1 later"]
+    ids = [put(capsys, peer.target, f"{name}@example.net") for name in names]
+    run(capsys)
+    del peer.replies["RCPT"]
+    return ids
+
+
+def snapshot(url):
+    """Everything the queue knows."""
+    store = open_store(url, now=time.time())
+    try:
+        return [
+            (
+                entry.message.ident,
+                entry.status,
+                [
+                    (row.number, row.attempts, row.next_attempt, row.owner, str(row.last))
+                    for row in entry.rows
+                ],
+                len(store.attempts(entry.message.ident)),
+            )
+            for entry in store.entries(Filter())
+        ]
+    finally:
+        store.close()
+
+
+def test_an_empty_queue(url, capsys):
+    assert run(capsys) == ("", "")
+    assert run(capsys, "--all") == ("", "")
+    assert run(capsys, "--dry-run") == ("", "")
+
+
+def test_it_tries_what_is_due_and_logs_it(url, peer, capsys):
+    ident = put(capsys, peer.target)
+    out, err = run(capsys)
+    assert out == ""
+    assert re.search(rf"mether/smtp\[\d+\]: {ident}: to=<{ANN}>, .*dsn=2\.0\.0, status=sent", err)
+    assert recipients(peer) == [ANN]
+    assert snapshot(url) == []
+
+
+def test_what_is_not_due_waits(url, peer, capsys):
+    """QUE-5: a retry waits for its time."""
+    defer(capsys, peer, "ann")
+    before = snapshot(url)
+    run(capsys)
+    assert recipients(peer) == [] and snapshot(url) == before
+
+
+def test_all_regardless_of_time(url, peer, capsys):
+    defer(capsys, peer, "ann", "bob")
+    run(capsys, "--all")
+    assert recipients(peer) == ["ann@example.net", "bob@example.net"]
+    assert snapshot(url) == []
+
+
+@pytest.mark.parametrize("form", ["{}", "queue/{}.sh", "/var/spool/smtpq/queue/{}.sh"])
+def test_only_what_was_named(url, peer, capsys, form):
+    first, second = defer(capsys, peer, "ann", "bob")
+    run(capsys, form.format(second))
+    assert recipients(peer) == ["bob@example.net"]
+    assert [row[0] for row in snapshot(url)] == [first]
+
+
+def test_an_id_in_small_letters(url, peer, capsys):
+    (ident,) = defer(capsys, peer, "ann")
+    run(capsys, ident.lower())
+    assert snapshot(url) == []
+
+
+def test_a_next_hop(url, peer, capsys):
+    with Peer() as other:
+        put(capsys, other.target, "bob@example.net")
+        (first,) = [put(capsys, peer.target)]
+        run(capsys, "--next-hop", f"[127.0.0.1]:{peer.port}")
+        assert recipients(peer) == [ANN] and not other.sessions
+    assert first not in [row[0] for row in snapshot(url)]
+
+
+def test_what_is_held_stays(url, peer, capsys):
+    ident = put(capsys, peer.target)
+    store = open_store(url, now=time.time())
+    store.change(Filter(), "hold", now=time.time(), reason="wait")
+    store.close()
+    run(capsys, "--all")
+    run(capsys, ident)
+    assert not peer.sessions
+    out, _ = run(capsys, "--dry-run", "--all")
+    assert f"{ident} {ANN}" in out and "hold" in out
+
+
+def test_a_dry_run_changes_nothing(url, peer, capsys):
+    defer(capsys, peer, "ann")
+    fresh = put(capsys, peer.target, "bob@example.net")
+    sessions = len(peer.sessions)
+    before = snapshot(url)
+    out, _ = run(capsys, "--dry-run")
+    first, second = out.splitlines()
+    assert " wait until " in first and "it is not due yet" in first
+    assert second.startswith(f"{fresh} bob@example.net by ") and second.endswith(": try, it is due")
+    out, _ = run(capsys, "--dry-run", "--all")
+    assert out.count(": try, ") == 2
+    out, _ = run(capsys, "--dry-run", fresh)
+    assert out.splitlines() == [second]
+    assert run(capsys, "--dry-run", "--next-hop", "else.example")[0] == ""
+    assert snapshot(url) == before and len(peer.sessions) == sessions
+
+
+def test_a_dry_run_in_json(url, peer, capsys):
+    ident = put(capsys, peer.target)
+    out, _ = run(capsys, "--dry-run", "--json")
+    assert json.loads(out) == {
+        "queue_id": ident,
+        "recipient": ANN,
+        "transport": "smtp",
+        "next_hop": f"[127.0.0.1]:{peer.port}",
+        "do": "try",
+        "why": "it is due",
+        "when": json.loads(out)["when"],
+    }
+
+
+@pytest.mark.parametrize("written", ["relative", "unix", "iso"])
+def test_a_dry_run_at_another_time(url, peer, capsys, written):
+    defer(capsys, peer, "ann")
+    later = time.time() + 6 * 3600
+    at = {
+        "relative": "+6h",
+        "unix": f"{later:.1f}",
+        "iso": time.strftime("%Y-%m-%dT%H:%M", time.localtime(later)),
+    }[written]
+    assert ": try, " in run(capsys, "--dry-run", "--at", at)[0]
+    assert ": wait until " in run(capsys, "--dry-run", "--at", "+1s")[0]
+
+
+def test_what_has_expired_is_returned_in_the_end(url, peer, capsys):
+    ident = put(capsys, peer.target, sender="")
+    out, _ = run(capsys, "--dry-run", "--at", "+6d")
+    assert out.startswith(f"{ident} {ANN} by ")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("nonsense",),
+        ("--all", "--next-hop", "x"),
+        ("--daemon", "--all"),
+        ("--daemon", "--dry-run"),
+        ("--at", "+6h"),
+        ("--json",),
+        ("--dry-run", "--at", "yesterday"),
+        ("--dry-run", "--at", "+1y"),
+        ("--dry-run", "--at", "9" * 400),
+        ("--dry-run", "--at", "nan"),
+        ("--dry-run", "--at", "1e400"),
+        ("--dry-run", "--at", "99999-01-01"),
+        ("--next-hop",),
+        ("-x",),
+    ],
+)
+def test_wrong_arguments_are_64_and_one_line(url, capsys, argv):
+    status = runsmtpq.main(list(argv))
+    out, err = capsys.readouterr()
+    assert (status, out, err.count("\n")) == (64, "", 1), err
+    assert err.startswith("runsmtpq: ")
+
+
+def test_an_id_that_is_not_queued_is_no_error(url, peer, capsys):
+    put(capsys, peer.target)
+    run(capsys, new_id(time.time(), 5))
+    assert not peer.sessions
+
+
+def test_a_dry_run_makes_no_queue(url, capsys, tmp_path):
+    status = runsmtpq.main(["--dry-run"])
+    out, err = capsys.readouterr()
+    assert status in (0, 75) and out == "" and err.count("\n") <= 1
+    assert not (tmp_path / "spool").exists()
+
+
+def test_a_daemon_until_sigterm(url, peer, capsys):
+    put(capsys, peer.target)
+    daemon = subprocess.Popen([BIN / "runsmtpq", "--daemon"], stderr=subprocess.PIPE, text=True)
+    try:
+        for line in daemon.stderr:
+            if "status=sent" in line:
+                break
+        daemon.send_signal(signal.SIGTERM)
+        rest = daemon.stderr.read()
+        assert daemon.wait(30) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        daemon.stderr.close()
+    assert "Traceback" not in rest
+    assert recipients(peer) == [ANN]
+
+
+def test_the_envelope_run_by_hand_as_in_1986(url, peer, capsys, tmp_path):
+    if not url.startswith("directory:"):
+        pytest.skip("only the directory spool has envelopes that can be run")
+    ident = put(capsys, peer.target)
+    script = tmp_path / "spool" / "queue" / f"{ident}.sh"
+    done = subprocess.run(
+        ["sh", script], env={"PATH": f"{BIN}:/usr/bin:/bin"}, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert recipients(peer) == [ANN]
+    assert snapshot(url) == []
