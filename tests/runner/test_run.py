@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from clock import T0, running, virtual
-from mail import CONTENT, DAY, HOP, LATER, NEVER, OK, OTHER, draft, heard, table
+from mail import CONTENT, DAY, LATER, NEVER, OK, OTHER, draft, heard, table
 from mail import address as to_address
 
 from mether.outcome import Outcome, Route
@@ -530,3 +530,15 @@ async def test_and_after_a_while_when_it_does_not() -> None:
     service.put(draft())
     await asyncio.sleep(20)
     assert len(service.transport.tried) == 1
+
+
+@virtual
+async def test_what_a_dead_process_had_in_hand_goes_without_delay() -> None:
+    """Suspects are tried one at a time, yet one right after the other."""
+    dead = MemoryStore(now=T0)
+    dead.commit([draft(claim=True) for _ in range(30)], now=T0)
+    dead.memory.owners[dead.owner] = T0 - 1
+    service = Service(store=dead.another(now=T0)).start()
+    await asyncio.sleep(1)
+    assert len(service.transport.tried) == 30
+    assert not service.queued()

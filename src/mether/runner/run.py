@@ -223,6 +223,8 @@ class Runner:
 
         def settled(applied: bool) -> None:
             self._give(claim)
+            if claim.suspect:
+                self._changed.set()  # the next one waited for this one's end
             ident = claim.message.ident
             if not applied:
                 event.refused(ident)
