@@ -58,6 +58,7 @@ class Peer:
             self._listener = socket.create_server((host, port))
             self.port = self._listener.getsockname()[1]
             self.target = f"{'lmtp:' if lmtp else ''}{host}:{self.port}"
+        self._took = threading.Condition()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Peer:
@@ -72,6 +73,11 @@ class Peer:
     def said(self, session: int = 0) -> list[str]:
         """The verbs of a session in order."""
         return [line.split(" ")[0].upper() for line in self.sessions[session]]
+
+    def wait_for(self, count: int) -> bool:
+        """Wait until this many messages were taken."""
+        with self._took:
+            return self._took.wait_for(lambda: len(self.messages) >= count, 60)
 
     def _work(self) -> None:
         while True:
@@ -134,7 +140,9 @@ class Peer:
                         return
                     for group in [[one] for one in recipients] if self.lmtp else [recipients]:
                         if self._say(client, ".", "250 2.0.0 taken").startswith("2"):
-                            self.messages.append(Taken(sender or "", group, b"".join(content)))
+                            with self._took:
+                                self.messages.append(Taken(sender or "", group, b"".join(content)))
+                                self._took.notify_all()
                     sender, recipients = None, []
             elif verb == "RSET":
                 sender, recipients = None, []
