@@ -1,0 +1,81 @@
+"""From a route to the hosts to connect to, with a DNS in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fakedns import Resolver, Zone
+
+from mether.dns.hosts import Hosts
+from mether.dns.mx import DnsFailure
+from mether.outcome import Route
+from mether.relay import hosts
+from mether.relay.hosts import Host
+
+ZONE = {
+    "example.org": ["MX 10 one.example.org", "MX 20 two.example.org"],
+    "one.example.org": ["A 192.0.2.1", "AAAA 2001:db8::1"],
+    "two.example.org": ["A 192.0.2.2"],
+    "plain.example.net": ["A 192.0.2.9"],
+    "null.example.net": ["MX 0 ."],
+}
+
+
+def find(route: Route, *, known: Hosts | None = None, **more: object) -> list[tuple[str, str, int]]:
+    async def ask() -> list[Host]:
+        return await hosts.find(
+            route,
+            resolver=Resolver(Zone(ZONE)),
+            hosts=known,
+            random=lambda: 0.0,
+            **more,  # type: ignore[arg-type]
+        )
+
+    return [(one.name, one.address, one.port) for one in asyncio.run(ask())]
+
+
+def test_a_domain_gives_its_mx_hosts_in_order() -> None:
+    """RFC 5321 section 5.1"""
+    found = find(Route("smtp", "example.org"))
+    assert {address for _, address, _ in found[:2]} == {"192.0.2.1", "2001:db8::1"}
+    assert found[2] == ("two.example.org", "192.0.2.2", 25)
+
+
+def test_a_domain_without_mx_is_its_own_host() -> None:
+    assert find(Route("smtp", "plain.example.net")) == [("plain.example.net", "192.0.2.9", 25)]
+
+
+def test_a_literal_is_connected_to_directly() -> None:
+    assert find(Route("smtp", "[192.0.2.7]")) == [("[192.0.2.7]", "192.0.2.7", 25)]
+    assert find(Route("smtp", "192.0.2.7:2525")) == [("[192.0.2.7]", "192.0.2.7", 2525)]
+
+
+def test_a_host_with_a_port_is_not_asked_for_its_mx() -> None:
+    assert find(Route("smtp", "two.example.org:2525")) == [("two.example.org", "192.0.2.2", 2525)]
+
+
+def test_a_unix_socket_is_its_path() -> None:
+    assert find(Route("lmtp", "unix:/run/lmtp")) == [("/run/lmtp", "/run/lmtp", 0)]
+
+
+def test_a_name_in_the_hosts_file_is_connected_to_directly(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("192.0.2.77 example.org\n")
+    known = Hosts(str(tmp_path / "hosts"))
+    assert find(Route("smtp", "example.org"), known=known) == [("example.org", "192.0.2.77", 25)]
+
+
+@pytest.mark.parametrize("next_hop", ["missing.example.net", "null.example.net", "..", "bad domain"])
+def test_what_can_never_be_reached_fails_for_good(next_hop: str) -> None:
+    with pytest.raises(DnsFailure) as caught:
+        find(Route("smtp", next_hop))
+    assert caught.value.reply.permanent
+
+
+def test_what_would_come_back_to_us_is_a_loop() -> None:
+    """554 5.4.6, or the hosts that are not ours."""
+    with pytest.raises(DnsFailure) as caught:
+        find(Route("smtp", "192.0.2.7:2525"), own={("192.0.2.7", 2525)})
+    assert str(caught.value.reply).startswith("554 5.4.6 ")
+    assert find(Route("smtp", "192.0.2.7:2526"), own={("192.0.2.7", 2525)})

@@ -1,0 +1,91 @@
+"""One claim over one session: opening it, and whether it may be used again."""
+
+from __future__ import annotations
+
+import pytest
+from clock import running, virtual
+from mail import CONTENT, claim
+from script_server import CLOSE, ScriptServer
+
+from mether.client.session import Lost, Timeouts
+from mether.client.stream import StreamClient
+from mether.queue.content import in_memory
+from mether.relay import smtp
+from mether.relay.hosts import Host
+
+
+async def session(server: ScriptServer, *, name: str = "us.example.com") -> StreamClient:
+    await server.start()
+    host = Host("mx.example.net", "127.0.0.1", server.port)
+    return await smtp.open(running(), host, name, Timeouts(), lmtp=server.lmtp)
+
+
+@virtual
+async def test_a_host_that_does_not_know_ehlo_gets_helo() -> None:
+    """RFC 5321 section 3.2"""
+    server = ScriptServer(EHLO=["502 5.5.1 what?"])
+    await session(server)
+    assert server.sessions[0] == ["EHLO us.example.com", "HELO us.example.com"]
+
+
+@virtual
+async def test_a_short_host_name_is_not_said() -> None:
+    """CLI-1: an address literal where there is no full name."""
+    server = ScriptServer()
+    await session(server, name="localhost")
+    assert server.sessions[0] == ["EHLO [127.0.0.1]"]
+
+
+@pytest.mark.parametrize("reply", ["554 5.3.2 no", "421 4.3.2 busy"])
+@virtual
+async def test_a_refusal_carries_the_reply(reply: str) -> None:
+    with pytest.raises(smtp.Refused) as caught:
+        await session(ScriptServer(greeting=[reply]))
+    assert str(caught.value.reply) == reply
+
+
+@pytest.mark.parametrize("kind", ["greeting", "EHLO"])
+@virtual
+async def test_a_host_that_hangs_up_is_lost(kind: str) -> None:
+    with pytest.raises(Lost):
+        await session(ScriptServer(**{kind: [CLOSE]}))
+
+
+@pytest.mark.parametrize(
+    ("replies", "usable"),
+    [
+        ({}, True),
+        ({"RCPT": ["550 5.1.1 no"]}, True),
+        ({"MAIL": ["450 4.7.1 no"]}, True),
+        ({".": ["554 5.6.0 no"]}, True),
+        ({"MAIL": ["421 4.3.2 no"]}, False),
+        ({".": ["421 4.3.2 no"]}, False),
+        ({".": [CLOSE]}, False),
+        ({"RCPT": ["550 5.1.1 no"], "RSET": [CLOSE]}, False),
+    ],
+)
+@virtual
+async def test_whether_the_session_may_be_used_again(replies: dict[str, list[str]], usable: bool) -> None:
+    client = await session(ScriptServer(**replies))
+    one = claim()
+    outcomes, again = await smtp.send(client, one, in_memory(CONTENT), remote_mta="mx", clock=running().clock)
+    assert len(outcomes) == 1
+    assert again is usable
+
+
+@pytest.mark.parametrize(
+    ("content", "offer", "parameters"),
+    [
+        (CONTENT, ("8BITMIME", "SIZE"), "SIZE=54"),
+        ("ü\r\n".encode(), ("8BITMIME",), "BODY=8BITMIME"),
+        ("ü\r\n".encode(), (), ""),
+        (CONTENT, (), ""),
+    ],
+)
+@virtual
+async def test_only_what_was_offered_is_said(content: bytes, offer: tuple[str, ...], parameters: str) -> None:
+    """CLI-3"""
+    server = ScriptServer(offer=offer)
+    client = await session(server)
+    await smtp.send(client, claim(), in_memory(content), remote_mta="mx", clock=running().clock)
+    assert server.sessions[0][1] == f"MAIL FROM:<sender@example.com> {parameters}".rstrip()

@@ -1,0 +1,125 @@
+"""What a configuration says is what the working parts do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from mail import address, draft
+
+from mether.queue import ident
+from mether.queue.memory import MemoryStore
+from mether.queue.store import Committed, Filter
+from mether.receive.budget import Budget
+from mether.setup import config as config_
+from mether.setup import wiring
+from mether.setup.config import Config
+
+TEXT = """\
+[service]
+hostname = "mx.example.com"
+postmaster = "root@example.com"
+undeliverable_reports = "drop"
+[[listen]]
+address = "127.0.0.1:2525"
+relay_from = ["192.0.2.0/24"]
+max_size = "1MiB"
+max_recipients = 7
+max_commands = 70
+max_errors = 3
+[[listen]]
+address = ":2526"
+[[route]]
+domains = ["example.com"]
+maildir = "mail/{user}"
+[retry]
+intervals = ["10s", "1m"]
+jitter = 0.5
+expire = "2d"
+[dns]
+servers = ["127.0.0.1:1"]
+hosts = false
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    file = tmp_path / "mether.toml"
+    file.write_text(TEXT)
+    return config_.load(str(file))
+
+
+def test_the_retry_schedule(config: Config) -> None:
+    retry = wiring.retry(config)
+    assert (retry.intervals, retry.jitter, retry.lifetime) == ((10.0, 60.0), 0.5, 2 * 86400.0)
+
+
+def test_the_reporter(config: Config) -> None:
+    reporter = wiring.reporter(config, config.table())
+    assert reporter.hostname == "mx.example.com"
+    assert reporter.postmaster == address("root@example.com")
+    assert not reporter.tell_postmaster
+    assert reporter.lifetime == 2 * 86400.0
+    assert reporter.boundary() != reporter.boundary()
+
+
+def test_the_reception(config: Config) -> None:
+    store = MemoryStore(now=0.0)
+    reception = wiring.reception(
+        config,
+        config.listen[0],
+        config.table(),
+        Budget(1),
+        stage=store.stage,
+        commit=lambda draft, done: None,
+    )
+    limits = reception.limits
+    assert (limits.size, limits.recipients, limits.commands, limits.errors) == (1 << 20, 7, 70, 3)
+    assert "192.0.2.9" in reception.relay_from
+    assert "127.0.0.1" not in reception.relay_from
+    assert reception.lifetime == 2 * 86400.0
+    assert f"SIZE {1 << 20}" in reception.hello_lines
+
+
+def test_an_id_is_made_of_the_time() -> None:
+    now = time.time()
+    made = [wiring.new_id(now + second) for second in range(5)]
+    assert made == sorted(made)
+    assert all(ident.decode(one) for one in made)
+
+
+def test_our_own_endpoints_are_known(config: Config) -> None:
+    """So that mail is not relayed to ourselves."""
+    assert wiring.own_endpoints(config) >= {("127.0.0.1", 2525), ("127.0.0.1", 2526)}
+    assert ("127.0.0.1", 25) not in wiring.own_endpoints(config)
+
+
+def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> None:
+    """A writer, a runner and its transports, put together and taken down."""
+    store = MemoryStore(now=0.0)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        working = wiring.working(config, store, config.table(), loop)
+        delivered = asyncio.Event()
+        table = config.table()
+        one = draft("bob@example.com", routes=table.route(address("bob@example.com")), at=time.time())
+        one.message.expires = time.time() + 100
+        one.claim = working.runner.admit(one)
+        assert one.claim
+
+        def answered(answer: Committed) -> None:
+            assert answer.error is None
+            working.runner.committed(one, answer)
+            delivered.set()
+
+        working.queue.commit(one, answered)
+        await delivered.wait()
+        await working.close()
+
+    asyncio.run(work())
+    assert not store.entries(Filter())
+    (file,) = (tmp_path / "mail" / "bob" / "new").iterdir()
+    assert file.read_bytes().startswith(b"Return-Path: <sender@example.com>\n")
