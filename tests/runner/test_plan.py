@@ -1,0 +1,75 @@
+"""What the runner would do with a message at some time, in a verb and words."""
+
+import pytest
+from clock import T0
+from mail import DAY, HOP, OTHER, message
+
+from mether.queue.store import Entry, Hop, Row
+from mether.runner import plan
+
+
+def entry(*, next_attempt=T0, owner=None, hold=None, expires=T0 + 5 * DAY, route=HOP):
+    made = message(expires=expires)
+    made.hold = hold
+    rows = [Row(0, made.envelope.recipients[0], route, next_attempt=next_attempt, owner=owner)]
+    return Entry(made, rows)
+
+
+def step(made, hops=(), at=T0, **more):
+    (one,) = plan.steps(made, {hop.route: hop for hop in hops}, at, **more)
+    return one
+
+
+def test_what_is_due_is_tried():
+    one = step(entry())
+    assert (one.verb, one.why) == ("try", "it is due")
+    assert one.row.number == 0
+
+
+def test_what_is_not_due_waits_until_then():
+    one = step(entry(next_attempt=T0 + 60))
+    assert (one.verb, one.when) == ("wait", T0 + 60)
+    assert step(entry(next_attempt=T0 + 60), at=T0 + 60).verb == "try"
+
+
+def test_it_never_waits_longer_than_it_may_be_queued():
+    assert step(entry(next_attempt=T0 + 60, expires=T0 + 30)).when == T0 + 30
+
+
+@pytest.mark.parametrize(("hold", "why"), [("", "held"), ("on suspicion", "held: on suspicion")])
+def test_what_is_held_stays_whatever_is_asked(hold, why):
+    for regardless in (False, True):
+        one = step(entry(hold=hold), regardless=regardless)
+        assert (one.verb, one.why, one.when) == ("hold", why, None)
+
+
+def test_what_another_process_tries_is_left_to_it():
+    assert step(entry(owner=7), regardless=True).verb == "leave"
+
+
+def test_a_next_hop_that_does_not_answer_is_not_asked():
+    hop = Hop(HOP, failures=3, not_before=T0 + 600, last="451 4.4.1 no answer")
+    one = step(entry(), [hop])
+    assert (one.verb, one.when) == ("wait", T0 + 600)
+    assert one.why == "its next hop does not answer (451 4.4.1 no answer)"
+    assert step(entry(), [hop], at=T0 + 600).verb == "try"
+    assert step(entry(), [hop], regardless=True).verb == "try"
+    assert step(entry(route=OTHER), [hop]).verb == "try"
+
+
+@pytest.mark.parametrize("until", [None, T0 + 600])
+def test_a_suspended_next_hop_waits(until):
+    one = step(entry(), [Hop(HOP, suspended="moving house", suspended_until=until)])
+    assert (one.verb, one.why, one.when) == ("wait", "its next hop is suspended: moving house", until)
+
+
+def test_what_has_expired_is_returned_when_it_cannot_be_tried():
+    one = step(entry(next_attempt=T0 + 60, expires=T0 - 1))
+    assert (one.verb, one.when) == ("return", T0 - 1)
+
+
+def test_a_step_for_each_recipient():
+    made = message("a@b.test", "c@d.test")
+    people = made.envelope.recipients
+    rows = [Row(0, people[0], HOP, next_attempt=T0), Row(1, people[1], OTHER, next_attempt=T0 + 9)]
+    assert [one.verb for one in plan.steps(Entry(made, rows), {}, T0)] == ["try", "wait"]
