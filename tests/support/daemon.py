@@ -75,7 +75,7 @@ class Daemon:
         """The next line of the log that has all these words."""
         while True:
             line = self._news.get()
-            assert line is not None, f"smtpd ended:\n{''.join(self.lines[-20:])}"
+            assert line is not None, f"smtpd ended with {self.process.wait()}:\n{''.join(self.lines[-20:])}"
             self.lines.append(line)
             if all(word in line for word in words):
                 return line
