@@ -42,7 +42,7 @@ def die(store: Store) -> None:
     assert isinstance(store, SqliteStore)
     store._db.close()
     store._spool.life.drop(remove=False)
-    if store._wake._sock is not None:
+    if store._wake is not None and store._wake._sock is not None:
         store._wake._sock.close()
         store._wake._sock = None
     store._registered = False

@@ -9,6 +9,8 @@ already claimed, deleted when settled) touches three tables and nothing else.
 
 Errors are StoreError, NoSpace and Damaged, as `store` says; after trouble has gone the same object works
 again.
+
+What `smtpqer` does not need is imported where it is used: it pays for every module at every message.
 """
 
 from __future__ import annotations
@@ -17,14 +19,13 @@ import os
 
 from mether.queue import ident as ident_
 from mether.queue import owner as owner_
-from mether.queue import sqlite_apply, sqlite_claim, sqlite_list, sqlite_rows
+from mether.queue import sqlite_apply, sqlite_rows
 from mether.queue.content import in_memory
 from mether.queue.database import FILE, Database, translate, verb
 from mether.queue.disk import REAL
 from mether.queue.spool import Spool, make, trouble
 from mether.queue.sqlite_apply import SQL, Inserting, Settling
 from mether.queue.store import Applied, Damaged, Store, StoreError
-from mether.queue.wake import Wake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         Select,
         Settlement,
     )
+    from mether.queue.wake import Wake
 
 
 class SqliteStore(Store):
@@ -72,7 +74,7 @@ class SqliteStore(Store):
             except OSError as error:
                 raise trouble(f"cannot create the queue {self.path}", error) from None
         self._spool = Spool(self.path, self.owner, disk)
-        self._wake = Wake(os.path.join(self.path, "wake"), owner_.name(self.owner))
+        self._wake: Wake | None = None
         import apsw
 
         try:
@@ -145,6 +147,8 @@ class SqliteStore(Store):
 
     @verb
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
+        from mether.queue import sqlite_claim
+
         db = self._db
         dead = sqlite_claim.dead_owners(db, self.owner, self._spool.owners, now)
         if limit < 1:
@@ -225,6 +229,8 @@ class SqliteStore(Store):
 
     @verb
     def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
+        from mether.queue import sqlite_list
+
         try:
             return sqlite_list.entries(self._db, filter, after, limit)
         except ValueError as error:
@@ -251,6 +257,8 @@ class SqliteStore(Store):
         now: float,
         reason: str = "",
     ) -> int:
+        from mether.queue import sqlite_list
+
         with self._db.write():
             count, gone = sqlite_list.change(self._db, filter, action, now, reason)
         for ident in gone:
@@ -259,27 +267,31 @@ class SqliteStore(Store):
 
     @verb
     def next_due(self, now: float) -> float | None:
+        from mether.queue import sqlite_claim
+
         return sqlite_claim.next_due(self._db, now)
 
     @verb
     def wake(self) -> int:
-        return self._wake.wake()
+        return self._waker().wake()
 
     @verb
     def wait(self, timeout: float) -> bool:
         self._spool.life.take()
-        return self._wake.wait(timeout)
+        return self._waker().wait(timeout)
 
     @verb
     def fileno(self) -> int:
         self._spool.life.take()
-        return self._wake.fileno()
+        return self._waker().fileno()
 
     def check(self) -> Iterator[str]:
         yield from self._check()
 
     @verb
     def _check(self) -> list[str]:
+        from mether.queue import sqlite_list
+
         return list(sqlite_list.check(self._db, self._spool))
 
     @verb
@@ -295,6 +307,13 @@ class SqliteStore(Store):
             self._db.execute(SQL["hops-prune"])
             self._db.hops.clear()
         return removed
+
+    def _waker(self) -> Wake:
+        if self._wake is None:
+            from mether.queue.wake import Wake
+
+            self._wake = Wake(os.path.join(self.path, "wake"), owner_.name(self.owner))
+        return self._wake
 
     def _unnamed(self, idents: list[str]) -> list[str]:
         unnamed = []
@@ -317,6 +336,7 @@ class SqliteStore(Store):
             # Whoever comes next takes them over: the lock below says that this owner is gone.
             pass
         self._registered = False
-        self._wake.close()
+        if self._wake is not None:
+            self._wake.close()
         self._db.close()
         self._spool.life.drop()
