@@ -85,13 +85,17 @@ class Peer:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            with client, client.makefile("rb") as lines:
-                said: list[str] = []
-                self.sessions.append(said)
-                try:
-                    self._session(client, lines, said)
-                except OSError:
-                    pass
+            # The sessions outlive the listener, not the program that is tested.
+            threading.Thread(target=self._client, args=(client,), daemon=True).start()
+
+    def _client(self, client: socket.socket) -> None:
+        said: list[str] = []
+        self.sessions.append(said)
+        with client, client.makefile("rb") as lines:
+            try:
+                self._session(client, lines, said)
+            except OSError:
+                pass
 
     def _say(self, client: socket.socket, line: str, default: str) -> str:
         told: list[str | bytes] = []
