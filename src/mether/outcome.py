@@ -32,12 +32,13 @@ class Route:
     and the name of a local route otherwise.  `helo` is the name to say in EHLO, ``""`` for our own.
     """
 
-    __slots__ = ("helo", "next_hop", "transport")
+    __slots__ = ("_hash", "helo", "next_hop", "transport")
 
     def __init__(self, transport: str, next_hop: str, helo: str = "") -> None:
         self.transport = transport
         self.next_hop = next_hop
         self.helo = helo
+        self._hash = hash((transport, next_hop, helo))
 
     def __str__(self) -> str:
         return f"{self.transport}:{self.next_hop}"
@@ -46,12 +47,17 @@ class Route:
         return f"Route({self.transport!r}, {self.next_hop!r}, {self.helo!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Route) and (
-            self.next_hop == other.next_hop and self.transport == other.transport and self.helo == other.helo
+        return self is other or (
+            isinstance(other, Route)
+            and (
+                self.next_hop == other.next_hop
+                and self.transport == other.transport
+                and self.helo == other.helo
+            )
         )
 
     def __hash__(self) -> int:
-        return hash((self.transport, self.next_hop, self.helo))
+        return self._hash
 
 
 class Outcome:

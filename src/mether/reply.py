@@ -58,6 +58,10 @@ class Reply:
         if self._wire is None:
             prefix = f"{self.status} " if self.status else ""
             room = MAX_LINE - 6 - len(prefix)
+            only = self.lines[0]
+            if len(self.lines) == 1 and len(only) <= room and only.isascii() and only.isprintable():
+                self._wire = f"{self.code} {prefix}{only}\r\n".encode()
+                return self._wire
             lines = [piece for line in self.lines for piece in _split(line, room)]
             last = len(lines) - 1
             self._wire = b"".join(

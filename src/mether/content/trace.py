@@ -141,7 +141,9 @@ def _token(text: str, utf8: bool) -> str:
 def _literal(address: str) -> str:
     # An IPv6 address with a zone (fe80::1%eth0) means nothing outside this host without it, nor with it.
     address = address.partition("%")[0]
-    address = "".join(char if char in _LITERAL else "?" for char in address[:MAX_TOKEN])
+    address = address[:MAX_TOKEN]
+    if not _LITERAL.issuperset(address):
+        address = "".join(char if char in _LITERAL else "?" for char in address)
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 

@@ -31,7 +31,7 @@ class Stream(asyncio.Protocol):
         self.loop = loop
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._reading = True
+        self.reading = True
 
     def ended(self) -> None:
         """The peer will send no more; the connection stays open for writing."""
@@ -101,8 +101,8 @@ class Stream(asyncio.Protocol):
 
     def read(self, wanted: bool) -> None:
         """Read from the peer, or let what it sends wait in the kernel."""
-        if wanted != self._reading and self.transport is not None:
-            self._reading = wanted
+        if wanted != self.reading and self.transport is not None:
+            self.reading = wanted
             if wanted:
                 self.transport.resume_reading()
             else:

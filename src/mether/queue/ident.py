@@ -16,17 +16,24 @@ LENGTH = 13
 EPOCH = 1_577_836_800
 """Unix time, in seconds, from which ids count."""
 
+_PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
+
 # From our digits to those of int(text, 32); the letters that are none become what int() refuses.
 _DIGITS = str.maketrans(ALPHABET + "ILOU", "0123456789ABCDEFGHIJKLMNOPQRSTUV" + "!!!!")
 
 
 def encode(number: int) -> str:
     """The id of a number of 0 to 2**63 - 1."""
-    chars = []
-    for _ in range(LENGTH):
-        chars.append(ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(chars))
+    pairs = _PAIRS
+    return (
+        ALPHABET[number >> 60]
+        + pairs[number >> 50 & 1023]
+        + pairs[number >> 40 & 1023]
+        + pairs[number >> 30 & 1023]
+        + pairs[number >> 20 & 1023]
+        + pairs[number >> 10 & 1023]
+        + pairs[number & 1023]
+    )
 
 
 def decode(ident: str) -> int:

@@ -97,7 +97,8 @@ class NextHop:
         self._settings = settings
         self._waiting: deque[Claim] = deque()
         self._workers: set[asyncio.Task[None]] = set()
-        self._resting: list[asyncio.Future[bool]] = []
+        self._resting: list[tuple[asyncio.Future[bool], float]] = []
+        self._reaper: asyncio.TimerHandle | None = None
         self._limit = min(INITIAL, settings.connections)
         self._closing = False
 
@@ -113,7 +114,7 @@ class NextHop:
             return
         self._waiting.append(claim)
         if self._resting:
-            self._wake(self._resting.pop(), True)
+            self._wake(self._resting.pop()[0], True)  # the latest one: the others may go to sleep
         elif len(self._workers) < self._limit:
             self._begin()
 
@@ -126,7 +127,7 @@ class NextHop:
         """Give back what waits, finish what is in hand, and end every connection."""
         self._closing = True
         self._give_back()
-        for future in self._resting:
+        for future, _ in self._resting:
             self._wake(future, False)
         self._resting.clear()
         if self._workers:
@@ -152,18 +153,21 @@ class NextHop:
 
     async def _rest(self, client: StreamClient) -> bool:
         """Wait for a claim; False when none came in time or the connection was lost."""
-        future: asyncio.Future[bool] = self._settings.loop.create_future()
-        self._resting.append(future)
-        timer = self._settings.loop.call_later(IDLE_SECONDS, self._tired, future)
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        loop = self._settings.loop
+        future: asyncio.Future[bool] = loop.create_future()
+        self._resting.append((future, loop.time() + IDLE_SECONDS))
+        if self._reaper is None:
+            self._reaper = loop.call_later(IDLE_SECONDS, self._reap)
+        return await future
 
-    def _tired(self, future: asyncio.Future[bool]) -> None:
-        if future in self._resting:
-            self._resting.remove(future)
-            self._wake(future, False)
+    def _reap(self) -> None:
+        """Let go of the connections that have rested for long; one timer serves them all."""
+        now = self._settings.loop.time()
+        self._reaper = None
+        while self._resting and self._resting[0][1] <= now:
+            self._wake(self._resting.pop(0)[0], False)
+        if self._resting:
+            self._reaper = self._settings.loop.call_at(self._resting[0][1], self._reap)
 
     @staticmethod
     def _wake(future: asyncio.Future[bool], claim: bool) -> None:

@@ -75,6 +75,9 @@ class Connection(Stream):
 
     def timed_out(self) -> None:
         """The client was silent for too long, or takes no reply."""
+        if self.dialogue.closing:
+            self.abort()  # it does not even take our last words
+            return
         if self.dialogue.paused:
             return
         self.why = "timeout"
@@ -95,11 +98,15 @@ class Connection(Stream):
 
     def _send(self, out: bytes) -> None:
         self.write(out)
-        if self.dialogue.closing:
-            self.close()
+        dialogue = self.dialogue
+        if dialogue.closing:
+            if self.transport is not None:
+                self.set_deadline(self._timeout)
+                self.close()
             return
-        self.set_deadline(None if self.dialogue.paused else self._timeout)
-        self.read(self._may_read())
+        self.set_deadline(None if dialogue.paused else self._timeout)
+        if not self.reading or dialogue.protocol.buffered >= MAX_BUFFERED or not self.writable:
+            self.read(self._may_read())
 
     def _may_read(self) -> bool:
         return self.writable and self.dialogue.protocol.buffered < MAX_BUFFERED

@@ -29,6 +29,9 @@ MAX_LINE: Final = 4096
 MAX_LINES: Final = 256
 """Lines in one reply."""
 
+REMEMBERED: Final = 64
+"""Replies of one line that a session remembers."""
+
 NEED_DATA: Final = "need data"
 END_OF_INPUT: Final = "end of input"
 
@@ -47,7 +50,17 @@ class ClientProtocol:
     `greeting` and `hello_reply` are kept for whoever shows them.
     """
 
-    __slots__ = ("_buffer", "_ended", "_lines", "_outstanding", "_texts", "greeting", "offer", "state")
+    __slots__ = (
+        "_buffer",
+        "_ended",
+        "_known",
+        "_lines",
+        "_outstanding",
+        "_texts",
+        "greeting",
+        "offer",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.state = state.CONNECTED
@@ -58,6 +71,7 @@ class ClientProtocol:
         self._outstanding = [state.GREETING]
         self._texts: list[str] = []
         self._lines = 0
+        self._known: dict[bytes, Reply] = {}
 
     @property
     def outstanding(self) -> int:
@@ -112,6 +126,11 @@ class ClientProtocol:
 
     def _line(self, line: bytes) -> Reply | None:
         """Take one line; the reply, if this was its last line."""
+        if not self._texts:
+            # Servers say the same few things to every command: those are not read anew each time.
+            known = self._known.get(line)
+            if known is not None:
+                return known
         digits, separator = line[:3], line[3:4]
         if not (digits.isdigit() and len(digits) == 3 and separator in (b" ", b"-", b"")):
             raise ProtocolFault(f"not an SMTP reply: {_printable(line)}")
@@ -127,7 +146,12 @@ class ClientProtocol:
         if separator == b"-":
             return None
         texts, self._texts = self._texts, []
-        return replies.from_lines(code, texts)
+        reply = replies.from_lines(code, texts)
+        if len(texts) == 1:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[line] = reply
+        return reply
 
     def _replied(self, reply: Reply) -> tuple[str, Reply]:
         if not self._outstanding:

@@ -63,6 +63,10 @@ class BadCommand(Exception):
         self.verb = verb
 
 
+_PLAIN: Final = {verb.encode(): Command(verb) for verb in ("DATA", "RSET", "QUIT", "NOOP")}
+"""Commands that are a verb alone, as nearly every client writes them."""
+
+
 class Grammar:
     """What a server's offer lets MAIL and RCPT carry.
 
@@ -89,6 +93,9 @@ class Grammar:
 
     def parse(self, line: bytes) -> Command:
         """Read a command line, without its CRLF.  Raises BadCommand."""
+        known = _PLAIN.get(line)
+        if known is not None:
+            return known
         if line.translate(None, _PRINTABLE):
             # Anything but printable ASCII: a NUL, a bare CR or LF, an octet above 127.
             raise BadCommand(BAD_CHARACTER if line.isascii() else BAD_OCTETS)

@@ -164,6 +164,8 @@ class ServerProtocol:
         """The next event.  After Broken and EndOfInput there is none to ask for."""
         if self._waiting is not None:
             return PAUSED
+        if self._position == len(self._buffer):
+            return END_OF_INPUT if self._ended else NEED_DATA
         if self._decoder is not None:
             return self._content(self._decoder)
         return self._command()
