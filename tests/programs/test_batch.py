@@ -1,4 +1,4 @@
-"""Batch SMTP is what a client would have said, dots and parameters included (RFC 2442)."""
+"""Batch SMTP is what a client would have said to in.smtpd, dots included (RFC 2442)."""
 
 import pytest
 
@@ -21,13 +21,16 @@ def entry(*recipients, sender=None, trace=b"", **envelope):
 TO = Recipient(Address("b", "x.test"), notify="NEVER", orcpt="rfc822;c@x.test")
 
 
-def test_the_parameters_are_kept():
+def test_only_parameters_that_in_smtpd_takes_are_written():
+    """RFC 5321 section 4.1.1.11: a parameter that is not known is a 555, and its recipient lost."""
     of = entry(TO, sender=Address("a", "y.test"), body="8BITMIME", ret="HDRS", envid="Q1", smtputf8=True)
     out = b"".join(batch.transaction(of, in_memory(b"")))
     assert out.split(b"\r\n")[:2] == [
-        b"MAIL FROM:<a@y.test> SIZE=9 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=Q1",
-        b"RCPT TO:<b@x.test> NOTIFY=NEVER ORCPT=rfc822;c@x.test",
+        b"MAIL FROM:<a@y.test> SIZE=9 BODY=8BITMIME",
+        b"RCPT TO:<b@x.test>",
     ]
+    assert batch.left_out(of) == {"SMTPUTF8", "RET", "ENVID", "NOTIFY", "ORCPT"}
+    assert batch.left_out(entry(Recipient(TO.forward_path), body="8BITMIME")) == set()
 
 
 def test_dots_are_stuffed_where_trace_and_content_meet():

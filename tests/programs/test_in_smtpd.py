@@ -243,7 +243,7 @@ def test_batch_smtp_without_quit(configured, capfd):
 def test_what_smtpq_exports_it_reads(configured, tmp_path):
     """A queue goes from one host to another through a pipe."""
     store = open_store(configured, now=time.time())
-    first = put(store, "bob@example.net", "cat@example.net")
+    first = put(store, "bob@example.net", "cat@example.net", notify="NEVER")
     store.close()
     other = f"sqlite:{tmp_path / 'other'}"
     exported = subprocess.run([BIN / "smtpq", "export", first], capture_output=True, timeout=60, check=True)
@@ -251,6 +251,7 @@ def test_what_smtpq_exports_it_reads(configured, tmp_path):
         [BIN / "in.smtpd", "--spool", other], input=exported.stdout, capture_output=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+    assert exported.stderr == b"smtpq: left out what in.smtpd does not take: NOTIFY\n"
     (entry,) = entries(other)
     assert [str(row.recipient.forward_path) for row in entry.rows] == ["bob@example.net", "cat@example.net"]
     store = open_store(other, now=time.time())

@@ -17,12 +17,18 @@ _count = iter(range(10_000))
 
 
 def put(
-    store, *recipients, sender="ann@example.org", content=b"Subject: hi\r\n\r\n.dot\r\n", age=0.0, **envelope
+    store,
+    *recipients,
+    sender="ann@example.org",
+    content=b"Subject: hi\r\n\r\n.dot\r\n",
+    age=0.0,
+    notify=None,
+    **envelope,
 ):
     """Queue a message; its id."""
     at = NOW - age
     ident = new_id(at + next(_count) / 1000, 1)
-    paths = [Recipient(parse(each)) for each in recipients or ("bob@example.net",)]
+    paths = [Recipient(parse(each), notify=notify) for each in recipients or ("bob@example.net",)]
     trace = b"Received: by mx.test; now\r\n"
     message = Message(
         ident,

@@ -38,8 +38,9 @@ PROGRAM = Program(
     recipients with what was last said of them.
 
     show tells all that is known of a message: its envelope, every attempt, when it is tried next and why
-    then. cat prints its content. export prints batch SMTP, which any in.smtpd reads; hold the messages
-    before, and remove them after. hold keeps messages from being tried until release. retry makes them
+    then. cat prints its content. export prints batch SMTP, which any in.smtpd reads, without the
+    parameters that it does not take (all but SIZE and BODY), which a note names; hold the messages before,
+    and remove them after. hold keeps messages from being tried until release. retry makes them
     due now. remove forgets them without telling anyone; returnsmtpmail returns them.
 
     An ID is a queue id, or the path of its *.sh file. Filters hold together; globs are without case.""",
@@ -260,6 +261,7 @@ def _export(store: Store, filter: Filter, hostname: str) -> None:
 
     out = sys.stdout.buffer
     out.write(batch.opening(hostname))
+    left_out: set[str] = set()
     for entry in pages(store, filter, 100):
         content = _content(store, entry)
         if content is None:
@@ -269,8 +271,11 @@ def _export(store: Store, filter: Filter, hostname: str) -> None:
                 out.write(piece)
         except ValueError as error:
             raise Failure(DATAERR, f"{entry.message.ident}: {error}") from None
+        left_out |= batch.left_out(entry)
     out.write(batch.closing())
     out.flush()
+    if left_out:
+        print(f"smtpq: left out what in.smtpd does not take: {', '.join(sorted(left_out))}", file=sys.stderr)
 
 
 def _content(store: Store, entry: Entry) -> Content | None:
