@@ -65,6 +65,13 @@ def test_an_attempt(log, action, reply, status):
     ]
 
 
+def test_an_attempt_that_may_have_succeeded(log):
+    """RFC 5321 section 4.5.3.2.6: a lost connection after the content leaves it open."""
+    outcome = Outcome(0, "delayed", Reply(451, "4.4.2", "connection lost"), at=1.0, uncertain=True)
+    mail.tried("0ABC", BOB, Route("smtp", "x.test"), outcome, arrival=1.0)
+    assert log[0].endswith("status=deferred (451 4.4.2 connection lost; may have been delivered)")
+
+
 def test_an_original_recipient_is_told_when_it_differs(log):
     outcome = Outcome(0, "delivered", Reply(250, "2.0.0", "ok"), at=1.0)
     route = Route("maildir", "home")
@@ -100,6 +107,18 @@ def test_a_session(log):
         "smtpd: connect from c.test[192.0.2.1]",
         "smtpd: disconnect from c.test[192.0.2.1] ehlo=1 mail=1 rcpt=0/2 commands=2/4",
         "smtpd: timeout after DATA from unknown[192.0.2.1]",
+    ]
+
+
+def test_a_session_on_a_pipe_has_no_address(log):
+    mail.connected("")
+    mail.rejected("", "RCPT", Reply(550, "5.1.1", "no such user"), forward_path=BOB)
+    mail.disconnected("", commands={})
+    assert log == [
+        "smtpd: connect from local",
+        "smtpd: NOQUEUE: reject: RCPT from local: 550 5.1.1 <bob@example.net>: no such user; "
+        "from=<> to=<bob@example.net>",
+        "smtpd: disconnect from local commands=0",
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mether.address import Address
 from mether.envelope import Envelope, Recipient
-from mether.outcome import Outcome, Route
+from mether.outcome import Attempt, Outcome, Route
 from mether.programs import listing
 from mether.queue.store import Arrival, Entry, Hop, Message, Row
 from mether.reply import Reply
@@ -92,3 +92,14 @@ def test_a_reply_stays_on_its_line():
     assert all(line.isprintable() for line in listing.lines(of))
     assert all(line.isprintable() for line in listing.story(of, [], {}, NOW))
     assert listing.record(of)["recipients"][0]["delay_reason"] == "451 a  b?[31m"
+
+
+def test_an_uncertain_attempt_says_why_in_its_own_words():
+    """The process need not have died: a connection lost after the content leaves the same doubt."""
+    reply = Reply(451, "4.4.2", "the server closed the connection (waiting for the reply to the content)")
+    outcome = Outcome(0, "delayed", reply, remote_mta="mx.b.test", uncertain=True)
+    attempt = Attempt(ROUTE, [outcome], started=NOW - 9, seconds=1, remote_mta="mx.b.test", uncertain=True)
+    text = "\n".join(listing.story(entry(attempts=1, next_attempt=NOW + 9), [attempt], {}, NOW))
+    assert "died" not in text
+    assert "  unknown  it may have been delivered all the same\n" in text
+    assert "the server closed the connection" in text

@@ -149,6 +149,8 @@ def _logger(component: str) -> logging.Logger:
 
 
 def _client(fields: Fields) -> str:
+    if not fields["address"]:
+        return "local"  # a program of this host, on a pipe
     return f"{fields['host'] or 'unknown'}[{fields['address']}]"
 
 
@@ -244,12 +246,13 @@ def _tried(status: str) -> Callable[[Fields], Lines]:
         )
         # Postfix's a/b/c/d: before the queue manager, in it, connecting, sending.  Ours begins queued.
         parts = "/".join(map(_number, (0.0, started - arrival, connected - started, ended - connected)))
+        doubt = "; may have been delivered" if fields["uncertain"] else ""
         relay = fields["remote_mta"] or ("none" if route.transport in ("smtp", "lmtp") else route.transport)
         yield (
             route.transport,
             f"{fields['queue_id']}: to=<{fields['recipient']}>,{orig} relay={relay}, "
             f"delay={_number(ended - arrival)}, delays={parts}, dsn={fields['status']}, "
-            f"status={status} ({fields['reply']})",
+            f"status={status} ({fields['reply']}{doubt})",
         )
 
     return make

@@ -166,7 +166,7 @@ def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> 
         mta = f" {attempt.remote_mta}" if attempt.remote_mta else ""
         yield clean(f"Attempt    {stamp(attempt.started)} at {attempt.route}{mta}, {attempt.seconds:.1f} s")
         if attempt.uncertain:
-            yield "  unknown  the process died; the message may have been delivered"
+            yield "  unknown  it may have been delivered all the same"
         for outcome in attempt.outcomes:
             address = _address(outcome.recipient, entry)
             yield clean(f"  {outcome.action:<9}{address}: {outcome.reply}")
