@@ -1,7 +1,7 @@
 """Committing one message from a program: `smtpqer` and `sendmail`.
 
-`submit` queues a draft and makes it durable; `set_off` wakes the daemon that works the queue.  Neither
-imports an event loop.
+`submit` queues a draft and makes it durable; `new_id` names it.  Neither imports an event loop, nor
+wakes the daemon that works the queue: that is the program's to do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Group commit: many messages share one sync, with no timer and no knob (DESIGN of the queue).
+"""Group commit: many messages share one sync, with no timer and no knob (docs/internals.md).
 
 One writer thread owns the store.  While one transaction is in flight, new drafts and settlements gather;
 when it returns, all that have gathered go in the next.  Idle, a message costs one sync of latency;

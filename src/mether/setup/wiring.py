@@ -1,7 +1,7 @@
 """From a configuration to working parts: the one place where they are put together.
 
-`ids`, `reception`, `reporter` and `retry` make the plain structs that the layers below take; `working`
-makes a runner with its transports and the queue's writer.  Nothing here decides anything.
+`reception`, `reporter` and `retry` make the plain structs that the layers below take, `new_id` a queue id;
+`working` makes a runner with its transports and the queue's writer.  Nothing here decides anything.
 """
 
 from __future__ import annotations
