@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 DONE: Final = frozenset(("delivered", "relayed", "expanded"))
 """The actions after which a recipient has been dealt with well."""
 
+UNCERTAIN: Final = 1
+OURS: Final = 2
+"""The bits of `Outcome.marks`."""
+
 
 class Route:
     """A next hop: `transport` ("smtp", "lmtp", "maildir", "pipe"), `next_hop`, and `helo`.
@@ -64,12 +68,13 @@ class Outcome:
     """What came of one recipient in one attempt.
 
     `recipient` is its number in the envelope, from 0; `reply` is the reply that decided it (one made
-    by us, with code and status, where no server spoke); `remote_mta` names the host that was talked
-    to, ``""`` for none; `at` is Unix time in seconds.  `uncertain` marks a recipient that may have
+    by us, with code and status, where no server spoke); `remote_mta` names the host that was tried,
+    ``""`` for none; `said` tells whether `reply` is in that host's words, as it is unless told
+    otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in seconds.  `uncertain` marks a recipient that may have
     been delivered although no reply said so.
     """
 
-    __slots__ = ("action", "at", "recipient", "remote_mta", "reply", "scope", "uncertain")
+    __slots__ = ("action", "at", "recipient", "remote_mta", "reply", "said", "scope", "uncertain")
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Outcome:
         *,
         scope: Scope = "recipient",
         remote_mta: str = "",
+        said: bool = True,
         at: float = 0.0,
         uncertain: bool = False,
     ) -> None:
@@ -87,8 +93,15 @@ class Outcome:
         self.reply = reply
         self.scope = scope
         self.remote_mta = remote_mta
+        self.said = said and remote_mta != ""
         self.at = at
         self.uncertain = uncertain
+
+    @property
+    def marks(self) -> int:
+        """`uncertain` and `said` as the stores write them: UNCERTAIN, and OURS where our words stand
+        beside a host's name."""
+        return self.uncertain | (OURS if self.remote_mta and not self.said else 0)
 
     @property
     def status(self) -> str:

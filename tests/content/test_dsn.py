@@ -300,3 +300,13 @@ def test_whatever_others_said_the_report_can_be_read(
     assert set(whole.keys()) <= {"Reporting-MTA", "Original-Envelope-Id", "Arrival-Date"}
     assert len(one.keys()) == len(set(one.keys()))
     assert one["Action"] == action
+
+
+def test_our_own_words_are_not_put_in_a_servers_mouth() -> None:
+    """RFC 3464 section 2.3.6: a host that did not answer has said nothing."""
+    refused = Reply(451, "4.4.1", "connecting to 192.0.2.1: Connection refused")
+    outcome = Outcome(0, "failed", refused, remote_mta="mx.example.com", said=False, at=AT)
+    read_back = read(report([dsn.Item(Recipient(parse("bob@example.com")), outcome)]))
+    assert "said:" not in text(read_back)
+    assert "Reason: 451 4.4.1 connecting" in text(read_back)
+    assert "Remote-MTA" not in blocks(read_back)[1]

@@ -28,7 +28,7 @@ def test_status_fits_the_action(action: str, reply: Reply, expected: str) -> Non
 
 
 def test_the_part_as_it_is_written() -> None:
-    """BNC-5, BNC-7, BNC-8: an empty line before each recipient, long fields folded."""
+    """BNC-5, BNC-7, BNC-8: an empty line before each recipient, long fields folded; our words are not a server's."""
     said = Reply(
         550, "5.7.1", "this is a long explanation", "of which the second line says even more than that"
     )
@@ -37,6 +37,10 @@ def test_the_part_as_it_is_written() -> None:
             Recipient(parse("bob@example.com")), Outcome(0, "failed", said, remote_mta="mx.example.com")
         ),
         status.Item(Recipient(parse("postmaster")), Outcome(1, "failed", Reply(554, "5.4.6", "a loop"))),
+        status.Item(
+            Recipient(parse("dan@example.com")),
+            Outcome(2, "failed", Reply(451, "4.4.1", "refused"), remote_mta="mx.example.com", said=False),
+        ),
     ]
     assert status.part("mx.example.net", 1772529160.0, Envelope(None), items, 0) == (
         b"Content-Type: message/delivery-status\r\n"
@@ -55,4 +59,9 @@ def test_the_part_as_it_is_written() -> None:
         b"Action: failed\r\n"
         b"Status: 5.4.6\r\n"
         b"Diagnostic-Code: x-mether; 554 5.4.6 a loop\r\n"
+        b"\r\n"
+        b"Final-Recipient: rfc822;dan@example.com\r\n"
+        b"Action: failed\r\n"
+        b"Status: 4.4.1\r\n"
+        b"Diagnostic-Code: x-mether; 451 4.4.1 refused\r\n"
     )

@@ -103,3 +103,10 @@ def test_an_uncertain_attempt_says_why_in_its_own_words():
     assert "died" not in text
     assert "  unknown  it may have been delivered all the same\n" in text
     assert "the server closed the connection" in text
+
+
+@pytest.mark.parametrize(("said", "text"), [(True, "451 later from mx.b"), (False, "451 later (of mx.b)")])
+def test_whose_words_they_are(said, text):
+    last = Outcome(0, "delayed", Reply(451, None, "later"), remote_mta="mx.b", said=said)
+    of = entry(attempts=1, last=last, next_attempt=NOW + 1)
+    assert f"  last     delayed: {text}" in list(listing.story(of, [], {}, NOW))

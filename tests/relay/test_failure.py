@@ -163,3 +163,21 @@ NO_USER = outcome("failed", 550, "5.1.1", "recipient")
 )
 def test_exit_status(outcomes: list[Outcome], status: int) -> None:
     assert failure.exit_status(outcomes) == status
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (failure.of_result(0, Result("RCPT", Reply(550, "5.1.1", "x")), remote_mta="mx"), True),
+        (failure.of_result(0, Result("MAIL", Reply(354, None, "x")), remote_mta="mx"), False),
+        (failure.of_result(0, Result(LOCAL, Reply(552, "5.3.4", "x")), remote_mta="mx"), False),
+        (failure.of_host(0, Reply(554, None, "go away"), remote_mta="mx"), True),
+        (failure.of_host(0, Reply(550, "5.1.2", "no such domain")), False),
+        (failure.of_lost(0, Lost("connect", "", "refused"), remote_mta="mx"), False),
+        (failure.of_lost(0, Lost("timeout", ".", "x"), remote_mta="mx", content_sent=True), False),
+        (failure.of_fault(0, "x"), False),
+    ],
+)
+def test_whose_words_an_outcome_has(outcome: Outcome, said: bool) -> None:
+    """RFC 3464 section 2.3.6: only what a server said is quoted as its words."""
+    assert outcome.said is said

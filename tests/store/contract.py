@@ -430,6 +430,21 @@ class StoreContract:
             store.content(claims[0].message.ident)
         assert list(store.check()) == []
 
+    @pytest.mark.parametrize(("said", "uncertain"), [(True, False), (False, False), (False, True)])
+    def test_whose_words_were_stored_is_remembered(self, store: Store, said: bool, uncertain: bool) -> None:
+        """BNC-8: a report may quote as a server's only what that server said (RFC 3464 section 2.3.6)."""
+        (answer,) = commit(store, draft("a@example.net", claim=True))
+        outcome = Outcome(0, "delayed", LATER, remote_mta="mx", said=said, uncertain=uncertain, at=T0)
+        claim = answer.claims[0]
+        attempt = Attempt(HOP, [outcome], started=T0, remote_mta="mx")
+        store.settle([Settlement(claim, [Decision(0, outcome, T0 + 300)], attempt=attempt)], now=T0)
+        (claim,) = store.claim(1, T0 + 300)
+        (tried,) = store.attempts(answer.ident)
+        (entry,) = store.entries(Filter())
+        for last in (claim.pending[0].last, tried.outcomes[0], entry.rows[0].last):
+            assert last is not None
+            assert (last.remote_mta, last.said, last.uncertain) == ("mx", said, uncertain)
+
     def test_a_deferral_is_remembered(self, store: Store) -> None:
         (answer,) = commit(store, draft("a@example.net", claim=True))
         store.settle([settlement(answer.claims[0], T0 + 300)], now=T0)

@@ -232,7 +232,7 @@ def _people(
         if item.will_retry_until is not None and outcome.action == "delayed":
             out.append(f"    It will be tried until {trace.date(item.will_retry_until, offset)}.")
         said = lines.clean(str(outcome.reply))[:MAX_QUOTED]
-        who = f"{lines.clean(outcome.remote_mta)} said:" if outcome.remote_mta else "Reason:"
+        who = f"{lines.clean(outcome.remote_mta)} said:" if outcome.said else "Reason:"
         out += lines.wrap(f"{who} {said}", "    ", "        ")
         out.append("")
     out.append("The message is attached in full." if complete else "The header of the message is attached.")

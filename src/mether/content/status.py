@@ -50,11 +50,12 @@ def part(reporting_mta: str, arrival: float, about: Envelope, items: Sequence[It
         out.append(f"Action: {outcome.action}")
         out.append(f"Status: {status(outcome)}")
         said = lines.to_ascii(lines.clean(str(outcome.reply)))[:MAX_QUOTED]
-        if outcome.remote_mta:
+        if outcome.said:
             out += _field("Remote-MTA", f"dns; {lines.to_ascii(outcome.remote_mta)}")
             out += _field("Diagnostic-Code", f"smtp; {said}")
         else:
-            # No server spoke: the reply is ours, and a type of our own says so (section 2.3.6).
+            # These are our own words, and a type of our own says so (section 2.3.6); nor did that
+            # host report anything (section 2.3.5).
             out += _field("Diagnostic-Code", f"x-mether; {said}")
         if outcome.at:
             out.append(f"Last-Attempt-Date: {trace.date(outcome.at, offset)}")

@@ -3,8 +3,8 @@
 Any SMTP server that reads a file reads it: ``smtpq export --all | in.smtpd``.  There is nobody to ask what
 it offers, so only the parameters that `in.smtpd` takes are written (`TAKEN`), and `left_out` names the
 others: a parameter that is not known would cost the recipient (RFC 5321 section 4.1.1.11).  Content is
-streamed, never held whole.  Raises ValueError for an address that cannot stand in a command, and what reading the
-content raises.
+streamed, never held whole.  Raises ValueError for an address that cannot stand in a command, and what
+reading the content raises.
 """
 
 from __future__ import annotations

@@ -154,7 +154,8 @@ def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> 
             yield clean(f"  asked    {parameters}")
         yield f"  attempts {row.attempts}"
         if row.last is not None:
-            where = f" from {row.last.remote_mta}" if row.last.remote_mta else ""
+            mta = row.last.remote_mta
+            where = f" from {mta}" if row.last.said else f" (of {mta})" if mta else ""
             yield clean(f"  last     {row.last.action}: {row.last.reply}{where}")
         at, why = next_try(entry, row, hops.get(row.route), now)
         when = "" if at is None else f"{stamp(at)} ({span(at - now)}): " if at > now else "now: "

@@ -14,7 +14,7 @@ imports it when first used.  `read_state` raises ValueError when the object is n
 from __future__ import annotations
 
 from mether.envelope import Envelope, Recipient
-from mether.outcome import Attempt, Outcome, Route
+from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue.store import Arrival, Message, Row
 from mether.reply import Reply
 
@@ -150,7 +150,7 @@ def outcome_value(outcome: Outcome) -> list[object]:
         outcome.scope,
         _plain(outcome.remote_mta),
         outcome.at,
-        outcome.uncertain,
+        outcome.marks,
         reply.code,
         reply.status,
         *map(_plain, reply.lines),
@@ -159,15 +159,16 @@ def outcome_value(outcome: Outcome) -> list[object]:
 
 def outcome_of(value: list[Any]) -> Outcome:
     """The outcome of a JSON array.  Raises ValueError, TypeError."""
-    number, action, scope, remote_mta, at, uncertain, code, status, *lines = value
+    number, action, scope, remote_mta, at, marks, code, status, *lines = value
     return Outcome(
         number,
         action,
         Reply(code, status, *lines),
         scope=scope,
         remote_mta=remote_mta,
+        said=not marks & OURS,
         at=at,
-        uncertain=uncertain,
+        uncertain=bool(marks & UNCERTAIN),
     )
 
 

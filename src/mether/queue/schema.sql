@@ -55,7 +55,7 @@ CREATE TABLE recipient (
   last_reply TEXT,
   last_mta TEXT,
   last_at REAL,
-  last_uncertain INTEGER,
+  last_uncertain INTEGER,           -- 1: it may have been delivered; 2: not last_mta said this, we did
   PRIMARY KEY (message, number)
 ) WITHOUT ROWID;
 CREATE INDEX recipient_due ON recipient (hop, next_attempt) WHERE state = 0;
@@ -99,7 +99,7 @@ CREATE TABLE attempt (
   reply TEXT NOT NULL,
   remote_mta TEXT NOT NULL,
   at REAL NOT NULL,
-  outcome_uncertain INTEGER NOT NULL,
+  outcome_uncertain INTEGER NOT NULL, -- as last_uncertain
   PRIMARY KEY (message, number, recipient)
 ) WITHOUT ROWID;
 

@@ -492,7 +492,7 @@ class Settling:
                 text(str(last.reply)),
                 text(last.remote_mta),
                 last.at,
-                last.uncertain,
+                last.marks,
             )
             self.db.execute(SQL["recipient-defer"], (*which, held, decision.retry_at, *values))
 
@@ -554,7 +554,7 @@ def record(db: Database, message: int, attempt: Attempt) -> None:
                 text(str(outcome.reply)),
                 text(outcome.remote_mta),
                 outcome.at,
-                outcome.uncertain,
+                outcome.marks,
             ),
         )
     if number > MAX_ATTEMPTS:

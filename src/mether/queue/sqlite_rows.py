@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mether.address import Address
 from mether.envelope import Envelope, Recipient
-from mether.outcome import Attempt, Outcome, Route
+from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue import ident as ident_
 from mether.queue.store import Arrival, Entry, Hop, Message, Row
 from mether.reply import Reply, from_text
@@ -48,7 +48,7 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
 
 
 def outcome(number: int, row: tuple[Any, ...]) -> Outcome | None:
-    """The last outcome out of (action, scope, reply, mta, at, uncertain)."""
+    """The last outcome out of (action, scope, reply, mta, at, marks)."""
     if row[0] is None:
         return None
     return Outcome(
@@ -57,8 +57,9 @@ def outcome(number: int, row: tuple[Any, ...]) -> Outcome | None:
         reply(row[2]),
         scope=row[1],
         remote_mta=row[3],
+        said=not row[5] & OURS,
         at=row[4],
-        uncertain=bool(row[5]),
+        uncertain=bool(row[5] & UNCERTAIN),
     )
 
 
@@ -127,8 +128,9 @@ def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
                 reply(r[11]),
                 scope=r[10],
                 remote_mta=r[12],
+                said=not r[14] & OURS,
                 at=r[13],
-                uncertain=bool(r[14]),
+                uncertain=bool(r[14] & UNCERTAIN),
             )
         )
     return result

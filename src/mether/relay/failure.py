@@ -67,6 +67,7 @@ def of_result(
         return Outcome(number, done, reply, remote_mta=remote_mta, at=at)
     scope: Scope = "recipient" if stage == "RCPT" else "transaction"
     action: Action
+    said = True
     if reply.code == 421:
         action, scope = "delayed", "host"
     elif reply.temporary or (stage == "RCPT" and reply.code == 552):
@@ -75,10 +76,10 @@ def of_result(
         action = "failed"
     else:
         action, scope = "delayed", "transaction"
-        reply = Reply(451, PROTOCOL, f"the server gave {reply} as its answer to {stage}")
+        reply, said = Reply(451, PROTOCOL, f"the server gave {reply} as its answer to {stage}"), False
     if stage == transaction.LOCAL:
         remote_mta = ""
-    return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, at=at)
+    return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, said=said, at=at)
 
 
 def of_lost(
@@ -96,6 +97,7 @@ def of_lost(
         Reply(451, _LOST[lost.kind], f"{lost}{where}"),
         scope="transaction" if uncertain else "host",
         remote_mta=remote_mta,
+        said=False,
         at=at,
         uncertain=uncertain,
     )

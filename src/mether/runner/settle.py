@@ -87,6 +87,7 @@ def give_up(one: Pending, outcome: Outcome | None, cause: str = "") -> Outcome:
         outcome.reply,
         scope=outcome.scope,
         remote_mta=outcome.remote_mta,
+        said=outcome.said,
         at=outcome.at,
         uncertain=outcome.uncertain,
     )
