@@ -5,11 +5,14 @@
     client.transact(transaction, ...)     one message
     client.quit()
 
-Raises `Lost` when the session is over before its time.  `watch(direction, text)` is told each line, for
+Raises `Lost` when the session is over before its time.  A reply must be complete within its time-out, so
+that a server that gives it octet by octet holds nobody for ever.  `watch(direction, text)` is told each line, for
 `smtp -v`: ``->`` what we say, ``<-`` what the server says.
 """
 
 from __future__ import annotations
+
+import time
 
 from mether.client.session import Lost, Timeouts, pieces
 from mether.reply import Reply
@@ -25,19 +28,21 @@ if TYPE_CHECKING:
 
 
 class BlockingClient:
-    """One session on `connection`."""
+    """One session on `connection`; `clock` gives seconds from anywhere."""
 
     def __init__(
         self,
         connection: Blocking,
         timeouts: Timeouts,
         watch: Callable[[str, str], None] = lambda direction, text: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.protocol = client.ClientProtocol()
         self._connection = connection
         self._timeouts = timeouts
         self._watch = watch
-        self._sent: list[str] = []
+        self._clock = clock
 
     def hello(self, name: str, *, lmtp: bool = False) -> Reply:
         """Take the greeting and say EHLO (LHLO); returns the last reply, which may be a refusal.
@@ -82,6 +87,7 @@ class BlockingClient:
         self._connection.close()
 
     def _content(self, transaction: Transaction, trace: bytes, content: Source) -> None:
+        self._unasked()
         if transaction.dot_only:
             self._write(b".\r\n")
         else:
@@ -98,6 +104,8 @@ class BlockingClient:
             return
         if self.protocol.state == "CLOSED":
             raise Lost("closed", "", "the server ended the session")
+        if not self.protocol.outstanding:
+            self._unasked()
         for _, line in commands:
             self._watch("->", line.decode().rstrip("\r\n"))
         self._write(b"".join([self.protocol.send(verb, line) for verb, line in commands]))
@@ -123,6 +131,16 @@ class BlockingClient:
         except (OSError, client.ProtocolFault):
             pass
 
+    def _unasked(self) -> None:
+        """What is there before we asked is no reply to what we are about to ask."""
+        try:
+            event = self.protocol.next_event()
+        except client.ProtocolFault as error:
+            raise Lost("protocol", "", str(error)) from None
+        if isinstance(event, tuple):
+            self._show(event[1])
+            raise Lost("closed", "", f"the server said {event[1]}")
+
     @property
     def _stage(self) -> str:
         return self.protocol.awaited
@@ -135,6 +153,7 @@ class BlockingClient:
 
     def _next(self) -> tuple[str, Reply]:
         stage = self._stage
+        until = self._clock() + self._timeouts.reply_to(stage)
         while True:
             try:
                 event = self.protocol.next_event()
@@ -148,7 +167,10 @@ class BlockingClient:
             if event == client.END_OF_INPUT:
                 raise Lost("closed", stage, "the server closed the connection")
             try:
-                self.protocol.receive(self._connection.receive(self._timeouts.reply_to(stage)))
+                left = until - self._clock()
+                if left <= 0:
+                    raise TimeoutError
+                self.protocol.receive(self._connection.receive(left))
             except TimeoutError:
                 raise Lost("timeout", stage, "the server did not answer in time") from None
             except OSError as error:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class StreamClient(Stream):
-    """One session.  `address` is the IP address (or path) it is connected to; `idle` is called when
-    an idle connection is lost."""
+    """One session.  `address` is the IP address (or path) it is connected to; `alive` is False from the
+    moment the session is lost, be it in use or kept."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeouts: Timeouts, address: str) -> None:
         super().__init__(loop)
@@ -58,6 +58,8 @@ class StreamClient(Stream):
 
     async def ask(self, verb: str, line: bytes) -> Reply:
         """Send a command and wait for its reply."""
+        if self._problem is not None:
+            raise self._problem
         self.write(self.protocol.send(verb, line))
         return await self._wait()
 
@@ -66,6 +68,8 @@ class StreamClient(Stream):
         commands = transaction.start()
         if not commands:
             return
+        if self._problem is not None:
+            raise self._problem
         send = self.protocol.send
         self._transaction = transaction
         self._small = small(trace, content)
@@ -112,8 +116,13 @@ class StreamClient(Stream):
             self._room.set_result(None)
 
     def _take(self) -> None:
-        """Take the replies that have come."""
-        protocol = self.protocol
+        """Take the replies that have come, and then say what follows from them.
+
+        Not before all were taken: what is there before we ask is no reply to what we are about to ask.
+        """
+        protocol, transaction = self.protocol, self._transaction
+        taken = False
+        commands: list[tuple[str, bytes]] = []
         while True:
             try:
                 event = protocol.next_event()
@@ -129,7 +138,7 @@ class StreamClient(Stream):
                 break
             verb, reply = event
             self._last = reply
-            transaction = self._transaction
+            taken = True
             if transaction is None or not verb:
                 if not verb:
                     self._fail("closed", f"the server said {reply}")
@@ -138,15 +147,18 @@ class StreamClient(Stream):
                 if not protocol.outstanding:
                     self._wake()
                 continue
-            for name, line in transaction.reply(verb, reply):
-                self.write(protocol.send(name, line))
-            if transaction.wants_content:
-                if transaction.dot_only or self._small is not None:
-                    self.write(b".\r\n" if transaction.dot_only else self._small or b"")
-                    self._sent(transaction)
-                else:
-                    self._wake()
-            elif transaction.finished:
+            commands = transaction.reply(verb, reply)
+            if transaction.finished:
+                self._wake()
+        if not taken:
+            return  # octets of a reply that does not end give it no more time
+        for name, line in commands:
+            self.write(protocol.send(name, line))
+        if transaction is not None and transaction.wants_content:
+            if transaction.dot_only or self._small is not None:
+                self.write(b".\r\n" if transaction.dot_only else self._small or b"")
+                self._sent(transaction)
+            else:
                 self._wake()
         if protocol.outstanding:
             self.set_deadline(self._timeouts.reply_to(protocol.awaited))
