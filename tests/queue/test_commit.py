@@ -37,12 +37,15 @@ class Gated(MemoryStore):
         self.gate.set()
         self.entered: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self.failure: Exception | None = None
+        self.poison: Settlement | None = None
 
     def apply(self, drafts: Any = (), settlements: Any = (), hops: Any = (), *, now: float) -> Applied:
         self.entered.put((len(drafts), len(settlements)))
         self.gate.wait()
         if self.failure is not None:
             raise self.failure
+        if any(one is self.poison for one in settlements):
+            raise StoreError("this one cannot be stored")
         return super().apply(drafts, settlements, hops, now=now)
 
 
@@ -227,6 +230,47 @@ def test_close_returns_although_many_settlements_cannot_be_stored(store: Gated, 
     caller.run(lambda: len(caller.trouble) >= 2)
     caller.queue.close()
     assert len(queued(store)) == count, "their messages stay queued"
+
+
+def test_one_settlement_that_cannot_be_stored_holds_up_no_other(store: Gated, caller: Caller) -> None:
+    """The fault of one is told once, and nothing before, beside or behind it waits or fails for it."""
+    caller.commit(*(draft(claim=True) for _ in range(5)))
+    claims = [claim for answer in caller.answered(5) for claim in answer.claims]
+    bad = settlement(claims[2])
+    store.poison = bad
+    store.gate.clear()
+    caller.commit(draft())
+    store.entered.get()
+    for one in claims[:2]:
+        caller.settle(one)
+    caller.queue.settle(bad, None, caller.settled.append)
+    for one in claims[3:]:
+        caller.settle(one)
+    store.gate.set()
+    caller.run(lambda: caller.settled == [True] * 4)
+    told = len(caller.trouble)
+    assert told == 2, "once for the batch, once for the one"
+    for count in range(7, 12):
+        caller.commit(draft())
+        assert caller.answered(count)[-1].error is None, "what comes later is not in its batch"
+    assert len(caller.trouble) == told
+    store.poison = None
+    caller.run(lambda: caller.settled == [True] * 5)
+
+
+def test_an_answer_that_raises_costs_no_other_its_own(store: Gated, caller: Caller) -> None:
+    store.gate.clear()
+    caller.commit(draft())
+    store.entered.get()
+
+    def broken(answer: Committed) -> None:
+        raise ZeroDivisionError("of the caller")
+
+    caller.queue.commit(draft(), broken)
+    caller.commit(draft())
+    store.gate.set()
+    assert all(answer.error is None for answer in caller.answered(2))
+    assert [str(error) for error in caller.trouble] == ["internal error: ZeroDivisionError('of the caller')"]
 
 
 def test_a_refused_settlement_is_told(store: Gated, caller: Caller) -> None:

@@ -9,15 +9,17 @@ Content that was staged in a file is synced in another thread before its draft j
 large message never holds up the others.
 
 Answers come back through `post`, once per batch: under asyncio it is `loop.call_soon_threadsafe`.  When
-a transaction fails, every draft in it is answered with the error and every settlement is kept for the next
-try, which comes a moment later: an outcome that has happened must not be forgotten because the disk is
-full.  Limits: MAX_BATCH of each kind per transaction.
+a transaction fails, every draft in it is answered with the error and its settlements are tried one by one,
+for the fault may be one's alone.  Those that fail are kept, apart from what comes after them, and tried
+again each RETRY_SECONDS: an outcome that has happened must not be forgotten because the disk is full.  Each
+is told of once.  A fault of a `done` costs no other its answer.  Limits: MAX_BATCH jobs per transaction.
 """
 
 from __future__ import annotations
 
 import threading
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 from mether.queue.store import Committed, StoreError
 
@@ -30,10 +32,17 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
     Job = tuple[str, Any, Any]
+    Drafted = tuple[Draft, Callable[[Committed], None]]
+    Settled = tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]
 
 MAX_BATCH = 256
 RETRY_SECONDS = 1.0
 """How long to wait before settlements are tried again after the store failed."""
+
+MAX_FAILURES = 8
+"""Settlements that may fail one after the other before the rest is left for later."""
+
+_NOTHING: Job = ("", None, None)
 
 
 class GroupCommit:
@@ -58,9 +67,9 @@ class GroupCommit:
         self._trouble = trouble
         self._gone = gone
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
         self._syncer: Any = None
+        self._known_bad: set[int] = set()
         self._thread.start()
 
     def commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
@@ -83,7 +92,6 @@ class GroupCommit:
     def close(self) -> None:
         """Finish what was asked for, then end the thread.  Settlements that can't be stored are dropped:
         their messages stay queued."""
-        self._stopping.set()
         if self._syncer is not None:
             self._syncer.shutdown()
         self._jobs.put(("stop", None, None))
@@ -110,12 +118,18 @@ class GroupCommit:
 
     def _run(self) -> None:
         get, get_nowait = self._jobs.get, self._jobs.get_nowait
-        drafts: list[tuple[Draft, Callable[[Committed], None]]] = []
-        settlements: list[tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]] = []
+        kept: list[Settled] = []
+        due = 0.0
         stop = False
-        while not (stop and not drafts and not settlements):
+        while not stop:
+            drafts: list[Drafted] = []
+            settlements: list[Settled] = []
             calls: list[Job] = []
-            job: Job = get() if not settlements else ("", None, None)
+            job = _NOTHING
+            try:
+                job = get(timeout=max(0.0, due - monotonic())) if kept else get()
+            except Empty:
+                pass
             taken = 0
             while True:
                 kind, what, done = job
@@ -134,23 +148,42 @@ class GroupCommit:
                     job = get_nowait()
                 except Empty:
                     break
-            if drafts or settlements:
-                # Settlements that were kept may have become many; drafts are as many as were taken.
-                if self._transact(drafts, settlements[:MAX_BATCH]):
-                    settlements = settlements[MAX_BATCH:]
-                elif stop:
-                    settlements = []
-                else:
-                    self._stopping.wait(RETRY_SECONDS)
-                drafts = []  # they were answered
+            if kept and (stop or monotonic() >= due):
+                batch, rest = kept[:MAX_BATCH], kept[MAX_BATCH:]
+                failed = self._again(batch)
+                kept = rest + failed
+                due = monotonic() + (RETRY_SECONDS if failed else 0.0)
+            if (drafts or settlements) and not self._transact(drafts, settlements):
+                # What failed together may be the fault of one: the others are not to wait for it.
+                kept += self._one_by_one(settlements)
+                due = monotonic() + RETRY_SECONDS
             for _, work, done in calls:
                 self._call(work, done)
 
-    def _transact(
-        self,
-        drafts: list[tuple[Draft, Callable[[Committed], None]]],
-        settlements: list[tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]],
-    ) -> bool:
+    def _again(self, settlements: list[Settled]) -> list[Settled]:
+        """Try what was kept; those that failed."""
+        if len(settlements) > 1 and self._transact([], settlements, quiet=True):
+            return []
+        return self._one_by_one(settlements)
+
+    def _one_by_one(self, settlements: list[Settled]) -> list[Settled]:
+        """Try each in a transaction of its own; those that are left, the ones that failed last.
+
+        After MAX_FAILURES it is the store that is in trouble, and the others wait with them.
+        """
+        failed: list[Settled] = []
+        for number, one in enumerate(settlements):
+            if len(failed) >= MAX_FAILURES:
+                return settlements[number:] + failed
+            settlement = one[0][0]
+            known = id(settlement) in self._known_bad
+            if not self._transact([], [one], quiet=known):
+                self._known_bad.add(id(settlement))
+                failed.append(one)
+        return failed
+
+    def _transact(self, drafts: list[Drafted], settlements: list[Settled], *, quiet: bool = False) -> bool:
+        """Store these, and answer; False when the store failed.  `quiet`: without telling of trouble."""
         hops = [hop for (_, hop), _ in settlements if hop is not None]
         try:
             applied = self.store.apply(
@@ -165,28 +198,38 @@ class GroupCommit:
             answers = [(done, Committed(draft.message.ident, error=problem)) for draft, done in drafts]
 
             def failed() -> None:
-                self._trouble(problem)
+                if not quiet:
+                    self._trouble(problem)
                 for done, answer in answers:
-                    done(answer)
+                    self._tell(done, answer)
 
             self._post(failed)
             return False
+        if self._known_bad:
+            self._known_bad.difference_update(id(settlement) for (settlement, _), _ in settlements)
         self.batches += 1
         self.committed += len(drafts)
         refused = {id(settlement) for settlement in applied.refused}
 
         def succeeded() -> None:
+            tell = self._tell
             for (_, done), answer in zip(drafts, applied.answers, strict=True):
-                done(answer)
-            for (settlement, _), settled in settlements_of_batch:
+                tell(done, answer)
+            for (settlement, _), settled in settlements:
                 if settled is not None:
-                    settled(id(settlement) not in refused)
+                    tell(settled, id(settlement) not in refused)
             for ident in applied.gone:
-                self._gone(ident)
+                tell(self._gone, ident)
 
-        settlements_of_batch = settlements
         self._post(succeeded)
         return True
+
+    def _tell(self, done: Callable[[Any], None], answer: object) -> None:
+        """Give one answer: a fault of who gets it is not to cost the others theirs."""
+        try:
+            done(answer)
+        except Exception as error:
+            self._trouble(_problem(error))
 
     def _call(self, work: Callable[[Store], Any], done: Callable[[Any], None]) -> None:
         result: Any
