@@ -512,6 +512,25 @@ async def test_claims_are_kept_by_renewing_them() -> None:
 
 
 @virtual
+async def test_claims_are_kept_until_the_last_delivery_has_ended() -> None:
+    """A service that is told to stop in the middle of a slow delivery still owns that message."""
+    memory = MemoryStore(now=T0)
+    service = Service(store=memory).start()
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    other = memory.another(now=T0)
+    service.runner.stop()
+    draining = running().create_task(service.runner.drain())
+    for _ in range(10):
+        await asyncio.sleep(60)
+        assert not other.claim(10, running().clock())
+    service.transport.work(service.transport.held.pop())
+    await draining
+    assert not service.queued()
+
+
+@virtual
 async def test_what_another_process_queued_is_found_when_it_says_so() -> None:
     service = Service().start()
     await asyncio.sleep(100)

@@ -10,6 +10,7 @@ import os
 
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue import owner as owner_
 from mether.queue.content import Content, in_memory
 from mether.queue.store import (
     Applied,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
     from mether.queue.content import Writer
     from mether.queue.store import Decision, Draft, Select, Settlement
-
-LEASE = 300.0
-"""Seconds for which an owner that does not renew keeps its claims."""
 
 _DIED = Reply(451, "4.3.0", "the process that tried this ended before it said what came of it")
 _STRUCK = "three processes in a row ended while they tried this message"
@@ -226,7 +224,9 @@ class MemoryStore(Store):
 
     def _register(self, now: float) -> None:
         self._registered = True
-        self.memory.owners[self.owner] = max(self.memory.owners.get(self.owner, 0.0), now + LEASE / 2)
+        until = self.memory.owners.get(self.owner, 0.0)
+        if until - now < owner_.LEASE / 2:
+            self.memory.owners[self.owner] = now + owner_.LEASE
 
     def _hop(self, route: Route) -> _Hop:
         return self.memory.hops.setdefault(route, _Hop(Hop(route)))

@@ -18,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-LEASE: Final = 300.0
-"""Seconds for which an owner that does not renew keeps its claims, from its last claim."""
+LEASE: Final = 60.0
+"""Seconds after which an owner that does not renew has lost its claims.  A runner renews every 15; a claim
+gives at least half of it."""
 
 _SUFFIX = ".lock"
 

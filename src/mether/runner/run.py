@@ -16,6 +16,7 @@ import asyncio
 
 from mether.event import mail as event
 from mether.outcome import Attempt, Outcome
+from mether.queue import owner
 from mether.queue.store import Decision, Hop, Select, Settlement, StoreError
 from mether.relay import failure
 from mether.runner import settle
@@ -52,10 +53,9 @@ if TYPE_CHECKING:
             """The next hop of an address."""
 
 
-LEASE: Final = 60.0
-"""Seconds after which an owner that does not renew has lost its claims."""
-
 RENEWAL: Final = 15.0
+"""Seconds between two renewals of our claims: a quarter of queue.owner.LEASE."""
+
 POLL: Final = 15.0
 """Seconds at most between two looks at what is due."""
 
@@ -103,6 +103,7 @@ class Runner:
         self._stopping = False
         self._starved = False
         self._emptying = False
+        self._renewing: asyncio.Task[None] | None = None
 
     def admit(self, draft: Draft) -> bool:
         """Whether there is room to take a fresh message straight through; it is then counted."""
@@ -140,18 +141,18 @@ class Runner:
 
     async def run(self) -> None:
         """Work what is due until `stop`."""
-        renewing = self._loop.create_task(self._renew())
+        self._keep()
         try:
             while not self._stopping:
                 self._changed.clear()
                 if not await self._claim(Select()):
                     await self._pause()
         finally:
-            renewing.cancel()
+            self._kept()
 
     async def once(self, select: Select) -> int:
         """Work what `select` takes, each message and next hop once; returns how many were tried."""
-        renewing = self._loop.create_task(self._renew())
+        self._keep()
         tried: set[tuple[str, Route]] = set()
         try:
             while not self._stopping:
@@ -163,7 +164,7 @@ class Runner:
                     await self._changed.wait()
             return len(tried)
         finally:
-            renewing.cancel()
+            self._kept()
 
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished by closing the transports."""
@@ -171,11 +172,12 @@ class Runner:
         self._changed.set()
 
     async def drain(self) -> None:
-        """Wait until nothing is in hand."""
+        """Wait until nothing is in hand; claims are renewed until then."""
         self._emptying = True
         while self.window.used:
             self._changed.clear()
             await self._changed.wait()
+        self._kept()
 
     async def content(self, claim: Claim) -> Content:
         """The content of a claim that came without it.  Raises StoreError."""
@@ -371,6 +373,17 @@ class Runner:
         except TimeoutError:
             pass
 
+    def _keep(self) -> None:
+        """Renew our claims from now on."""
+        if self._renewing is None:
+            self._renewing = self._loop.create_task(self._renew())
+
+    def _kept(self) -> None:
+        """Renew no more when nothing is in hand: a slow end is not to cost what is."""
+        if self._renewing is not None and not self.window.used:
+            self._renewing.cancel()
+            self._renewing = None
+
     async def _renew(self) -> None:
         while True:
             try:
@@ -382,7 +395,7 @@ class Runner:
 
     def _renewal(self, store: Store) -> bool:
         now = self._clock()
-        return store.renew(now + LEASE, now)
+        return store.renew(now + owner.LEASE, now)
 
     async def _call(self, work: Callable[[Store], T]) -> T:
         """Run `work` in the writer thread.  Raises StoreError."""
