@@ -17,6 +17,7 @@ from mether.queue.content import Content
 from mether.queue.memory import MemoryStore
 from mether.queue.store import Claim, Committed, Draft, Filter, Hop, NoSpace, Select, Settlement, StoreError
 from mether.reply import Reply
+from mether.runner import run
 from mether.runner.notify import Reporter
 from mether.runner.run import PER_HOP, Runner
 from mether.runner.schedule import Retry
@@ -492,6 +493,23 @@ async def test_trouble_with_the_store_passes() -> None:
         await asyncio.sleep(120)
     assert not service.queued()
     assert [name for name, _ in events].count("error") == 3
+
+
+@virtual
+async def test_only_next_hops_in_trouble_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow with every domain that mail was ever sent to, nor with every dead one."""
+    monkeypatch.setattr(run, "MAX_HOPS", 3)
+    service = Service().start()
+    routes = [Route("smtp", f"{number}.example.net") for number in range(6)]
+    service.transport.answers["*"] = delayed("host")
+    service.receive(*(draft(routes=each) for each in routes))
+    await asyncio.sleep(1)
+    assert len(service.runner._hops) == 3
+    assert set(service.runner._hops) < set(routes)
+    service.transport.answers.clear()
+    await asyncio.sleep(DAY)
+    assert not service.queued()
+    assert not service.runner._hops
 
 
 @virtual

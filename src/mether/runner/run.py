@@ -65,6 +65,9 @@ PAUSE: Final = 0.25
 PER_HOP: Final = 200
 """Claims of one next hop in hand beyond which fresh messages for it wait in the store."""
 
+MAX_HOPS: Final = 10_000
+"""Next hops that are remembered."""
+
 ORIGINAL: Final = 64 * 1024
 """Octets of a message that a report is made from."""
 
@@ -189,7 +192,7 @@ class Runner:
         hop = self._hop(claim)
         verdict = settle.decide(claim, outcomes, hop, self._retry, now, self._random)
         if verdict.hop is not None:
-            self._hops[claim.route] = verdict.hop
+            self._learn(verdict.hop)
             if verdict.hop.failures:
                 last = outcomes[0]
                 event.unreachable(
@@ -291,7 +294,7 @@ class Runner:
             taken += 1
             self._take(claim)
             if claim.hop is not None:
-                self._hops[claim.route] = claim.hop
+                self._learn(claim.hop)
             if claim.content is None:
                 self._loop.create_task(self._fetch(claim))
             else:
@@ -337,6 +340,16 @@ class Runner:
     def _hop(self, claim: Claim) -> Hop:
         return self._hops.get(claim.route) or claim.hop or Hop(claim.route)
 
+    def _learn(self, hop: Hop) -> None:
+        """Remember a next hop: while something is in hand for it, and as long as it is in trouble.
+
+        Beyond MAX_HOPS the one that was learned first is forgotten; the store still knows it.
+        """
+        self._hops.pop(hop.route, None)
+        self._hops[hop.route] = hop
+        if len(self._hops) > MAX_HOPS:
+            del self._hops[next(iter(self._hops))]
+
     def _take(self, claim: Claim) -> None:
         self.window.take(claim.message.size)
         self._in_hand[claim.route] = self._in_hand.get(claim.route, 0) + 1
@@ -348,6 +361,9 @@ class Runner:
             self._in_hand[claim.route] = count
         else:
             del self._in_hand[claim.route]
+            hop = self._hops.get(claim.route)
+            if hop is not None and not hop.failures and hop.suspended is None:
+                del self._hops[claim.route]  # nothing is known against it
         self._less_in_hand()
 
     def _less_in_hand(self) -> None:
