@@ -43,6 +43,11 @@ def ending(error):
             "smtpq: internal error: ZeroDivisionError: division by zero "
             "(set METHER_DEBUG=1 for the traceback)\n",
         ),
+        (
+            UnicodeEncodeError("utf-8", "a\udcff@b.test", 1, 2, "surrogates not allowed"),
+            64,
+            "smtpq: a\\udcff@b.test cannot be written in utf-8\n",
+        ),
         (errors.Failure(65, "bad\nline\x1b[2J"), 65, "smtpq: bad line?[2J\n"),
     ],
 )
@@ -109,3 +114,41 @@ def test_output_that_cannot_be_written_is_a_failure():
 def test_a_pipe_of_ours_that_broke_is_a_failure_that_is_told(capfd):
     assert ending(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 74
     assert capfd.readouterr().err == "smtpq: Broken pipe\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_descriptors_that_the_caller_closed_are_no_fault_and_no_files(closed):
+    code = (
+        "import os, sys\nfrom mether.programs.errors import run\n"
+        "def work(argv):\n    print('x')\n    assert os.open('/', os.O_RDONLY) > 2\n    return 75\n"
+        "sys.exit(run('smtpq', work))"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (75, b"")
+
+
+def test_no_message_is_not_taken_for_an_empty_one():
+    code = (
+        "import os, sys\nfrom mether.programs.errors import run\n"
+        "sys.exit(run('smtp', lambda argv: len(os.read(0, 1))))"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (74, b"smtp: Bad file descriptor\n")
+
+
+def test_what_the_encoding_of_stdout_lacks_is_shown_escaped():
+    code = (
+        "import sys\nfrom mether.programs.errors import run\n"
+        "sys.exit(run('smtpq', lambda argv: print('\\xe4@b.test')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xe4@b.test\n", b"")

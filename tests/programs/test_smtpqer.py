@@ -281,6 +281,23 @@ def test_a_spool_one_may_not_write(url, capsys):
     assert [entry.message.ident for entry in entries(url)] == [ident]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_what_is_queued_is_no_failure_because_its_id_cannot_be_printed(url):
+    """A status other than 0 would have the caller queue the message again."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [BIN / "smtpqer", "-n", *ENVELOPE],
+            input=MESSAGE,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "METHER_SPOOL": url, "METHER_CONFIG": ""},
+            timeout=60,
+        )
+    (entry,) = entries(url)
+    line = f"smtpqer: queued as {entry.message.ident}, which cannot be printed: No space left on device\n"
+    assert (done.returncode, done.stderr) == (0, line.encode())
+
+
 @pytest.fixture
 def small_disk(url, tmp_path):
     """A file system of 2 MiB where the queue will be; the queue's URL."""

@@ -7,6 +7,7 @@
 * `Failure`: the status it carries;
 * an error of the system: 77 without permission, 73 where something can't be created, 66 where something
   is not there, 75 on a full disk, 71 out of memory or descriptors, else 74;
+* an argument that is not in the encoding it must be in: 64;
 * an interrupt: 130; a reader of stdout that went away: quietly 141, as the shell says of SIGPIPE;
 * anything else is an error in mether: 70.  ``METHER_DEBUG=1`` then shows the traceback.
 
@@ -61,6 +62,12 @@ def run(program: str, work: Callable[[list[str]], int | None], argv: list[str] |
     meaning 0.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+            _fill_standard_descriptors()
+        if sys.stdout.errors == "strict":
+            # An address that this terminal's encoding does not have must not end a listing.
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         status = work(arguments) or 0
         sys.stdout.flush()
@@ -75,6 +82,22 @@ def run(program: str, work: Callable[[list[str]], int | None], argv: list[str] |
         # which takes a one-shot program a tenth of its time.
         gc.freeze()
     return _exit(status, arguments)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open what the caller closed of descriptors 0 to 2, or the next file opened would take its place.
+
+    Reading from 0 still fails, so that a missing message is not taken for an empty one.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY)  # the lowest number that is free: this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def complain(program: str, what: str) -> None:
@@ -107,13 +130,16 @@ def status_of(error: BaseException) -> tuple[int, str]:
         return _system(error)
     if isinstance(error, MemoryError):
         return OSERR, "out of memory"
+    if isinstance(error, UnicodeEncodeError):
+        shown = error.object.encode("ascii", "backslashreplace").decode()
+        return USAGE, f"{shown[:200]} cannot be written in {error.encoding}"
     words = str(error) or "no more is known"
     return SOFTWARE, f"internal error: {type(error).__name__}: {words}"
 
 
 def _explain(program: str, error: BaseException) -> int:
     if isinstance(error, OSError) and _reader_gone(error):
-        _silence()
+        silence()
         return PIPE
     status, words = status_of(error)
     debug = os.environ.get("METHER_DEBUG")
@@ -130,7 +156,7 @@ def _explain(program: str, error: BaseException) -> int:
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        _silence()
+        silence()
     return status
 
 
@@ -189,7 +215,7 @@ def _reader_gone(error: OSError) -> bool:
         return False
 
 
-def _silence() -> None:
+def silence() -> None:
     """Send stdout nowhere, so that the interpreter's last flush does not fail too."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)

@@ -57,7 +57,9 @@ def parse_source(text: str) -> tuple[str, int]:
     host, dot, digits = text.rpartition(".")
     try:
         raw = bytes.fromhex(host)
-        if not dot or len(raw) not in (4, 16) or len(host) != 2 * len(raw) or not digits.isdecimal():
+        if not dot or len(raw) not in (4, 16) or len(host) != 2 * len(raw):
+            raise ValueError
+        if not (digits.isascii() and digits.isdecimal()):
             raise ValueError
         port = int(digits)
         if port > 65535:
@@ -131,7 +133,7 @@ def _peer() -> tuple[str, int]:
     """The client's address: from the environment (systemd, tcpserver), else from the socket."""
     address, port = os.environ.get("REMOTE_ADDR", ""), os.environ.get("REMOTE_PORT", "")
     if literal_ip(f"[{address}]") or literal_ip(f"[IPv6:{address}]"):
-        return address, int(port) if port.isdecimal() else 0
+        return address, int(port) if port.isascii() and port.isdecimal() else 0
     import socket
 
     try:

@@ -72,8 +72,13 @@ def _work(argv: list[str]) -> int:
             pinned=True,
             key=key,
         )
-        print(answer.ident)
-        sys.stdout.flush()
+        try:
+            print(answer.ident)
+            sys.stdout.flush()
+        except OSError as error:
+            # It is queued all the same: a failure now would have the caller queue it once more.
+            errors.complain("smtpqer", f"queued as {answer.ident}, which cannot be printed: {error.strerror}")
+            errors.silence()
         if given.flag("no-run"):
             return 0
         woken = store.wake()
