@@ -1,8 +1,9 @@
 """One memory budget for content over all sessions.
 
-Content that is being received, waits for its commit, or rides straight through to the runner is held in
-memory while the budget has room; beyond it new content goes to files from its first octet.  What is
-left in memory is then bounded by the budget and by one read per connection.
+Content that is being received or waits for its commit is held in memory while the budget has room; beyond
+it new content goes to files from its first octet.  What rides straight through to the runner is given
+back here at its commit and counted by `runner.window` from then on.  Not counted are one read of each
+connection, and the first 64 KiB that a session keeps of content in a file, for the loop check.
 """
 
 from __future__ import annotations
