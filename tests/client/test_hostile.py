@@ -25,7 +25,7 @@ NO_REPLY = {
     "a code of two digits": b"25 ok\r\n",
     "a code below 200": b"150 wait\r\n",
     "a code above 599": b"600 what\r\n",
-    "other digits": "٢٥٠ ok\r\n".encode(),  # noqa: RUF001
+    "other digits": "٢٥٠ ok\r\n".encode(),
     "an endless line": b"250 " + b"x" * 1_000_000,
     "an endless continuation line": b"250-" + b"x" * 1_000_000,
     "50,000 continuation lines": b"250-more\r\n" * 50_000,

@@ -6,8 +6,8 @@
     client.quit()
 
 Raises `Lost` when the session is over before its time.  A reply must be complete within its time-out, so
-that a server that gives it octet by octet holds nobody for ever.  `watch(direction, text)` is told each line, for
-`smtp -v`: ``->`` what we say, ``<-`` what the server says.
+that a server that gives it octet by octet holds nobody for ever.  `watch(direction, text)` is told each
+line, for `smtp -v`: ``->`` what we say, ``<-`` what the server says.
 """
 
 from __future__ import annotations
