@@ -100,7 +100,8 @@ def test_the_last_retry_is_at_the_expiry() -> None:
         (None, "", "451 4.4.7"),
         (None, "451 4.4.1 connecting to 192.0.2.1: refused", "451 4.4.1 connecting"),
         (None, "nonsense", "451 4.4.7"),
-        (Outcome(0, "delayed", LATER), "451 4.4.1 x", "451 4.3.0 later"),
+        (Outcome(0, "delayed", LATER), "", "451 4.3.0 later"),
+        (Outcome(0, "delayed", LATER), "451 4.4.1 refused", "451 4.4.1 refused"),
     ],
 )
 def test_giving_up_without_a_try_quotes_what_is_known(last: Outcome | None, cause: str, text: str) -> None:
@@ -140,3 +141,15 @@ def test_a_domain_that_does_not_exist_backs_nothing_off() -> None:
     verdict = work(several(1), outcomes("failed", scope="host"))
     assert verdict.hop is None
     assert len(verdict.failed) == 1
+
+
+def test_what_is_quoted_says_whose_words_it_is() -> None:
+    """RFC 3464 section 2.3.6; a report quotes the next hop's last outcome."""
+    (one,) = several(1).pending
+    busy = Outcome(0, "delayed", Reply(450, "4.2.2", "mailbox full"), remote_mta="mx [192.0.2.1]", at=T0)
+    same = settle.give_up(one, busy, str(busy.reply))
+    assert (same.remote_mta, same.said, same.at) == ("mx [192.0.2.1]", True, T0)
+    newer = settle.give_up(one, busy, "451 4.4.1 connecting to 192.0.2.1: refused")
+    assert (newer.remote_mta, newer.said, newer.at) == ("", False, T0)
+    ours = Outcome(0, "delayed", Reply(451, "4.4.1", "refused"), remote_mta="mx", said=False)
+    assert not settle.give_up(one, ours).said

@@ -72,15 +72,37 @@ def decide(
     return Verdict(decisions, failed, changed)
 
 
+def reroute(claim: Claim, route: Callable[[Address], Route], now: float) -> list[Decision]:
+    """The decisions that give a claim's recipients the next hops of a newer configuration.
+
+    Empty when the queue's next hop is still the right one for all that no person pinned; otherwise those
+    for which it is not are due at their new one at once, and the others as before.
+    """
+    moves = [
+        (one, None if one.pinned else route(one.recipient.forward_path)) for one in claim.pending
+    ]
+    if all(new is None or new == claim.route for _, new in moves):
+        return []
+    return [
+        Decision(one.number, None, one.next_attempt)
+        if new is None or new == claim.route
+        else Decision(one.number, None, now, new)
+        for one, new in moves
+    ]
+
+
 def give_up(one: Pending, outcome: Outcome | None, cause: str = "") -> Outcome:
     """The failed outcome of a recipient that has waited too long, or that a person returns.
 
-    Its reply is that of the last thing that happened: `outcome`, else `cause` (a next hop's last
-    reply), else that time ran out.
+    Its reply is that of the last thing that happened: `cause`, the last reply of a next hop that is down
+    (what answers has none, so it came after every other outcome), else `outcome`, else that time ran out.
     """
+    reply = _known(cause)
     if outcome is None:
-        reply = _known(cause) or EXPIRED
-        return Outcome(one.number, "failed", reply)
+        return Outcome(one.number, "failed", reply or EXPIRED)
+    if reply is not None and str(outcome.reply) != str(reply):
+        # Whose words they are is not known any more.
+        return Outcome(one.number, "failed", reply, scope="host", at=outcome.at, uncertain=outcome.uncertain)
     return Outcome(
         one.number,
         "failed",
