@@ -3,6 +3,7 @@
 import email.policy
 from email.parser import BytesParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,11 @@ def test_recipients_in_every_form():
     assert recipients("To: undisclosed-recipients:;\n") == []
     assert recipients("To: =?utf-8?q?J=C3=BCrgen?= <j@x.test>\n") == ["j@x.test"]
     assert recipients("To: Jürgen <jü@x.test>\n") == ["jü@x.test"]
+
+
+def test_comments_without_end_are_an_error():
+    with pytest.raises(ValueError, match="comments"):
+        recipients("To: " + "(" * 50_000 + "\n\n")
 
 
 def test_what_is_missing_comes_first():

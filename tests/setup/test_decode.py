@@ -60,3 +60,8 @@ def test_types_are_strict(convert, value):
 def test_what_is_not_toml_has_a_line(text, line):
     with pytest.raises(ConfigError, match=rf"^f\.toml:{line}: this is not TOML: "):
         decode.parse("f.toml", text)
+
+
+def test_a_number_of_too_many_digits_is_a_complaint():
+    with pytest.raises(ConfigError, match=r"^f\.toml: a number has too many digits$"):
+        decode.parse("f.toml", "x = " + "9" * 5000)

@@ -228,7 +228,11 @@ def _submit(config: Config, given: Arguments) -> int:
     section = head[: header.split(head)]
     recipients = [_recipient(text, config.service.hostname) for text in given.recipients]
     if given.from_header:
-        recipients += [_recipient(text, config.service.hostname) for text in submission.recipients(section)]
+        try:
+            named = submission.recipients(section)
+        except ValueError as error:
+            raise errors.Failure(errors.DATAERR, str(error)) from None
+        recipients += [_recipient(text, config.service.hostname) for text in named]
     if not recipients:
         raise UsageError("no recipients: name some, or use -t and give To, Cc or Bcc in the message")
     unique = list(dict.fromkeys(recipients))

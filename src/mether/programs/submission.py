@@ -24,7 +24,7 @@ _RECIPIENTS: Final = frozenset((b"to", b"cc", b"bcc"))
 
 
 def recipients(section: bytes) -> list[str]:
-    """The addresses in To, Cc and Bcc, in order."""
+    """The addresses in To, Cc and Bcc, in order.  Raises ValueError when they can't be read."""
     from email.utils import getaddresses
 
     values = [
@@ -32,7 +32,10 @@ def recipients(section: bytes) -> list[str]:
         for name, value in header.fields(section)
         if name.lower() in _RECIPIENTS
     ]
-    return [mailbox for _, mailbox in getaddresses(values) if mailbox]
+    try:
+        return [mailbox for _, mailbox in getaddresses(values) if mailbox]
+    except RecursionError:
+        raise ValueError("To, Cc or Bcc holds too many comments in one another") from None
 
 
 def complete(

@@ -92,6 +92,8 @@ def parse(path: str, text: str) -> Document:
         raise ConfigError(f"{path}:{line}: this is not TOML: {what or error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
+    except ValueError:  # Python reads no more than 4300 digits
+        raise ConfigError(f"{path}: a number has too many digits") from None
 
 
 def sections(document: Document, single: Sequence[str], many: Sequence[str]) -> None:
