@@ -8,10 +8,11 @@ import pytest
 from clock import T0
 from hypothesis import given
 from hypothesis import strategies as st
-from mail import DAY, HOP, LATER, NEVER, OK, claim
+from mail import DAY, HOP, LATER, NEVER, OK, claim, message
 
-from mether.outcome import DONE, Outcome
-from mether.queue.store import Claim, Hop
+from mether.address import Address
+from mether.outcome import DONE, Outcome, Route
+from mether.queue.store import Claim, Hop, Pending
 from mether.reply import Reply
 from mether.runner import settle
 from mether.runner.schedule import Retry
@@ -153,3 +154,26 @@ def test_what_is_quoted_says_whose_words_it_is() -> None:
     assert (newer.remote_mta, newer.said, newer.at) == ("", False, T0)
     ours = Outcome(0, "delayed", Reply(451, "4.4.1", "refused"), remote_mta="mx", said=False)
     assert not settle.give_up(one, ours).said
+
+
+def test_what_was_queued_under_another_configuration_gets_its_new_next_hop() -> None:
+    """The next hop in the queue is a cached decision; one that a person gave is kept."""
+    old, new = Route("smtp", "old.example"), Route("smtp", "new.example")
+
+    def table(path: Address) -> Route:
+        return new if path.domain == "moved.example" else old
+
+    def waiting(*paths: str, pinned: bool = False) -> Claim:
+        about = message(*paths)
+        pending = [
+            Pending(number, one, next_attempt=T0, pinned=pinned)
+            for number, one in enumerate(about.envelope.recipients)
+        ]
+        return Claim(about, old, pending, owner=1, token=1)
+
+    def moves(about: Claim) -> list[tuple[int, Route | None]]:
+        return [(one.number, one.route) for one in settle.reroute(about, table, T0)]
+
+    assert moves(waiting("a@example.net")) == []
+    assert moves(waiting("a@moved.example", pinned=True)) == []
+    assert moves(waiting("a@example.net", "b@moved.example")) == [(0, None), (1, new)]

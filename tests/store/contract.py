@@ -143,6 +143,22 @@ class StoreContract:
 
         return make
 
+    def test_a_settlement_may_change_the_next_hop(self, make_store: Maker) -> None:
+        """What was queued under another configuration goes by the new one, at once and after a restart."""
+        store = make_store()
+        new = Route("smtp", "elsewhere.example", "")
+        one = draft("a@example.net", "b@example.net")
+        commit(store, one)
+        (mine,) = store.claim(10, T0)
+        assert not any(pending.pinned for pending in mine.pending)
+        moves = [Decision(0, None, T0 + 1, new), Decision(1, None, mine.pending[1].next_attempt)]
+        assert store.settle([Settlement(mine, moves)], now=T0) == []
+        store.close()
+        again = make_store()
+        rows = again.entries(Filter())[0].rows
+        assert [row.route == new for row in rows] == [True, False]
+        assert {claim.route for claim in again.claim(10, T0 + 2)} == {new, mine.route}
+
     # What is queued
 
     def test_an_empty_queue(self, store: Store) -> None:

@@ -63,12 +63,13 @@ def draft(
     routes: Route | Sequence[Route] = HOP,
     content: bytes = CONTENT,
     claim: bool = False,
+    pinned: bool = True,
     **more: Any,
 ) -> Draft:
-    """A draft to these forward-paths, all by one route unless a list is given."""
+    """A draft to these forward-paths, all by one route, which is kept, unless a list is given."""
     made = message(*paths, content=content, **more)
     each = [routes] * len(made.envelope.recipients) if isinstance(routes, Route) else list(routes)
-    return Draft(made, content, each, due=made.arrival.at, claim=claim)
+    return Draft(made, content, each, due=made.arrival.at, claim=claim, pinned=pinned)
 
 
 def claim(

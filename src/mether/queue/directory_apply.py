@@ -183,6 +183,8 @@ class DirectoryWriter(DirectoryRunner):
                 continue
             row.next_attempt = decision.retry_at
             row.suspect = False
+            if decision.route is not None:
+                row.route = decision.route
             if decision.outcome is not None:
                 row.attempts += 1
                 row.last = decision.outcome

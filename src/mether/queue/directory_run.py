@@ -137,7 +137,10 @@ class DirectoryRunner(Store):
         claim = Claim(
             record.message,
             pick.route,
-            [Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt) for row in rows],
+            [
+                Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt, row.pinned)
+                for row in rows
+            ],
             owner=self.owner,
             token=self._token,
             settlement=self._numbers[ident],

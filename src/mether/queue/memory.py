@@ -173,7 +173,9 @@ class MemoryStore(Store):
             if draft.claim and message.hold is None:
                 if route not in claims:
                     claims[route] = self._new_claim(queued, route, now)
-                claims[route].pending.append(Pending(number, recipient, next_attempt=draft.due))
+                claims[route].pending.append(
+                    Pending(number, recipient, next_attempt=draft.due, pinned=draft.pinned)
+                )
                 row.owner, mine.token = self.owner, claims[route].token
         if draft.key is not None:
             memory.keys[draft.key] = (message.ident, draft.key_until)
@@ -283,6 +285,8 @@ class MemoryStore(Store):
         if decision is not None and decision.retry_at is not None:
             row.suspect = False
             row.next_attempt = decision.retry_at
+            if decision.route is not None:
+                row.route = decision.route
             if decision.outcome is not None:
                 row.attempts += 1
                 row.last = decision.outcome
@@ -345,7 +349,9 @@ class MemoryStore(Store):
         for each in mine:
             row = each.row
             row.owner, each.token = self.owner, claim.token
-            claim.pending.append(Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt))
+            claim.pending.append(
+                Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt, row.pinned)
+            )
         claim.message = _copy(queued.message, mine)
         return claim
 

@@ -261,7 +261,9 @@ class Inserting:
                         tokens[hop] = mine
                         claims.append(mine)
                     owner, token = mine.owner, mine.token
-                    mine.pending.append(Pending(position, recipient, next_attempt=draft.due))
+                    mine.pending.append(
+                        Pending(position, recipient, next_attempt=draft.due, pinned=draft.pinned)
+                    )
                 else:
                     self.touched.add(hop)
                 recipients += (
@@ -484,6 +486,10 @@ class Settling:
             self.db.execute(SQL["recipient-return"], (*which, held))
         elif decision.outcome is None:
             self.db.execute(SQL["recipient-postpone"], (*which, held, decision.retry_at))
+            if decision.route is not None:
+                hop = hop_id(self.db, decision.route)
+                self.db.execute(SQL["recipient-move"], (*which, hop))
+                self.inserting.touched.add(hop)
         else:
             last = decision.outcome
             values = (

@@ -231,9 +231,9 @@ def take(
     pending: dict[int, list[Pending]] = {}
     suspect = set()
     for r in db.execute(SQL["claimed-recipients"], (ids, owner, first)):
-        last = sqlite_rows.outcome(r[1], r[9:])
+        last = sqlite_rows.outcome(r[1], r[9:15])
         recipient = sqlite_rows.recipient(r[2], r[3], r[4])
-        pending.setdefault(r[5], []).append(Pending(r[1], recipient, r[6], last, r[7]))
+        pending.setdefault(r[5], []).append(Pending(r[1], recipient, r[6], last, r[7], bool(r[15])))
         if r[8]:
             suspect.add(r[5])
     contents = {row[0]: in_memory(row[1]) for row in db.execute(SQL["contents"], (ids,))}

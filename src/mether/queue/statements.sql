@@ -116,6 +116,9 @@ UPDATE recipient SET state = CASE WHEN ?3 THEN 2 ELSE 0 END, owner = NULL, token
   suspect = 0, next_attempt = ?4
 WHERE message = ?1 AND number = ?2
 
+-- name: recipient-move
+UPDATE recipient SET hop = ?3 WHERE message = ?1 AND number = ?2
+
 -- name: recipient-defer
 UPDATE recipient SET state = CASE WHEN ?3 THEN 2 ELSE 0 END, owner = NULL, token = NULL, mark = NULL,
   suspect = 0, next_attempt = ?4, attempts = attempts + 1, last_action = ?5, last_scope = ?6, last_reply = ?7,
@@ -207,7 +210,7 @@ FROM message WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id
 
 -- name: claimed-recipients
 SELECT message, number, path, orcpt, notify, token, attempts, next_attempt, suspect, last_action, last_scope,
-  last_reply, last_mta, last_at, last_uncertain
+  last_reply, last_mta, last_at, last_uncertain, pinned
 FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2 AND token >= ?3
 ORDER BY message, number
 

@@ -152,10 +152,11 @@ class Draft:
 class Pending:
     """One recipient inside a claim: its `number` in the envelope, and what is known of it.
 
-    `next_attempt` is when it was due, to be kept by a settlement that tried nothing.
+    `next_attempt` is when it was due, to be kept by a settlement that tried nothing; `pinned` tells that a
+    person chose its next hop, so that no configuration changes it.
     """
 
-    __slots__ = ("attempts", "last", "next_attempt", "number", "recipient")
+    __slots__ = ("attempts", "last", "next_attempt", "number", "pinned", "recipient")
 
     def __init__(
         self,
@@ -164,12 +165,14 @@ class Pending:
         attempts: int = 0,
         last: Outcome | None = None,
         next_attempt: float = 0.0,
+        pinned: bool = False,
     ) -> None:
         self.number = number
         self.recipient = recipient
         self.attempts = attempts
         self.last = last
         self.next_attempt = next_attempt
+        self.pinned = pinned
 
 
 class Hop:
@@ -259,12 +262,16 @@ class Claim:
 class Decision:
     """What becomes of one claimed recipient: removed when `retry_at` is None, else tried then.
 
-    `outcome` is remembered as its last one (None: nothing was tried, and nothing is recorded).
+    `outcome` is remembered as its last one (None: nothing was tried, and nothing is recorded).  With
+    `route` its next hop is from now on that one; this goes with an outcome of None.
     """
 
-    __slots__ = ("number", "outcome", "retry_at")
+    __slots__ = ("number", "outcome", "retry_at", "route")
 
-    def __init__(self, number: int, outcome: Outcome | None, retry_at: float | None) -> None:
+    def __init__(
+        self, number: int, outcome: Outcome | None, retry_at: float | None, route: Route | None = None
+    ) -> None:
+        self.route = route
         self.number = number
         self.outcome = outcome
         self.retry_at = retry_at

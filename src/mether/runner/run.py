@@ -13,6 +13,7 @@ outcome of that attempt; trouble with the store leaves the messages in the queue
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from mether.event import mail as event
 from mether.outcome import Attempt, Outcome
@@ -289,19 +290,27 @@ class Runner:
             if tried is not None and key in tried:
                 again.append(claim)
                 continue
-            if tried is not None:
+            moves = settle.reroute(claim, self._table.route, now) if claim.due else []
+            if tried is not None and not moves:
                 tried.add(key)
             taken += 1
             self._take(claim)
             if claim.hop is not None:
                 self._learn(claim.hop)
-            if claim.content is None:
+            if moves:
+                self._queue.settle(Settlement(claim, moves), None, partial(self._moved, claim))
+            elif claim.content is None:
                 self._loop.create_task(self._fetch(claim))
             else:
                 self._dispatch(claim)
         if again:
             await self._call(lambda store: store.release(again))
         return taken
+
+    def _moved(self, claim: Claim, applied: bool) -> None:
+        """A claim was settled by giving its recipients the next hop of a newer configuration."""
+        self._give(claim)
+        self._changed.set()
 
     async def _fetch(self, claim: Claim) -> None:
         """Find the content of a claim before it goes to its transport."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final
 
+    from mether.address import Address
+    from mether.outcome import Route
     from mether.queue.store import Claim, Pending
     from mether.runner.schedule import Retry
 
@@ -78,9 +80,7 @@ def reroute(claim: Claim, route: Callable[[Address], Route], now: float) -> list
     Empty when the queue's next hop is still the right one for all that no person pinned; otherwise those
     for which it is not are due at their new one at once, and the others as before.
     """
-    moves = [
-        (one, None if one.pinned else route(one.recipient.forward_path)) for one in claim.pending
-    ]
+    moves = [(one, None if one.pinned else route(one.recipient.forward_path)) for one in claim.pending]
     if all(new is None or new == claim.route for _, new in moves):
         return []
     return [
