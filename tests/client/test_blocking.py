@@ -1,4 +1,4 @@
-"""The synchronous client over loopback, and what `smtp -v` shows of it.  test_hostile.py has the bad servers."""
+"""The synchronous client on loopback, and what `smtp -v` shows of it.  Bad servers: test_hostile.py."""
 
 from __future__ import annotations
 
