@@ -131,6 +131,16 @@ def renamed(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(ID.encode(), TWO.encode()))
 
 
+def directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def linked(path: Path) -> None:
     path.rename(path.parent.parent / "elsewhere")
     path.symlink_to(path.parent.parent / "elsewhere")
@@ -142,10 +152,11 @@ def linked(path: Path) -> None:
         (changed, "canonical"),
         (renamed, "envelope of"),
         (linked, "cannot be opened"),
+        (directory, "no regular file"),
         (lambda path: path.chmod(0o602), "writable by everyone"),
         (lambda path: path.write_bytes(b"#!/bin/sh\nrm -rf /\n"), "not an envelope"),
     ],
-    ids=["changed", "renamed", "linked", "writable", "foreign"],
+    ids=["changed", "renamed", "linked", "directory", "writable", "foreign"],
 )
 def test_an_envelope_not_to_be_trusted_is_left_alone(path: Path, store: DirectoryStore, harm, words) -> None:
     store.commit([draft()], now=T0)
@@ -170,6 +181,22 @@ def test_content_that_is_short_or_missing(path: Path, store: DirectoryStore) -> 
         with pytest.raises(Damaged, match=words):
             store.content(ident)
     assert len(list(store.check())) == 2
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [(directory, "no regular file"), (linked, "cannot be opened"), (fifo, "no regular file")],
+)
+def test_content_that_is_no_file_holds_up_no_other_message(
+    path: Path, store: DirectoryStore, harm, words
+) -> None:
+    store.commit([draft()], now=T0)
+    harm(path / "queue" / f"{ID}.msg")
+    with pytest.raises(Damaged, match=words):
+        store.content(ID)
+    store.claim(1, T0 + 1)  # the damaged one is alone in this batch
+    store.commit([draft(TWO)], now=T0 + 1)
+    assert TWO in [claim.message.ident for claim in store.claim(9, T0 + 1)]
 
 
 def test_strangers_are_named_and_kept(path: Path, store: DirectoryStore) -> None:

@@ -21,6 +21,7 @@ unless they say otherwise.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -138,10 +139,11 @@ class Files:
             raise
         except OSError as error:
             raise ValueError(f"it cannot be opened: {error.strerror}") from None
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise ValueError("it is no regular file")
         with open(fd, "rb", 0) as file:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise ValueError("it is no regular file")
             if found.st_mode & stat.S_IWOTH:
                 raise ValueError("it is writable by everyone")
             if self._trusted is not None and found.st_uid not in self._trusted:
@@ -157,15 +159,27 @@ class Files:
         """The content of a message that holds so many octets.  Raises Damaged when the file differs."""
         path = self.name(ident, "msg")
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise Damaged(f"the content of {ident} is missing: {path}") from None
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
+            raise Damaged(f"{path} cannot be opened: {error.strerror}") from None
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise Damaged(f"{path} is no regular file")
         with open(fd, "rb") as file:
-            size = os.fstat(fd).st_size
+            size = found.st_size
             if size != octets:
                 raise Damaged(f"{path} has {size} octets where {octets} were queued")
             if size <= SMALL:
-                return in_memory(file.read())
+                try:
+                    return in_memory(file.read())
+                except OSError as error:
+                    # One bad sector is the trouble of one message, not of the queue.
+                    raise Damaged(f"{path} cannot be read: {error.strerror}") from None
 
         def open_() -> BinaryIO:
             return open(path, "rb")
@@ -175,9 +189,11 @@ class Files:
     def lock_content(self, path: str) -> int | None:
         """Take the lock of a message at its content's file; None when another has it or it is gone."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return None
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.EACCES):
+                return None
+            raise
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(fd).st_nlink:
