@@ -192,9 +192,8 @@ def test_a_server_that_reads_nothing(loop_name: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("reply", [b"421 4.3.2 closing\r\n", b""])
-def test_a_server_that_ends_inside_content(loop_name: str, reply: bytes) -> None:
-    """RFC 5321 section 3.8: the sender stops at once, and the message was certainly not taken."""
+def test_a_server_that_ends_inside_content(loop_name: str) -> None:
+    """The sender stops at once, and the message was certainly not taken.  With a reply: test_giving_up."""
     content = in_file(LARGE * 20)
 
     async def main() -> None:
@@ -205,12 +204,10 @@ def test_a_server_that_ends_inside_content(loop_name: str, reply: bytes) -> None
         await client.hello(ME)
         sending = loop.create_task(send(client, content))
         await serving
-        await loop.sock_sendall(server.socket, reply)
         server.socket.shutdown(socket.SHUT_WR)
         with pytest.raises(Lost) as caught:
             await sending
         assert (caught.value.kind, caught.value.stage) == ("closed", "")
-        assert ("421 4.3.2" in str(caught.value)) == bool(reply)
         server.close()
         await client.quit()
 

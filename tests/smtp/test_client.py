@@ -222,3 +222,24 @@ def test_the_end_of_the_input() -> None:
     made.receive(b"")
     assert len(events(made)) == 1
     assert made.next_event() == client.END_OF_INPUT
+
+
+@pytest.mark.parametrize("code", [421, 452, 552])
+def test_a_refusal_in_mid_content_is_the_reply_to_its_end(code: int) -> None:
+    """The server says it once; the rest of the content cannot become a message any more."""
+    made = ready()
+    made.send("DATA", b"")
+    made.receive(b"354 go\r\n%d no\r\n" % code)
+    assert [(verb, reply.code) for verb, reply in events(made)] == [("DATA", 354), (".", code)]
+    assert made.state == state.CLOSED
+    with pytest.raises(client.LocalError):
+        made.content_sent()
+
+
+def test_an_acceptance_in_mid_content_is_a_fault() -> None:
+    """PIP-3: nothing was there to be accepted yet."""
+    made = ready()
+    made.send("DATA", b"")
+    made.receive(b"354 go\r\n250 taken\r\n")
+    with pytest.raises(client.ProtocolFault, match="a reply to nothing"):
+        events(made)

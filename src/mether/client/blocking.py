@@ -87,12 +87,22 @@ class BlockingClient:
         self._connection.close()
 
     def _content(self, transaction: Transaction, trace: bytes, content: Source) -> None:
-        self._unasked()
+        if self._gave_up(transaction):
+            return
         if transaction.dot_only:
             self._write(b".\r\n")
         else:
+            begun = False
             for piece in pieces(trace, content):
-                self._write(piece)
+                if begun and self._gave_up(transaction, 0.0):
+                    return
+                try:
+                    self._connection.send(piece, self._timeouts.block)
+                except OSError as error:
+                    if self._gave_up(transaction, 1.0):
+                        return
+                    raise self._unsent(error) from None
+                begun = begun or piece != b""
             self._watch("->", f"({len(trace) + content.size} octets of content)")
         self._watch("->", ".")
         self.protocol.content_sent()
@@ -113,12 +123,37 @@ class BlockingClient:
     def _write(self, data: bytes) -> None:
         try:
             self._connection.send(data, self._timeouts.block)
-        except TimeoutError:
-            raise Lost("timeout", self._stage, "the server stopped taking what we sent") from None
         except OSError as error:
             # The server may have said why before it closed: its reply is worth more than our error.
-            self._last_words()
-            raise Lost("closed", self._stage, f"connection lost: {error.strerror or error}") from None
+            if not isinstance(error, TimeoutError):
+                self._last_words()
+            raise self._unsent(error) from None
+
+    def _unsent(self, error: OSError) -> Lost:
+        if isinstance(error, TimeoutError):
+            return Lost("timeout", self._stage, "the server stopped taking what we sent")
+        return Lost("closed", self._stage, f"connection lost: {error.strerror or error}")
+
+    def _gave_up(self, transaction: Transaction, seconds: float | None = None) -> bool:
+        """Whether the server has refused the content before its end; the transaction is then finished.
+
+        What comes in so many seconds counts too.
+        """
+        while True:
+            try:
+                event = self.protocol.next_event()
+            except client.ProtocolFault as error:
+                raise Lost("protocol", "", str(error)) from None
+            if isinstance(event, tuple):
+                self._show(event[1])
+                transaction.reply(*event)
+                return True
+            if seconds is None or event == client.END_OF_INPUT:
+                return False
+            try:
+                self.protocol.receive(self._connection.receive(seconds))
+            except OSError:
+                return False
 
     def _last_words(self) -> None:
         try:

@@ -78,7 +78,8 @@ class StreamClient(Stream):
             await self._wait()
             if transaction.wants_content:
                 await self._stream(transaction, trace, content)
-                await self._wait()
+                if not transaction.finished:
+                    await self._wait()
         finally:
             self._transaction = self._small = None
 
@@ -150,6 +151,7 @@ class StreamClient(Stream):
             commands = transaction.reply(verb, reply)
             if transaction.finished:
                 self._wake()
+                self.drained()  # nobody wants the rest of the content
         if not taken:
             return  # octets of a reply that does not end give it no more time
         for name, line in commands:
@@ -171,6 +173,8 @@ class StreamClient(Stream):
     async def _stream(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         """Send content from a file, no faster than the server takes it."""
         for piece in pieces(trace, content):
+            if transaction.finished:
+                break
             if self._problem is not None:
                 raise self._problem
             self.write(piece)
@@ -178,6 +182,11 @@ class StreamClient(Stream):
                 self.set_deadline(self._timeouts.block)
                 self._room = self.loop.create_future()
                 await self._room
+        if transaction.finished:
+            # The server gave up.  Half of the content is out: only the end of the connection follows it.
+            self.alive = False
+            self.abort()
+            return
         self._sent(transaction)
 
     async def _wait(self) -> Reply:

@@ -8,7 +8,8 @@
 The first reply outstanding is the greeting.  `send` is allowed while replies are outstanding, up to a
 barrier command, after which it raises `LocalError`: that is a mistake of the caller.  A reply that is
 no reply raises `ProtocolFault`: the connection is of no more use.  A 421 that answers nothing comes
-with the verb "" (RFC 5321 section 3.8).
+with the verb "" (RFC 5321 section 3.8).  A refusal in mid-content counts as the reply to its end, and the
+session is over then, as nothing but the rest of the content could follow: the state is CLOSED.
 
 Limits, against a hostile server: MAX_LINE octets in a reply line, MAX_LINES lines in a reply.
 """
@@ -155,6 +156,10 @@ class ClientProtocol:
 
     def _replied(self, reply: Reply) -> tuple[str, Reply]:
         if not self._outstanding:
+            if self.state == state.CONTENT and reply.code >= 400:
+                # The server gives up in mid-content: what it says now, it will not say again at the end.
+                self.state = state.CLOSED
+                return state.END_OF_CONTENT, reply
             if reply.code != 421:
                 raise ProtocolFault(f"a reply to nothing: {reply}")
             self.state = state.CLOSED

@@ -206,6 +206,10 @@ class Transaction:
 
     def _end(self, reply: Reply) -> None:
         self.reset_needed = False
+        if self.wants_content:
+            # It came before the end: the server gave up, for all recipients (in LMTP too).
+            self.fail(state.END_OF_CONTENT, reply)
+            return
         if self._lmtp and self._accepted:
             self.results[self._accepted.pop(0)] = Result(state.END_OF_CONTENT, reply)
             if not self._accepted:
@@ -216,4 +220,5 @@ class Transaction:
         self._finish()
 
     def _finish(self) -> None:
+        self.wants_content = False
         self.finished = True
