@@ -90,7 +90,13 @@ def _work(argv: list[str]) -> int:
         lambda local: helo or own_name(basics.hostname, local),
         watch if given.flag("verbose") else lambda direction, text: None,
     ).outcomes()
-    _show(envelope, outcomes, given.flag("json"))
+    try:
+        _show(envelope, outcomes, given.flag("json"))
+        sys.stdout.flush()
+    except OSError as error:
+        # What was sent stays sent: another status would have the caller send it again.
+        errors.complain("smtp", f"the outcome cannot be printed: {error.strerror or error}")
+        errors.silence()
     return failure.exit_status(outcomes)
 
 
