@@ -58,3 +58,14 @@ def test_reports_have_ids_of_their_own(number: int, one: int, two: int) -> None:
     assert original not in reports
     assert len(reports) == len({one, two})
     assert ident.report_id(original, one) == ident.report_id(original.lower(), one)
+
+
+@given(st.integers(0, 2**62), st.lists(st.integers(1, 2**40), min_size=1, max_size=5))
+def test_a_report_on_a_report_is_never_named_as_the_first_message(
+    number: int, settlements: list[int]
+) -> None:
+    """Reports on reports must not come back to an id that is in the queue already."""
+    seen = [ident.encode(number)]
+    for settlement in settlements:
+        seen.append(ident.report_id(seen[-1], settlement))
+    assert len(set(seen)) == len(seen)

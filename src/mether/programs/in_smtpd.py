@@ -48,8 +48,12 @@ def _work(argv: list[str]) -> int:
     config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
     socket = stat.S_ISSOCK(os.fstat(0).st_mode)
     if source is None:
-        source = _peer() if socket else ("", 0)
-    return session(config, source[0], trusted=not socket, batch=not socket and not os.isatty(0))
+        source = _peer(socket)
+    # A client that somebody names is a client, on whatever descriptors a wrapper (TLS, tcpserver) hands
+    # it over.  Only a person of this host, named by nobody and with no socket, is trusted.
+    local = source is None
+    batch = local and not os.isatty(0)
+    return session(config, "" if source is None else source[0], trusted=local, batch=batch)
 
 
 def parse_source(text: str) -> tuple[str, int]:
@@ -129,21 +133,27 @@ def _committer(store: Store) -> Callable[[Draft, Callable[[Committed], None]], N
     return commit
 
 
-def _peer() -> tuple[str, int]:
-    """The client's address: from the environment (systemd, tcpserver), else from the socket."""
+def _peer(connected: bool) -> tuple[str, int] | None:
+    """The client's address: from the environment (systemd, tcpserver), else from the socket.
+
+    None when neither says that there is a client: the input is this host's own.
+    """
     address, port = os.environ.get("REMOTE_ADDR", ""), os.environ.get("REMOTE_PORT", "")
     if literal_ip(f"[{address}]") or literal_ip(f"[IPv6:{address}]"):
         return address, int(port) if port.isascii() and port.isdecimal() else 0
+    if not connected:
+        # Somebody who means a client and cannot say which: that one is not to be trusted.
+        return ("unknown", 0) if address else None
     import socket
 
     try:
         with socket.socket(fileno=os.dup(0)) as client:
             name = client.getpeername()
     except OSError:
-        return "", 0
+        return "unknown", 0
     if isinstance(name, tuple):
         return str(name[0]).partition("%")[0].removeprefix("::ffff:"), int(name[1])
-    return "", 0
+    return "", 0  # a Unix socket
 
 
 def _log(config: Config) -> None:

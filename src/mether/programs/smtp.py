@@ -129,7 +129,8 @@ class _Talk:
                 outcomes = self._host(host, connect)
                 if isinstance(outcomes, list):
                     return outcomes
-                last = outcomes
+                if last is None or failure.outweighs(outcomes(0).reply, last(0).reply):
+                    last = outcomes
         except _NoHost as error:
             reply = error.reply
             last = lambda number: failure.of_host(number, reply)  # noqa: E731

@@ -56,8 +56,8 @@ def new_id(now: float, random: int) -> str:
 def report_id(ident: str, settlement: int) -> str:
     """The id of the report that settlement number `settlement` (from 1) of message `ident` enqueues.
 
-    It is near the original's in time, and never equal to it or to another settlement's.
+    It is a few milliseconds later than the original, and never equal to it, to another settlement's, or to
+    that of a report on a report: ids only grow this way.
     """
-    number = decode(ident)
     # 2654435761 is Knuth's multiplicative constant: odd, so distinct settlements stay distinct.
-    return encode((number ^ ((settlement * 2654435761 & 0xFFFFFF) << 1 | 1 << 24)) & (1 << 63) - 1)
+    return encode(decode(ident) + ((settlement * 2654435761 & 0xFFFFFF) << 1 | 1))

@@ -109,6 +109,14 @@ def of_host(number: int, reply: Reply, *, remote_mta: str = "", at: float = 0.0)
     return Outcome(number, action, reply, scope="host", remote_mta=remote_mta, at=at)
 
 
+def outweighs(reply: Reply, other: Reply) -> bool:
+    """Whether, of two hosts of a next hop that both failed, the later `reply` decides and not `other`.
+
+    A refusal for good counts only when every host refuses so: one that is only down may take it later.
+    """
+    return not (reply.permanent and not other.permanent)
+
+
 def of_delivery(number: int, reply: Reply, *, at: float = 0.0) -> Outcome:
     """What the answer of a local delivery (a Maildir, a program) means."""
     action: Action = "delivered" if reply.ok else "failed" if reply.permanent else "delayed"

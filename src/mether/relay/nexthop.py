@@ -199,6 +199,7 @@ class NextHop:
                     client = None
                     untouched = all(one.scope == "host" and not one.uncertain for one in outcomes)
                     if untouched and (reused or walk.more):
+                        walk.note(_Unusable(outcomes[0].reply, host))
                         continue
                 break
         except _Unusable as error:
@@ -251,6 +252,11 @@ class _Walk:
         """Whether there are hosts that were not tried yet."""
         return self._hosts is None or self._next < len(self._hosts)
 
+    def note(self, problem: _Unusable) -> None:
+        """Remember why a host could not be used: for good only when that holds for every host."""
+        if self._last is None or failure.outweighs(problem.reply, self._last.reply):
+            self._last = problem
+
     async def open(self, name: str) -> tuple[StreamClient, str]:
         """The next session, and its host's name.  Raises _Unusable when there is none."""
         settings = self._settings
@@ -267,7 +273,7 @@ class _Walk:
             try:
                 return await smtp.open(settings.loop, host, name, settings.timeouts, lmtp=lmtp), shown
             except Lost as error:
-                self._last = _Unusable(Reply(451, "4.4.1", str(error)), shown, error)
+                self.note(_Unusable(Reply(451, "4.4.1", str(error)), shown, error))
             except smtp.Refused as error:
-                self._last = _Unusable(error.reply, shown)
+                self.note(_Unusable(error.reply, shown))
         raise self._last or _Unusable(Reply(451, "4.4.1", "no host answered"), "")

@@ -63,6 +63,9 @@ POLL: Final = 15.0
 PAUSE: Final = 0.25
 """Seconds at least between two looks that found nothing."""
 
+RETRY: Final = 5.0
+"""Seconds until what failed on our own side (the store, a fault) is tried again."""
+
 PER_HOP: Final = 200
 """Claims of one next hop in hand beyond which fresh messages for it wait in the store."""
 
@@ -149,8 +152,12 @@ class Runner:
         try:
             while not self._stopping:
                 self._changed.clear()
-                if not await self._claim(Select()):
-                    await self._pause()
+                try:
+                    if not await self._claim(Select()):
+                        await self._pause()
+                except Exception as error:  # the daemon must go on working what it accepts
+                    event.error(f"internal error in the runner: {error!r}")
+                    await asyncio.sleep(RETRY)
         finally:
             self._kept()
 
@@ -208,9 +215,29 @@ class Runner:
         """A transport gives claims back untried."""
         for claim in claims:
             self._give(claim)
-        self._queue.call(lambda store: store.release(claims), self._ignore)
+        self._release(claims)
+
+    def _release(self, claims: list[Claim]) -> None:
+        """Give claims back in the store, as often as it takes: else they would be nobody's to try."""
+
+        def released(result: object) -> None:
+            if isinstance(result, StoreError):
+                event.error(f"cannot give claims back: {result}")
+                if not self._stopping:
+                    self._loop.call_later(RETRY, self._release, claims)
+            self._changed.set()
+
+        self._queue.call(lambda store: store.release(claims), released)
 
     def _settle(self, claim: Claim, verdict: settle.Verdict, started: float, now: float) -> None:
+        reports: list[Draft] = []
+        if verdict.failed:
+            try:
+                reports = self._reporter.reports(claim, verdict.failed, lambda: self._original(claim), now)
+            except Exception as error:
+                # Nobody is removed without the report that is owed: it is tried again later.
+                event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
+                verdict = settle.put_off(verdict, now + self._retry.intervals[-1])
         outcomes = [decision.outcome for decision in verdict.decisions if decision.outcome is not None]
         attempt = None
         if outcomes and any(decision.retry_at is not None for decision in verdict.decisions):
@@ -222,9 +249,6 @@ class Runner:
                 remote_mta=outcomes[0].remote_mta,
                 uncertain=any(outcome.uncertain for outcome in outcomes),
             )
-        reports: list[Draft] = []
-        if verdict.failed:
-            reports = self._reporter.reports(claim, verdict.failed, lambda: self._original(claim), now)
         settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports)
 
         def settled(applied: bool) -> None:
@@ -304,7 +328,7 @@ class Runner:
             else:
                 self._dispatch(claim)
         if again:
-            await self._call(lambda store: store.release(again))
+            self._release(again)
         return taken
 
     def _moved(self, claim: Claim, applied: bool) -> None:
@@ -436,8 +460,3 @@ class Runner:
 
         self._queue.call(work, answered)
         return await future
-
-    def _ignore(self, result: object) -> None:
-        if isinstance(result, StoreError):
-            event.error(str(result))
-        self._changed.set()

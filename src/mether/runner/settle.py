@@ -74,6 +74,19 @@ def decide(
     return Verdict(decisions, failed, changed)
 
 
+def put_off(verdict: Verdict, until: float) -> Verdict:
+    """The verdict with nothing failed yet: what would be is tried again at `until`."""
+    failed = {one.number for one, _ in verdict.failed}
+    return Verdict(
+        [
+            Decision(one.number, one.outcome, until) if one.number in failed else one
+            for one in verdict.decisions
+        ],
+        [],
+        verdict.hop,
+    )
+
+
 def reroute(claim: Claim, route: Callable[[Address], Route], now: float) -> list[Decision]:
     """The decisions that give a claim's recipients the next hops of a newer configuration.
 

@@ -270,7 +270,8 @@ async def work(
         logs.to_stream(config, sys.stderr, loop)
     store = open_store(config.queue.spool, now=time.time())
     working = wiring.working(config, store, config.table(), loop)
-    loop.add_reader(store.fileno(), _woken, working)
+    if once is None:  # whoever queues a message takes a process that can be woken for one that stays
+        loop.add_reader(store.fileno(), _woken, working)
     try:
         if once is not None:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -287,5 +288,6 @@ async def work(
             task.cancel()
         return 0
     finally:
-        loop.remove_reader(store.fileno())
+        if once is None:
+            loop.remove_reader(store.fileno())
         await working.close()

@@ -10,6 +10,7 @@ import random
 import time
 
 from mether import address
+from mether.event import mail as event
 from mether.queue import ident
 from mether.receive.session import Limits, Reception
 from mether.runner.notify import Reporter
@@ -19,7 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from typing import Final
 
+    from mether.address import Address
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Writer
     from mether.queue.store import Draft, Store
@@ -46,11 +49,16 @@ def retry(config: Config) -> Retry:
     return Retry(config.retry.intervals, config.retry.jitter, config.retry.expire)
 
 
+def postmaster(config: Config, table: Table) -> Address:
+    """Who gets mail for the bare postmaster, and reports that cannot be delivered."""
+    return table.postmaster or address.parse(config.service.postmaster, utf8=True)
+
+
 def reporter(config: Config, table: Table) -> Reporter:
     """Who writes reports."""
     return Reporter(
         hostname=config.service.hostname,
-        postmaster=address.parse(config.service.postmaster, utf8=True),
+        postmaster=postmaster(config, table),
         tell_postmaster=config.service.undeliverable_reports == "postmaster",
         table=table,
         lifetime=config.retry.expire,
@@ -74,7 +82,7 @@ def reception(
 
     return Reception(
         hostname=config.service.hostname,
-        postmaster=address.parse(config.service.postmaster, utf8=True),
+        postmaster=postmaster(config, table),
         limits=Limits(
             size=listen.max_size,
             recipients=listen.max_recipients,
@@ -103,6 +111,10 @@ def own_endpoints(config: Config) -> frozenset[tuple[str, int]]:
     return frozenset(pairs)
 
 
+ATTEMPTS: Final = 30.0
+SETTLEMENTS: Final = 10.0
+
+
 class Working:
     """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports."""
 
@@ -113,10 +125,19 @@ class Working:
         self.pool = pool
 
     async def close(self) -> None:
-        """Finish what is in hand, give back the rest, and let go of the queue."""
+        """Finish what is in hand, give back the rest, and let go of the queue.
+
+        Attempts have ATTEMPTS seconds to end and settlements SETTLEMENTS more: a silent peer or a full disk
+        must not keep a service from stopping.  What is not settled by then stays queued.
+        """
+        import asyncio
+
         self.runner.stop()
-        await self.pool.close()
-        await self.runner.drain()
+        for work, seconds in ((self.pool.close, ATTEMPTS), (self.runner.drain, SETTLEMENTS)):
+            try:
+                await asyncio.wait_for(work(), seconds)
+            except TimeoutError:
+                event.warning("stopped with attempts in hand; their messages stay queued")
         self.queue.close()
         self.store.close()
 
@@ -126,7 +147,6 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     from mether.client.session import Timeouts
     from mether.dns.hosts import Hosts
     from mether.dns.resolver import Resolver
-    from mether.event import mail as event
     from mether.queue.commit import GroupCommit
     from mether.relay import hosts
     from mether.relay.local import Local
