@@ -64,6 +64,15 @@ def test_check_is_silent_or_one_line(file, capsys):
     assert err == f"mether: {file}:15: log.levl: unknown key (did you mean level?)\n"
 
 
+def test_check_warns_when_nobody_here_is_the_postmaster(tmp_path, capsys):
+    path = tmp_path / "p.toml"
+    path.write_text('[service]\nhostname = "mx.test"\n')
+    assert main(["config", "--check", "-C", str(path)]) == 0
+    assert capsys.readouterr().err == (
+        f"mether: {path}: warning: no route delivers the postmaster's mail here (postmaster@mx.test)\n"
+    )
+
+
 def test_the_default_file_is_written_once(tmp_path, capsys):
     path = tmp_path / "var" / "mether.toml"
     assert main(["config", "--write-default", str(path)]) == 0

@@ -241,6 +241,14 @@ def test_the_bare_postmaster_is_always_there(place: Place, path: str) -> None:
     assert str(entry.rows[0].recipient.forward_path) == "postmaster@example.com"
 
 
+def test_the_bare_postmaster_is_there_for_strangers_though_read_elsewhere() -> None:
+    """RFC 5321 section 4.5.1: that we relay it is our own affair."""
+    place = Place(MemoryStore(now=T0), Table([], "mx.example.com", address("postmaster@example.com")))
+    client = place.client()
+    client.begin("postmaster")
+    assert client.send(b"hi\r\n.\r\n").startswith("250 ")
+
+
 def test_a_refused_client_gets_nothing_but_quit(place: Place) -> None:
     client = place.client(refuse=Reply(554, "5.3.2", "no service"))
     assert client.greeting.startswith("554 ")

@@ -118,6 +118,23 @@ def test_the_bare_postmaster() -> None:
     assert Table([], "h.example", bare).route(bare) == Route("smtp", "h.example")
 
 
+def test_a_postmaster_at_our_own_name_is_read_where_we_deliver() -> None:
+    """RFC 5321 section 4.5.1: by MX its mail would only come back to ourselves."""
+    built_in = parse("postmaster@MX.example.net")
+    below = Rule([".example", "*"], "maildir", "/b", "below")
+    relayed = Rule(["first.example"], "smtp")
+    here = Rule([".sub.example", "here.example", "also.example"], "maildir", "/m", "here")
+    table = Table([relayed, here], "mx.example.net", built_in)
+    assert table.postmaster == parse("postmaster@here.example")
+    assert table.route(Address("postmaster", "")) == Route("maildir", "here")
+    assert Table([below], "mx.example.net", built_in).postmaster == built_in, "* delivers that too"
+    own = Rule(["mx.example.net"], "maildir", "/o", "own")
+    assert Table([here, own], "mx.example.net", built_in).postmaster == built_in
+    assert Table([relayed], "mx.example.net", built_in).postmaster == built_in, "nothing is local"
+    told = parse("admin@elsewhere.example")
+    assert Table([here], "mx.example.net", told).postmaster == told, "a person may read it elsewhere"
+
+
 def test_a_route_from_the_queue_finds_its_rule_again() -> None:
     assert TABLE.rule(Route("maildir", "home")) is MAILDIR
     assert TABLE.rule(Route("pipe", "lists")) is LISTS

@@ -123,3 +123,12 @@ def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> 
     assert not store.entries(Filter())
     (file,) = (tmp_path / "mail" / "bob" / "new").iterdir()
     assert file.read_bytes().startswith(b"Return-Path: <sender@example.com>\n")
+
+
+def test_notices_go_where_the_bare_postmaster_does() -> None:
+    """The built-in postmaster is at the hostname, which nothing delivers."""
+    text = '[service]\nhostname = "mx.test"\n[[route]]\ndomains = ["home.test"]\nmaildir = "m/{user}"\n'
+    config = config_.loads(text)
+    table = config.table()
+    assert wiring.reporter(config, table).postmaster == address("postmaster@home.test")
+    assert wiring.postmaster(config, table) == address("postmaster@home.test")

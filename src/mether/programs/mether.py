@@ -84,8 +84,15 @@ def _config(options: Parsed, operands: list[str]) -> int:
         write(target)
         return 0
     config = _load(options)
-    config.table()  # what only shows when the parts are put together is wrong too
+    table = config.table()  # what only shows when the parts are put together is wrong too
     if options.flag("check"):
+        if table.postmaster is None or not table.is_local(table.postmaster):
+            where = config.origins.get("service.postmaster", config.path or "the built-in configuration")
+            print(
+                f"mether: {where}: warning: no route delivers the postmaster's mail here "
+                f"({config.service.postmaster})",
+                file=sys.stderr,
+            )
         return 0
     if options.flag("json"):
         import msgspec

@@ -367,9 +367,9 @@ class Session:
         if len(envelope.recipients) >= reception.limits.recipients:
             return self._refused("RCPT", TOO_MANY_RECIPIENTS, recipient.forward_path)
         path = recipient.forward_path
+        local = reception.table.is_local(path)  # the bare postmaster's mail is, wherever it is read
         if not path.domain:
             path = recipient.forward_path = reception.postmaster
-        local = reception.table.is_local(path)
         if not local and not self._may_relay:
             return self._refused("RCPT", NO_RELAY, path)
         if local and not self._may_relay and any(char in path.local_part for char in "@%!"):

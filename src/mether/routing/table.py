@@ -8,7 +8,9 @@ section 2.1).
 
 What no rule takes is relayed by the MX of its domain.  An address is local when its rule delivers here
 (Maildir, program, LMTP); a rule that relays makes nothing local.  The bare ``postmaster`` (RFC 5321
-section 4.5.1) is always local: it goes to the service's postmaster, else to the first local rule.
+section 4.5.1) is always local: it goes to `Table.postmaster`, else to the first local rule.  That is the
+service's postmaster; but where this is at our own name and no rule delivers our own name, MX would bring its
+mail back to ourselves, and it is postmaster at the first domain that is delivered here.
 
 A `Rule` refuses what can match nothing, and a `Table` two local rules of one name, under which the queue
 could not tell them apart, with a ValueError; routing itself never fails.  The table is
@@ -17,7 +19,7 @@ indexed by domain: a look-up costs the same with one rule or a thousand.
 
 from __future__ import annotations
 
-from mether.address import AddressError, ascii_domain, check_domain
+from mether.address import Address, AddressError, ascii_domain, check_domain
 from mether.outcome import Route
 from mether.routing.target import Target
 
@@ -25,8 +27,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
-
-    from mether.address import Address
 
 LOCAL: Final = frozenset(("maildir", "pipe", "lmtp"))
 """Transports that deliver here."""
@@ -88,7 +88,7 @@ class Table:
     def __init__(self, rules: Iterable[Rule], hostname: str, postmaster: Address | None = None) -> None:
         self.rules = tuple(rules)
         self.hostname = hostname
-        self.postmaster = postmaster if postmaster is not None and postmaster.domain else None
+        self.postmaster: Address | None = None
         self._exact: dict[str, int] = {}
         self._below: dict[str, int] = {}
         self._all: int | None = None
@@ -108,6 +108,8 @@ class Table:
                 before = self._routes.setdefault(rule._route, rule)
                 if before.transport in ("maildir", "pipe") and before.argument != rule.argument:
                     raise ValueError(f"two {rule.transport} routes have the name {rule.name!r}")
+        if postmaster is not None and postmaster.domain:
+            self.postmaster = self._reached(postmaster)
 
     def match(self, address: Address) -> Rule | None:
         """The rule that takes the address, or None: it is relayed by MX."""
@@ -142,6 +144,14 @@ class Table:
         if route.helo:
             route = Route(route.transport, route.next_hop)
         return self._routes.get(route)
+
+    def _reached(self, postmaster: Address) -> Address:
+        """Who reads the postmaster's mail."""
+        if self.is_local(postmaster) or postmaster.domain.lower() != self.hostname.lower():
+            return postmaster
+        domains = [domain for rule in self.rules if rule.is_local for domain in rule.domains]
+        concrete = [domain for domain in domains if domain[:1] not in "*."]
+        return Address("postmaster", concrete[0]) if concrete else postmaster
 
     def _rule(self, domain: str) -> Rule | None:
         best = self._all
