@@ -258,9 +258,7 @@ class Session:
                 self._chunks.append(data)
                 return
             self._spill()
-        if self._head < SMALL:
-            self._chunks.append(data[: SMALL - self._head])
-            self._head += len(self._chunks[-1])
+        self._keep_head(data)
         self._write(data)
 
     def end_of_content(self, end: EndOfContent) -> Reply | None:
@@ -441,7 +439,7 @@ class Session:
         return None
 
     def _spill(self) -> None:
-        """Move what is in memory to a file; its first SMALL octets stay for the loop check too."""
+        """Move what is in memory to a file; its header stays for the loop check too."""
         try:
             self._writer = self._reception.stage(self._ident)
         except StoreError as error:
@@ -449,9 +447,20 @@ class Session:
             return
         data = b"".join(self._chunks)
         self._reception.budget.give(self._held)
-        self._held, self._head = 0, len(data)
-        self._chunks = [data]
+        self._held = self._head = 0
+        self._chunks = []
+        self._keep_head(data)
         self._write(data)
+
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the header of content that lies in a file, or its first SMALL octets if it is longer."""
+        if self._head >= SMALL:
+            return
+        head = b"".join((*self._chunks, data[: SMALL - self._head]))
+        end = header.split(head)
+        complete = end < len(head)
+        self._chunks = [head[:end] if complete else head]
+        self._head = SMALL if complete else len(head)
 
     def _write(self, data: bytes) -> None:
         if self._writer is None or self._failed is not None:
