@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from clock import running, virtual
 from mail import CONTENT, claim
@@ -9,7 +11,7 @@ from script_server import CLOSE, ScriptServer
 
 from mether.client.session import Lost, Timeouts
 from mether.client.stream import StreamClient
-from mether.queue.content import in_memory
+from mether.queue.content import Content, in_memory
 from mether.relay import smtp
 from mether.relay.hosts import Host
 
@@ -89,3 +91,23 @@ async def test_only_what_was_offered_is_said(content: bytes, offer: tuple[str, .
     client = await session(server)
     await smtp.send(client, claim(), in_memory(content), remote_mta="mx", clock=running().clock)
     assert server.sessions[0][1] == f"MAIL FROM:<sender@example.com> {parameters}".rstrip()
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"), [("ü\r\n".encode() * 9, "5.6.3"), (b"only declared\r\n", "2.0.0")]
+)
+@pytest.mark.parametrize("in_file", [True, False])
+@virtual
+async def test_content_declared_as_8_bit_for_a_server_without_8bitmime(
+    octets: bytes, status: str, in_file: bool
+) -> None:
+    """8BM-2: what is so only by declaration can be sent, and a file is read to find out."""
+    server = ScriptServer(offer=())
+    client = await session(server)
+    content = Content(None, len(octets), lambda: io.BytesIO(octets)) if in_file else in_memory(octets)
+    one = claim(body="8BITMIME")
+    ((outcome,), again) = await smtp.send(client, one, content, remote_mta="mx", clock=running().clock)
+    assert outcome.status == status
+    assert not outcome.said or status == "2.0.0"
+    assert again
+    assert len(server.messages) == (status == "2.0.0")

@@ -252,3 +252,25 @@ def test_a_session_that_is_lost() -> None:
     made.reply("RCPT", NO)
     made.fail("RCPT", LATER)
     assert made.finished and results(made) == ["RCPT 550", "RCPT 450"]
+
+
+@pytest.mark.parametrize(
+    ("body", "eight_bit", "refused"),
+    [("8BITMIME", True, True), ("8BITMIME", False, False), ("7BIT", True, False), ("7BIT", False, False)],
+)
+def test_declared_8_bit_content_goes_to_no_7_bit_server(body: str, eight_bit: bool, refused: bool) -> None:
+    """8BM-2, RFC 6152 section 3: convert or return it; there is no conversion yet."""
+    recipients = [Recipient(Address("bob", "example.net"))]
+    made = Transaction(
+        Envelope(None, recipients, body=body),
+        recipients,
+        extension.parse(["SIZE"]),
+        size=9,
+        eight_bit=eight_bit,
+    )
+    assert made.finished is refused
+    if refused:
+        assert made.start() == []
+        (result,) = made.results
+        assert result is not None
+        assert (result.stage, result.reply.code, result.reply.status) == (LOCAL, 554, "5.6.3")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mether.queue.store import Claim
     from mether.relay.hosts import Host
     from mether.reply import Reply
+    from mether.smtp.extension import Offer
 
 MAX_RECIPIENTS: Final = 100
 """Recipients in one transaction, which every server must take (RFC 5321 section 4.5.3.1.8)."""
@@ -66,7 +67,7 @@ async def send(
     """Send the claim's message; the outcomes, and whether the session may be used again."""
     outcomes: list[Outcome] = []
     pending = claim.pending
-    eight_bit = _eight_bit(claim, content)
+    eight_bit = _eight_bit(claim, content, client.protocol.offer)
     lmtp = claim.route.transport == "lmtp"
     for start in range(0, len(pending), MAX_RECIPIENTS):
         part = pending[start : start + MAX_RECIPIENTS]
@@ -126,8 +127,16 @@ def _outcome(
     return failure.of_fault(number, fault or "the transaction ended without a result", at=at)
 
 
-def _eight_bit(claim: Claim, content: Content) -> bool:
-    """Whether the content holds octets above 127, as far as can be known without reading a file."""
+def _eight_bit(claim: Claim, content: Content, offer: Offer) -> bool:
+    """Whether the content holds octets above 127.
+
+    Of a file what the client declared is believed, unless the next hop would have to refuse it.
+    """
     if content.data is not None:
         return not (content.data.isascii() and claim.message.trace.isascii())
-    return claim.message.envelope.body != "7BIT"
+    if claim.message.envelope.body == "7BIT" or "8BITMIME" in offer:
+        return claim.message.envelope.body != "7BIT"
+    try:
+        return not all(chunk.isascii() for chunk in content.chunks())
+    except (OSError, StoreError):
+        return False  # sending it will meet the same, and say so

@@ -10,8 +10,8 @@ not, only writes and reads.
 
 With PIPELINING offered, MAIL, all RCPTs and DATA go in one group.  A refused recipient never stops the
 others.  Only parameters that were offered are sent (CLI-3).  What cannot be sent at all (too large
-for the SIZE offered, an internationalized address without SMTPUTF8) is refused here, before a word was
-said, with `start` returning nothing and `finished` set.
+for the SIZE offered, an internationalized address without SMTPUTF8, content declared as 8-bit that is so
+without 8BITMIME) is refused here, before a word was said, with `start` returning nothing and `finished` set.
 
 `reset_needed` is set when the server is left inside a transaction: RSET comes before another MAIL.
 """
@@ -33,6 +33,9 @@ LOCAL: Final = "local"
 """The stage of a refusal that was decided here, with no server asked."""
 
 NO_SMTPUTF8: Final = Reply(553, "5.6.7", "the next hop does not take internationalized addresses")
+NO_8BITMIME: Final = Reply(
+    554, "5.6.3", "the message has 8-bit content, which the next hop does not take (it offers no 8BITMIME)"
+)
 UNSENDABLE: Final = Reply(553, "5.1.3", "the address cannot be sent in an SMTP command")
 
 
@@ -160,6 +163,10 @@ class Transaction:
         foreign = foreign or any(not recipient.forward_path.is_ascii for recipient in self.recipients)
         if foreign and "SMTPUTF8" not in offer:
             self.fail(LOCAL, NO_SMTPUTF8)
+            return
+        if eight_bit and "8BITMIME" not in offer and envelope.body != "7BIT":
+            # RFC 6152 section 3.  What nobody declared goes as it came, as it always did.
+            self.fail(LOCAL, NO_8BITMIME)
             return
         parameters = []
         if "SIZE" in offer:
