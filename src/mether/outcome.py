@@ -70,8 +70,8 @@ class Outcome:
     `recipient` is its number in the envelope, from 0; `reply` is the reply that decided it (one made
     by us, with code and status, where no server spoke); `remote_mta` names the host that was tried,
     ``""`` for none; `said` tells whether `reply` is in that host's words, as it is unless told
-    otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in seconds.  `uncertain` marks a recipient that may have
-    been delivered although no reply said so.
+    otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
+    seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so.
     """
 
     __slots__ = ("action", "at", "recipient", "remote_mta", "reply", "said", "scope", "uncertain")

@@ -28,7 +28,10 @@ def test_status_fits_the_action(action: str, reply: Reply, expected: str) -> Non
 
 
 def test_the_part_as_it_is_written() -> None:
-    """BNC-5, BNC-7, BNC-8: an empty line before each recipient, long fields folded; our words are not a server's."""
+    """BNC-5, BNC-7, BNC-8: an empty line before each recipient, long fields folded.
+
+    Our own words are not quoted as a server's.
+    """
     said = Reply(
         550, "5.7.1", "this is a long explanation", "of which the second line says even more than that"
     )
