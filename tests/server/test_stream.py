@@ -317,3 +317,38 @@ def test_the_peer_is_known(loop_name: str) -> None:
             assert server.connections[0].local == "127.0.0.1"
 
     loops.run(loop_name, main())
+
+
+def test_a_command_that_drips_in_gains_no_time() -> None:
+    """TMO: the time-out is for the command, not for each of its octets."""
+
+    class Loop:
+        now = 0.0
+        at = 0.0
+
+        def time(self) -> float:
+            return self.now
+
+        def call_at(self, when: float, *_: object) -> Loop:
+            self.at = when
+            return self
+
+        def when(self) -> float:
+            return self.at
+
+        def cancel(self) -> None: ...
+
+    class Transport:
+        def __getattr__(self, name: str) -> object:
+            return lambda *_, **__: None
+
+    loop = Loop()
+    connection = Connection(loop, lambda _: dialogue(Taker()), lambda _: None, timeout=300)
+    connection.connection_made(Transport())
+    assert connection._deadline == 300
+    for octet in (b"N", b"O", b"O"):
+        loop.now += 90
+        connection.data_received(octet)
+        assert connection._deadline == 300
+    connection.data_received(b"P\r\n")
+    assert connection._deadline == loop.now + 300

@@ -5,14 +5,15 @@ takes time (a commit) comes back through `decided`.  It stops reading while more
 wait behind a decision or while the client does not take its replies, and so a client can make
 us hold no more than that.
 
-Time-outs are those of RFC 5321 section 4.5.3.2.7: the client has `timeout` seconds for its next octets;
-then it gets 421 and the connection ends.
+Time-outs are those of RFC 5321 section 4.5.3.2.7: the client has `timeout` seconds for its next command as
+a whole, and for the next octets of content; then it gets 421 and the connection ends.
 """
 
 from __future__ import annotations
 
 from mether.net.stream import Stream
 from mether.server.dialogue import TIMED_OUT, Dialogue
+from mether.smtp.state import CONTENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class Connection(Stream):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: octets from the client."""
-        self._send(self.dialogue.receive(data))
+        dialogue = self.dialogue
+        out = dialogue.receive(data)
+        # A command has its time as a whole: one that drips in, octet by octet, gains none by it.
+        self._send(out, renew=bool(out) or dialogue.protocol.state == CONTENT)
 
     def ended(self) -> None:
         """The client will send no more; what it sent is still answered."""
@@ -96,7 +100,7 @@ class Connection(Stream):
             self.dialogue.closing = True
             self._closed(self)
 
-    def _send(self, out: bytes) -> None:
+    def _send(self, out: bytes, *, renew: bool = True) -> None:
         self.write(out)
         dialogue = self.dialogue
         if dialogue.closing:
@@ -104,7 +108,8 @@ class Connection(Stream):
                 self.set_deadline(self._timeout)
                 self.close()
             return
-        self.set_deadline(None if dialogue.paused else self._timeout)
+        if renew or dialogue.paused:
+            self.set_deadline(None if dialogue.paused else self._timeout)
         if not self.reading or dialogue.protocol.buffered >= MAX_BUFFERED or not self.writable:
             self.read(self._may_read())
 
