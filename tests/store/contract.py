@@ -726,6 +726,52 @@ class StoreContract:
         store.release([claim])
         assert store.entries(Filter())[0].status == "held"
 
+    def test_a_plain_select_goes_by_the_next_hops(self, store: Store) -> None:
+        """QUE-2: a long queue for one next hop leaves the others their share."""
+        commit(store, *(draft(due=T0 - 100) for _ in range(60)))
+        commit(store, *(draft(routes=OTHER) for _ in range(5)))
+        assert Select().plain
+        assert {claim.route for claim in store.claim(20, T0, Select())} == {HOP, OTHER}
+
+    @pytest.mark.parametrize(
+        "select",
+        [
+            Select(idents=frozenset()),
+            Select(next_hop=""),
+            Select(regardless=True),
+            Select(held=True),
+            Select(tried_before=T0),
+        ],
+    )
+    def test_what_is_narrowed_or_widened_is_not_plain(self, select: Select) -> None:
+        assert not select.plain
+
+    def test_select_page_by_page(self, store: Store) -> None:
+        """Regardless of time, claims come in order of id, so that a run passes each message once."""
+        drafts = [draft(due=T0 + 60 - number) for number in range(7)]
+        commit(store, *reversed(drafts))
+        seen: list[str] = []
+        while page := store.claim(3, T0, Select(regardless=True, after=seen[-1] if seen else "")):
+            seen += claimed(page)
+            store.settle([settlement(claim, T0 + 1) for claim in page], now=T0)
+        assert seen == [one.message.ident for one in drafts]
+
+    def test_select_what_was_not_tried_since(self, store: Store) -> None:
+        one, two, three = draft(), draft(), draft()
+        commit(store, one, two, three)
+        for claim, at in zip(store.claim(2, T0, Select(regardless=True)), (T0 + 5, T0 + 7), strict=True):
+            store.settle([settlement(claim, T0 + 8, at=at)], now=at)
+        since = Select(regardless=True, tried_before=T0 + 7)
+        assert claimed(store.claim(9, T0 + 7, since)) == [one.message.ident, three.message.ident]
+        assert claimed(store.claim(9, T0 + 7, Select(regardless=True))) == [two.message.ident]
+
+    def test_a_suspect_was_not_tried_since(self, make_store: Maker, kill: Killer) -> None:
+        first = make_store()
+        commit(first, draft(claim=True))
+        kill(first)
+        (claim,) = make_store().claim(9, T0 + 9, Select(regardless=True, tried_before=T0))
+        assert claim.suspect
+
     # Listing
 
     def test_filters(self, store: Store) -> None:

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 
 
 class Slot:
-    """One recipient: its next hop, when it is due, whether suspect, and the token of its claim or 0."""
+    """One recipient: its next hop, when it is due, whether suspect, the token of its claim or 0, and when
+    its last outcome was."""
 
-    __slots__ = ("due", "route", "suspect", "token")
+    __slots__ = ("due", "route", "suspect", "token", "tried")
 
-    def __init__(self, route: Route, due: float, suspect: bool, token: int) -> None:
+    def __init__(self, route: Route, due: float, suspect: bool, token: int, tried: float) -> None:
         self.route = route
         self.due = due
         self.suspect = suspect
         self.token = token
+        self.tried = tried
+
+    def waits(self, select: Select) -> bool:
+        """Whether it may be claimed by `select`, its time apart.  What made it suspect was no try."""
+        before = select.tried_before
+        return not self.token and (before is None or self.suspect or self.tried < before)
 
 
 class Item:
@@ -85,7 +92,13 @@ class Index:
             record.message.deadline,
             record.message.hold is not None,
             {
-                row.number: Slot(row.route, row.next_attempt, row.suspect, tokens.get(row.number, 0))
+                row.number: Slot(
+                    row.route,
+                    row.next_attempt,
+                    row.suspect,
+                    tokens.get(row.number, 0),
+                    row.last.at if row.last is not None else float("-inf"),
+                )
                 for row in record.rows
             },
         )
@@ -191,11 +204,10 @@ class Index:
         return None
 
     def pick(self, limit: int, now: float, select: Select | None) -> Iterator[Pick]:
-        """What to claim, one after another; the caller calls `take` or `busy` before it asks for the next."""
-        if select is not None and (
-            select.idents is not None or select.next_hop is not None or select.regardless or select.held
-        ):
-            yield from self._selected(limit, now, select)
+        """What to claim, one after another; the caller calls `take` or `busy` before it asks for the next,
+        and stops when it has `limit` claims."""
+        if select is not None and not select.plain:
+            yield from self._selected(now, select)
             return
         left = limit
         for pick in self._expired(max(1, limit // 2), now):
@@ -262,27 +274,28 @@ class Index:
             ident, route, [n for n, s in slots if not s.token and s.route == route and s.due <= now], True
         )
 
-    def _selected(self, limit: int, now: float, select: Select) -> Iterator[Pick]:
+    def _selected(self, now: float, select: Select) -> Iterator[Pick]:
         idents = self.items if select.idents is None else select.idents & self.items.keys()
         hop = None if select.next_hop is None else select.next_hop.lower()
-        order = sorted((min(slot.due for slot in self.items[i].slots.values()), i) for i in idents)
-        for _, ident in order:
+        if select.regardless:
+            order = sorted(ident for ident in idents if ident > select.after)
+        else:
+            order = sorted(idents, key=lambda i: (min(s.due for s in self.items[i].slots.values()), i))
+        for ident in order:
             item = self.items.get(ident)
             if item is None or (item.held and not select.held):
                 continue
             for route in {slot.route: None for slot in item.slots.values()}:
-                slots = {n: s for n, s in item.slots.items() if not s.token and s.route == route}
+                slots = {n: s for n, s in item.slots.items() if s.route == route and s.waits(select)}
                 if not slots or (hop is not None and route.next_hop.lower() != hop):
                     continue
                 ready = [n for n, slot in slots.items() if select.regardless or slot.due <= now]
                 blocked = not select.regardless and self._room(route, now) == 0
                 blocked = blocked or (item.suspect and self._suspect_out())
-                if limit > 0 and ready and not blocked:
+                if ready and not blocked:
                     yield Pick(ident, route, ready, True)
-                    limit -= 1
-                elif limit > 0 and item.deadline <= now:
+                elif item.deadline <= now:
                     yield Pick(ident, route, list(slots), False)
-                    limit -= 1
 
     def next_due(self, now: float) -> float | None:
         """When `pick` will next give something by itself, or None."""

@@ -86,6 +86,8 @@ class DirectoryRunner(Store):
                 self._load_hops()
                 try:
                     for pick in self._index.pick(limit, now, select):
+                        if len(claims) >= limit:
+                            break
                         if len(self._held) >= self._room and pick.ident not in self._held:
                             break
                         claim = self._try_claim(pick, now)

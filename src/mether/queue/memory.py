@@ -312,6 +312,8 @@ class MemoryStore(Store):
     # Claims
 
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
+        if select is not None and select.plain:
+            select = None
         self._take_over(now)
         out = any(each.row.suspect and each.row.owner is not None for _, each in self._all())
         groups: dict[tuple[str, Route], list[_Recipient]] = {}
@@ -319,7 +321,8 @@ class MemoryStore(Store):
             if each.row.owner is None and self._wanted(ident, each, now, select):
                 groups.setdefault((ident, each.row.route), []).append(each)
         claims: list[Claim] = []
-        for ident, route in _fair(groups):
+        in_order = select is not None and select.regardless
+        for ident, route in sorted(groups, key=lambda key: key[0]) if in_order else _fair(groups):
             if len(claims) >= limit:
                 break
             mine = groups[ident, route]
@@ -364,8 +367,11 @@ class MemoryStore(Store):
                 return False
             if select.next_hop is not None and select.next_hop.lower() != row.route.next_hop.lower():
                 return False
+            last, before = row.last, select.tried_before
+            if before is not None and last is not None and last.at >= before and not row.suspect:
+                return False
             if select.regardless:
-                return True
+                return ident > select.after
         return row.next_attempt <= now or message.deadline <= now
 
     def _take_over(self, now: float) -> None:

@@ -149,6 +149,8 @@ class SqliteStore(Store):
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
         from mether.queue import sqlite_claim
 
+        if select is not None and select.plain:
+            select = None
         db = self._db
         dead = sqlite_claim.dead_owners(db, self.owner, self._spool.owners, now)
         if limit < 1:

@@ -23,6 +23,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any, Final
 
     from mether.queue.database import Database
@@ -173,14 +174,30 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
     if select.next_hop is not None:
         where.append("r.hop IN (SELECT id FROM next_hop WHERE lower(next_hop) = lower(?))")
         values.append(select.next_hop)
-    if not select.regardless:
+    if select.tried_before is not None:
+        # What made it suspect was no try.
+        where.append("(r.last_at IS NULL OR r.last_at < ? OR r.suspect)")
+        values.append(select.tried_before)
+    if select.regardless:
+        if select.after:
+            where.append("r.message > ?")
+            values.append(ident_.decode(select.after))
+        # In the table's order, and no further than is asked for: nothing is sorted.
+        rows = _by_message(
+            db.execute(
+                "SELECT r.message, r.hop, r.next_attempt, r.deadline, r.suspect FROM recipient AS r "
+                f"WHERE {' AND '.join(where)} ORDER BY r.message, r.number",
+                values,
+            )
+        )
+    else:
         where.append("(r.next_attempt <= ? OR r.deadline <= ?)")
-        values += [now, now]
-    rows = db.execute(
-        "SELECT r.message, r.hop, min(r.next_attempt), min(r.deadline), max(r.suspect) FROM recipient AS r "
-        f"WHERE {' AND '.join(where)} GROUP BY r.message, r.hop ORDER BY min(r.next_attempt), r.message",
-        values,
-    )
+        rows = db.execute(
+            "SELECT r.message, r.hop, min(r.next_attempt), min(r.deadline), max(r.suspect) "
+            f"FROM recipient AS r WHERE {' AND '.join(where)} "
+            "GROUP BY r.message, r.hop ORDER BY min(r.next_attempt), r.message",
+            [*values, now, now],
+        )
     statement = "claim-any" if select.regardless or select.held else "claim-due"
     out = db.value(SQL["claim-suspects-apart"]) is not None
     picks: list[_Pick] = []
@@ -197,6 +214,21 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
             _Pick(message, hop, "claim-suspect" if suspect and statement == "claim-due" else statement, due)
         )
     return picks
+
+
+def _by_message(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """One row for each message and next hop, of rows that come message by message."""
+    last = None
+    found: dict[int, tuple[Any, ...]] = {}
+    for row in rows:
+        if row[0] != last:
+            yield from found.values()
+            last, found = row[0], {}
+        old = found.get(row[1])
+        if old is not None:
+            row = (*row[:2], min(old[2], row[2]), min(old[3], row[3]), max(old[4], row[4]))
+        found[row[1]] = row
+    yield from found.values()
 
 
 def known_numbers(idents: frozenset[str]) -> list[int]:

@@ -348,11 +348,13 @@ class Select:
     """Which recipients to claim.
 
     By default: what is due, next hops that are not blocked, nothing held.  With `regardless`, retry
-    times and next hops' states are ignored (held messages still stay).  `idents` and `next_hop` (equal
-    to the route's next hop, without case) narrow it.  `held` takes held messages too.
+    times and next hops' states are ignored (held messages still stay), and claims come in order of their
+    messages' ids, those after id `after`.  `idents` and `next_hop` (equal to the route's next hop, without
+    case) narrow it; so does `tried_before` (Unix seconds), which leaves out recipients whose last outcome is
+    of that time or later.  `held` takes held messages too.
     """
 
-    __slots__ = ("held", "idents", "next_hop", "regardless")
+    __slots__ = ("after", "held", "idents", "next_hop", "regardless", "tried_before")
 
     def __init__(
         self,
@@ -361,11 +363,26 @@ class Select:
         next_hop: str | None = None,
         regardless: bool = False,
         held: bool = False,
+        after: str = "",
+        tried_before: float | None = None,
     ) -> None:
         self.idents = idents
         self.next_hop = next_hop
         self.regardless = regardless
         self.held = held
+        self.after = after
+        self.tried_before = tried_before
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes what is taken by default: `claim` then goes by the next hops' schedule."""
+        return not (
+            self.idents is not None
+            or self.next_hop is not None
+            or self.regardless
+            or self.held
+            or self.tried_before is not None
+        )
 
 
 class Filter:
@@ -498,6 +515,8 @@ class Store:
 
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
         """Take up to `limit` claims, next hops in order of their earliest due, fair between them.
+
+        A `select` narrows or widens that; None is a plain Select.
 
         A next hop with failures behind it gives one claim at a time (a probe); one message that is a
         suspect is claimed at a time, among all owners.  Raises StoreError.
