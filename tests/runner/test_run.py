@@ -392,6 +392,45 @@ async def test_once_with_more_messages_than_fit() -> None:
 
 
 @virtual
+async def test_once_comes_past_what_it_just_deferred() -> None:
+    """runsmtpq --all, while most of the queue waits for a time far away."""
+    service = Service(window=Window(messages=4))
+    service.transport.answers["*"] = delayed()
+    late = [draft() for _ in range(30)]
+    for one in late:
+        one.due = T0 + DAY
+    service.put(*late)
+    assert await service.runner.once(Select(regardless=True)) == 30
+    assert len({ident for _, ident, _ in service.transport.tried}) == len(service.transport.tried) == 30
+
+
+@virtual
+async def test_once_comes_past_what_is_given_back() -> None:
+    """What a transport gives back untried does not crowd out the rest, and ends."""
+    service = Service(window=Window(messages=4))
+    service.put(*(draft() for _ in range(10)))
+    back = []
+
+    def offer(claim: Claim) -> None:
+        back.append(claim.message.ident)
+        running().call_soon(service.runner.returned, [claim])
+
+    service.transport.offer = offer  # type: ignore[method-assign]
+    assert await service.runner.once(Select(regardless=True)) == 10
+    assert len(back) == 10
+    assert len(service.store.claim(20, T0)) == 10
+
+
+@virtual
+async def test_once_also_sends_the_reports_of_what_it_returned() -> None:
+    service = Service(window=Window(messages=4))
+    service.transport.answers["a@example.net"] = ("failed", NEVER, "recipient")
+    service.put(*(draft("a@example.net") for _ in range(10)))
+    assert await service.runner.once(Select(regardless=True)) == 20
+    assert service.queued() == []
+
+
+@virtual
 async def test_stop_takes_nothing_more_and_drain_waits_for_the_rest() -> None:
     service = Service().start()
     service.transport.holding = True

@@ -740,7 +740,7 @@ class StoreContract:
             Select(next_hop=""),
             Select(regardless=True),
             Select(held=True),
-            Select(tried_before=T0),
+            Select(not_since=T0),
         ],
     )
     def test_what_is_narrowed_or_widened_is_not_plain(self, select: Select) -> None:
@@ -761,7 +761,7 @@ class StoreContract:
         commit(store, one, two, three)
         for claim, at in zip(store.claim(2, T0, Select(regardless=True)), (T0 + 5, T0 + 7), strict=True):
             store.settle([settlement(claim, T0 + 8, at=at)], now=at)
-        since = Select(regardless=True, tried_before=T0 + 7)
+        since = Select(regardless=True, not_since=T0 + 5)
         assert claimed(store.claim(9, T0 + 7, since)) == [one.message.ident, three.message.ident]
         assert claimed(store.claim(9, T0 + 7, Select(regardless=True))) == [two.message.ident]
 
@@ -769,7 +769,7 @@ class StoreContract:
         first = make_store()
         commit(first, draft(claim=True))
         kill(first)
-        (claim,) = make_store().claim(9, T0 + 9, Select(regardless=True, tried_before=T0))
+        (claim,) = make_store().claim(9, T0 + 9, Select(regardless=True, not_since=T0))
         assert claim.suspect
 
     # Listing

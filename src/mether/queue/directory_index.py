@@ -34,8 +34,8 @@ class Slot:
 
     def waits(self, select: Select) -> bool:
         """Whether it may be claimed by `select`, its time apart.  What made it suspect was no try."""
-        before = select.tried_before
-        return not self.token and (before is None or self.suspect or self.tried < before)
+        since = select.not_since
+        return not self.token and (since is None or self.suspect or self.tried <= since)
 
 
 class Item:

@@ -367,8 +367,8 @@ class MemoryStore(Store):
                 return False
             if select.next_hop is not None and select.next_hop.lower() != row.route.next_hop.lower():
                 return False
-            last, before = row.last, select.tried_before
-            if before is not None and last is not None and last.at >= before and not row.suspect:
+            last, since = row.last, select.not_since
+            if since is not None and last is not None and last.at > since and not row.suspect:
                 return False
             if select.regardless:
                 return ident > select.after

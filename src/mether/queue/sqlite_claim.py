@@ -174,10 +174,10 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
     if select.next_hop is not None:
         where.append("r.hop IN (SELECT id FROM next_hop WHERE lower(next_hop) = lower(?))")
         values.append(select.next_hop)
-    if select.tried_before is not None:
+    if select.not_since is not None:
         # What made it suspect was no try.
-        where.append("(r.last_at IS NULL OR r.last_at < ? OR r.suspect)")
-        values.append(select.tried_before)
+        where.append("(r.last_at IS NULL OR r.last_at <= ? OR r.suspect)")
+        values.append(select.not_since)
     if select.regardless:
         if select.after:
             where.append("r.message > ?")

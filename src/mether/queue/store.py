@@ -350,11 +350,11 @@ class Select:
     By default: what is due, next hops that are not blocked, nothing held.  With `regardless`, retry
     times and next hops' states are ignored (held messages still stay), and claims come in order of their
     messages' ids, those after id `after`.  `idents` and `next_hop` (equal to the route's next hop, without
-    case) narrow it; so does `tried_before` (Unix seconds), which leaves out recipients whose last outcome is
-    of that time or later.  `held` takes held messages too.
+    case) narrow it; so does `not_since` (Unix seconds), which leaves out recipients whose last outcome is
+    later than that.  `held` takes held messages too.
     """
 
-    __slots__ = ("after", "held", "idents", "next_hop", "regardless", "tried_before")
+    __slots__ = ("after", "held", "idents", "next_hop", "not_since", "regardless")
 
     def __init__(
         self,
@@ -364,14 +364,14 @@ class Select:
         regardless: bool = False,
         held: bool = False,
         after: str = "",
-        tried_before: float | None = None,
+        not_since: float | None = None,
     ) -> None:
         self.idents = idents
         self.next_hop = next_hop
         self.regardless = regardless
         self.held = held
         self.after = after
-        self.tried_before = tried_before
+        self.not_since = not_since
 
     @property
     def plain(self) -> bool:
@@ -381,7 +381,7 @@ class Select:
             or self.next_hop is not None
             or self.regardless
             or self.held
-            or self.tried_before is not None
+            or self.not_since is not None
         )
 
 

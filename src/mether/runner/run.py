@@ -21,6 +21,7 @@ from mether.queue import owner
 from mether.queue.store import Decision, Hop, Select, Settlement, StoreError
 from mether.relay import failure
 from mether.runner import settle
+from mether.runner.once import Once
 from mether.runner.window import Window
 
 TYPE_CHECKING = False
@@ -164,16 +165,16 @@ class Runner:
     async def once(self, select: Select) -> int:
         """Work what `select` takes, each message and next hop once; returns how many were tried."""
         self._keep()
-        tried: set[tuple[str, Route]] = set()
+        once = Once(select, self._clock())
         try:
             while not self._stopping:
                 self._changed.clear()
                 self._emptying = True
-                if not await self._claim(select, tried):
+                if not await self._claim(once.select, once):
                     if not self.window.used:
                         break
                     await self._changed.wait()
-            return len(tried)
+            return once.count
         finally:
             self._kept()
 
@@ -296,27 +297,26 @@ class Runner:
                     retry_at=decision.retry_at,
                 )
 
-    async def _claim(self, select: Select, tried: set[tuple[str, Route]] | None = None) -> int:
-        """Claim what is selected; returns how many claims were taken on."""
+    async def _claim(self, select: Select, once: Once | None = None) -> bool:
+        """Claim what is selected; whether to claim again at once."""
         room, now = self.window.room, self._clock()
         if room <= 0:
             self._starved = True
-            return 0
+            return False
         try:
             claims = await self._call(lambda store: store.claim(room, now, select))
         except StoreError as error:
             event.error(f"cannot claim: {error}")
-            return 0
+            return False
         again: list[Claim] = []
         taken = 0
         for claim in claims:
-            key = (claim.message.ident, claim.route)
-            if tried is not None and key in tried:
+            if once is not None and once.knows(claim):
                 again.append(claim)
                 continue
             moves = settle.reroute(claim, self._table.route, now) if claim.due else []
-            if tried is not None and not moves:
-                tried.add(key)
+            if once is not None and not moves:
+                once.tried(claim)
             taken += 1
             self._take(claim)
             if claim.hop is not None:
@@ -328,8 +328,15 @@ class Runner:
             else:
                 self._dispatch(claim)
         if again:
-            self._release(again)
-        return taken
+            await self._put_back(again)
+        return taken > 0 if once is None else once.more(claims, taken)
+
+    async def _put_back(self, claims: list[Claim]) -> None:
+        """Give back what was not taken on.  Nothing has changed by that: nobody is to look again for it."""
+        try:
+            await self._call(lambda store: store.release(claims))
+        except StoreError:
+            self._release(claims)
 
     def _moved(self, claim: Claim, applied: bool) -> None:
         """A claim was settled by giving its recipients the next hop of a newer configuration."""
