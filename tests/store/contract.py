@@ -48,6 +48,7 @@ T0 = 1_800_000_000.0
 DAY = 86400.0
 OK = Reply(250, "2.0.0", "queued as 1")
 LATER = Reply(451, "4.3.0", "later, please")
+NO = Reply(550, "5.1.1", "no such user")
 HOP = Route("smtp", "mx.example.net")
 OTHER = Route("smtp", "other.example.org", "helo.example")
 
@@ -112,6 +113,14 @@ def settlement(claim: Claim, retry_at: float | None = None, *, at: float = T0, *
     attempt = Attempt(claim.route, outcomes, started=at, seconds=0.5, remote_mta="mx.example.net")
     decisions = [Decision(outcome.recipient, outcome, retry_at) for outcome in outcomes]
     return Settlement(claim, decisions, attempt=attempt, **more)
+
+
+def failed(claim: Claim, report: Draft) -> Settlement:
+    """All pending recipients failed, and the report that says so."""
+    outcomes = [Outcome(pending.number, "failed", NO, at=T0) for pending in claim.pending]
+    return Settlement(
+        claim, [Decision(outcome.recipient, outcome, None) for outcome in outcomes], reports=[report]
+    )
 
 
 def idents(store: Store, filter: Filter | None = None) -> list[str]:
@@ -670,6 +679,34 @@ class StoreContract:
         settled = [settlement(late.claims[0], T0 + 60), settlement(done.claims[0])]
         assert store.settle(settled, now=T0) == []
         assert idents(store) == []
+
+    def test_what_is_removed_while_it_fails_is_not_reported(self, store: Store) -> None:
+        """Removed means forgotten without a report; what else failed is reported all the same."""
+        alone, quiet, also = commit(store, draft(claim=True), draft(claim=True), draft(claim=True))
+        only = Filter(idents=frozenset([alone.ident, quiet.ident]))
+        assert store.change(only, "remove", now=T0) == 2
+        reports = [draft("sender@example.com", sender="", due=T0 + 9) for _ in range(3)]
+        settled = [
+            failed(answer.claims[0], report)
+            for answer, report in zip((alone, quiet, also), reports, strict=True)
+        ]
+        settled[1].decisions[0].outcome = None
+        settled[1].decisions[0].retry_at = T0 + 60
+        assert store.settle(settled, now=T0) == []
+        assert [len(one.reports) for one in settled] == [0, 0, 1]
+        assert idents(store) == [settled[2].reports[0].message.ident]
+
+    def test_what_failed_beside_what_is_removed_is_reported(self, store: Store) -> None:
+        answers = commit(store, draft("a@example.net", "b@example.net", claim=True))
+        (claim,) = answers[0].claims
+        one = failed(claim, draft("sender@example.com", sender=""))
+        one.forgo([1])
+        assert len(one.reports) == 1
+        claim.pending[0].recipient.notify = "DELAY"
+        one.forgo([])
+        assert len(one.reports) == 1
+        one.forgo([1])
+        assert one.reports == ()
 
     def test_a_claimed_message_that_is_removed_goes_when_it_is_given_back(self, store: Store) -> None:
         (answer,) = commit(store, draft(claim=True))

@@ -22,6 +22,7 @@ from contract import (
     StoreContract,
     commit,
     draft,
+    failed,
     idents,
     model,
     settlement,
@@ -335,6 +336,34 @@ def test_a_draft_that_cannot_be_stored_does_not_stop_a_settlement(spool: str) ->
     assert applied.refused == []
     assert idents(store) == [good.message.ident]
     assert store.settle([settlement(applied.answers[1].claims[0])], now=T0) == []
+    store.close()
+
+
+def test_a_report_that_cannot_be_written_beside_a_bad_draft_keeps_its_settlement(spool: str) -> None:
+    """BNC-1: only what lost its claim is refused; trouble with the disk is not."""
+    disk = FaultyDisk()
+    store = SqliteStore(spool, now=T0, disk=disk)
+    (answer,) = commit(store, draft(claim=True))
+    bad = draft()
+    bad.message.envelope.envid = "\ud800"
+    report = draft("sender@example.com", sender="", content=b"r" * (SMALL + 1))
+    disk.operation = "write"
+    with pytest.raises(NoSpace):
+        store.apply([bad], [failed(answer.claims[0], report)], now=T0)
+    disk.operation = ""
+    applied = store.apply([bad], [failed(answer.claims[0], report)], now=T0)
+    assert (applied.refused, applied.gone) == ([], [answer.ident])
+    assert idents(store) == [report.message.ident]
+    assert list(store.check()) == []
+    store.close()
+
+
+def test_a_settlement_that_cannot_be_written_is_not_refused(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    (answer,) = commit(store, draft(claim=True))
+    with pytest.raises(StoreError):
+        store.settle([settlement(answer.claims[0], float("nan"))], now=T0)
+    assert store.settle([settlement(answer.claims[0])], now=T0) == []
     store.close()
 
 

@@ -188,6 +188,7 @@ class DirectoryWriter(DirectoryRunner):
             if decision.outcome is not None:
                 row.attempts += 1
                 row.last = decision.outcome
+        settlement.forgo({row.number for row in rows.values() if row.mark == "remove"})
         for row in rows.values():
             row.mark = None
         if held is not None:

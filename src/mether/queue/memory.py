@@ -255,6 +255,7 @@ class MemoryStore(Store):
         if one.hold is not None:
             queued.message.hold = one.hold
         decisions = {decision.number: decision for decision in one.decisions}
+        one.forgo({each.row.number for each in recipients if each.row.mark == "remove"})
         for each in recipients:
             self._decide(queued, each, decisions.get(each.row.number))
         if one.warned:

@@ -104,7 +104,11 @@ class SqliteStore(Store):
         try:
             return self._apply(drafts, settlements, hops, now, careful=False)
         except sqlite_apply.BAD:
+            pass
+        try:
             return self._apply(drafts, settlements, hops, now, careful=True)
+        except sqlite_apply.BAD as error:
+            raise StoreError(f"queue {self.path}: a settlement cannot be stored: {error}") from error
 
     def _apply(
         self,

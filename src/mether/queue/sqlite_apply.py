@@ -3,8 +3,9 @@
 Everything here runs inside `Database.write`.  The common case takes few statements a batch, whatever
 its size, because each step of SQLite releases the GIL and a busy loop beside it may keep it: drafts go in
 by multi-row INSERTs, and claims whose recipients are all done with go out by one DELETE a table.
-When a transaction raises one of BAD it is undone and done again with `careful` set: draft by draft and
-settlement by settlement, each in a savepoint (which costs copies of pages), so that a bad one fails alone.
+When a transaction raises one of BAD it is undone and done again with `careful` set: draft by draft, each
+in a savepoint (which costs copies of pages), so that a bad one fails alone.  A settlement that cannot be
+written down fails the transaction: only what lost its claim is refused.
 """
 
 from __future__ import annotations
@@ -360,10 +361,7 @@ class Settling:
         whole, owner = [], self.inserting.owner
         refused = set()
         for one in settlements:
-            if self.inserting.careful:
-                if not self._alone(one):
-                    refused.add(id(one))
-            elif _simple(one, owner):
+            if _simple(one, owner):
                 whole.append(one)
             elif not self._one(one):
                 refused.add(id(one))
@@ -372,27 +370,9 @@ class Settling:
         elif not self._whole(whole):
             refused.update(id(one) for one in whole if not self._one(one))
         self.refused = [one for one in settlements if id(one) in refused]
-        if not self.inserting.careful:
-            for one in settlements:
-                if one.reports and id(one) not in refused:
-                    self._report(one.reports)
-
-    def _alone(self, one: Settlement) -> bool:
-        """Apply one settlement with its reports; one that cannot be written down is refused."""
-        gone, files = list(self.gone), list(self.files)
-        self.db.execute("SAVEPOINT settlement")
-        try:
-            if not self._one(one):
-                return False
-            self._report(one.reports)
-            return True
-        except (*BAD, StoreError):
-            self.db.execute("ROLLBACK TO settlement")
-            self.db.hops.clear()
-            self.gone, self.files = gone, files
-            return False
-        finally:
-            self.db.execute("RELEASE settlement")
+        for one in settlements:
+            if one.reports and id(one) not in refused:
+                self._report(one.reports)
 
     def _each(self, settlements: list[Settlement]) -> list[Settlement]:
         """Remove all recipients of each of these claims; returns those whose claim is lost."""
@@ -463,6 +443,7 @@ class Settling:
             db.execute(SQL["recipients-held"], (number,))
         held = db.value(SQL["message-held"], (number,)) is not None
         decisions = {decision.number: decision for decision in one.decisions}
+        one.forgo({row[0] for row in rows if row[2] == "remove"})
         for recipient, hop, mark, _, _ in rows:
             self._recipient(number, recipient, mark, held, decisions.get(recipient))
             self.inserting.touched.add(hop)
@@ -568,9 +549,14 @@ def record(db: Database, message: int, attempt: Attempt) -> None:
 
 
 def _simple(one: Settlement, owner: int) -> bool:
-    """Whether the settlement removes all its claim's recipients and does nothing else to the message."""
+    """Whether the settlement removes all its claim's recipients and does nothing else."""
     claim = one.claim
-    if claim.owner != owner or one.hold is not None or len(one.decisions) != len(claim.pending):
+    if (
+        claim.owner != owner
+        or one.hold is not None
+        or one.reports
+        or len(one.decisions) != len(claim.pending)
+    ):
         return False
     if claim.suspect or (claim.hop is not None and claim.hop.failures):
         return False

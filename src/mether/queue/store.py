@@ -281,7 +281,8 @@ class Settlement:
     """The end of a claim: a decision for every pending recipient, and the reports that follow from it.
 
     `attempt` is kept while the message is queued.  `reports` are drafts enqueued in the same
-    transaction.  `warn_at`, when `warned` is set, replaces the message's.  `hold` holds the message.
+    transaction; the store empties it when a person has removed meanwhile all that they tell of.  `warn_at`,
+    when `warned` is set, replaces the message's.  `hold` holds the message.
     """
 
     __slots__ = ("attempt", "claim", "decisions", "hold", "reports", "warn_at", "warned")
@@ -304,6 +305,25 @@ class Settlement:
         self.warned = warned
         self.warn_at = warn_at
         self.hold = hold
+
+    def forgo(self, removed: Collection[int]) -> None:
+        """Drop the reports when they tell only of recipients in `removed`, which are to go without one."""
+        if not (self.reports and removed):
+            return
+        told = {
+            decision.number
+            for decision in self.decisions
+            if decision.outcome is not None and decision.outcome.action == "failed"
+        } or {decision.number for decision in self.decisions}
+        if self.claim.message.envelope.reverse_path is not None:
+            # RFC 3461 section 4.1: the sender is not told of these in any case.
+            told -= {
+                pending.number
+                for pending in self.claim.pending
+                if pending.recipient.notify is not None and "FAILURE" not in pending.recipient.notify.upper()
+            }
+        if told.issubset(removed):
+            self.reports = ()
 
 
 class Committed:

@@ -260,7 +260,7 @@ class Runner:
             if not applied:
                 event.refused(ident)
                 return
-            for report in reports:
+            for report in settlement.reports:
                 event.reported(ident, report.message.ident, "failed")
                 self._changed.set()
             if verdict.failed and not reports and claim.message.envelope.reverse_path is None:
