@@ -17,11 +17,13 @@ from mether.queue.directory import DirectoryStore
 from mether.queue.directory_run import BUSY
 from mether.queue.store import (
     Arrival,
+    Claim,
     Damaged,
     Decision,
     Draft,
     Filter,
     Message,
+    Select,
     Settlement,
     StoreError,
 )
@@ -41,7 +43,8 @@ def draft(ident: str = ID, **more: object) -> Draft:
         size=23,
         expires=T0 + 432000,
     )
-    return Draft(message, b"hello\r\n", [Route("smtp", "mx.example")], due=T0, **more)  # type: ignore[arg-type]
+    content = more.pop("content", b"hello\r\n")
+    return Draft(message, content, [Route("smtp", "mx.example")], due=T0, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -171,6 +174,61 @@ def test_an_envelope_not_to_be_trusted_is_left_alone(path: Path, store: Director
     assert files(path) == [f"{ID}.msg", f"{ID}.sh"]
     (answer,) = store.commit([draft()], now=T0)
     assert answer.error is not None
+
+
+def failure(claim: Claim, report: str) -> Settlement:
+    """All of the claim failed; `report` is the id that its report asks for."""
+    outcomes = [Outcome(one.number, "failed", Reply(550, "5.1.1", "no"), at=T0) for one in claim.pending]
+    decisions = [Decision(outcome.recipient, outcome, None) for outcome in outcomes]
+    return Settlement(claim, decisions, reports=[draft(report, content=b"report\r\n")])
+
+
+@pytest.mark.parametrize("where", ["queue", "settling"])
+def test_a_report_takes_no_other_messages_place(path: Path, store: DirectoryStore, where: str) -> None:
+    """DSN: the id that a settlement gives its report may be another's."""
+    (answer,) = store.commit([draft(claim=True)], now=T0)
+    (claim,) = answer.claims
+    report = ident_.report_id(ID, claim.settlement)
+    store.commit([draft(report)], now=T0)
+    if where == "settling":
+        (path / "queue" / f"{report}.sh").rename(path / "settling" / f"{report}.sh")
+    done = failure(claim, report)
+    assert store.settle([done], now=T0) == []
+    other = done.reports[0].message.ident
+    assert other == ident_.report_id(report, 1)
+    assert store.content(other).read() == b"report\r\n"
+    assert (path / "queue" / f"{report}.msg").read_bytes() == b"hello\r\n"
+    assert (path / where / f"{report}.sh").exists()
+
+
+def test_two_reports_of_a_batch_have_two_ids(store: DirectoryStore) -> None:
+    one, two = (
+        answer.claims[0] for answer in store.commit([draft(claim=True), draft(TWO, claim=True)], now=T0)
+    )
+    first, second = failure(one, ID), failure(two, ID)
+    first.reports = [*first.reports, draft(ident_.report_id(TWO, two.settlement))]
+    assert store.settle([first, second], now=T0) == []
+    names = [report.message.ident for report in (*first.reports, *second.reports)]
+    assert len(set(names)) == 3
+    assert sorted(names) == [entry.message.ident for entry in store.entries(Filter())]
+
+
+def test_an_envelope_spoilt_while_it_is_tried_spoils_no_other_settlement(
+    path: Path, store: DirectoryStore
+) -> None:
+    answers = store.commit([draft(claim=True), draft(TWO, claim=True)], now=T0)
+    envelope = path / "queue" / f"{ID}.sh"
+    envelope.chmod(0o602)
+    spoilt, whole = (failure(answer.claims[0], TWO) for answer in answers)
+    assert store.settle([spoilt, whole], now=T0) == [spoilt]
+    assert ["writable by everyone" in line for line in store.check()] == [True]
+    assert [entry.message.ident for entry in store.entries(Filter())] == [whole.reports[0].message.ident]
+    envelope.chmod(0o600)
+    store.close()
+    again = DirectoryStore(str(path), now=T0)
+    (claim,) = again.claim(9, T0, Select(idents=frozenset([ID])))
+    assert again.settle([failure(claim, ID)], now=T0) == []
+    again.close()
 
 
 def test_content_that_is_short_or_missing(path: Path, store: DirectoryStore) -> None:

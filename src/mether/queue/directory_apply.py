@@ -17,13 +17,17 @@ from mether.queue.directory_files import is_ident
 from mether.queue.directory_run import DirectoryRunner
 from mether.queue.directory_state import Record, ReportOf
 from mether.queue.spool import Staged, trouble
-from mether.queue.store import Applied, Committed, Row, StoreError
+from mether.queue.store import Applied, Committed, Damaged, Row, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
-    from mether.queue.store import Draft, Hop, Settlement
+    from mether.queue.store import Claim, Draft, Hop, Settlement
+
+MAX_IDS: Final = 100
+"""Ids that are looked at for one report."""
 
 
 class DirectoryWriter(DirectoryRunner):
@@ -166,7 +170,11 @@ class DirectoryWriter(DirectoryRunner):
             return False
         if claim.token in self._settling:
             return False
-        record = originals.get(ident) or self._files.read(ident)
+        try:
+            record = originals.get(ident) or self._files.read(ident)
+        except Damaged:
+            # Changed by hand while it was tried; `check` says how.  It is due again when it is mended.
+            record = None
         numbers = {pending.number for pending in out.pending}
         rows = {row.number: row for row in record.rows if row.number in numbers} if record else {}
         if record is None or not rows:
@@ -209,9 +217,9 @@ class DirectoryWriter(DirectoryRunner):
         self, batch: Batch, settlement: Settlement, draft: Draft, place: int, gone: list[int]
     ) -> None:
         claim = settlement.claim
-        if place == 0:
-            # Done over after a crash, the settlement names the same report.
-            draft.message.ident = ident_.report_id(claim.message.ident, claim.settlement)
+        # Done over after a crash, the settlement names the same report.
+        first = ident_.report_id(claim.message.ident, claim.settlement) if place == 0 else draft.message.ident
+        draft.message.ident = self._free(batch, first, claim)
         report = ReportOf(
             claim.message.ident,
             claim.settlement,
@@ -223,3 +231,14 @@ class DirectoryWriter(DirectoryRunner):
         record = self._record(draft, report)
         self._add(batch, record, draft, claim.message.ident)
         self._reports.append(record)
+
+    def _free(self, batch: Batch, ident: str, claim: Claim) -> str:
+        """The first of the ids from this one on that no other message has.  Raises StoreError."""
+        for again in range(1, MAX_IDS):
+            if not (
+                batch.adds(ident)
+                or directory_recover.taken(self._files, ident, claim.message.ident, claim.settlement)
+            ):
+                return ident
+            ident = ident_.report_id(ident, again)
+        raise StoreError(f"{claim.message.ident}: no queue id is free for its report")

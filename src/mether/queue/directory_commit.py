@@ -62,6 +62,10 @@ class Batch:
         script.render(record)
         self._new.append(_New(record, content, report_of))
 
+    def adds(self, ident: str) -> bool:
+        """Whether a new message of this batch has that id."""
+        return any(new.record.message.ident == ident for new in self._new)
+
     def put(self, record: Record) -> None:
         """An original as it is to stand; one without rows is removed."""
         self._originals[record.message.ident] = record

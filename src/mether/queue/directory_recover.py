@@ -86,6 +86,32 @@ def _complete(files: Files, ident: str, number: int, reports: list[Record]) -> N
         files.disk.rename(files.pending(each.message.ident), files.name(each.message.ident, "sh"))
 
 
+def taken(files: Files, ident: str, original: str, settlement: int) -> bool:
+    """Whether an id is another's than the report's of this settlement, which is not released yet.
+
+    The caller holds the write lock, so that what nobody has locked is nobody's.
+    """
+    if os.path.lexists(files.name(ident, "sh")):
+        return True
+    if os.path.lexists(files.pending(ident)):
+        try:
+            record = files.read(ident, pending=True)
+        except Damaged:
+            return True
+        report = None if record is None else record.report
+        return report is None or (report.ident, report.settlement) != (original, settlement)
+    content = files.name(ident, "msg")
+    if not os.path.lexists(content):
+        return False
+    # Content without an envelope is on its way in, and locked, or was left by a crash.
+    lock = files.lock_content(content)
+    if lock is None:
+        return True
+    coming = os.path.lexists(files.name(ident, "sh"))
+    os.close(lock)
+    return coming
+
+
 def take_over(files: Files) -> None:
     """Write down the claims that outlived their runner: attempts of which nothing is known."""
     _, left = directory_claims.read(files)
