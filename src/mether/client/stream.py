@@ -92,6 +92,18 @@ class StreamClient(Stream):
             pass
         self.close()
 
+    def close(self) -> None:
+        """End the connection: at once when the session is lost, else when what waits has been sent.
+
+        A server that takes nothing more does not keep it open for longer than a block may take.
+        """
+        if not self.alive:
+            self.abort()
+            return
+        super().close()
+        if self.transport is not None:
+            self.set_deadline(self._timeouts.block)
+
     def data_received(self, data: bytes) -> None:
         """asyncio: octets from the server."""
         self.protocol.receive(data)
@@ -182,6 +194,10 @@ class StreamClient(Stream):
                 self.set_deadline(self._timeouts.block)
                 self._room = self.loop.create_future()
                 await self._room
+            else:
+                # A server that takes all as fast as it is read must not keep the others waiting, nor us
+                # from hearing what it says meanwhile.
+                await asyncio.sleep(0)
         if transaction.finished:
             # The server gave up.  Half of the content is out: only the end of the connection follows it.
             self.alive = False
