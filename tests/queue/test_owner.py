@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+
+import pytest
 
 from mether.queue import owner
 
@@ -67,4 +71,26 @@ def test_a_lock_file_swept_between_creation_and_lock_is_made_again(tmp_path: Pat
     lock = owner.Lock(str(tmp_path), 5)
     lock.take()
     assert owner.alive(str(tmp_path), 5)
+    lock.drop()
+
+
+def test_two_threads_may_take_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop, for content, and the queue's writer: a flock on a second descriptor never ends."""
+    lock = owner.Lock(str(tmp_path), 5)
+    second, flock = threading.Event(), fcntl.flock
+    other = threading.Thread(target=lock.take, daemon=True)
+
+    def both(fd: int, operation: int) -> None:
+        if threading.current_thread() is other:
+            second.set()
+        flock(fd, operation)
+        if threading.current_thread() is not other:
+            other.start()
+            second.wait(0.2)  # it does not come as long as we are at it
+
+    monkeypatch.setattr(fcntl, "flock", both)
+    lock.take()
+    other.join(10)
+    assert not other.is_alive()
+    assert not second.is_set()
     lock.drop()

@@ -1,10 +1,11 @@
 """What every store must do, as examples: the suite that each store's tests inherit.
 
-A store's test file subclasses `StoreContract` and gives two fixtures:
+A store's test file subclasses `StoreContract` and gives three fixtures:
 
 - `make_store`: a function that opens one more owner on the same queue each time it is called, as
   another process would, and whose stores are closed when the test ends;
-- `kill`: a function that makes a store's owner die as by ``kill -9``: nothing is released, nothing is said.
+- `kill`: a function that makes a store's owner die as by ``kill -9``: nothing is released, nothing is said;
+- `suspend`: a function that suspends a next hop until a time, as being "at rest".
 
 Tests in which two owners take claims at once are skipped for a store with `single_runner` set.
 `model(make)` gives the stateful test: random verbs on the store and on a dictionary must agree.
@@ -54,6 +55,7 @@ OTHER = Route("smtp", "other.example.org", "helo.example")
 
 Maker = Callable[[], Store]
 Killer = Callable[[Store], None]
+Suspend = Callable[[Store, Route, float], None]
 
 _numbers = count(1)
 
@@ -134,7 +136,7 @@ def claimed(claims: list[Claim]) -> list[str]:
 
 
 class StoreContract:
-    """Subclass this, and give `make_store` and `kill`."""
+    """Subclass this, and give `make_store`, `kill` and `suspend`."""
 
     @pytest.fixture
     def store(self, make_store: Maker) -> Store:
@@ -660,6 +662,20 @@ class StoreContract:
         assert store.next_due(T0 + 5) == T0 + 5
         assert claimed(store.claim(9, T0 + 5)) == [one.message.ident]
 
+    def test_a_suspension_outlasts_a_retry_and_what_is_learned(self, store: Store, suspend: Suspend) -> None:
+        commit(store, draft(expires=T0 + 2 * DAY))
+        store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800)], now=T0)
+        suspend(store, HOP, T0 + DAY)
+        assert store.change(Filter(), "retry", now=T0 + 5) == 1
+        store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 9)], now=T0 + 5)
+        (hop,) = store.hops()
+        assert (hop.failures, hop.suspended, hop.suspended_until) == (1, "at rest", T0 + DAY)
+        assert store.next_due(T0 + 5) == T0 + DAY
+        assert store.claim(9, T0 + DAY - 1) == []
+        (claim,) = store.claim(9, T0 + DAY)
+        assert claim.hop is not None
+        assert claim.hop.suspended == "at rest"
+
     def test_remove(self, store: Store) -> None:
         one, two = draft(), draft(content=b"L" * (SMALL + 1))
         commit(store, one, two)
@@ -959,6 +975,27 @@ class StoreContract:
         assert waiter.wait(0)
         assert not waiter.wait(0)
         assert waiter.wake() == 0
+
+    def test_what_was_queued_meanwhile_is_found_after_a_wake(self, make_store: Maker) -> None:
+        waiter, other = make_store(), make_store()
+        waiter.fileno()
+        assert waiter.claim(9, T0) == []
+        one = draft()
+        commit(other, one)
+        other.wake()
+        assert waiter.wait(1)
+        assert claimed(waiter.claim(9, T0)) == [one.message.ident]
+
+    def test_waiting_takes_nothing_but_the_wake(self, make_store: Maker) -> None:
+        """The event loop waits while the writer's thread is at work in the store."""
+        waiter, other = make_store(), make_store()
+        waiter.claim(9, T0)
+        waiter.fileno()
+        other.wake()
+        before = {name: value for name, value in vars(waiter).items() if name != "_woken"}
+        assert waiter.wait(1)
+        assert waiter.fileno() >= 0
+        assert {name: value for name, value in vars(waiter).items() if name != "_woken"} == before
 
     def test_many_wakes_are_one(self, make_store: Maker) -> None:
         waiter, other = make_store(), make_store()

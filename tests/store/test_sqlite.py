@@ -20,6 +20,7 @@ from contract import (
     Killer,
     Maker,
     StoreContract,
+    Suspend,
     commit,
     draft,
     failed,
@@ -29,12 +30,13 @@ from contract import (
 )
 from hypothesis import settings
 
+from mether.outcome import Route
 from mether.queue.content import SMALL
 from mether.queue.database import refuse_version
 from mether.queue.disk import Disk
 from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
-from mether.queue.sqlite_apply import refresh
+from mether.queue.sqlite_apply import hop_id, refresh
 from mether.queue.store import Damaged, Filter, NoSpace, Store, StoreError
 
 
@@ -65,6 +67,17 @@ class TestSqlite(StoreContract):
     @pytest.fixture
     def kill(self) -> Killer:
         return die
+
+    @pytest.fixture
+    def suspend(self) -> Suspend:
+        def suspend(store: Store, route: Route, until: float) -> None:
+            assert isinstance(store, SqliteStore)
+            with store._db.write():
+                number = hop_id(store._db, route)
+                store._db.execute("UPDATE next_hop SET suspended = 'at rest', suspended_until = ?", (until,))
+                refresh(store._db, [number])
+
+        return suspend
 
 
 def _make() -> tuple[Maker, object]:
@@ -284,6 +297,15 @@ def test_a_message_that_goes_straight_through_is_in_no_index(spool: str) -> None
             index, "state = 0"
         )
         assert store._db.value(f"SELECT count(*) FROM {table} INDEXED BY {index} WHERE {where}") == 0, index
+    store.close()
+
+
+def test_waiting_takes_no_sign_of_life(spool: str) -> None:
+    """The event loop waits while the writer's thread takes it."""
+    store = SqliteStore(spool, now=T0)
+    store.fileno()
+    assert not store.wait(0)
+    assert os.listdir(os.path.join(spool, "owners")) == []
     store.close()
 
 

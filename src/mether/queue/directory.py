@@ -178,7 +178,7 @@ class DirectoryStore(DirectoryWriter):
         if routes & self._index.hops.keys():
             for route in routes & self._index.hops.keys():
                 hop = self._index.hops[route]
-                hop.not_before, hop.suspended, hop.suspended_until = min(hop.not_before, now), None, None
+                hop.not_before = min(hop.not_before, now)
             self._put_hops(batch, self._index.hops)
         return records
 
@@ -196,8 +196,7 @@ class DirectoryStore(DirectoryWriter):
         except OSError as error:
             raise trouble("cannot wait for a wake", error) from None
         if woken:
-            self._scanned = None
-            self._index.wake()
+            self._woken = True  # for the next look at the queue: this may be another thread
         return woken
 
     def fileno(self) -> int:
@@ -210,7 +209,9 @@ class DirectoryStore(DirectoryWriter):
         if self._wake is None:
             from mether.queue.wake import Wake
 
-            self._wake = Wake(os.path.join(self._files.path, "wake"), owner_.name(self.owner))
+            with self._waking:
+                if self._wake is None:
+                    self._wake = Wake(os.path.join(self._files.path, "wake"), owner_.name(self.owner))
         return self._wake
 
     def check(self) -> Iterator[str]:

@@ -17,14 +17,14 @@ from mether.queue.directory_files import is_ident
 from mether.queue.directory_run import DirectoryRunner
 from mether.queue.directory_state import Record, ReportOf
 from mether.queue.spool import Staged, trouble
-from mether.queue.store import Applied, Committed, Damaged, Row, StoreError
+from mether.queue.store import Applied, Committed, Damaged, Hop, Row, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from mether.queue.store import Claim, Draft, Hop, Settlement
+    from mether.queue.store import Claim, Draft, Settlement
 
 MAX_IDS: Final = 100
 """Ids that are looked at for one report."""
@@ -76,8 +76,7 @@ class DirectoryWriter(DirectoryRunner):
             batch.put(original)
         if hops:
             self._load_hops()
-            known = self._index.hops | {hop.route: hop for hop in hops}
-            self._put_hops(batch, known)
+            self._put_hops(batch, self._index.hops | {hop.route: self._learned(hop) for hop in hops})
         try:
             batch.run()
         finally:
@@ -100,6 +99,18 @@ class DirectoryWriter(DirectoryRunner):
                 answer.claims = self._claim_fresh(batch, record, content, now)
         gone = [ident for ident, original in originals.items() if not original.rows]
         return Applied(answers, refused, gone)
+
+    def _learned(self, hop: Hop) -> Hop:
+        """What was found out about a next hop, with what people decided about it as it stands."""
+        known = self._index.hops.get(hop.route)
+        return Hop(
+            hop.route,
+            failures=hop.failures,
+            not_before=hop.not_before,
+            last=hop.last,
+            suspended=None if known is None else known.suspended,
+            suspended_until=None if known is None else known.suspended_until,
+        )
 
     def _drafts(
         self, batch: Batch, drafts: Sequence[Draft], now: float

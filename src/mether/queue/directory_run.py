@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from _thread import allocate_lock
 
 from mether.queue import directory_claims, directory_hops, directory_recover
 from mether.queue import owner as owner_
@@ -65,6 +66,8 @@ class DirectoryRunner(Store):
         self._reports: list[Record] = []
         self._stuck = False
         self._wake: Wake | None = None
+        self._waking = allocate_lock()
+        self._woken = False
         self._room = max(64, os.sysconf("SC_OPEN_MAX") // 2)
         try:
             self._files.make(create)
@@ -290,6 +293,9 @@ class DirectoryRunner(Store):
         A directory changed a moment ago may change again without its time changing: it is read again.
         Reading a large one is not repeated at once, unless we were woken.
         """
+        if self._woken:
+            self._woken, self._scanned = False, None
+            self._index.wake()
         modified = os.stat(self._files.queue).st_mtime_ns
         if self._scanned is not None:
             seen, ended, cost = self._scanned

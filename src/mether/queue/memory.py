@@ -349,7 +349,14 @@ class MemoryStore(Store):
         claim = self._new_claim(queued, route, now)
         claim.suspect, claim.due = suspect, due
         hop = self._hop(route).hop
-        claim.hop = Hop(route, failures=hop.failures, not_before=hop.not_before, last=hop.last)
+        claim.hop = Hop(
+            route,
+            failures=hop.failures,
+            not_before=hop.not_before,
+            last=hop.last,
+            suspended=hop.suspended,
+            suspended_until=hop.suspended_until,
+        )
         for each in mine:
             row = each.row
             row.owner, each.token = self.owner, claim.token
@@ -517,7 +524,7 @@ class MemoryStore(Store):
     # Waking
 
     def wake(self) -> int:
-        others = [store for store in self.memory.stores.values() if store is not self and store._pipe]
+        others = [store for store in list(self.memory.stores.values()) if store is not self and store._pipe]
         for store in others:
             assert store._pipe is not None
             try:

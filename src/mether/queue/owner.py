@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,16 +45,23 @@ def from_name(text: str) -> int | None:
 
 
 class Lock:
-    """The sign of life of one owner, taken when first needed.  Raises OSError."""
+    """The sign of life of one owner, taken when first needed, by any thread.  Raises OSError."""
 
-    __slots__ = ("_fd", "path")
+    __slots__ = ("_fd", "_taking", "path")
 
     def __init__(self, directory: str, owner: int) -> None:
         self.path = os.path.join(directory, name(owner) + _SUFFIX)
         self._fd: int | None = None
+        self._taking = allocate_lock()
 
     def take(self) -> None:
         """Hold the lock from now on."""
+        if self._fd is None:
+            # Two threads with a descriptor each would wait for one another's flock for ever.
+            with self._taking:
+                self._take()
+
+    def _take(self) -> None:
         while self._fd is None:
             fd = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:

@@ -16,6 +16,7 @@ What `smtpqer` does not need is imported where it is used: it pays for every mod
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
 from mether.queue import ident as ident_
 from mether.queue import owner as owner_
@@ -75,6 +76,7 @@ class SqliteStore(Store):
                 raise trouble(f"cannot create the queue {self.path}", error) from None
         self._spool = Spool(self.path, self.owner, disk)
         self._wake: Wake | None = None
+        self._waking = allocate_lock()
         import apsw
 
         try:
@@ -283,12 +285,10 @@ class SqliteStore(Store):
 
     @verb
     def wait(self, timeout: float) -> bool:
-        self._spool.life.take()
         return self._waker().wait(timeout)
 
     @verb
     def fileno(self) -> int:
-        self._spool.life.take()
         return self._waker().fileno()
 
     def check(self) -> Iterator[str]:
@@ -318,7 +318,9 @@ class SqliteStore(Store):
         if self._wake is None:
             from mether.queue.wake import Wake
 
-            self._wake = Wake(os.path.join(self.path, "wake"), owner_.name(self.owner))
+            with self._waking:
+                if self._wake is None:
+                    self._wake = Wake(os.path.join(self.path, "wake"), owner_.name(self.owner))
         return self._wake
 
     def _unnamed(self, idents: list[str]) -> list[str]:

@@ -16,7 +16,8 @@ suspect.
 (what is stored cannot be read), or the plain one (any other trouble: 451 4.3.0).  A verb that raised
 changed nothing.  One bad draft of a batch fails alone, by an answer with `error` set.
 
-A store is used by one thread at a time; `content` objects may be read in any.  Times are Unix seconds.
+A store is used by one thread at a time, but for `stage`, `wait` and `fileno`, which another one (the event
+loop's) may call meanwhile; `content` objects may be read in any.  Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -578,7 +579,7 @@ class Store:
         """Change what matches; returns how many messages.  Raises StoreError.
 
         hold: not tried until released.  release: no longer held.  retry: due at `now`, and its next
-        hops too.  remove: forgotten without a report.  On a claimed recipient hold and remove
+        hops too, but for those that are suspended.  remove: forgotten without a report.  On a claimed recipient hold and remove
         leave a mark, obeyed when it is settled.
         """
         raise NotImplementedError

@@ -25,7 +25,10 @@ _SUFFIX = ".sock"
 
 
 class Wake:
-    """The sockets in `directory`, seen by the one named `name`."""
+    """The sockets in `directory`, seen by the one named `name`.
+
+    `wake` may be called in another thread than `wait` and `fileno`.
+    """
 
     def __init__(self, directory: str, name: str) -> None:
         self._directory = directory
