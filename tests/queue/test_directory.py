@@ -231,6 +231,16 @@ def test_an_envelope_spoilt_while_it_is_tried_spoils_no_other_settlement(
     again.close()
 
 
+def test_the_sweeper_goes_round_what_is_none_of_ours(path: Path, store: DirectoryStore) -> None:
+    store.commit([draft()], now=T0)
+    for name in (f"queue/{TWO}.msg", "queue/lost+found", "incoming/temp.00000000000b.x", "keys/x.new"):
+        (path / name).mkdir()
+    (path / "owners" / "00000000000b.lock").mkdir()
+    (path / "incoming" / "temp.x").touch()
+    assert store.sweep(T0) == 0
+    assert [claim.message.ident for claim in store.claim(9, T0)] == [ID]
+
+
 def test_content_that_is_short_or_missing(path: Path, store: DirectoryStore) -> None:
     store.commit([draft(), draft(TWO)], now=T0)
     (path / "queue" / f"{ID}.msg").write_bytes(b"hel")

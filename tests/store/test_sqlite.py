@@ -15,6 +15,7 @@ import apsw
 import pytest
 from contract import (
     DAY,
+    HOP,
     OTHER,
     T0,
     Killer,
@@ -26,6 +27,7 @@ from contract import (
     failed,
     idents,
     model,
+    new_ident,
     settlement,
 )
 from hypothesis import settings
@@ -344,6 +346,49 @@ def test_the_sweeper_keeps_what_is_queued_and_forgets_idle_next_hops(spool: str)
     commit(store, draft(routes=OTHER))
     assert list(store.check()) == []
     assert len(other.claim(9, T0)) == 2
+    store.close()
+    other.close()
+
+
+def test_the_sweeper_goes_round_what_is_none_of_ours(spool: str) -> None:
+    store, dead = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    dead.stage(new_ident()).write(b"x")
+    die(dead)
+    commit(store, draft(content=b"b" * (SMALL + 1)))
+    root = Path(spool)
+    (root / "content" / "README").touch()
+    (root / "content" / "XX" / new_ident()).mkdir(parents=True)
+    (root / "content" / "XX" / "notes").touch()
+    (root / "incoming" / "temp.00000000000b.X").mkdir()
+    (root / "incoming" / "temp.x").touch()
+    (root / "owners" / "00000000000b.lock").mkdir()
+    assert store.sweep(T0) == 2
+    assert store.sweep(T0) == 0
+    assert list(store.check()) == []
+    store.close()
+
+
+@pytest.mark.parametrize(("much", "left"), [(10, {HOP.next_hop}), (1, {HOP.next_hop, OTHER.next_hop})])
+def test_the_sweeper_keeps_a_next_hop_for_which_mail_comes_meanwhile(
+    spool: str, much: int, left: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where much is queued it does not look through all of it while nobody can write."""
+    store, other = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    answers = commit(store, draft(routes=OTHER, claim=True), draft(claim=True))
+    store.settle([settlement(answer.claims[0]) for answer in answers], now=T0)
+
+    def placed() -> list[str]:
+        commit(other, draft(claim=True))
+        return []
+
+    monkeypatch.setattr(store._spool, "placed", placed)
+    monkeypatch.setattr("mether.queue.sqlite.MUCH", much)
+    store.sweep(T0)
+    monkeypatch.undo()
+    assert {row[0] for row in store._db.execute("SELECT next_hop FROM next_hop")} == left
+    assert list(store.check()) == []
+    store.sweep(T0)
+    assert {row[0] for row in store._db.execute("SELECT next_hop FROM next_hop")} == {HOP.next_hop}
     store.close()
     other.close()
 

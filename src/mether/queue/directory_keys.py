@@ -36,7 +36,7 @@ def read(path: str) -> tuple[str, float] | None:
         with open(path, encoding="ascii") as file:
             ident, until = file.read(200).split()
         return ident, float(until)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, IsADirectoryError, ValueError):
         return None
 
 
@@ -69,7 +69,7 @@ def recover(files: Files) -> None:
             if known is not None and os.path.lexists(files.name(known[0], "sh")):
                 confirm(files, name[:-4])
             else:
-                files.disk.unlink(os.path.join(files.keys, name))
+                files.forget(os.path.join(files.keys, name))  # one that stays names nothing
 
 
 def prune(files: Files, now: float) -> int:

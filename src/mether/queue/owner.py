@@ -111,13 +111,13 @@ def sweep(directory: str) -> int:
         path = os.path.join(directory, entry)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
             removed += 1
-        except (BlockingIOError, FileNotFoundError):
+        except (BlockingIOError, FileNotFoundError, IsADirectoryError, PermissionError):
             pass
         finally:
             os.close(fd)

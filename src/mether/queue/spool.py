@@ -187,7 +187,10 @@ class Spool:
     def placed(self) -> Iterable[str]:
         """The ids of all files in content."""
         for directory in os.listdir(self._content):
-            yield from os.listdir(os.path.join(self._content, directory))
+            try:
+                yield from os.listdir(os.path.join(self._content, directory))
+            except (NotADirectoryError, FileNotFoundError, PermissionError):
+                continue  # none of ours
 
     def sweep_incoming(self, alive: Callable[[int], bool]) -> int:
         """Remove what dead owners were receiving; returns how many files."""
@@ -197,7 +200,7 @@ class Spool:
             if owner is not None and not alive(owner):
                 try:
                     self.disk.unlink(os.path.join(self._incoming, entry))
-                except FileNotFoundError:
+                except (FileNotFoundError, IsADirectoryError, PermissionError):
                     continue
                 removed += 1
         return removed

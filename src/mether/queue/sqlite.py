@@ -30,8 +30,8 @@ from mether.queue.store import Applied, Damaged, Store, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Literal
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Final, Literal
 
     from mether.outcome import Attempt
     from mether.queue.content import Content
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
         Settlement,
     )
     from mether.queue.wake import Wake
+
+
+MUCH: Final = 10_000
+"""Recipients in the queue from which on a pass over them is not made while the others wait."""
 
 
 class SqliteStore(Store):
@@ -305,14 +309,31 @@ class SqliteStore(Store):
         """Remove files that no row names, and forget next hops and keys that nothing needs."""
         removed = self._spool.sweep_incoming(lambda other: owner_.alive(self._spool.owners, other))
         removed += owner_.sweep(self._spool.owners)
-        candidates = self._unnamed(list(self._spool.placed()))
+        with self._db.read():
+            idle = [row[0] for row in self._db.execute(SQL["hops-idle"])]
+            version = self._db.value(SQL["data-version"])
+        candidates = self._unnamed(self._spool.placed())
         with self._db.write():
             # Files get their place under the write lock, so what has no row now belongs to no one alive.
             removed += sum(self._spool.remove(ident) for ident in self._unnamed(candidates))
             self._db.execute(SQL["key-forget"], (now,))
-            self._db.execute(SQL["hops-prune"])
-            self._db.hops.clear()
+            self._forget_hops(idle, version)
         return removed
+
+    def _forget_hops(self, idle: list[int], version: int) -> None:
+        """Forget the next hops that nothing named when the database was as `version`.
+
+        Mail may have come for them since.  To look for it costs a pass over all that is queued while nobody
+        can write: where much is queued this waits for a sweep during which no other process wrote.
+        """
+        db, which = self._db, sqlite_apply.numbers(idle)
+        if idle and db.value(SQL["data-version"]) != version:
+            if db.value(SQL["recipients-up-to"], (MUCH,)) >= MUCH:
+                return
+            which = sqlite_apply.numbers(row[0] for row in db.execute(SQL["hops-still-idle"], (which,)))
+        if idle:
+            db.execute(SQL["hops-forget"], (which,))
+            db.hops.clear()
 
     def _waker(self) -> Wake:
         if self._wake is None:
@@ -323,7 +344,7 @@ class SqliteStore(Store):
                     self._wake = Wake(os.path.join(self.path, "wake"), owner_.name(self.owner))
         return self._wake
 
-    def _unnamed(self, idents: list[str]) -> list[str]:
+    def _unnamed(self, idents: Iterable[str]) -> list[str]:
         unnamed = []
         for ident in idents:
             try:

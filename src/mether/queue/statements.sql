@@ -56,9 +56,22 @@ FROM next_hop WHERE failures > 0 OR suspended IS NOT NULL ORDER BY next_hop, tra
 UPDATE next_hop SET not_before = 0
 WHERE id IN (SELECT DISTINCT hop FROM recipient WHERE message IN (SELECT value FROM json_each(?1)))
 
--- name: hops-prune
-DELETE FROM next_hop WHERE failures = 0 AND suspended IS NULL
-AND id NOT IN (SELECT DISTINCT hop FROM recipient)
+-- name: hops-idle
+SELECT id FROM next_hop WHERE ready IS NULL AND failures = 0 AND suspended IS NULL AND probe_owner IS NULL
+AND id NOT IN (SELECT hop FROM recipient)
+
+-- name: hops-forget
+DELETE FROM next_hop WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: hops-still-idle
+SELECT value FROM json_each(?1) WHERE value NOT IN (SELECT hop FROM recipient)
+AND value IN (SELECT id FROM next_hop WHERE failures = 0 AND suspended IS NULL)
+
+-- name: recipients-up-to
+SELECT count(*) FROM (SELECT 1 FROM recipient LIMIT ?1)
+
+-- name: data-version
+PRAGMA data_version
 
 -- name: owner-until
 SELECT until FROM owner WHERE id = ?1

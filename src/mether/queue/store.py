@@ -579,8 +579,8 @@ class Store:
         """Change what matches; returns how many messages.  Raises StoreError.
 
         hold: not tried until released.  release: no longer held.  retry: due at `now`, and its next
-        hops too, but for those that are suspended.  remove: forgotten without a report.  On a claimed recipient hold and remove
-        leave a mark, obeyed when it is settled.
+        hops too, but for those that are suspended.  remove: forgotten without a report.  On a claimed
+        recipient hold and remove leave a mark, obeyed when it is settled.
         """
         raise NotImplementedError
 
