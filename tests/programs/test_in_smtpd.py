@@ -233,6 +233,35 @@ def test_batch_smtp_from_a_pipe_is_trusted(configured, capfd):
     assert len(entries(configured)) == 2
 
 
+@pytest.mark.parametrize(
+    ("argv", "environ"),
+    [
+        ([FOREIGN], {}),
+        ([], {"REMOTE_ADDR": "192.0.2.1"}),
+        ([], {"REMOTE_ADDR": "2001:db9::1", "REMOTE_PORT": "25"}),
+        ([], {"REMOTE_ADDR": "nonsense"}),
+    ],
+)
+def test_a_named_client_on_a_pipe_is_not_trusted(configured, argv, environ):
+    """SEC-1: a wrapper (TLS, tcpserver) hands a client's session over on pipes."""
+    process = subprocess.Popen(
+        [BIN / "in.smtpd", *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environ},
+        text=True,
+    )
+    replies = [process.stdout.readline()]
+    for line in ("HELO c.example", "MAIL FROM:<me@example.org>", "RCPT TO:<ann@example.net>", "QUIT"):
+        process.stdin.write(line + "\r\n")
+        process.stdin.flush()
+        replies.append(process.stdout.readline())
+    _, log = process.communicate(timeout=60)
+    assert codes(replies) == ["220", "250", "250", "550", "221"], log
+    assert process.returncode == 0 and entries(configured) == []
+
+
 def test_batch_smtp_without_quit(configured, capfd):
     data = b"".join(DIALOGUE[:4])
     status, _, _ = batch(capfd, data)

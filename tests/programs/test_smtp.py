@@ -176,6 +176,29 @@ def test_the_next_address_is_tried(capsys, monkeypatch):
         assert f"== connecting to mailhub [127.0.0.{number}]" in err
 
 
+NO_MAIL = {"greeting": ["554 5.3.2 no mail here"]}
+
+
+@pytest.mark.parametrize("order", [(3, 2), (2, 3)])
+def test_a_host_that_is_only_down_may_take_it_later(capsys, monkeypatch, order):
+    """RFC 5321 section 5.1: one host's refusal is not the answer of those that are down."""
+    with Peer(NO_MAIL, host="127.0.0.2") as bad:
+        found = [(socket.AF_INET, f"127.0.0.{n}") for n in order]
+        monkeypatch.setattr(blocking, "addresses", lambda host, port: found)
+        status, out, _ = smtp(capsys, f"mailhub:{bad.port}", SENDER, ANN)
+    assert status == 75
+    assert out[0].startswith(f"{ANN}: delayed (451 4.4.1 ")
+
+
+def test_every_host_refuses(capsys, monkeypatch):
+    with Peer(NO_MAIL) as one, Peer(NO_MAIL, host="127.0.0.2", port=one.port):
+        found = [(socket.AF_INET, f"127.0.0.{n}") for n in (2, 1)]
+        monkeypatch.setattr(blocking, "addresses", lambda host, port: found)
+        status, out, _ = smtp(capsys, f"mailhub:{one.port}", SENDER, ANN)
+    assert status == 69
+    assert out == [f"{ANN}: failed (554 5.3.2 no mail here)"]
+
+
 def test_after_the_content_no_other_address_is_tried(capsys, monkeypatch):
     with Peer() as good, Peer({".": [CLOSE]}, host="127.0.0.2", port=good.port):
         found = [(socket.AF_INET, f"127.0.0.{n}") for n in (2, 1)]

@@ -265,6 +265,27 @@ async def test_the_second_host_is_tried_when_nothing_listens_on_the_first() -> N
     assert outcome.action == "relayed"
 
 
+REFUSAL = "554 5.3.2 no mail here"
+
+
+@pytest.mark.parametrize("down_first", [True, False])
+@virtual
+async def test_a_host_that_is_only_down_may_take_it_later(down_first: bool) -> None:
+    """RFC 5321 section 5.1: one host's refusal is not the answer of those that are down."""
+    down, refusing = await server(), await server(greeting=[REFUSAL, FOR_EVER])
+    await down.close()
+    hosts = (down, refusing) if down_first else (refusing, down)
+    ((outcome,),) = await Relay(*hosts).send(claim())
+    assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "host", "4.4.1")
+
+
+@virtual
+async def test_a_message_fails_when_every_host_refuses() -> None:
+    one, two = await server(greeting=[REFUSAL, FOR_EVER]), await server(greeting=[REFUSAL, FOR_EVER])
+    ((outcome,),) = await Relay(one, two).send(claim())
+    assert (outcome.action, outcome.scope, outcome.status) == ("failed", "host", "5.3.2")
+
+
 @pytest.mark.parametrize("reply", ["450 4.7.1 greylisted", "550 5.7.1 go away"])
 @virtual
 async def test_a_refused_transaction_goes_to_no_other_host(reply: str) -> None:
