@@ -236,6 +236,38 @@ def test_a_dry_run_makes_no_queue(url, capsys, tmp_path):
     assert not (tmp_path / "spool").exists()
 
 
+def test_a_queue_that_another_runs_is_75(url, peer, capsys):
+    """One process at a time runs a directory spool: who cannot must not say that it did."""
+    if not url.startswith("directory:"):
+        pytest.skip("any number of processes work a database")
+    put(capsys, peer.target)
+    store = open_store(url, now=time.time())
+    (claim,) = store.claim(1, time.time())
+    try:
+        assert runsmtpq.main([]) == 75
+    finally:
+        store.release([claim])
+        store.close()
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1), err
+    assert err.startswith("runsmtpq: ") and "is being run by another process" in err
+
+
+def test_a_run_is_not_woken_in_the_place_of_one_that_stays(url, peer, capsys, monkeypatch):
+    """Whoever queues a message leaves it to a process that it woke: one that ends soon is none."""
+    woken = []
+
+    async def once(self, select):
+        other = open_store(url, now=time.time())
+        woken.append(other.wake())
+        other.close()
+        return 0
+
+    monkeypatch.setattr("mether.runner.run.Runner.once", once)
+    run(capsys)
+    assert woken == [0]
+
+
 def test_a_daemon_until_sigterm(url, peer, capsys):
     put(capsys, peer.target)
     daemon = subprocess.Popen([BIN / "runsmtpq", "--daemon"], stderr=subprocess.PIPE, text=True)

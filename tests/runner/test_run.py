@@ -475,6 +475,83 @@ async def test_what_a_transport_gives_back_is_due_as_before() -> None:
 
 
 @virtual
+async def test_claims_are_given_back_until_the_store_takes_them() -> None:
+    """A claim of ours that nobody works would be nobody's to try."""
+    service = Service()
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    real = service.store.release
+    troubles = 1
+
+    def release(claims: Sequence[Claim]) -> None:
+        nonlocal troubles
+        if troubles:
+            troubles -= 1
+            raise StoreError("disk I/O error")
+        real(claims)
+
+    service.store.release = release  # type: ignore[method-assign]
+    with heard() as events:
+        service.runner.returned([service.transport.held.pop()])
+        await settled()
+        (entry,) = service.store.entries(Filter())
+        assert entry.status == "active"
+        await asyncio.sleep(run.RETRY)
+    (entry,) = service.store.entries(Filter())
+    assert entry.status == "fresh"
+    assert [name for name, _ in events] == ["error"]
+
+
+@virtual
+async def test_nobody_is_removed_without_the_report_that_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BNC-1: what cannot be reported now stays queued; the runner goes on."""
+    service = Service().start()
+    service.transport.answers["a@example.net"] = ("failed", NEVER, "recipient")
+    with heard() as events, monkeypatch.context() as broken:
+
+        def reports(*arguments: object) -> list[Draft]:
+            raise RuntimeError("broken")
+
+        broken.setattr(Reporter, "reports", reports)
+        service.receive(draft("a@example.net", "b@example.net"))
+        await settled()
+        service.receive(draft("c@example.net"))
+        await settled()
+    (entry,) = service.store.entries(Filter())
+    assert [str(row.recipient.forward_path) for row in entry.rows] == ["a@example.net"]
+    assert entry.status == "deferred"
+    assert [name for name, _ in events].count("error") == 1
+    assert service.runner.window.used == 0
+    await asyncio.sleep(2 * DAY)
+    assert service.transport.tried[-1][2] == ["sender@example.com"]
+    assert not service.queued()
+
+
+@virtual
+async def test_a_fault_does_not_end_the_runner() -> None:
+    service = Service()
+    service.put(draft())
+    real = service.store.claim
+    faults = 1
+
+    def claim(limit: int, now: float, select: Select | None = None) -> Sequence[Claim]:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            return [None]  # type: ignore[list-item]
+        return real(limit, now, select)
+
+    service.store.claim = claim  # type: ignore[assignment, method-assign]
+    service.start()
+    with heard() as events:
+        await asyncio.sleep(run.RETRY + 1)
+    assert not service.queued()
+    assert service.task is not None and not service.task.done()
+    assert [name for name, _ in events].count("error") == 1
+
+
+@virtual
 async def test_a_settlement_that_came_too_late_is_told_and_reports_nothing() -> None:
     service = Service()
     service.transport.answers["*"] = ("failed", NEVER, "recipient")
@@ -532,6 +609,21 @@ async def test_trouble_with_the_store_passes() -> None:
         await asyncio.sleep(120)
     assert not service.queued()
     assert [name for name, _ in events].count("error") == 3
+
+
+@virtual
+async def test_once_says_that_nothing_can_be_claimed() -> None:
+    """A run that tried nothing for the store's sake is not to look like one that found nothing."""
+    service = Service()
+    service.put(draft())
+
+    def claim(limit: int, now: float, select: Select | None = None) -> Sequence[Claim]:
+        raise StoreError("disk I/O error")
+
+    service.store.claim = claim  # type: ignore[assignment, method-assign]
+    with heard() as events, pytest.raises(StoreError, match="disk I/O error"):
+        await service.runner.once(Select())
+    assert not events
 
 
 @virtual

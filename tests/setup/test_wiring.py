@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from clock import running, virtual
 from mail import address, draft
 
 from mether.queue import ident
@@ -123,6 +124,50 @@ def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> 
     assert not store.entries(Filter())
     (file,) = (tmp_path / "mail" / "bob" / "new").iterdir()
     assert file.read_bytes().startswith(b"Return-Path: <sender@example.com>\n")
+
+
+class Stalled:
+    """A runner or pool whose end never comes."""
+
+    def stop(self) -> None:
+        """Nothing to tell it."""
+
+    async def forever(self) -> None:
+        await asyncio.Event().wait()
+
+    close = drain = forever
+
+    async def at_once(self) -> None:
+        """Its end has come."""
+
+
+class Closed:
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("pool", "runner", "seconds"),
+    [(True, False, wiring.ATTEMPTS), (False, True, wiring.SETTLEMENTS), (True, True, 40.0)],
+)
+def test_stopping_has_a_limit(pool: bool, runner: bool, seconds: float) -> None:
+    """A silent peer (the pool) or a store that never settles (the runner) keeps no service from stopping."""
+
+    @virtual
+    async def stop() -> None:
+        stalled = Stalled()
+        if not pool:
+            stalled.close = stalled.at_once  # type: ignore[method-assign]
+        if not runner:
+            stalled.drain = stalled.at_once  # type: ignore[method-assign]
+        store, queue = Closed(), Closed()
+        await wiring.Working(store, queue, stalled, stalled).close()  # type: ignore[arg-type]
+        assert store.closed and queue.closed
+        assert running().time() == pytest.approx(seconds)
+
+    stop()
 
 
 def test_notices_go_where_the_bare_postmaster_does() -> None:

@@ -306,6 +306,8 @@ class Runner:
         try:
             claims = await self._call(lambda store: store.claim(room, now, select))
         except StoreError as error:
+            if once is not None:
+                raise
             event.error(f"cannot claim: {error}")
             return False
         again: list[Claim] = []
