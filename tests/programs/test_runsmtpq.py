@@ -213,6 +213,11 @@ def test_what_has_expired_is_returned_in_the_end(url, peer, capsys):
         ("--dry-run", "--at", "1e400"),
         ("--dry-run", "--at", "99999-01-01"),
         ("--next-hop",),
+        ("--next-hop", "mx\udcff.example"),
+        ("--next-hop", "mx\udcff.example", "--dry-run"),
+        ("-C", ""),
+        ("--config=",),
+        ("--spool", ""),
         ("-x",),
     ],
 )

@@ -338,6 +338,26 @@ def test_mailq_refuses_in_its_own_name(url, capsys):
     assert capsys.readouterr().err.startswith("mailq: unknown option --nonsense")
 
 
+@pytest.mark.parametrize("argv", [("-C", ""), ("--config=",), ("--spool", "")])
+def test_an_empty_name_of_a_file_is_64(url, capsys, argv):
+    assert run(capsys, "-bp", *argv)[0] == 64
+    assert sendmail.mailq(list(argv)) == 64
+
+
+def test_a_queue_that_nobody_made_yet_is_empty(url, capsys):
+    assert sendmail.mailq([]) == 0
+    assert capsys.readouterr() == ("Mail queue is empty\n", "")
+    assert run(capsys, "-bp") == (0, "Mail queue is empty\n", "")
+
+
+def test_mailq_and_bp_fail_in_their_own_names(url, capsys, tmp_path):
+    (tmp_path / "spool").write_text("in the way")
+    assert sendmail.mailq([]) != 0
+    assert capsys.readouterr().err.startswith("mailq: ")
+    status, out, err = run(capsys, "-bp")
+    assert status != 0 and out == "" and err.startswith("sendmail: ")
+
+
 @pytest.mark.parametrize("flag", ["-q", "-q30m", "-qIabc"])
 def test_q_runs_the_queue(url, capsys, flag):
     with Peer() as peer:

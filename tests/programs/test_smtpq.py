@@ -1,6 +1,7 @@
 """``smtpq`` on real queues: what it lists, shows, prints and changes."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -147,6 +148,41 @@ def test_export_prints_batch_smtp(store, capfdbinary):
     assert lines[-3:] == [b".", b"QUIT", b""]
 
 
+def damage(url, ident):
+    """Spoil the content of a message of a directory spool."""
+    kind, _, path = url.partition(":")
+    if kind != "directory":
+        pytest.skip("its files are the database's")
+    os.unlink(os.path.join(path, "queue", f"{ident}.msg"))
+
+
+def test_export_leaves_out_what_is_damaged_and_says_so(url, store, capfd):
+    _, bad, _ = put(store, sender="one@a.test"), put(store), put(store, sender="two@a.test")
+    damage(url, bad)
+    assert main(["export", "--all"]) == 75
+    out, err = capfd.readouterr()
+    assert "<one@a.test>" in out and "<two@a.test>" in out and out.endswith("QUIT\r\n")
+    assert out.count("MAIL FROM") == 2
+    first, last = err.splitlines()
+    assert first.startswith(f"smtpq: {bad} is not exported: ")
+    assert last == "smtpq: 1 message could not be exported"
+
+
+def test_check_says_nothing_of_a_sound_queue(store, capsys):
+    put(store)
+    assert run(capsys, "check") == ""
+
+
+def test_check_names_what_is_damaged(url, store, capsys):
+    put(store)
+    bad = put(store)
+    damage(url, bad)
+    assert main(["check"]) == 75
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1 and bad in out
+    assert err == "smtpq: 1 thing is wrong in the queue\n"
+
+
 def test_hold_release_retry_and_remove(url, store, capsys):
     one, two = put(store), put(store, sender="x@y.test")
     assert run(capsys, "hold", one, "--reason", "a look") == "1 message held\n"
@@ -190,6 +226,7 @@ def test_an_id_that_is_not_queued_is_told_and_the_others_are_done(store, capsys)
         (["hold", "--all", "--sender", "x"], "--all contradicts an ID or a filter"),
         (["cat", "--json", "0" * 13], "cat prints no JSON"),
         (["retry", "--all", "--reason", "x"], "--reason is for hold, not for retry"),
+        (["check", "--all"], "check looks over the whole queue, and takes no choice of messages"),
         (["list", "-n"], "--dry-run is for hold, release, retry, remove, not for list"),
         (["--older", "3"], '--older: expected a duration such as "90s", "5m", "1h30m" or "5d"'),
         (["--status", "lost"], "--status: 'lost' is not one of held, active, deferred, fresh"),

@@ -230,6 +230,8 @@ def parse(program: Program, argv: Sequence[str]) -> Parsed:
 def _give(given: dict[str, list[str]], option: Option, word: str, value: str) -> None:
     if option.choices and value not in option.choices:
         raise UsageError(f"{word}: {value!r} is not one of {', '.join(option.choices)}")
+    if option.key in ("config", "spool") and not value:
+        raise UsageError(f"{word}: an empty name; expected {option.value}")
     if option.value and not option.many and option.key in given:
         raise UsageError(f"{word} is given twice")
     given.setdefault(option.key, []).append(value)

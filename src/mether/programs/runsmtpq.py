@@ -68,6 +68,8 @@ def _work(argv: list[str]) -> int:
 
     idents = [_ident(text) for text in given.operands]
     next_hop = given.text("next-hop")
+    if next_hop is not None and not _is_text(next_hop):
+        raise UsageError("--next-hop: the name is not in the encoding of arguments")
     chosen = sum((given.flag("all"), next_hop is not None, bool(idents)))
     if chosen > 1:
         raise UsageError("--all, --next-hop and ids exclude each other")
@@ -139,6 +141,11 @@ def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
 
 def _shown(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _is_text(argument: str) -> bool:
+    """Whether an argument was in the encoding it must be in: what was not holds surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 def _ident(text: str) -> str:

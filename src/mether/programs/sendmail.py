@@ -123,6 +123,8 @@ def _long(out: Arguments, word: str, words: list[str]) -> None:
             if not words:
                 raise UsageError(f"{name} needs an argument")
             value = words.pop(0)
+        if not value:
+            raise UsageError(f"{name}: an empty name")
         if name == "--config":
             out.config = value
         else:
@@ -154,6 +156,8 @@ def _flag(out: Arguments, letter: str, value: str) -> None:
             raise UsageError(f"-b{value}: this mode is not to be had; expected -bm, -bs, -bp or -bi")
         out.mode = value
     elif letter == "C":
+        if not value:
+            raise UsageError("-C: an empty name")
         out.config = value
     elif letter in ("f", "r"):
         out.sender = value
@@ -176,8 +180,8 @@ def _flag(out: Arguments, letter: str, value: str) -> None:
 def _mailq(argv: list[str]) -> int:
     from mether.programs import smtpq
 
-    parse(MAILQ, argv)
-    return smtpq.main(argv)
+    given = parse(MAILQ, argv)
+    return smtpq.print_queue(given.text("config"), given.text("spool"))
 
 
 def _work(argv: list[str]) -> int:
@@ -187,7 +191,7 @@ def _work(argv: list[str]) -> int:
     if given.mode == "p":
         from mether.programs import smtpq
 
-        return smtpq.main(_queue_arguments(given))
+        return smtpq.print_queue(given.config, given.spool)
     if given.run_queue:
         from mether.programs import runsmtpq
 

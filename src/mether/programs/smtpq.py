@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from mether.programs import listing
-from mether.programs.errors import DATAERR, NOINPUT, Failure, run
+from mether.programs.errors import DATAERR, NOINPUT, TEMPFAIL, Failure, complain, run
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ PROGRAM = Program(
         "cat ID...",
         "export --all | FILTER... | ID...",
         "hold | release | retry | remove [--dry-run] --all | FILTER... | ID...",
+        "check",
     ],
     """Lists the queue: id (* being tried, ! held), size, arrival and sender of each message, then its
     recipients with what was last said of them.
@@ -41,7 +42,8 @@ PROGRAM = Program(
     then. cat prints its content. export prints batch SMTP, which any in.smtpd reads, without the
     parameters that it does not take (all but SIZE and BODY), which a note names; hold the messages before,
     and remove them after. hold keeps messages from being tried until release. retry makes them
-    due now. remove forgets them without telling anyone; returnsmtpmail returns them.
+    due now. remove forgets them without telling anyone; returnsmtpmail returns them. check looks over
+    everything stored and names what is damaged.
 
     An ID is a queue id, or the path of its *.sh file. Filters hold together; globs are without case.""",
     [
@@ -68,12 +70,36 @@ PROGRAM = Program(
 
 CHANGES = ("hold", "release", "retry", "remove")
 DONE = {"hold": "held", "release": "released", "retry": "made due", "remove": "removed"}
-COMMANDS = ("list", "show", "cat", "export", *CHANGES)
+COMMANDS = ("list", "show", "cat", "export", *CHANGES, "check")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     return run("smtpq", _work, argv)
+
+
+def print_queue(config: str | None, spool: str | None) -> int:
+    """What `mailq` prints, with what ``-C`` and ``--spool`` said; returns 0.  Raises StoreError, ConfigError.
+
+    A queue that nobody made yet is empty.
+    """
+    import os
+    import time
+
+    from mether.queue.open import open_store
+    from mether.queue.store import Filter
+    from mether.setup.locate import basics
+
+    url = basics(config, spool).spool
+    if not os.path.lexists(url.partition(":")[2]):
+        print_list(iter(()), sys.stdout.write)
+        return 0
+    store = open_store(url, now=time.time(), create=False)
+    try:
+        print_list(pages(store, Filter()), sys.stdout.write)
+    finally:
+        store.close()
+    return 0
 
 
 def _work(argv: list[str]) -> int:
@@ -89,6 +115,8 @@ def _work(argv: list[str]) -> int:
         raise UsageError(f"{command} needs an ID")
     if command in (*CHANGES, "export") and not (options.flag("all") or _narrow(filter)):
         raise UsageError(f"{command} needs IDs, a filter, or --all")
+    if command == "check" and (options.flag("all") or _narrow(filter)):
+        raise UsageError("check looks over the whole queue, and takes no choice of messages")
     if options.flag("all") and _narrow(filter):
         raise UsageError("--all contradicts an ID or a filter")
     if options.flag("reason") and command != "hold":
@@ -111,6 +139,8 @@ def _work(argv: list[str]) -> int:
             _cat(store, filter)
         elif command == "export":
             _export(store, filter, known.hostname)
+        elif command == "check":
+            _check(store)
         else:
             _change(store, filter, command, options, now)  # type: ignore[arg-type]
     finally:
@@ -258,12 +288,19 @@ def _cat(store: Store, filter: Filter) -> None:
 
 def _export(store: Store, filter: Filter, hostname: str) -> None:
     from mether.programs import batch
+    from mether.queue.store import Damaged
 
     out = sys.stdout.buffer
     out.write(batch.opening(hostname))
     left_out: set[str] = set()
+    damaged = 0
     for entry in pages(store, filter, 100):
-        content = _content(store, entry)
+        try:
+            content = _content(store, entry)
+        except Damaged as error:
+            damaged += 1
+            complain("smtpq", f"{entry.message.ident} is not exported: {error}")
+            continue
         if content is None:
             continue
         try:
@@ -276,6 +313,17 @@ def _export(store: Store, filter: Filter, hostname: str) -> None:
     out.flush()
     if left_out:
         print(f"smtpq: left out what in.smtpd does not take: {', '.join(sorted(left_out))}", file=sys.stderr)
+    if damaged:
+        raise Failure(TEMPFAIL, f"{_messages(damaged)} could not be exported")
+
+
+def _check(store: Store) -> None:
+    wrong = 0
+    for line in store.check():
+        wrong += 1
+        sys.stdout.write(f"{line}\n")
+    if wrong:
+        raise Failure(TEMPFAIL, f"{wrong} {'things are' if wrong > 1 else 'thing is'} wrong in the queue")
 
 
 def _content(store: Store, entry: Entry) -> Content | None:
