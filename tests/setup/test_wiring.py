@@ -170,6 +170,15 @@ def test_stopping_has_a_limit(pool: bool, runner: bool, seconds: float) -> None:
     stop()
 
 
+@virtual
+async def test_a_second_signal_waits_for_no_attempt() -> None:
+    stalled, store, queue, hurry = Stalled(), Closed(), Closed(), asyncio.Event()
+    running().call_later(5, hurry.set)
+    await wiring.Working(store, queue, stalled, stalled).close(hurry)  # type: ignore[arg-type]
+    assert store.closed and queue.closed
+    assert running().time() == pytest.approx(5 + 2 * wiring.MOMENT)
+
+
 def test_notices_go_where_the_bare_postmaster_does() -> None:
     """The built-in postmaster is at the hostname, which nothing delivers."""
     text = '[service]\nhostname = "mx.test"\n[[route]]\ndomains = ["home.test"]\nmaildir = "m/{user}"\n'

@@ -114,7 +114,7 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
             task.cancel()
         if with_runner and tasks:
             loop.remove_reader(store.fileno())
-        await working.close()
+        await working.close(hurry)
     return 0
 
 
@@ -272,14 +272,18 @@ async def work(
     working = wiring.working(config, store, config.table(), loop)
     if once is None:  # whoever queues a message takes a process that can be woken for one that stays
         loop.add_reader(store.fileno(), _woken, working)
+    stopping = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def signalled() -> None:
+        (hurry if stopping.is_set() else stopping).set()
+        working.runner.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
     try:
         if once is not None:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, working.runner.stop)
             return await once(working.runner)
-        stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
         tasks = [loop.create_task(working.runner.run()), loop.create_task(_sweep(working))]
         event.started("runsmtpq", version=__version__, spool=config.queue.spool)
         await stopping.wait()
@@ -290,4 +294,4 @@ async def work(
     finally:
         if once is None:
             loop.remove_reader(store.fileno())
-        await working.close()
+        await working.close(hurry)

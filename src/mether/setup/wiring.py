@@ -113,6 +113,8 @@ def own_endpoints(config: Config) -> frozenset[tuple[str, int]]:
 
 ATTEMPTS: Final = 30.0
 SETTLEMENTS: Final = 10.0
+MOMENT: Final = 0.1
+"""Seconds that what is all but done has to end, when a stop is in a hurry."""
 
 
 class Working:
@@ -124,20 +126,29 @@ class Working:
         self.runner = runner
         self.pool = pool
 
-    async def close(self) -> None:
+    async def close(self, hurry: asyncio.Event | None = None) -> None:
         """Finish what is in hand, give back the rest, and let go of the queue.
 
         Attempts have ATTEMPTS seconds to end and settlements SETTLEMENTS more: a silent peer or a full disk
-        must not keep a service from stopping.  What is not settled by then stays queued.
+        must not keep a service from stopping.  What is not settled by then stays queued.  When `hurry`
+        is set each of the two has a MOMENT; what the writer was given is stored all the same.
         """
         import asyncio
 
         self.runner.stop()
+        rushed = asyncio.ensure_future((hurry or asyncio.Event()).wait())
         for work, seconds in ((self.pool.close, ATTEMPTS), (self.runner.drain, SETTLEMENTS)):
-            try:
-                await asyncio.wait_for(work(), seconds)
-            except TimeoutError:
-                event.warning("stopped with attempts in hand; their messages stay queued")
+            ended = asyncio.ensure_future(work())
+            await asyncio.wait((ended, rushed), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if rushed.done() and not ended.done():
+                await asyncio.wait((ended,), timeout=MOMENT)
+            if ended.done():
+                ended.result()
+                continue
+            event.warning("stopped with attempts in hand; their messages stay queued")
+            ended.cancel()
+            await asyncio.wait((ended,))
+        rushed.cancel()
         self.queue.close()
         self.store.close()
 
