@@ -608,7 +608,21 @@ async def test_trouble_with_the_store_passes() -> None:
     with heard() as events:
         await asyncio.sleep(120)
     assert not service.queued()
-    assert [name for name, _ in events].count("error") == 3
+    assert [name for name, _ in events].count("error") == 1, "the same trouble is told once"
+
+
+@virtual
+async def test_a_process_that_may_not_claim_wakes_the_one_that_does() -> None:
+    """One process at a time runs a directory spool; a second smtpd on it only queues."""
+    service = Service()
+    other = service.store.another(now=T0)
+    assert not other.wait(0) and other.fileno()
+    fresh = draft()
+    fresh.claim = service.runner.admit(fresh)
+    service.runner.committed(fresh, Committed(fresh.message.ident))
+    await settled()
+    assert other.wait(0)
+    assert service.runner.window.used == 0
 
 
 @virtual

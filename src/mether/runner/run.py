@@ -110,6 +110,7 @@ class Runner:
         self._changed = asyncio.Event()
         self._stopping = False
         self._starved = False
+        self._trouble = ""
         self._emptying = False
         self._renewing: asyncio.Task[None] | None = None
 
@@ -139,6 +140,9 @@ class Runner:
                 self._dispatch(claim)
             if not answer.claims:
                 self._less_in_hand()
+                if answer.error is None and not answer.known:
+                    # Another process runs this queue: it is to know of it at once.
+                    self._queue.call(lambda store: store.wake(), lambda result: None)
         elif answer.error is None and not isinstance(draft.content, bytes):
             # What is small waits for room (`_starved`) or for its next hop; nothing else holds this back.
             self._changed.set()
@@ -308,8 +312,11 @@ class Runner:
         except StoreError as error:
             if once is not None:
                 raise
-            event.error(f"cannot claim: {error}")
+            if str(error) != self._trouble:
+                self._trouble = str(error)  # told once, until it is another or over
+                event.error(f"cannot claim: {error}")
             return False
+        self._trouble = ""
         again: list[Claim] = []
         taken = 0
         for claim in claims:
