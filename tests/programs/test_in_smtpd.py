@@ -325,3 +325,26 @@ def test_a_queue_that_cannot_be_had_is_75(configured, capfd, tmp_path):
     status, _, err = batch(capfd, b"QUIT\r\n", LOOPBACK)
     assert status in (73, 75)
     assert err.count("\n") == 1
+
+
+def test_a_batch_with_lf_lines(configured, capfd):
+    """An editor writes LF; a file of this host is taken as it is written."""
+    data = b"HELO batch\nMAIL FROM:<me@example.org>\nRCPT TO:<ann@example.net>\nDATA\nHi.\n.\nQUIT\n"
+    status, _, _ = batch(capfd, data)
+    assert status == 0
+    assert len(entries(configured)) == 1
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (b"RCPT TO:<ann@example.net>\r\nDATA\r\nHello.\r\n", 65),
+        (b"RCPT TO:<ann@example.net>\r\n", 65),
+        (b"RCPT TO:<@@>\r\nRSET\r\nQUIT\r\n", 69),
+    ],
+)
+def test_the_status_tells_what_became_of_a_batch(configured, capfd, last, expected):
+    """Nobody reads the replies: who removes what he exported must know that all of it was taken."""
+    status, _, err = batch(capfd, b"HELO batch\r\nMAIL FROM:<me@example.org>\r\n" + last)
+    assert status == expected
+    assert "in.smtpd: " in err and entries(configured) == []

@@ -43,7 +43,7 @@ def test_recipients_in_every_form():
 
 
 def test_comments_without_end_are_an_error():
-    with pytest.raises(ValueError, match="comments"):
+    with pytest.raises(ValueError, match="cannot be read as addresses"):
         recipients("To: " + "(" * 50_000 + "\n\n")
 
 
@@ -107,3 +107,26 @@ def test_a_large_message_goes_to_a_file():
     assert written.content().read() == b"F: x\r\n\r\n" + body
     scratch.discard()
     written.discard()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ok@a.example,", ["ok@a.example"]),
+        ("ok@a.example (c, d), b@a.example", ["ok@a.example", "b@a.example"]),
+        ("root, ok@a.example", ["root", "ok@a.example"]),
+        ("undisclosed-recipients:;", []),
+    ],
+)
+def test_what_people_write_in_to(text, expected):
+    assert recipients(f"To: {text}\n") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a@b.example; c@d.example", "<a@b.example> c@d.example", "a@b.example, y@", "a@b.example, foo bar"],
+)
+def test_no_recipient_is_left_out_in_silence(text):
+    """What cannot be read is named; to send to the others alone would lose one."""
+    with pytest.raises(ValueError, match="To"):
+        recipients(f"To: {text}\n")

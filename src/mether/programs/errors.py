@@ -31,6 +31,7 @@ OK: Final = 0
 USAGE: Final = 64
 DATAERR: Final = 65
 NOINPUT: Final = 66
+UNAVAILABLE: Final = 69
 SOFTWARE: Final = 70
 OSERR: Final = 71
 CANTCREAT: Final = 73

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mether.queue.store import Committed, Draft, Store
+    from mether.server.dialogue import Dialogue
     from mether.setup.config import Config
 
 PROGRAM = Program(
@@ -27,7 +28,17 @@ PROGRAM = Program(
 
     When descriptor 0 is no socket the input is taken as batch SMTP (RFC 2442), from a trusted user.  The
     queue is worked by smtpd or runsmtpq; a running one is woken.""",
-    exits=((0, "the session came to its end"), 64, 70, (74, "the client was lost"), 75, 77, 78),
+    exits=(
+        (0, "the session came to its end; of a batch: all of it was taken"),
+        64,
+        (65, "a batch ends in the middle of a message"),
+        (69, "something in a batch was refused"),
+        70,
+        (74, "the client was lost"),
+        75,
+        77,
+        78,
+    ),
     files=(("/etc/mether/mether.toml", "the configuration"), ("/var/spool/smtpq", "the queue")),
 )
 
@@ -108,11 +119,27 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
         decider = Session(reception, address, decided, trusted=trusted)
         dialogue = Dialogue(ServerProtocol(reception.grammar, max_size=listen.max_size, batch=batch), decider)
         sink = 0 if stat.S_ISSOCK(os.fstat(0).st_mode) else 1
-        alive = pipe.serve(dialogue, 0, sink, timeout=listen.command_timeout)
+        alive = pipe.serve(dialogue, 0, sink, timeout=listen.command_timeout, batch=batch)
         decider.ended("" if alive else "lost connection")
-        return errors.OK if alive else errors.IOERR
+        if not alive:
+            return errors.IOERR
+        return _batch_status(dialogue, decider.worst) if batch else errors.OK
     finally:
         store.close()
+
+
+def _batch_status(dialogue: Dialogue, worst: int) -> int:
+    """Nobody reads the replies to a batch: its status says whether all of it was taken."""
+    if dialogue.protocol.state in ("MAIL", "RCPT", "CONTENT"):
+        errors.complain("in.smtpd", "the batch ends in the middle of a message, which was not queued")
+        return errors.DATAERR
+    if worst >= 500:
+        errors.complain("in.smtpd", "something in the batch was refused: see the replies")
+        return errors.UNAVAILABLE
+    if worst >= 400:
+        errors.complain("in.smtpd", "something in the batch was put off: see the replies")
+        return errors.TEMPFAIL
+    return errors.OK
 
 
 def _committer(store: Store) -> Callable[[Draft, Callable[[Committed], None]], None]:

@@ -23,19 +23,41 @@ MAX_HEADER: Final = 256 * 1024
 _RECIPIENTS: Final = frozenset((b"to", b"cc", b"bcc"))
 
 
-def recipients(section: bytes) -> list[str]:
-    """The addresses in To, Cc and Bcc, in order.  Raises ValueError when they can't be read."""
-    from email.utils import getaddresses
+_BARE: Final = "addr-spec local part with no domain"
+"""What the parser finds wrong with ``To: root``, which is right here: it is this host's root."""
 
-    values = [
-        value.replace(b"\r\n", b"").decode("utf-8", "replace")
-        for name, value in header.fields(section)
-        if name.lower() in _RECIPIENTS
-    ]
+
+def recipients(section: bytes) -> list[str]:
+    """The addresses in To, Cc and Bcc, in order.
+
+    Raises ValueError, naming the field, when one of them cannot be read as addresses: to leave out what
+    cannot be read would be to lose a recipient.
+    """
+    found = []
+    for name, value in header.fields(section):
+        if name.lower() in _RECIPIENTS:
+            text = value.replace(b"\r\n", b"").decode("utf-8", "replace").strip()
+            found += _addresses(name.decode("ascii"), text)
+    return found
+
+
+def _addresses(field: str, text: str) -> list[str]:
+    from email.errors import InvalidHeaderDefect
+    from email.headerregistry import HeaderRegistry
+
     try:
-        return [mailbox for _, mailbox in getaddresses(values) if mailbox]
-    except RecursionError:
-        raise ValueError("To, Cc or Bcc holds too many comments in one another") from None
+        parsed = HeaderRegistry()(field, text)
+        wrong = [
+            str(defect)
+            for defect in parsed.defects
+            if isinstance(defect, InvalidHeaderDefect) and str(defect) != _BARE
+        ]
+        mailboxes = [one.addr_spec for one in parsed.addresses]  # type: ignore[attr-defined]
+    except Exception:  # the parser has faults of its own on what is no address at all
+        wrong, mailboxes = ["it holds something that is no address"], []
+    if wrong:
+        raise ValueError(f"{field}: {text[:80]!r} cannot be read as addresses: {wrong[0]}")
+    return mailboxes
 
 
 def complete(

@@ -13,7 +13,7 @@ Nothing here raises to the shell: trouble with the queue is a 451 or 452, and th
 
 from __future__ import annotations
 
-from mether.address import Address
+from mether.address import Address, unquote
 from mether.content import header
 from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
@@ -159,7 +159,8 @@ class Session:
     """One client, at `address` (an IP address, or "" for a program of this host).
 
     `decided` is called with each reply that could not be given at once.  `refuse` is the reply to
-    give instead of a greeting.  A `trusted` client may relay wherever it connects from.
+    give instead of a greeting.  A `trusted` client may relay wherever it connects from.  `worst` is the
+    highest code of 400 and more that was given, 0 for none.
     """
 
     __slots__ = (
@@ -185,6 +186,7 @@ class Session:
         "_writer",
         "address",
         "last",
+        "worst",
     )
 
     def __init__(
@@ -208,6 +210,7 @@ class Session:
         self._counts: dict[str, tuple[int, int]] = {}
         self._started = reception.clock()
         self.last = "CONNECT"
+        self.worst = 0
         self._envelope: Envelope | None = None
         self._routes: list[Route] = []
         self._seen: set[Address] = set()
@@ -297,6 +300,8 @@ class Session:
         """Count a reply: DATA once, when its content was answered."""
         if reply.code == 354:
             return reply
+        if reply.code >= 400:
+            self.worst = max(self.worst, reply.code)
         verb = verb.lower()
         done, given = self._counts.get(verb, (0, 0))
         self._counts[verb] = (done + (reply.code < 400), given + 1)
@@ -373,11 +378,14 @@ class Session:
         if local and not self._may_relay and any(char in path.local_part for char in "@%!"):
             # Somebody else's routing inside our local-part: nobody's mailbox (RFC 2505 section 2.1).
             return self._refused("RCPT", NO_SUCH_USER, path)
+        route = reception.table.route(path)
+        if route.transport == "maildir" and not _mailbox_name(path.local_part):
+            return self._refused("RCPT", NO_SUCH_USER, path)
         if path in self._seen:
             return RECIPIENT_OK  # already there: one copy is enough
         self._seen.add(path)
         envelope.recipients.append(recipient)
-        self._routes.append(reception.table.route(path))
+        self._routes.append(route)
         return RECIPIENT_OK
 
     def _data(self) -> Reply:
@@ -498,3 +506,9 @@ class Session:
         self._chunks = []
         self._head = 0
         self._failed = None
+
+
+def _mailbox_name(local_part: str) -> bool:
+    """Whether a Maildir can have this name: `relay.maildir` would refuse it later, with a bounce."""
+    name = unquote(local_part)
+    return not name.startswith(".") and "/" not in name and name.isprintable()

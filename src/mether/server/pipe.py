@@ -11,12 +11,17 @@ import os
 import select
 
 from mether.server.dialogue import TIMED_OUT, Dialogue
+from mether.smtp.wire import Normalizer
 
 CHUNK = 64 * 1024
 
 
-def serve(dialogue: Dialogue, source: int, sink: int, *, timeout: float) -> bool:
-    """Run the session until it ends; False when the client was lost.  Raises no OSError for that."""
+def serve(dialogue: Dialogue, source: int, sink: int, *, timeout: float, batch: bool = False) -> bool:
+    """Run the session until it ends; False when the client was lost.  Raises no OSError for that.
+
+    A `batch` is a file of this host: its lines may end in LF.
+    """
+    lines = Normalizer()
     poll = select.poll()
     poll.register(source, select.POLLIN)
     try:
@@ -25,7 +30,12 @@ def serve(dialogue: Dialogue, source: int, sink: int, *, timeout: float) -> bool
             if not poll.poll(timeout * 1000):
                 _write(sink, dialogue.end(TIMED_OUT))
                 break
-            _write(sink, dialogue.receive(os.read(source, CHUNK)))
+            data = os.read(source, CHUNK)
+            if batch:
+                ended, data = not data, lines.feed(data) if data else lines.end()
+                if not data and not ended:
+                    continue  # a CR whose LF is still to come
+            _write(sink, dialogue.receive(data))
     except (BrokenPipeError, ConnectionError):
         return False
     return True
