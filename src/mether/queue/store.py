@@ -22,6 +22,8 @@ loop's) may call meanwhile; `content` objects may be read in any.  Times are Uni
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from mether.reply import Reply
 
 TYPE_CHECKING = False
@@ -499,7 +501,7 @@ class Entry:
         return "deferred" if any(row.attempts for row in self.rows) else "fresh"
 
 
-class Store:
+class Store(ABC):
     """The verbs.  Every store passes tests/store/contract.py, which says the same in examples."""
 
     owner: int
@@ -508,10 +510,11 @@ class Store:
     single_runner = False
     """Whether only one process may take claims at a time (the directory store)."""
 
+    @abstractmethod
     def stage(self, ident: str) -> Writer:
         """A writer for content too large for memory.  Raises StoreError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(
         self,
         drafts: Sequence[Draft] = (),
@@ -524,7 +527,6 @@ class Store:
 
         All of it is durable when this returns.  Raises StoreError, and then nothing was done.
         """
-        raise NotImplementedError
 
     def commit(self, drafts: Sequence[Draft], *, now: float) -> list[Committed]:
         """Queue drafts; an answer for each.  Raises StoreError."""
@@ -534,6 +536,7 @@ class Store:
         """Apply settlements; returns those refused because the claim was lost.  Raises StoreError."""
         return self.apply((), settlements, now=now).refused
 
+    @abstractmethod
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
         """Take up to `limit` claims, next hops in order of their earliest due, fair between them.
 
@@ -542,32 +545,32 @@ class Store:
         A next hop with failures behind it gives one claim at a time (a probe); one message that is a
         suspect is claimed at a time, among all owners.  Raises StoreError.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def renew(self, until: float, now: float) -> bool:
         """Stay an owner until then; False when this owner had been taken for dead.  Raises StoreError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def release(self, claims: Sequence[Claim]) -> None:
         """Give claims back untried: no attempt is counted, they are due as before.  Raises StoreError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def content(self, ident: str) -> Content:
         """The content of a queued message.  Raises StoreError (Damaged, or plain when it is not there)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
         """Up to `limit` entries in order of id, those after id `after`.  Raises StoreError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attempts(self, ident: str) -> list[Attempt]:
         """What was tried for a queued message, oldest first.  Raises StoreError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hops(self) -> list[Hop]:
         """What is known of the next hops that have failures behind them or are suspended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def change(
         self,
         filter: Filter,
@@ -582,32 +585,31 @@ class Store:
         hops too, but for those that are suspended.  remove: forgotten without a report.  On a claimed
         recipient hold and remove leave a mark, obeyed when it is settled.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def next_due(self, now: float) -> float | None:
         """When `claim` will next find something that is not claimed, or None when nothing waits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wake(self) -> int:
         """Tell every other working process that there is work; returns how many were told."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for a `wake` from another process; True when one came."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fileno(self) -> int:
         """A descriptor that is readable when `wait` would return True at once, for an event loop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> Iterator[str]:
         """Look over everything stored; yields a line for each thing that is wrong."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sweep(self, now: float) -> int:
         """Remove files that no row names and whose owner is dead; returns how many."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Release what is claimed and let go.  Never raises."""
-        raise NotImplementedError
