@@ -6,7 +6,9 @@ command may say is decided in `smtp.command`, what a next hop can be told in `sm
 
 Parameters and their RFCs: `body` "7BIT", "8BITMIME" or "BINARYMIME" (6152, 3030); `size` the declared
 octets or None (1870); `smtputf8` (6531); `requiretls` (8689); `ret` "FULL" or "HDRS", `envid`, `notify`
-and `orcpt` (3461), these last two as the client wrote them.
+and `orcpt` (3461), these last three as the client wrote them; `auth` the mailbox that AUTH= named, "<>" for
+none, None when it was not given (4954); `by` (2852); `hold` as a report's Future-Release-Request writes it,
+"for;3600" or "until;2026-12-24T18:00:00Z" (4865); `priority` -9 to 9 (6710).
 """
 
 from __future__ import annotations
@@ -41,10 +43,47 @@ class Recipient:
     __hash__ = None  # type: ignore[assignment]
 
 
+class By:
+    """DELIVERBY: within `seconds` of the message's arrival (they may be negative once they have passed).
+
+    With `mode` "R" the message is returned when that fails, with "N" its sender is told of the delay;
+    `trace` asks for a report from each hop that relays it on (RFC 2852 section 4).
+    """
+
+    __slots__ = ("mode", "seconds", "trace")
+
+    def __init__(self, seconds: int, mode: str, trace: bool = False) -> None:
+        self.seconds = seconds
+        self.mode = mode
+        self.trace = trace
+
+    def __str__(self) -> str:
+        return f"{self.seconds};{self.mode}{'T' if self.trace else ''}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, By) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
 class Envelope:
     """A reverse-path, the recipients, and the MAIL parameters."""
 
-    __slots__ = ("body", "envid", "recipients", "requiretls", "ret", "reverse_path", "size", "smtputf8")
+    __slots__ = (
+        "auth",
+        "body",
+        "by",
+        "envid",
+        "hold",
+        "priority",
+        "recipients",
+        "requiretls",
+        "ret",
+        "reverse_path",
+        "size",
+        "smtputf8",
+    )
 
     def __init__(
         self,
@@ -57,6 +96,10 @@ class Envelope:
         requiretls: bool = False,
         ret: str | None = None,
         envid: str | None = None,
+        auth: str | None = None,
+        by: By | None = None,
+        hold: str | None = None,
+        priority: int = 0,
     ) -> None:
         self.reverse_path = reverse_path
         self.recipients = list(recipients)
@@ -66,6 +109,10 @@ class Envelope:
         self.requiretls = requiretls
         self.ret = ret
         self.envid = envid
+        self.auth = auth
+        self.by = by
+        self.hold = hold
+        self.priority = priority
 
     def __repr__(self) -> str:
         return f"Envelope({self.reverse_path!r}, {self.recipients!r})"

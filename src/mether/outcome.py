@@ -71,10 +71,11 @@ class Outcome:
     by us, with code and status, where no server spoke); `remote_mta` names the host that was tried,
     ``""`` for none; `said` tells whether `reply` is in that host's words, as it is unless told
     otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
-    seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so.
+    seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so;
+    `notifies` one whose next hop has taken over the duty to report (it offers DSN: RFC 3461 section 5.2.1).
     """
 
-    __slots__ = ("action", "at", "recipient", "remote_mta", "reply", "said", "scope", "uncertain")
+    __slots__ = ("action", "at", "notifies", "recipient", "remote_mta", "reply", "said", "scope", "uncertain")
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Outcome:
         said: bool = True,
         at: float = 0.0,
         uncertain: bool = False,
+        notifies: bool = False,
     ) -> None:
         self.recipient = recipient
         self.action = action
@@ -96,6 +98,7 @@ class Outcome:
         self.said = said and remote_mta != ""
         self.at = at
         self.uncertain = uncertain
+        self.notifies = notifies
 
     @property
     def marks(self) -> int:

@@ -187,7 +187,7 @@ class StoreContract:
         envelope.ret, envelope.envid = "HDRS", "QQ314159"
         envelope.recipients[0].orcpt, envelope.recipients[0].notify = "rfc822;a@example.net", "FAILURE,DELAY"
         one.message.arrival.login = "user@example.com"
-        one.message.priority, one.message.warn_at = 3, T0 + 3600
+        one.message.envelope.priority, one.message.warn_at = 3, T0 + 3600
         commit(store, one)
         (entry,) = store.entries(Filter())
         message = entry.message

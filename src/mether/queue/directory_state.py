@@ -291,6 +291,7 @@ def _read(
         requiretls=state.get("requiretls", False),
         ret=state.get("ret"),
         envid=state.get("envid"),
+        priority=state.get("priority", 0),
     )
     arrival = Arrival(
         _time(state["at"]),
@@ -310,7 +311,6 @@ def _read(
         expires=_time(state["expires"]),
         warn_at=None if warn_at is None else _time(warn_at),
         hold=state.get("hold"),
-        priority=state.get("priority", 0),
     )
     report = state.get("report")
     return Record(

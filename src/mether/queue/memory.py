@@ -605,6 +605,10 @@ def _copy(message: Message, recipients: list[_Recipient]) -> Message:
         requiretls=old.requiretls,
         ret=old.ret,
         envid=old.envid,
+        auth=old.auth,
+        by=old.by,
+        hold=old.hold,
+        priority=old.priority,
     )
     return Message(
         message.ident,
@@ -615,7 +619,7 @@ def _copy(message: Message, recipients: list[_Recipient]) -> Message:
         expires=message.expires,
         warn_at=message.warn_at,
         hold=message.hold,
-        priority=message.priority,
+        release_at=message.release_at,
     )
 
 

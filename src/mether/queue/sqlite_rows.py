@@ -32,6 +32,7 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         requiretls=bool(row[5]),
         ret=row[6],
         envid=row[7],
+        priority=row[19],
     )
     arrival = Arrival(row[8], row[9], address=row[10], host=row[11], helo=row[12], login=row[13])
     return Message(
@@ -43,7 +44,6 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         expires=row[16],
         warn_at=row[17],
         hold=row[18],
-        priority=row[19],
     )
 
 

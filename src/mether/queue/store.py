@@ -84,10 +84,11 @@ class Message:
 
     `trace` is the field(s) put in front of the content when it is sent on; `size` counts trace and content,
     in octets; `expires` is when it is returned if it still waits; `warn_at` when its sender is next told
-    of a delay (None: never); `hold` the reason why it is held, or None; `priority` -9 to 9 (RFC 6710).
+    of a delay (None: never); `hold` the reason why it is held, or None; `release_at` the time before which
+    nothing makes it tried (RFC 4865 section 4), 0 for none.
     """
 
-    __slots__ = ("arrival", "envelope", "expires", "hold", "ident", "priority", "size", "trace", "warn_at")
+    __slots__ = ("arrival", "envelope", "expires", "hold", "ident", "release_at", "size", "trace", "warn_at")
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Message:
         expires: float,
         warn_at: float | None = None,
         hold: str | None = None,
-        priority: int = 0,
+        release_at: float = 0.0,
     ) -> None:
         self.ident = ident
         self.envelope = envelope
@@ -110,7 +111,12 @@ class Message:
         self.expires = expires
         self.warn_at = warn_at
         self.hold = hold
-        self.priority = priority
+        self.release_at = release_at
+
+    @property
+    def priority(self) -> int:
+        """-9 to 9: of what is due at a next hop, the highest goes first (RFC 6710)."""
+        return self.envelope.priority
 
     @property
     def deadline(self) -> float:
