@@ -8,7 +8,8 @@ Nothing here fails.
 
 from __future__ import annotations
 
-from mether.content import lines, trace, xtext
+from mether import xtext
+from mether.content import lines, trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

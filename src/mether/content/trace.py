@@ -11,7 +11,7 @@ here fails and nothing asks the clock: the time, and how far local time is ahead
 
 from __future__ import annotations
 
-from mether.content import xtext
+from mether import xtext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

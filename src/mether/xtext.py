@@ -2,7 +2,8 @@
 
 `decode` undoes it for fields that people and programs read.  It never fails: what is not well formed
 stays as it is, since a report about a message must not depend on how its sender wrote a parameter.
-`encode_utf8_address` writes an address outside ASCII so that it can stand in a 7-bit report.
+`is_xtext` is for whoever takes a parameter; `encode` writes one.  `encode_utf8_address` writes an address
+outside ASCII so that it can stand in a 7-bit report or command.
 """
 
 from __future__ import annotations
@@ -24,6 +25,25 @@ def decode(text: str) -> str:
             out += b"+"
         out += piece.encode("utf-8", "replace")
     return out.decode("utf-8", "replace")
+
+
+def is_xtext(text: str) -> bool:
+    """Whether the text is well formed: ``!`` to ``~`` without ``+`` and ``=``, and ``+XX``."""
+    head, *rest = text.split("+")
+    return all(_plain(char) or char == "\\" for char in head) and all(
+        len(piece) >= 2
+        and all(digit in "0123456789ABCDEF" for digit in piece[:2])
+        and all(_plain(char) or char == "\\" for char in piece[2:])
+        for piece in rest
+    )
+
+
+def encode(text: str) -> str:
+    """The text in xtext; outside ASCII as the octets of UTF-8."""
+    return "".join(
+        char if _plain(char) or char == "\\" else "".join(f"+{octet:02X}" for octet in char.encode())
+        for char in text
+    )
 
 
 def encode_utf8_address(text: str) -> str:
