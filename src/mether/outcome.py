@@ -72,10 +72,22 @@ class Outcome:
     ``""`` for none; `said` tells whether `reply` is in that host's words, as it is unless told
     otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
     seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so;
-    `notifies` one whose next hop has taken over the duty to report (it offers DSN: RFC 3461 section 5.2.1).
+    `notifies` one whose next hop has taken over the duty to report (it offers DSN: RFC 3461 section 5.2.1);
+    `timed` one whose next hop was handed the time of DELIVERBY (RFC 2852 section 4.1.4).
     """
 
-    __slots__ = ("action", "at", "notifies", "recipient", "remote_mta", "reply", "said", "scope", "uncertain")
+    __slots__ = (
+        "action",
+        "at",
+        "notifies",
+        "recipient",
+        "remote_mta",
+        "reply",
+        "said",
+        "scope",
+        "timed",
+        "uncertain",
+    )
 
     def __init__(
         self,
@@ -89,6 +101,7 @@ class Outcome:
         at: float = 0.0,
         uncertain: bool = False,
         notifies: bool = False,
+        timed: bool = False,
     ) -> None:
         self.recipient = recipient
         self.action = action
@@ -99,6 +112,7 @@ class Outcome:
         self.at = at
         self.uncertain = uncertain
         self.notifies = notifies
+        self.timed = timed
 
     @property
     def marks(self) -> int:

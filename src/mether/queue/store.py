@@ -131,10 +131,11 @@ class Draft:
     returned.  `routes` has one Route per recipient of the envelope; with `pinned`, a person chose
     them and they are kept under any later configuration.  `due` is when to try first.  `key` is a
     submission key: while it is known (until `key_until`), a second draft with it is answered with the
-    first one's id and not queued.  With `claim` set the recipients come back already claimed.
+    first one's id and not queued.  With `claim` set the recipients come back already claimed.  `tells`
+    are the numbers of the recipients that a report is about, in the envelope of the message reported on.
     """
 
-    __slots__ = ("claim", "content", "due", "key", "key_until", "message", "pinned", "routes")
+    __slots__ = ("claim", "content", "due", "key", "key_until", "message", "pinned", "routes", "tells")
 
     def __init__(
         self,
@@ -147,6 +148,7 @@ class Draft:
         key: str | None = None,
         key_until: float = 0.0,
         claim: bool = False,
+        tells: Collection[int] = (),
     ) -> None:
         self.message = message
         self.content = content
@@ -156,6 +158,7 @@ class Draft:
         self.key = key
         self.key_until = key_until
         self.claim = claim
+        self.tells = tells
 
 
 class Pending:
@@ -316,23 +319,10 @@ class Settlement:
         self.hold = hold
 
     def forgo(self, removed: Collection[int]) -> None:
-        """Drop the reports when they tell only of recipients in `removed`, which are to go without one."""
-        if not (self.reports and removed):
-            return
-        told = {
-            decision.number
-            for decision in self.decisions
-            if decision.outcome is not None and decision.outcome.action == "failed"
-        } or {decision.number for decision in self.decisions}
-        if self.claim.message.envelope.reverse_path is not None:
-            # RFC 3461 section 4.1: the sender is not told of these in any case.
-            told -= {
-                pending.number
-                for pending in self.claim.pending
-                if pending.recipient.notify is not None and "FAILURE" not in pending.recipient.notify.upper()
-            }
-        if told.issubset(removed):
-            self.reports = ()
+        """Drop the reports that tell only of recipients in `removed`, which are to go without one."""
+        if self.reports and removed:
+            everyone = [decision.number for decision in self.decisions]
+            self.reports = [one for one in self.reports if not set(one.tells or everyone).issubset(removed)]
 
 
 class Committed:
