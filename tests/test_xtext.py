@@ -38,3 +38,36 @@ def test_what_encode_writes_is_xtext(text: str) -> None:
 def test_what_is_no_xtext(text: str) -> None:
     """DSN-2: ``!`` to ``~`` but ``+`` and ``=``, the others as ``+`` and upper-case hexadecimal."""
     assert not xtext.is_xtext(text)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Zs", "Co", "Cn"])))
+def test_an_address_comes_back_from_seven_bits(text: str) -> None:
+    """RFC 6533 section 3."""
+    assert xtext.decode_utf8_address(xtext.encode_utf8_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    "bad", ["\\x{0A}", "\\x{D800}", "\\x{110000}", "\\x{}", "\\x{zz}", "\\x{41", "\\x{202E}"]
+)
+def test_what_names_no_character_of_an_address_stays(bad: str) -> None:
+    """TRC-8: an address that a stranger escaped begins no line and hides nothing."""
+    assert xtext.decode_utf8_address(f"a\\x{{FC}}{bad}b") == f"a\\x{{FC}}{bad}b"
+
+
+@pytest.mark.parametrize(
+    ("orcpt", "seven", "eight"),
+    [
+        ("rfc822;Bob+2Bx@a.example", "rfc822;Bob+x@a.example", "rfc822;Bob+x@a.example"),
+        ("rfc822;a+C3+A9@b", "rfc822;a+C3+A9@b", "rfc822;a+C3+A9@b"),
+        ("utf-8;j\\x{FC}@b", "utf-8;j\\x{FC}@b", "utf-8;jü@b"),
+        ("UTF-8;jü@b", "UTF-8;j\\x{FC}@b", "UTF-8;jü@b"),
+        ("utf-8;a+2Bb", "utf-8;a+2Bb", "utf-8;a+2Bb"),
+        ("nothing", "", ""),
+        ("a b;c", "", ""),
+        ("rfc822;", "", ""),
+    ],
+)
+def test_the_original_recipient(orcpt: str, seven: str, eight: str) -> None:
+    """TRC-8, BNC-8, EAI-7."""
+    assert xtext.original(orcpt) == seven
+    assert xtext.original(orcpt, utf8=True) == eight

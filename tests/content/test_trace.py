@@ -122,6 +122,9 @@ def test_return_path() -> None:
         ("rfc822;a+0D+0AX:y@b", b"Original-Recipient: rfc822;a??X:y@b\r\n"),
         ("rfc822;a+C3+A9@b", b"Original-Recipient: rfc822;a+C3+A9@b\r\n"),
         ("utf-8;a\\x{E9}@b", b"Original-Recipient: utf-8;a\\x{E9}@b\r\n"),
+        ("utf-8;aé@b", b"Original-Recipient: utf-8;a\\x{E9}@b\r\n"),
+        ("utf-8;a\r\nX: y@b", b"Original-Recipient: utf-8;a??X: y@b\r\n"),
+        ("rfc822;" + "a" * 700, b"Original-Recipient: rfc822;" + b"a" * 593 + b"\r\n"),
         ("nothing", b""),
         ("a b;c", b""),
         (";c", b""),
@@ -130,6 +133,20 @@ def test_return_path() -> None:
 def test_original_recipient(orcpt: str, field: bytes) -> None:
     """TRC-8."""
     assert trace.original_recipient(orcpt) == field
+
+
+@pytest.mark.parametrize(
+    ("orcpt", "field"),
+    [
+        ("utf-8;a\\x{E9}@b", "Original-Recipient: utf-8;aé@b\r\n"),
+        ("UTF-8;aé@b", "Original-Recipient: UTF-8;aé@b\r\n"),
+        ("utf-8;a\\x{0D}\\x{0A}X:\\x{20}y", "Original-Recipient: utf-8;a\\x{0D}\\x{0A}X:\\x{20}y\r\n"),
+        ("rfc822;Bob+2Bx@example.com", "Original-Recipient: rfc822;Bob+x@example.com\r\n"),
+    ],
+)
+def test_original_recipient_of_a_message_in_utf8(orcpt: str, field: str) -> None:
+    """TRC-8: RFC 6533 section 5 has the address as it is there, and no escape begins a line."""
+    assert trace.original_recipient(orcpt, utf8=True) == field.encode()
 
 
 def test_the_standard_library_reads_it_without_complaint() -> None:

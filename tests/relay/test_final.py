@@ -45,6 +45,15 @@ def test_original_recipient() -> None:
     )
 
 
+def test_original_recipient_of_a_message_in_utf8() -> None:
+    """TRC-8: RFC 6533 section 5; without SMTPUTF8 the header stays in seven bits."""
+    orcpt = "utf-8;j\\x{FC}rgen@example.org"
+    assert "Original-Recipient: utf-8;jürgen@example.org\n".encode() in whole(
+        b"\r\nx", orcpt=orcpt, utf8=True
+    )
+    assert b"Original-Recipient: utf-8;j\\x{FC}rgen@example.org\n" in whole(b"\r\nx", orcpt=orcpt)
+
+
 @given(st.lists(st.sampled_from([b"a", b"\r\n", b"\r", b"\n", b"b\r", b"\nc"])))
 def test_line_ends_across_pieces(pieces: list[bytes]) -> None:
     assert b"".join(final.unix_lines(pieces)) == b"".join(pieces).replace(b"\r\n", b"\n")

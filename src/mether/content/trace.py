@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_TOKEN: Final = 255
 """Characters of a name that go into a field; a domain is no longer (RFC 5321 section 4.5.3.1.2)."""
 
+MAX_ORIGINAL: Final = 600
+"""Characters of an original recipient; ORCPT has 500 (RFC 3461 section 5.4)."""
+
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _NAME: Final = frozenset(_LETTERS + "-._")
 _LITERAL: Final = frozenset(_LETTERS + "-._:")
@@ -75,18 +78,16 @@ def return_path(reverse_path: ReversePath) -> bytes:
     return f"Return-Path: <{path}>\r\n".encode("utf-8", "replace")
 
 
-def original_recipient(orcpt: str) -> bytes:
+def original_recipient(orcpt: str, *, utf8: bool = False) -> bytes:
     """The Original-Recipient field of final delivery (RFC 8098 section 2.3) for an ORCPT parameter.
 
-    Empty when `orcpt` is not ``type;address``.
+    `utf8` tells that the message came with SMTPUTF8, so that its header may hold UTF-8: an address of that
+    type is then written as it is (RFC 6533 section 5).  Empty when `orcpt` is not ``type;address``.
     """
-    kind, semicolon, value = orcpt.partition(";")
-    decoded = xtext.decode(value)
-    # Raw UTF-8 has no place in the header of a message that did not come with SMTPUTF8: leave it encoded.
-    value = _line(decoded if decoded.isascii() else value)[:MAX_TOKEN]
-    if not (semicolon and value and kind.isascii() and kind.replace("-", "").isalnum()):
+    text = xtext.original(orcpt, utf8=utf8)
+    if not text:
         return b""
-    return f"Original-Recipient: {kind[:MAX_TOKEN]};{value}\r\n".encode("utf-8", "replace")
+    return f"Original-Recipient: {_line(text)[:MAX_ORIGINAL]}\r\n".encode("utf-8", "replace")
 
 
 def date(at: float, offset: int = 0) -> str:

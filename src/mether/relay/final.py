@@ -24,16 +24,21 @@ MAX_HEADER: Final = 1024 * 1024
 
 
 def octets(
-    reverse_path: ReversePath, prefix: bytes, content: Content, orcpt: str | None = None
+    reverse_path: ReversePath,
+    prefix: bytes,
+    content: Content,
+    orcpt: str | None = None,
+    *,
+    utf8: bool = False,
 ) -> Iterator[bytes]:
     """The message in pieces, with LF line ends.
 
-    `prefix` is the trace prefix; `orcpt` is given when there is only one recipient.  Raises OSError when
-    the content cannot be read.
+    `prefix` is the trace prefix; `orcpt` is given when there is only one recipient; `utf8` tells that the
+    message came with SMTPUTF8.  Raises OSError when the content cannot be read.
     """
     top = trace.return_path(reverse_path)
     if orcpt:
-        top += trace.original_recipient(orcpt)
+        top += trace.original_recipient(orcpt, utf8=utf8)
     return unix_lines(_whole(top + prefix, content))
 
 

@@ -93,6 +93,7 @@ class Local:
                     now=self._clock(),
                     hostname=self._hostname,
                     orcpt=one.recipient.orcpt,
+                    utf8=message.envelope.smtputf8,
                 )
                 for one in claim.pending
             ]
@@ -105,5 +106,6 @@ class Local:
                 content=content,
                 limit=self._limit(rule.name),
                 hostname=self._hostname,
+                utf8=message.envelope.smtputf8,
             )
         return [NO_RULE] * len(claim.pending)

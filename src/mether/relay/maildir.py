@@ -83,17 +83,19 @@ def deliver(
     now: float,
     hostname: str,
     orcpt: str | None = None,
+    utf8: bool = False,
     disk: Disk = REAL,
 ) -> Reply:
     """Deliver to `address`.
 
-    `path` is the template, `prefix` the trace prefix, `now` Unix time in seconds, `hostname` our name.
+    `path` is the template, `prefix` the trace prefix, `now` Unix time in seconds, `hostname` our name;
+    `orcpt` the recipient's, and `utf8` whether the message came with SMTPUTF8.
     """
     try:
         maildir = directory(path, address, hostname)
         for name in ("tmp", "new", "cur"):
             _make(os.path.join(maildir, name), disk)
-        _store(maildir, final.octets(reverse_path, prefix, content, orcpt), now, hostname, disk)
+        _store(maildir, final.octets(reverse_path, prefix, content, orcpt, utf8=utf8), now, hostname, disk)
     except (NoMailbox, UnicodeEncodeError):
         return NO_MAILBOX
     except OSError as error:

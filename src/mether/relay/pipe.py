@@ -94,12 +94,13 @@ def deliver(
     content: Content,
     limit: float,
     hostname: str,
+    utf8: bool = False,
     cwd: str | None = None,
 ) -> list[Reply]:
     """Run the program for the recipients; one reply for each, in order.
 
     `argv` is the template, `prefix` the trace prefix, `limit` the seconds one run may take, `hostname` the
-    domain of the bare postmaster.
+    domain of the bare postmaster, `utf8` whether the message came with SMTPUTF8.
     """
     groups = [[one] for one in recipients] if _names_one(argv) else [list(recipients)]
     replies = []
@@ -125,7 +126,7 @@ def deliver(
             continue
         environment = _environment(reverse_path, group)
         orcpt = group[0].orcpt if len(group) == 1 else None
-        pieces = final.octets(reverse_path, prefix, content, orcpt)
+        pieces = final.octets(reverse_path, prefix, content, orcpt, utf8=utf8)
         reply = run(arguments, environment, pieces, limit, cwd=cwd)
         replies += [reply] * len(group)
     return replies
