@@ -17,6 +17,11 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds(pid: int) -> float:
     """CPU time used so far by the process, all its descendants, and those of them that have ended."""
+    return sum(cpu_split(pid))
+
+
+def cpu_split(pid: int) -> tuple[float, float]:
+    """The same as (user, system)."""
     processes = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -26,13 +31,18 @@ def cpu_seconds(pid: int) -> float:
                     fields = file.read().rpartition(")")[2].split()
             except OSError:
                 continue  # it has just ended, and its parent now holds its time
-            processes[int(entry)] = int(fields[1]), sum(map(int, fields[11:15])) * TICK
-    total, family = 0.0, {pid}
-    for process in sorted(processes):
-        if process == pid or _descends(process, pid, processes):
-            family.add(process)
-            total += processes[process][1]
-    return total
+            mine = int(fields[11]) + int(fields[13]), int(fields[12]) + int(fields[14])
+            processes[int(entry)] = int(fields[1]), mine
+    family = [process for process in processes if process == pid or _descends(process, pid, processes)]
+    user, system = (sum(processes[process][1][i] for process in family) * TICK for i in (0, 1))
+    return user, system
+
+
+def memory(pid: int) -> dict[str, int]:
+    """What the process holds, in octets: ``Rss``, ``Pss`` and the like, of /proc/PID/smaps_rollup."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        rows = [line.split() for line in file][1:]
+    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
 
 
 def at_rest(pid: int, patience: float = 60) -> float:
@@ -72,7 +82,7 @@ def file_system(directory: str) -> str:
     return kind
 
 
-def _descends(process: int, ancestor: int, processes: dict[int, tuple[int, float]]) -> bool:
+def _descends(process: int, ancestor: int, processes: dict[int, tuple[int, object]]) -> bool:
     while process in processes:
         process = processes[process][0]
         if process == ancestor:

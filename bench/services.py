@@ -1,0 +1,142 @@
+"""The programs that are measured: started, awaited, and ended with all they wrote.
+
+Each is an object with `pid`, whose family is what its CPU time is counted over, `port`, where it takes
+SMTP on 127.0.0.1, and `stop`.  Each logs to a file, as services do.  What cannot be started ends the
+benchmark with one line and the program's own words.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+TOP = BENCH.parent
+sys.path.insert(0, str(TOP / "tests" / "system"))
+
+import peers  # noqa: E402
+
+PYTHON = str(TOP / ".venv/bin/python")
+
+
+class Program:
+    """A program with a directory `base` of its own under `under`, which `stop` removes."""
+
+    def __init__(self, name: str, under: str) -> None:
+        self.name = name
+        self.base = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=under))
+        self.port = peers.free_port()
+
+    def start(self, argv: list[str], environment: dict[str, str]) -> None:
+        """Start it, and return once it takes connections."""
+        with (self.base / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+        self.pid = self.process.pid
+        try:
+            peers.await_listener(self.port, self.process)
+        except RuntimeError as error:
+            text = (self.base / "log").read_text(errors="replace")
+            shutil.rmtree(self.base)
+            raise SystemExit(f"{self.name}: {error}\n{text}") from None
+
+    def stop(self) -> None:
+        """End it and remove what it wrote."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.base)
+
+
+class Smtpd(Program):
+    """smtpd from a source tree, this checkout's by default.
+
+    `sections` is the rest of its configuration, behind ``[service]``; in it ``{base}`` and ``{port}`` stand
+    for what they are.  A `forgetful` one has no queue: see forgetful.py.
+    """
+
+    def __init__(
+        self, sections: str, under: str, *arguments: str, source: str | None = None, forgetful: bool = False
+    ) -> None:
+        super().__init__("mether", under)
+        config = self.base / "mether.toml"
+        service = '[service]\nhostname = "bench.example.test"\n'
+        config.write_text(service + sections.format(base=self.base, port=self.port))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        code = "import sys; from mether.programs.smtpd import main; sys.exit(main())"
+        argv = [PYTHON, str(BENCH / "forgetful.py")] if forgetful else [PYTHON, "-c", code]
+        if source is not None:
+            environment["PYTHONPATH"] = source
+        self.start([*argv, "-C", str(config), *arguments], environment)
+
+
+class Aiosmtpd(Program):
+    """aiosmtpd with its Sink handler, which forgets every message, under uvloop."""
+
+    def __init__(self, under: str, *arguments: str) -> None:
+        super().__init__("aiosmtpd", under)
+        argv = [PYTHON, str(BENCH / "aiosmtpd_sink.py"), str(self.port), *arguments]
+        self.start(argv, dict(os.environ))
+
+
+class SmtpSink(Program):
+    """Postfix's smtp-sink, which takes every message and forgets it; with `count`, it then ends."""
+
+    def __init__(self, under: str, *, count: int = 0) -> None:
+        super().__init__("smtp-sink", under)
+        account = ["-u", "nobody"] if os.geteuid() == 0 else []
+        until = ["-M", str(count)] if count else []
+        argv = [need("smtp-sink"), *account, *until, f"127.0.0.1:{self.port}", "4096"]
+        self.start(argv, peers.environment())
+
+
+class Sink(Program):
+    """Our own sink (sink.py), with STARTTLS where `tls` is given; with `count`, it ends once it has so many messages."""
+
+    def __init__(self, under: str, tls: Tls | None, *, count: int = 0) -> None:
+        super().__init__("sink", under)
+        argv = [PYTHON, str(BENCH / "sink.py"), str(self.port), "--count", str(count)]
+        if tls is not None:
+            argv += ["--certificate", tls.certificate, "--key", tls.key]
+        self.start(argv, dict(os.environ))
+
+
+class Tls:
+    """A certificate for 127.0.0.1 and localhost that signs itself, P-256, in `directory`."""
+
+    def __init__(self, directory: str) -> None:
+        self.certificate = f"{directory}/certificate.pem"
+        self.key = f"{directory}/key.pem"
+        if shutil.which("openssl") is None:
+            raise SystemExit("a benchmark with TLS needs the program openssl, to make a certificate")
+        subprocess.run(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+            " -addext subjectAltName=DNS:localhost,IP:127.0.0.1".split()
+            + ["-keyout", self.key, "-out", self.certificate],
+            check=True,
+            capture_output=True,
+        )
+
+
+def need(name: str) -> str:
+    """The path of one of the peers; ends the benchmark when it is missing."""
+    path = peers.program(name)
+    if path is None:
+        raise SystemExit(f"{name} is missing: run make peers")
+    return path
+
+
+def smtp_source(port: int, *, messages: int, size: int, sessions: int, kept: bool) -> list[str]:
+    """The command line of smtp-source, to be run with `peers.environment()`."""
+    load = [need("smtp-source"), "-s", str(sessions), "-m", str(messages), "-l", str(size)]
+    load += ["-f", "source@example.test", "-t", "sink@example.net"]
+    return [*load, *(["-d"] if kept else []), f"127.0.0.1:{port}"]
