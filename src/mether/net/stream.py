@@ -7,6 +7,9 @@ when the deadline passes (`timed_out`).
 
 The deadline is one number: setting it costs nothing, and a single timer looks at it now and then.
 Nothing here raises; a lost connection shows as `lost`.
+
+`start_tls` puts TLS between the stream and its transport, from that call on: nothing is read or written in
+clear after it.  It comes to `secured` or to `insecure`; until then the stream gets no octets and sends none.
 """
 
 from __future__ import annotations
@@ -17,15 +20,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mether.net.tls import Security, Terms, TlsError
+
 WRITE_LIMIT = 256 * 1024
 """Octets of unsent output beyond which `writable` is false."""
 
 
 class Stream(asyncio.Protocol):
-    """One connection; `transport` is None once it is lost."""
+    """One connection; `transport` is None once it is lost, `secure` None while it is in clear."""
 
     transport: asyncio.Transport | None = None
     writable = True
+    secure: Security | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -45,6 +51,12 @@ class Stream(asyncio.Protocol):
     def timed_out(self) -> None:
         """The deadline has passed; the default ends the connection."""
         self.abort()
+
+    def secured(self) -> None:
+        """The TLS handshake is done; `secure` says what came of it."""
+
+    def insecure(self, error: TlsError) -> None:
+        """The TLS handshake has failed, and the connection is closing; `lost` will follow."""
 
     @property
     def peer(self) -> tuple[str, int]:
@@ -107,6 +119,23 @@ class Stream(asyncio.Protocol):
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
+
+    def start_tls(self, terms: Terms, timeout: float) -> None:
+        """Begin a TLS handshake, which has `timeout` seconds; in `terms` is which side we are.
+
+        What was written before is sent in clear, what comes from now on is TLS.  The caller makes sure that
+        no plaintext which was read before waits to be looked at (checklist TLS-3).
+        """
+        if self.transport is None:
+            return
+        from mether.net.tlsstream import Layer
+
+        below = self.transport
+        layer = Layer(self, below, terms, timeout)
+        self.transport = layer  # type: ignore[assignment]  # as much of a transport as a stream uses
+        below.set_protocol(layer)
+        self.read(True)
+        layer.start()
 
     def set_deadline(self, seconds: float | None) -> None:
         """Call `timed_out` in so many seconds, unless this is set again; None: never."""
