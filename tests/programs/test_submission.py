@@ -55,7 +55,7 @@ def test_what_is_missing_comes_first():
 
 
 def test_nothing_is_added_to_a_full_header():
-    full = b"DATE: x\r\nFROM: x\r\nmessage-id: x\r\n"
+    full = b"DATE: x\r\nFROM: x\r\nmessage-id: <x@y>\r\n"
     assert complete(full) == full
 
 

@@ -28,7 +28,8 @@ PROGRAM = Program(
     "sendmail",
     ("[-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT...]", "-bs", "-bp", "-q"),
     """Queues the message on standard input for each RECIPIENT, and has it delivered.  Date, From and
-    Message-ID are added where they are missing.  Input ends at a line of one dot, unless -i is given.
+    Message-ID are added where they are missing, and an invalid Message-ID is replaced.  Input ends at a
+    line of one dot, unless -i is given.
 
     -bm is the default; -bs speaks SMTP on standard input and output; -bp lists the queue; -q runs it.
     Harmless options of other sendmails are accepted and do nothing.""",

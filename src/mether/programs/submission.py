@@ -1,12 +1,13 @@
 """What sendmail does to the header of a message that a local program submits (RFC 6409 section 8).
 
 Recipients are read from To, Cc and Bcc for ``-t``; Bcc is removed then; Date, From and Message-ID are added
-where they are missing.  Nothing else is touched, and a message that begins with no header gets one.
+by the rules of `content.submission`.  Nothing else is touched, and a message that begins with no header
+gets one.
 """
 
 from __future__ import annotations
 
-from mether.content import header, trace
+from mether.content import header, submission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ MAX_HEADER: Final = 256 * 1024
 _RECIPIENTS: Final = frozenset((b"to", b"cc", b"bcc"))
 
 
-_BARE: Final = "addr-spec local part with no domain"
-"""What the parser finds wrong with ``To: root``, which is right here: it is this host's root."""
-
-
 def recipients(section: bytes) -> list[str]:
     """The addresses in To, Cc and Bcc, in order.
 
@@ -37,27 +34,8 @@ def recipients(section: bytes) -> list[str]:
     for name, value in header.fields(section):
         if name.lower() in _RECIPIENTS:
             text = value.replace(b"\r\n", b"").decode("utf-8", "replace").strip()
-            found += _addresses(name.decode("ascii"), text)
+            found += submission.mailboxes(name.decode("ascii"), text)
     return found
-
-
-def _addresses(field: str, text: str) -> list[str]:
-    from email.errors import InvalidHeaderDefect
-    from email.headerregistry import HeaderRegistry
-
-    try:
-        parsed = HeaderRegistry()(field, text)
-        wrong = [
-            str(defect)
-            for defect in parsed.defects
-            if isinstance(defect, InvalidHeaderDefect) and str(defect) != _BARE
-        ]
-        mailboxes = [one.addr_spec for one in parsed.addresses]  # type: ignore[attr-defined]
-    except Exception:  # the parser has faults of its own on what is no address at all
-        wrong, mailboxes = ["it holds something that is no address"], []
-    if wrong:
-        raise ValueError(f"{field}: {text[:80]!r} cannot be read as addresses: {wrong[0]}")
-    return mailboxes
 
 
 def complete(
@@ -77,21 +55,19 @@ def complete(
     `sender` is the reverse-path, `full_name` what ``-F`` gave, `user` the login and full name of the caller;
     `at` is Unix time and `offset` local time's lead over UTC, in seconds.
     """
-    names = {name.lower() for name, _ in header.fields(section)}
-    if section and not names:
+    if not _is_header(section):
         section = b""  # the first lines are no header: all of it is body
     if drop_bcc:
         section = header.remove(section, b"bcc")
-    added = b""
-    if b"date" not in names:
-        added += f"Date: {trace.date(at, offset)}\r\n".encode()
-    if b"from" not in names:
+
+    def author() -> bytes:
         login, gecos = user
-        mailbox = str(sender) if sender is not None else f"{login}@{hostname}"
-        added += _from(full_name or gecos, mailbox)
-    if b"message-id" not in names:
-        added += f"Message-ID: <{ident}@{hostname}>\r\n".encode()
-    return added + section
+        return _from(full_name or gecos, str(sender) if sender is not None else f"{login}@{hostname}")
+
+    added, kept = submission.complete(
+        section, at=at, offset=offset, ident=ident, hostname=hostname, author=author
+    )
+    return added + kept
 
 
 def replace_header(
