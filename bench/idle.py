@@ -48,7 +48,7 @@ def start(service: str, way: str, tls: Tls | None, options: argparse.Namespace) 
         tls=f'[tls]\ncertificate = ["{tls.certificate}"]\nkey = ["{tls.key}"]' if tls else "",
         implicit='tls = "implicit"' if way == "implicit" else "",
     )
-    return Smtpd(config, options.under, "--no-runner")
+    return Smtpd(config, options.under, "--no-runner", source=options.source)
 
 
 def connect(port: int, way: str, context: ssl.SSLContext) -> socket.socket:
@@ -110,6 +110,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each (default 3)")
     parser.add_argument("--tls", action="store_true", help="with STARTTLS and implicit TLS too")
     parser.add_argument("--services", default="mether,aiosmtpd", help="which, by commas")
+    parser.add_argument("--source", metavar="DIRECTORY", help="smtpd of another source tree")
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where files lie")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     options = parser.parse_args()

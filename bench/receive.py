@@ -12,11 +12,12 @@ PIPELINING.  Counted is user and system time of the receiver alone, all its thre
 | smtp-sink | Postfix's sink in C: answers, and forgets the content |
 | floor | sink.py under uvloop: looks at four octets of a line: what loop and kernel take in any case |
 | aiosmtpd | aiosmtpd under uvloop with its Sink handler: answers, and forgets the content |
-| receive alone | smtpd with a queue that forgets (forgetful.py), log level warning: session, envelope, routing, loop check, trace field, draft |
+| receive alone | smtpd with a queue that forgets (forgetful.py), without log lines: session to draft |
 | and log | the same with its log, a line a message, as it is by default |
-| memory | smtpd with its log, spool = "memory:" and --no-runner: the hand-over to the writer's thread and back too |
+| memory | smtpd with its log, spool = "memory:" and --no-runner: the writer's thread too |
 | sqlite | the same with spool = "sqlite:": what a user gets, a sync before each 250, and still no runner |
 
+"Session to draft" is envelope, routing, loop check, trace field, and the draft that the queue is given.
 The receivers are interleaved, and the order turns from run to run, so that a neighbour that takes a part
 of the machine meets all of them.  Shown are the median, the least, and the ratio of the medians.
 `--tree NAME=DIRECTORY` adds smtpd of another source tree, for each of ours: before beside after.
@@ -29,14 +30,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from measure import at_rest, cpu_split, file_system, sync_microseconds
-from services import Aiosmtpd, Program, Sink, Smtpd, SmtpSink, peers, smtp_source
+from services import Aiosmtpd, Program, Sink, Smtpd, SmtpSink, send, smtp_source
 
 CONFIG = """\
 [queue]
@@ -83,12 +83,12 @@ def run(name: str, options: argparse.Namespace, trees: dict[str, str]) -> dict[s
     try:
         shape = {"size": options.size, "sessions": options.sessions, "kept": not options.fresh}
         warm = smtp_source(receiver.port, messages=options.sessions * 10, **shape)
-        subprocess.run(warm, env=peers.environment(), check=True)
+        send(warm)
         at_rest(receiver.pid)
         before = cpu_split(receiver.pid)
         began = time.monotonic()
         load = smtp_source(receiver.port, messages=options.messages, **shape)
-        subprocess.run(load, env=peers.environment(), check=True)
+        send(load)
         took = time.monotonic() - began
         at_rest(receiver.pid)
         user, system = (now - then for now, then in zip(cpu_split(receiver.pid), before, strict=True))

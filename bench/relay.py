@@ -9,6 +9,12 @@ same minute, on the same file system, and the runs are interleaved so that a dis
 changes its pace meets both.  Two ways of sending: connections kept open, and one connection a message.
 Postfix is private, from Debian's package (tests/system/postfix.py); it needs root.
 
+With `--tls` both sides use STARTTLS, a P-256 certificate and TLS 1.3: load.py sends in smtp-source's place
+and sink.py takes in smtp-sink's, neither of which speaks TLS; the sink refuses MAIL in the clear.  They
+share the cores with the service, so of its figures only the CPU time a message is its own.  Postfix is
+given smtp_tls_connection_reuse, so that neither service makes a connection for each message it sends.
+With `--resume` the source resumes TLS sessions; without, every handshake of its is a full one.
+
 Reported are medians: messages a second until the sink has the last one, CPU microseconds a message over
 all processes of the service (not those of source and sink), and their ratios.
 """
@@ -19,111 +25,94 @@ import argparse
 import json
 import os
 import platform
-import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TOP / "tests" / "system"))
-
-import peers  # noqa: E402
-from measure import at_rest, cpu_seconds, file_system, sync_microseconds  # noqa: E402
-from postfix import Postfix  # noqa: E402
+from measure import at_rest, cpu_seconds, file_system, sync_microseconds
+from services import BENCH, PYTHON, Postfix, Sink, Smtpd, SmtpSink, Tls, send, smtp_source
 
 CONFIG = """\
-[service]
-hostname = "bench.example.test"
-
 [queue]
-spool = "sqlite:{base}/spool"
+spool = "sqlite:{{base}}/spool"
 
 [[listen]]
-address = "127.0.0.1:{port}"
+address = "127.0.0.1:{{port}}"
 
 [[route]]
 domains = ["*"]
 smtp = "127.0.0.1:{sink}"
 """
+TLS = """
+[tls]
+certificate = ["{certificate}"]
+key = ["{key}"]
+"""
+POSTFIX = "relayhost = [127.0.0.1]:{sink}\n"
+POSTFIX_TLS = """\
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtp_tls_security_level = encrypt
+smtp_tls_connection_reuse = yes
+"""
+TLSPROXY = "tlsproxy unix - - n - 0 tlsproxy\n"
 
 
-class Smtpd:
-    """smtpd from this checkout, with a fresh queue, relaying all to the sink."""
-
-    def __init__(self, sink: int, under: str) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="mether-", dir=under))
-        self.port = peers.free_port()
-        config = self.base / "mether.toml"
-        config.write_text(CONFIG.format(base=self.base, port=self.port, sink=sink))
-        # Its log goes to a file, as Postfix's does.
-        with (self.base / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [str(TOP / ".venv/bin/smtpd"), "-C", str(config)], stdin=subprocess.DEVNULL, stderr=log
-            )
-        try:
-            peers.await_listener(self.port, self.process)
-        except RuntimeError as error:
-            raise SystemExit(f"relay.py: {error}\n{(self.base / 'log').read_text()}") from None
-        self.pid = self.process.pid
-
-    def stop(self) -> None:
-        """End it and remove its queue."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-        shutil.rmtree(self.base)
-
-
-def start(service: str, sink: int, under: str) -> Smtpd | Postfix:
+def start(service: str, sink: int, tls: Tls | None, options: argparse.Namespace) -> Smtpd | Postfix:
     """The service, running, relaying to the sink."""
+    under = options.under
+    files = {} if tls is None else {"certificate": tls.certificate, "key": tls.key}
     if service == "mether":
-        return Smtpd(sink, under)
-    return Postfix(f"relayhost = [127.0.0.1]:{sink}\n", under=under)
+        return Smtpd(
+            CONFIG.format(sink=sink) + (TLS.format(**files) if files else ""), under, source=options.source
+        )
+    main = POSTFIX.format(sink=sink)
+    if files:
+        return Postfix(main + POSTFIX_TLS.format(**files), TLSPROXY, under=under)
+    return Postfix(main, under=under)
 
 
-def run(service: str, kept: bool, options: argparse.Namespace) -> dict[str, float]:
+def load(port: int, kept: bool, options: argparse.Namespace) -> list[str]:
+    """The command line of the source."""
+    if not options.tls:
+        return smtp_source(
+            port, messages=options.messages, size=options.size, sessions=options.sessions, kept=kept
+        )
+    argv = [PYTHON, str(BENCH / "load.py"), str(port), "--tls", "--messages", str(options.messages)]
+    argv += ["--sessions", str(options.sessions), "--size", str(options.size)]
+    return [*argv, *(["--kept"] if kept else []), *(["--resume"] if options.resume else [])]
+
+
+def run(service: str, kept: bool, tls: Tls | None, options: argparse.Namespace) -> dict[str, float]:
     """One run; messages a second and CPU microseconds a message."""
-    port, environment = peers.free_port(), peers.environment()
-    account = ["-u", "nobody"] if os.geteuid() == 0 else []
-    # -M: it ends when it has them all; the first connection, ours, brings none.
-    count = str(options.messages)
-    sink = subprocess.Popen(
-        [_need("smtp-sink"), *account, "-M", count, f"127.0.0.1:{port}", "4096"], env=environment
+    sink = (
+        Sink(options.under, tls, count=options.messages)
+        if tls is not None
+        else SmtpSink(options.under, count=options.messages)
     )
     running = None
     try:
-        peers.await_listener(port, sink)
-        running = start(service, port, options.under)
-        load = [_need("smtp-source"), "-s", str(options.sessions), "-m", count, "-l", str(options.size)]
-        load += ["-f", "source@example.test", "-t", "sink@example.net"]
-        load += ["-d"] if kept else []
+        running = start(service, sink.port, tls, options)
+        argv = load(running.port, kept, options)
         before = cpu_seconds(running.pid)
         began = time.monotonic()
-        subprocess.run([*load, f"127.0.0.1:{running.port}"], env=environment, check=True)
+        send(argv)
         accepted = time.monotonic() - began
-        sink.wait(options.patience)
+        sink.process.wait(options.patience)
         arrived = time.monotonic() - began
         cpu = at_rest(running.pid) - before
     finally:
         if running is not None:
             running.stop()
-        sink.kill()
-        sink.wait()
+        sink.stop()
     return {
         "messages_per_second": options.messages / arrived,
         "accepted_per_second": options.messages / accepted,
         "cpu_microseconds_per_message": cpu * 1e6 / options.messages,
     }
-
-
-def _need(name: str) -> str:
-    path = peers.program(name)
-    if path is None:
-        raise SystemExit(f"relay.py: {name} is missing: run make peers")
-    return path
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
@@ -145,6 +134,7 @@ def table(result: dict) -> str:  # type: ignore[type-arg]
             lines.append(f"{'  mether to Postfix':26}{speed:11.2f}x{'':12}{cpu:15.3f}x")
     sync = result["sync_microseconds"]
     lines.append(
+        f"{'STARTTLS on both sides; ' if result['tls'] else ''}"
         f"{result['messages']} messages of {result['size']} octets, {result['sessions']} sessions, "
         f"median of {result['runs']} runs; {result['file_system']}, a sync takes {sync:.0f} us; "
         f"{result['cores']} cores"
@@ -164,8 +154,19 @@ def main() -> int:
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where the queues lie")
     parser.add_argument("--patience", type=float, default=600, help="seconds until a run is given up")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
+    parser.add_argument("--source", metavar="DIRECTORY", help="smtpd of another source tree")
+    parser.add_argument("--tls", action="store_true", help="STARTTLS on both sides")
+    parser.add_argument("--resume", action="store_true", help="the source resumes its TLS sessions")
     options = parser.parse_args()
+    if options.resume and not options.tls:
+        parser.error("--resume goes with --tls")
 
+    with tempfile.TemporaryDirectory(dir=options.under) as directory:
+        return measure(options, Tls(directory) if options.tls else None)
+
+
+def measure(options: argparse.Namespace, tls: Tls | None) -> int:
+    """Run what the options say, and print the table; returns the exit status."""
     services, ways = options.services.split(","), options.ways.split(",")
     runs: dict[str, dict[str, list[dict[str, float]]]] = {way: {s: [] for s in services} for way in ways}
     syncs = []
@@ -173,7 +174,7 @@ def main() -> int:
         for way in ways:
             syncs.append(sync_microseconds(options.under))
             for service in services if turn % 2 == 0 else services[::-1]:
-                figures = run(service, way == "kept", options)
+                figures = run(service, way == "kept", tls, options)
                 runs[way][service].append(figures)
                 shown = ", ".join(f"{name} {value:.0f}" for name, value in figures.items())
                 print(f"{way}, {service}, run {turn + 1}: {shown}", file=sys.stderr)
@@ -192,6 +193,8 @@ def main() -> int:
         "messages": options.messages,
         "size": options.size,
         "sessions": options.sessions,
+        "tls": options.tls,
+        "resume": options.resume,
         "runs": options.runs,
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)),

@@ -20,6 +20,7 @@ TOP = BENCH.parent
 sys.path.insert(0, str(TOP / "tests" / "system"))
 
 import peers  # noqa: E402
+from postfix import Postfix as Postfix  # noqa: E402
 
 PYTHON = str(TOP / ".venv/bin/python")
 
@@ -100,7 +101,7 @@ class SmtpSink(Program):
 
 
 class Sink(Program):
-    """Our own sink (sink.py), with STARTTLS where `tls` is given; with `count`, it ends once it has so many messages."""
+    """Our own sink (sink.py), with STARTTLS where `tls` is given; with `count` it ends after so many."""
 
     def __init__(self, under: str, tls: Tls | None, *, count: int = 0) -> None:
         super().__init__("sink", under)
@@ -118,13 +119,20 @@ class Tls:
         self.key = f"{directory}/key.pem"
         if shutil.which("openssl") is None:
             raise SystemExit("a benchmark with TLS needs the program openssl, to make a certificate")
-        subprocess.run(
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-            " -addext subjectAltName=DNS:localhost,IP:127.0.0.1".split()
-            + ["-keyout", self.key, "-out", self.certificate],
-            check=True,
-            capture_output=True,
-        )
+        kind = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+        names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+        argv = [
+            "openssl",
+            "req",
+            *kind.split(),
+            "-addext",
+            names,
+            "-keyout",
+            self.key,
+            "-out",
+            self.certificate,
+        ]
+        subprocess.run(argv, check=True, capture_output=True)
 
 
 def need(name: str) -> str:
@@ -140,3 +148,11 @@ def smtp_source(port: int, *, messages: int, size: int, sessions: int, kept: boo
     load = [need("smtp-source"), "-s", str(sessions), "-m", str(messages), "-l", str(size)]
     load += ["-f", "source@example.test", "-t", "sink@example.net"]
     return [*load, *(["-d"] if kept else []), f"127.0.0.1:{port}"]
+
+
+def send(argv: list[str]) -> str:
+    """Run a source until it has sent all; returns its output, and ends the benchmark when it fails."""
+    done = subprocess.run(argv, env=peers.environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{Path(argv[0]).name}: {done.stderr.strip().rpartition(chr(10))[2]}")
+    return done.stdout

@@ -2,7 +2,8 @@
 
     python bench/sink.py PORT [--count N] [--certificate FILE --key FILE]
 
-It knows no syntax: what a line begins with is enough.  For relay.py, whose services send to it, and for
+It knows no syntax: what a line begins with is enough.  With a certificate it refuses MAIL in the
+clear.  For relay.py, whose services send to it, and for
 receive.py, as the floor under every receiver in Python: what the event loop and the kernel take alone.  With
 `--count` it ends once it has so many messages, else by SIGTERM.
 """
@@ -61,6 +62,9 @@ class Session(asyncio.Protocol):
                 self.transport.write(b"220 2.0.0 go ahead\r\n")
                 self.task = asyncio.ensure_future(self.start_tls())
                 return
+            if verb == b"MAIL" and self.context is not None and not self.secure:
+                out.append(b"530 5.7.0 say STARTTLS first\r\n")
+                continue
             self.content = verb == b"DATA"
             if verb in (b"EHLO", b"HELO"):
                 offer = b"250-STARTTLS\r\n" if self.context is not None and not self.secure else b""
