@@ -362,7 +362,7 @@ def explain(error: Exception) -> TlsError:
     if isinstance(error, TimeoutError):
         return TlsError("timeout", "the TLS handshake took too long")
     reason = getattr(error, "reason", None) or ""
-    said = _words(reason) or _trouble(error)
+    said = _words(reason) or getattr(error, "strerror", None) or str(error)[:200]
     if any(one in reason for one in _VERSION):
         return TlsError("version", f"no TLS version in common ({said})")
     if reason in _NOT_TLS:
