@@ -47,7 +47,7 @@ def has_non_ascii(data: bytes) -> bool:
 def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The fields in order: name as written, and raw value (what follows the colon, folding included,
     without the last CRLF).  Lines that belong to no field are passed over."""
-    for start, end in _spans(header):
+    for start, end in spans(header):
         name, colon, value = header[start:end].partition(b":")
         name = name.rstrip(b" \t")
         if colon and _is_name(name):
@@ -60,7 +60,7 @@ def remove(header: bytes, name: bytes) -> bytes:
     if name not in header.lower():
         return header
     kept = []
-    for start, end in _spans(header):
+    for start, end in spans(header):
         field = header[start:end]
         found, colon, _ = field.partition(b":")
         if not (colon and found.rstrip(b" \t").lower() == name):
@@ -68,7 +68,7 @@ def remove(header: bytes, name: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _spans(header: bytes) -> Iterator[tuple[int, int]]:
+def spans(header: bytes) -> Iterator[tuple[int, int]]:
     """Where each field begins and ends, its continuation lines and CRLF included."""
     start, size = 0, len(header)
     while start < size:
