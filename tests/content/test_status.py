@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import quopri
+
 import pytest
 
 from mether.address import parse
 from mether.content import status
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Outcome
 from mether.reply import Reply
+
+
+def about(envelope: Envelope | None = None) -> status.About:
+    return status.About(envelope or Envelope(None), "ABC", arrival=1772529160.0, original=b"", complete=True)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +51,7 @@ def test_the_part_as_it_is_written() -> None:
             Outcome(2, "failed", Reply(451, "4.4.1", "refused"), remote_mta="mx.example.com", said=False),
         ),
     ]
-    assert status.part("mx.example.net", 1772529160.0, Envelope(None), items, 0) == (
+    assert status.part("mx.example.net", about(), items, 0) == (
         b"Content-Type: message/delivery-status\r\n"
         b"\r\n"
         b"Reporting-MTA: dns; mx.example.net\r\n"
@@ -67,4 +73,57 @@ def test_the_part_as_it_is_written() -> None:
         b"Action: failed\r\n"
         b"Status: 4.4.1\r\n"
         b"Diagnostic-Code: x-mether; 451 4.4.1 refused\r\n"
+    )
+
+
+def test_the_times_that_were_asked_for() -> None:
+    """EXT-1, EXT-2: RFC 2852 section 5, RFC 4865 section 5.1."""
+    of = about(Envelope(None, by=By(3600, "R"), hold="until;2026-12-24T18:00:00Z"))
+    assert (
+        b"Arrival-Date: Tue, 03 Mar 2026 09:12:40 +0000\r\n"
+        b"Deliver-By-Date: Tue, 03 Mar 2026 10:12:40 +0000\r\n"
+        b"Future-Release-Request: until;2026-12-24T18:00:00Z\r\n"
+    ) in status.part("mx.example.net", of, [], 0)
+
+
+def test_what_programs_compare_is_kept_to_the_space() -> None:
+    """BNC-7, BNC-8: the envelope id and the addresses, case and spaces and all."""
+    path = '"Two  Spaces and more words than are folded in any line"@Example.com'
+    of = about(Envelope(None, envid="A++20+20b" + "+20" * 90 + "c"))
+    item = status.Item(Recipient(parse(path)), Outcome(0, "failed", Reply(550, "5.1.1", "no")))
+    text = status.part("mx.example.net", of, [item], 0).decode()
+    assert f"Original-Envelope-Id: A+  b{' ' * 90}c\r\n" in text
+    assert f"Final-Recipient: rfc822;{path}\r\n" in text
+
+
+@pytest.mark.parametrize(
+    ("smtputf8", "utf8", "reply", "kind", "encoding"),
+    [
+        (False, False, "no", b"message/delivery-status", b""),
+        (False, False, "nö", b"message/delivery-status", b""),
+        (True, False, "no", b"message/delivery-status", b""),
+        (True, False, "nö", b"message/global-delivery-status; charset=utf-8", b"quoted-printable"),
+        (True, True, "nö", b"message/global-delivery-status; charset=utf-8", b"8bit"),
+    ],
+)
+def test_the_type_of_the_part(smtputf8: bool, utf8: bool, reply: str, kind: bytes, encoding: bytes) -> None:
+    """EAI-9, RFC 6533 section 4.4: the old type where it loses nothing, else the new one, encoded."""
+    outcome = Outcome(0, "failed", Reply(550, "5.1.1", reply), remote_mta="mx.example.com")
+    items = [status.Item(Recipient(parse("jürgen@example.com", utf8=True)), outcome)]
+    of = about(Envelope(None, smtputf8=smtputf8))
+    octets = status.part("mx.example.net", of, items, 0, utf8=utf8)
+    head, _, body = octets.partition(b"\r\n\r\n")
+    expected = b"Content-Type: " + kind
+    assert head == (expected + b"\r\nContent-Transfer-Encoding: " + encoding if encoding else expected)
+    text = quopri.decodestring(body).decode() if encoding else body.decode()
+    address = "jürgen" if encoding else "j\\x{FC}rgen"
+    assert f"Final-Recipient: utf-8;{address}@example.com" in text
+    assert f"Diagnostic-Code: smtp; 550 5.1.1 {reply if encoding else reply.replace('ö', '?')}" in text
+
+
+def test_a_utf8_report_without_any_keeps_the_old_type() -> None:
+    """EAI-9: RFC 6533 section 4.4."""
+    items = [status.Item(Recipient(parse("bob@example.com")), Outcome(0, "failed", Reply(550, None, "no")))]
+    assert status.part("mx", about(), items, 0, utf8=True).startswith(
+        b"Content-Type: message/delivery-status\r\n"
     )

@@ -1,9 +1,15 @@
 """The message/delivery-status part of a report: what programs read (RFC 3464 section 2).
 
-One block about the message, one for each recipient.  All of it is ASCII: an address outside ASCII has
-the type ``utf-8`` and the utf-8-addr-xtext form of RFC 6533 section 3, and other text loses what is not
-ASCII.  What other servers said is quoted without control characters and cut to a bounded length.
-Nothing here fails.
+One block about the message, one for each recipient.  It is written in one of three ways (RFC 6533 section 4):
+
+- In ASCII as message/delivery-status: an address outside ASCII has the type ``utf-8`` and the
+  utf-8-addr-xtext form of RFC 6533 section 3, and other text loses what is not ASCII.
+- Where that would lose a server's words about an SMTPUTF8 message, in UTF-8 as message/global-delivery-status
+  in quoted-printable: which of the two the way back can take is not known (section 4.5).
+- In a report that goes with SMTPUTF8 itself, in UTF-8 as it is, where there is anything outside ASCII.
+
+What other servers said is quoted without control characters and cut to a bounded length.  Nothing here
+fails.
 """
 
 from __future__ import annotations
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 MAX_QUOTED: Final = 800
 """Characters of a server's reply that are quoted."""
 
+_GLOBAL: Final = b"Content-Type: message/global-delivery-status; charset=utf-8\r\n"
+
 
 class Item:
     """What a report says of one recipient; `will_retry_until` (Unix seconds) goes with action *delayed*."""
@@ -36,21 +44,76 @@ class Item:
         self.will_retry_until = will_retry_until
 
 
-def part(reporting_mta: str, arrival: float, about: Envelope, items: Sequence[Item], offset: int) -> bytes:
-    """The message/delivery-status part (RFC 3464 section 2.1)."""
+class About:
+    """The message that a report is about.
+
+    Of its `envelope` only the parameters are read.  `ident` is its queue id, `arrival` when it came (Unix
+    seconds), `received_from` who gave it to us (`trace.client`) or "".  `original` is trace and content from
+    the start; `complete` tells whether that is all of it.
+    """
+
+    __slots__ = ("arrival", "complete", "envelope", "ident", "original", "received_from")
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        ident: str,
+        *,
+        arrival: float,
+        original: bytes,
+        complete: bool,
+        received_from: str = "",
+    ) -> None:
+        self.envelope = envelope
+        self.ident = ident
+        self.arrival = arrival
+        self.original = original
+        self.complete = complete
+        self.received_from = received_from
+
+
+def part(
+    reporting_mta: str, about: About, items: Sequence[Item], offset: int, *, utf8: bool = False
+) -> bytes:
+    """The part with its header (RFC 3464 section 2.1); `utf8` tells that the report goes with SMTPUTF8."""
+    if utf8:
+        text = _text(reporting_mta, about, items, offset, True)
+        if not text.isascii():
+            return _GLOBAL + b"Content-Transfer-Encoding: 8bit\r\n\r\n" + text.encode("utf-8", "replace")
+    elif about.envelope.smtputf8 and any(not str(item.outcome.reply).isascii() for item in items):
+        text = _text(reporting_mta, about, items, offset, True)
+        encoded = lines.quoted_printable(text.encode("utf-8", "replace"))
+        return _GLOBAL + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
+    else:
+        text = _text(reporting_mta, about, items, offset, False)
+    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii", "replace")
+
+
+def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, utf8: bool) -> str:
+    fit = lines.clean if utf8 else lines.to_ascii
+    envelope = about.envelope
     out = [f"Reporting-MTA: dns; {reporting_mta}"]
-    if about.envid is not None:
-        out += _field("Original-Envelope-Id", lines.to_ascii(xtext.decode(about.envid)))
-    out.append(f"Arrival-Date: {trace.date(arrival, offset)}")
+    if envelope.envid is not None:
+        out += _exact("Original-Envelope-Id", lines.to_ascii(xtext.decode(envelope.envid)))
+    if about.received_from:
+        out += _field("Received-From-MTA", f"dns; {lines.to_ascii(about.received_from)}")
+    out.append(f"Arrival-Date: {trace.date(about.arrival, offset)}")
+    if envelope.by is not None:
+        # RFC 2852 section 5
+        out.append(f"Deliver-By-Date: {trace.date(about.arrival + envelope.by.seconds, offset)}")
+    if envelope.hold is not None:
+        # RFC 4865 section 5.1
+        out += _exact("Future-Release-Request", lines.to_ascii(envelope.hold))
     for item in items:
         outcome = item.outcome
         out.append("")
-        if item.recipient.orcpt:
-            out += _field("Original-Recipient", _original(item.recipient.orcpt))
-        out += _field("Final-Recipient", _typed(str(item.recipient.forward_path)))
+        original = xtext.original(item.recipient.orcpt or "", utf8=utf8)
+        if original:
+            out += _exact("Original-Recipient", fit(original))
+        out += _exact("Final-Recipient", _typed(str(item.recipient.forward_path), utf8))
         out.append(f"Action: {outcome.action}")
         out.append(f"Status: {status(outcome)}")
-        said = lines.to_ascii(lines.clean(str(outcome.reply)))[:MAX_QUOTED]
+        said = fit(lines.clean(str(outcome.reply)))[:MAX_QUOTED]
         if outcome.said:
             out += _field("Remote-MTA", f"dns; {lines.to_ascii(outcome.remote_mta)}")
             out += _field("Diagnostic-Code", f"smtp; {said}")
@@ -62,8 +125,7 @@ def part(reporting_mta: str, arrival: float, about: Envelope, items: Sequence[It
             out.append(f"Last-Attempt-Date: {trace.date(outcome.at, offset)}")
         if item.will_retry_until is not None and outcome.action == "delayed":
             out.append(f"Will-Retry-Until: {trace.date(item.will_retry_until, offset)}")
-    text = "\r\n".join(out) + "\r\n"
-    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii", "replace")
+    return "\r\n".join(out) + "\r\n"
 
 
 def status(outcome: Outcome) -> str:
@@ -78,19 +140,17 @@ def status(outcome: Outcome) -> str:
     return {"failed": "5.0.0", "delayed": "4.0.0"}.get(outcome.action, "2.0.0")
 
 
-def _original(orcpt: str) -> str:
-    """The value of Original-Recipient: ORCPT with its xtext undone (RFC 3461 section 6.3)."""
-    kind, _, value = orcpt.partition(";")
-    if kind.lower() == "utf-8":
-        # That type escapes by \x{...} and not by xtext; only what stands there as raw UTF-8 needs it.
-        raw = "".join(char if char.isascii() else xtext.encode_utf8_address(char) for char in value)
-        return f"{lines.to_ascii(kind)};{lines.to_ascii(raw)}"
-    return f"{lines.to_ascii(kind)};{lines.to_ascii(xtext.decode(value))}"
-
-
-def _typed(text: str) -> str:
-    return f"rfc822;{lines.to_ascii(text)}" if text.isascii() else f"utf-8;{xtext.encode_utf8_address(text)}"
+def _typed(text: str, utf8: bool) -> str:
+    if text.isascii():
+        return f"rfc822;{lines.to_ascii(text)}"
+    return f"utf-8;{lines.clean(text) if utf8 else xtext.encode_utf8_address(text)}"
 
 
 def _field(name: str, value: str) -> list[str]:
     return lines.wrap(f"{name}: {value}", "", " ")
+
+
+def _exact(name: str, value: str) -> list[str]:
+    """A field that programs compare: not folded, and no space of it lost, unless no line can hold it."""
+    line = f"{name}: {value}"
+    return [line] if len(line.encode("utf-8", "replace")) <= lines.MAX_LINE else _field(name, value)

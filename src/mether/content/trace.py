@@ -72,6 +72,16 @@ def received(
     return f"{text};\r\n\t{date(at, offset)}\r\n".encode("utf-8", "replace")
 
 
+def client(helo: str, address: str) -> str:
+    """A client as a report's Received-From-MTA names it (RFC 3464 section 2.2.4).
+
+    What it said in EHLO, and its IP address in parentheses; "" when neither is known.
+    """
+    name = _token(helo, False)
+    literal = _literal(address) if address else ""
+    return f"{name or 'unknown'} ({literal})" if literal else name
+
+
 def return_path(reverse_path: ReversePath) -> bytes:
     """The Return-Path field of final delivery; ``<>`` for the null reverse-path."""
     path = "" if reverse_path is None else _line(str(reverse_path))

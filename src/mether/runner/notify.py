@@ -1,29 +1,34 @@
 """Who is owed a report, and the draft of it (RFC 3461 section 5.2, RFC 5321 section 6.1).
 
-A recipient that failed is reported to the reverse-path unless its NOTIFY says otherwise; one report
-tells of all that failed at the same time.  A message with a null reverse-path is never returned: it
-goes to the postmaster as a notice, or is dropped with a log line, as configured; a notice that fails
-itself is dropped, so there is never an error about an error.
+`wants` says for one recipient whether its sender is to be told of an outcome: by its NOTIFY, by whether
+the next hop has taken over the duty to report, and by what DELIVERBY asks for besides (RFC 2852 section
+4.1).  One report tells of all whose time it was at once, those that failed and those that were delivered
+alike: RFC 3464 section 2 gives each a block and an action of its own, and a settlement names one report
+only, which is what keeps it from being sent twice.
 
-The draft is committed in the transaction that removes the recipients.
+A message with a null reverse-path is never returned: it goes to the postmaster as a notice, or is dropped
+with a log line, as configured; a notice that fails itself is dropped, so there is never an error about an
+error.  Nobody is told of its success or delay.
+
+The draft is committed in the transaction that removes the recipients, or that puts off the next warning.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
-from mether.content import dsn
+from mether.content import dsn, trace
 from mether.queue.ident import report_id
 from mether.queue.store import Arrival
 from mether.receive import accept
+from mether.runner import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Final, Protocol
 
     from mether.address import Address
-    from mether.outcome import Outcome, Route
+    from mether.envelope import By
+    from mether.outcome import Action, Outcome, Route
     from mether.queue.store import Claim, Draft, Pending
 
     class Table(Protocol):
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 
         def route(self, address: Address) -> Route:
             """The next hop of an address."""
+
+
+_GRAVEST_FIRST: Final[tuple[Action, ...]] = ("failed", "delayed", "delivered", "relayed", "expanded")
 
 
 class Reporter:
@@ -70,26 +78,41 @@ class Reporter:
     def reports(
         self,
         claim: Claim,
-        failed: Sequence[tuple[Pending, Outcome]],
+        outcomes: Iterable[tuple[Pending, Outcome]],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
     ) -> list[Draft]:
-        """The drafts owed for recipients of the claim that failed; [] when nobody is to be told.
+        """The draft owed for these recipients of the claim; [] when nobody is to be told.
 
-        `original` gives the beginning of the message, trace included, and whether that is all of it; it
-        is asked only when a report is made.
+        A *delayed* one among them is a warning: give those only when it is time for one.  `original` gives
+        the beginning of the message, trace included, and whether that is all of it; it is asked only when
+        a report is made.
         """
-        to = claim.message.envelope.reverse_path
-        # NOTIFY is about what a sender is told; reports say NEVER, and their failure is for the postmaster.
-        owed = [
-            (one, outcome) for one, outcome in failed if to is None or wants_failure(one.recipient.notify)
-        ]
+        message = claim.message
+        by = message.envelope.by
+        late = by is not None and settle.overdue(message, now)
+        to = message.envelope.reverse_path
+        if to is None:
+            # NOTIFY is about what a sender is told; reports say NEVER, and the postmaster hears of them.
+            owed = [(one, outcome) for one, outcome in outcomes if outcome.action == "failed"]
+            if not self.tell_postmaster or self._about_a_notice(owed):
+                return []
+        else:
+            owed = [
+                (one, settle.over(outcome) if late and outcome.action == "delayed" else outcome)
+                for one, outcome in outcomes
+                if wants(one.recipient.notify, outcome, by, late=late)
+            ]
         if not owed:
             return []
-        items = [dsn.Item(one.recipient, outcome) for one, outcome in owed]
-        if to is None and (not self.tell_postmaster or self._about_a_notice(failed)):
-            return []
-        return [self._draft(to, claim, items, original, now)]
+        return [self._draft(to, claim, owed, original, now)]
+
+    def delayed(self, claim: Claim, now: float, original: Callable[[], tuple[bytes, bool]]) -> list[Draft]:
+        """The draft of a warning that the claim's recipients have not got the message yet.
+
+        [] when none of their senders is to be told.  `original` is that of `reports`.
+        """
+        return self.reports(claim, settle.waiting(claim), original, now)
 
     def _about_a_notice(self, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
         """Whether it is the postmaster who could not be reached, with no reverse-path to fall back on."""
@@ -99,42 +122,76 @@ class Reporter:
         self,
         sender: Address | None,
         claim: Claim,
-        items: Sequence[dsn.Item],
+        owed: Sequence[tuple[Pending, Outcome]],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
     ) -> Draft:
         """A report to the sender, a notice to the postmaster where there is none."""
         octets, complete = original()
         message = claim.message
+        arrival = message.arrival
         ident = report_id(message.ident, claim.settlement)
         to = self.postmaster if sender is None else sender
-        write = dsn.notice if sender is None else partial(dsn.report, to=sender)
-        content = write(
+        offset = self.offset()
+        content = dsn.report(
             reporting_mta=self.hostname,
             ident=ident,
             boundary=self.boundary(),
+            to=sender,
             postmaster=self.postmaster,
-            arrival=message.arrival.at,
             at=now,
-            about=message.envelope,
-            items=items,
-            original=octets,
-            complete=complete,
-            original_ident=message.ident,
-            offset=self.offset(),
+            about=dsn.About(
+                message.envelope,
+                message.ident,
+                arrival=arrival.at,
+                original=octets,
+                complete=complete,
+                received_from=""
+                if arrival.protocol == "local"
+                else trace.client(arrival.helo, arrival.address),
+            ),
+            items=[
+                dsn.Item(one.recipient, outcome, will_retry_until=settle.ends(message))
+                for one, outcome in owed
+            ],
+            offset=offset,
         )
-        return accept.draft(
+        draft = accept.draft(
             ident,
-            dsn.envelope(to),
+            dsn.envelope(to, message.envelope),
             Arrival(now),
             content,
             [self.table.route(to)],
             hostname=self.hostname,
             lifetime=self.lifetime,
-            offset=self.offset(),
+            offset=offset,
         )
+        draft.tells = [one.number for one, _ in owed]
+        return draft
 
 
-def wants_failure(notify: str | None) -> bool:
-    """Whether a recipient's NOTIFY lets a failure be reported (checklist DSN-5)."""
-    return notify is None or "FAILURE" in notify.upper().split(",")
+def wants(notify: str | None, outcome: Outcome, by: By | None = None, *, late: bool = False) -> bool:
+    """Whether the sender is told of this outcome of a recipient with that NOTIFY (DSN-4 to DSN-6).
+
+    `by` is the message's DELIVERBY: with its trace, or relayed in time to a next hop that was not told the
+    time to keep, "relayed" is reported without being asked for (RFC 2852 section 4.1.4).  `late` tells that
+    its time is over.
+    """
+    asked = ("FAILURE", "DELAY") if notify is None else tuple(notify.upper().split(","))
+    if outcome.action == "failed":
+        return "FAILURE" in asked
+    if outcome.action == "delayed":
+        return "DELAY" in asked
+    if "NEVER" in asked:
+        return False
+    if by is not None and outcome.action == "relayed":
+        untold = by.mode == "N" and not late and not outcome.timed
+        if by.trace or untold:
+            return True
+    return "SUCCESS" in asked and not outcome.notifies
+
+
+def kind(report: Draft, outcomes: Iterable[tuple[Pending, Outcome]]) -> Action:
+    """The gravest of what a report tells, for the log; `outcomes` are those that it was made of."""
+    told = {outcome.action for one, outcome in outcomes if one.number in report.tells}
+    return next((action for action in _GRAVEST_FIRST if action in told), "failed")

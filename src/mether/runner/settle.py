@@ -3,6 +3,10 @@
 `decide` is pure.  A recipient that was done or failed is removed; a delayed one is tried again by the
 schedule, unless its message has expired: then it has failed, with the last real cause rather than a
 bare "expired" (checklist QUE-8).  What the attempt says of the next hop goes along.
+
+DELIVERBY (RFC 2852 section 4.1.3) sets a time of its own: with mode R what waits then has failed with 5.4.7,
+with mode N it goes on waiting, and whoever is told of the delay reads 4.4.7.  The last real cause stands
+behind either.
 """
 
 from __future__ import annotations
@@ -18,25 +22,33 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.address import Address
-    from mether.outcome import Route
-    from mether.queue.store import Claim, Pending
+    from mether.outcome import Action, Route
+    from mether.queue.store import Claim, Message, Pending
     from mether.runner.schedule import Retry
 
 EXPIRED: Final = Reply(451, "4.4.7", "the message could not be delivered in time")
+UNTRIED: Final = Reply(451, "4.4.0", "the message has not been tried yet")
+OVER: Final = "delivery time expired"
+"""What RFC 2852 section 4.1.3 calls it."""
 
 
 class Verdict:
-    """`decisions` for the recipients, those that `failed` (each with its outcome), and the `hop` as it is
-    now, None when nothing changed."""
+    """`decisions` for the recipients, those that `failed` (each with its outcome), those `done` of which a
+    report may be owed, and the `hop` as it is now, None when nothing changed."""
 
-    __slots__ = ("decisions", "failed", "hop")
+    __slots__ = ("decisions", "done", "failed", "hop")
 
     def __init__(
-        self, decisions: list[Decision], failed: list[tuple[Pending, Outcome]], hop: Hop | None
+        self,
+        decisions: list[Decision],
+        failed: list[tuple[Pending, Outcome]],
+        hop: Hop | None,
+        done: Sequence[tuple[Pending, Outcome]] = (),
     ) -> None:
         self.decisions = decisions
         self.failed = failed
         self.hop = hop
+        self.done = done
 
 
 def decide(
@@ -50,28 +62,86 @@ def decide(
     """The verdict on a worked claim: one outcome for each pending recipient, in order."""
     decisions: list[Decision] = []
     failed: list[tuple[Pending, Outcome]] = []
+    done: list[tuple[Pending, Outcome]] = []
     blame: Outcome | None = None
     answered = False
-    expired = now >= claim.message.expires
+    message = claim.message
+    by = message.envelope.by
+    expires = message.expires if by is None else ends(message)
+    expired = now >= expires
     for one, outcome in zip(claim.pending, outcomes, strict=True):
         if outcome.scope == "host":
             blame = outcome
         else:
             answered = True
         if outcome.action == "delayed" and expired:
-            outcome = give_up(one, outcome)
+            outcome = give_up(one, outcome, late=by is not None and overdue(message, now))
         if outcome.action == "delayed":
-            at = schedule.retry_at(retry, one.attempts + 1, now, claim.message.expires, random())
+            at = schedule.retry_at(retry, one.attempts + 1, now, expires, random())
             decisions.append(Decision(one.number, outcome, at))
             continue
         decisions.append(Decision(one.number, outcome, None))
         if outcome.action not in DONE:
             failed.append((one, outcome))
+        elif by is not None or one.recipient.notify is not None:
+            done.append((one, outcome))
     if blame is not None and blame.action == "delayed":
         changed = schedule.failed_hop(retry, hop, str(blame.reply), now, random())
     else:
         changed = schedule.recovered_hop(hop) if answered else None
-    return Verdict(decisions, failed, changed)
+    return Verdict(decisions, failed, changed, done)
+
+
+def expire(claim: Claim, now: float) -> Verdict:
+    """The verdict on a claim that is not tried any more because its time is over."""
+    cause = claim.hop.last if claim.hop is not None else ""
+    late = overdue(claim.message, now)
+    outcomes = [give_up(one, one.last, cause, late=late) for one in claim.pending]
+    return Verdict(
+        [Decision(outcome.recipient, outcome, None) for outcome in outcomes],
+        list(zip(claim.pending, outcomes, strict=True)),
+        None,
+    )
+
+
+def waiting(claim: Claim) -> list[tuple[Pending, Outcome]]:
+    """What a warning says of the claim's recipients: *delayed*, for the last thing that happened."""
+    cause = claim.hop.last if claim.hop is not None else ""
+    return [(one, _last(one.number, "delayed", one.last, cause, UNTRIED)) for one in claim.pending]
+
+
+def deliver_by(message: Message) -> float | None:
+    """When the message was to be delivered by, in Unix seconds (RFC 2852 section 4); None: whenever."""
+    by = message.envelope.by
+    return None if by is None else message.arrival.at + by.seconds
+
+
+def overdue(message: Message, now: float) -> bool:
+    """Whether the time that DELIVERBY set has passed."""
+    at = deliver_by(message)
+    return at is not None and now >= at
+
+
+def ends(message: Message) -> float:
+    """When the message is returned if it still waits: by DELIVERBY's mode R maybe before it expires."""
+    by = message.envelope.by
+    if by is None or by.mode != "R":
+        return message.expires
+    return min(message.expires, message.arrival.at + by.seconds)
+
+
+def over(outcome: Outcome) -> Outcome:
+    """The same outcome, *failed* or *delayed*, of a message whose delivery time has expired."""
+    code, status = (554, "5.4.7") if outcome.action == "failed" else (451, "4.4.7")
+    last = outcome.reply
+    text = OVER if last in (EXPIRED, UNTRIED) else f"{OVER}; the last try ended with: {last}"
+    return Outcome(
+        outcome.recipient,
+        outcome.action,
+        Reply(code, status, text),
+        at=outcome.at,
+        uncertain=outcome.uncertain,
+    )
 
 
 def put_off(verdict: Verdict, until: float) -> Verdict:
@@ -84,6 +154,7 @@ def put_off(verdict: Verdict, until: float) -> Verdict:
         ],
         [],
         verdict.hop,
+        verdict.done,
     )
 
 
@@ -104,21 +175,28 @@ def reroute(claim: Claim, route: Callable[[Address], Route], now: float) -> list
     ]
 
 
-def give_up(one: Pending, outcome: Outcome | None, cause: str = "") -> Outcome:
+def give_up(one: Pending, outcome: Outcome | None, cause: str = "", *, late: bool = False) -> Outcome:
     """The failed outcome of a recipient that has waited too long, or that a person returns.
 
     Its reply is that of the last thing that happened: `cause`, the last reply of a next hop that is down
     (what answers has none, so it came after every other outcome), else `outcome`, else that time ran out.
+    `late` tells that it is DELIVERBY's time that ran out.
     """
+    last = _last(one.number, "failed", outcome, cause, EXPIRED)
+    return over(last) if late else last
+
+
+def _last(number: int, action: Action, outcome: Outcome | None, cause: str, unknown: Reply) -> Outcome:
+    """The last thing that happened to a recipient, as an outcome of that action."""
     reply = _known(cause)
     if outcome is None:
-        return Outcome(one.number, "failed", reply or EXPIRED)
+        return Outcome(number, action, reply or unknown)
     if reply is not None and str(outcome.reply) != str(reply):
         # Whose words they are is not known any more.
-        return Outcome(one.number, "failed", reply, scope="host", at=outcome.at, uncertain=outcome.uncertain)
+        return Outcome(number, action, reply, scope="host", at=outcome.at, uncertain=outcome.uncertain)
     return Outcome(
-        one.number,
-        "failed",
+        number,
+        action,
         outcome.reply,
         scope=outcome.scope,
         remote_mta=outcome.remote_mta,
