@@ -73,7 +73,7 @@ class Outcome:
     otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
     seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so;
     `notifies` one whose next hop has taken over the duty to report (it offers DSN: RFC 3461 section 5.2.1);
-    `timed` one whose next hop was handed the time of DELIVERBY (RFC 2852 section 4.1.4).
+    `traced` one of which DELIVERBY asks for a report that it was relayed (RFC 2852 section 4.1.4).
     """
 
     __slots__ = (
@@ -85,7 +85,7 @@ class Outcome:
         "reply",
         "said",
         "scope",
-        "timed",
+        "traced",
         "uncertain",
     )
 
@@ -101,7 +101,7 @@ class Outcome:
         at: float = 0.0,
         uncertain: bool = False,
         notifies: bool = False,
-        timed: bool = False,
+        traced: bool = False,
     ) -> None:
         self.recipient = recipient
         self.action = action
@@ -112,7 +112,7 @@ class Outcome:
         self.at = at
         self.uncertain = uncertain
         self.notifies = notifies
-        self.timed = timed
+        self.traced = traced
 
     @property
     def marks(self) -> int:

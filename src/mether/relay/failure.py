@@ -59,12 +59,22 @@ _LOST: Final = {"connect": "4.4.1", "timeout": "4.4.2", "closed": "4.4.2", "prot
 
 
 def of_result(
-    number: int, result: Result, *, remote_mta: str = "", at: float = 0.0, done: Action = "relayed"
+    number: int,
+    result: Result,
+    *,
+    remote_mta: str = "",
+    at: float = 0.0,
+    done: Action = "relayed",
+    notifies: bool = False,
+    traced: bool = False,
 ) -> Outcome:
-    """What a server's reply to a transaction means for recipient `number`."""
+    """What a server's reply to a transaction means for recipient `number`.
+
+    `notifies` and `traced` are those of the Outcome, for a recipient that was accepted.
+    """
     reply, stage = result.reply, result.stage
     if result.accepted:
-        return Outcome(number, done, reply, remote_mta=remote_mta, at=at)
+        return Outcome(number, done, reply, remote_mta=remote_mta, at=at, notifies=notifies, traced=traced)
     scope: Scope = "recipient" if stage == "RCPT" else "transaction"
     action: Action
     said = True

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from mether.address import Address
-    from mether.envelope import By
     from mether.outcome import Action, Outcome, Route
     from mether.queue.store import Claim, Draft, Pending
 
@@ -89,8 +88,7 @@ class Reporter:
         a report is made.
         """
         message = claim.message
-        by = message.envelope.by
-        late = by is not None and settle.overdue(message, now)
+        late = message.envelope.by is not None and settle.overdue(message, now)
         to = message.envelope.reverse_path
         if to is None:
             # NOTIFY is about what a sender is told; reports say NEVER, and the postmaster hears of them.
@@ -101,7 +99,7 @@ class Reporter:
             owed = [
                 (one, settle.over(outcome) if late and outcome.action == "delayed" else outcome)
                 for one, outcome in outcomes
-                if wants(one.recipient.notify, outcome, by, late=late)
+                if wants(one.recipient.notify, outcome)
             ]
         if not owed:
             return []
@@ -170,24 +168,19 @@ class Reporter:
         return draft
 
 
-def wants(notify: str | None, outcome: Outcome, by: By | None = None, *, late: bool = False) -> bool:
+def wants(notify: str | None, outcome: Outcome) -> bool:
     """Whether the sender is told of this outcome of a recipient with that NOTIFY (DSN-4 to DSN-6).
 
-    `by` is the message's DELIVERBY: with its trace, or relayed in time to a next hop that was not told the
-    time to keep, "relayed" is reported without being asked for (RFC 2852 section 4.1.4).  `late` tells that
-    its time is over.
+    What DELIVERBY traces is reported without being asked for, though never against NEVER (RFC 2852 section
+    4.1.4).
     """
     asked = ("FAILURE", "DELAY") if notify is None else tuple(notify.upper().split(","))
     if outcome.action == "failed":
         return "FAILURE" in asked
     if outcome.action == "delayed":
         return "DELAY" in asked
-    if "NEVER" in asked:
-        return False
-    if by is not None and outcome.action == "relayed":
-        untold = by.mode == "N" and not late and not outcome.timed
-        if by.trace or untold:
-            return True
+    if outcome.traced and outcome.action == "relayed":
+        return "NEVER" not in asked
     return "SUCCESS" in asked and not outcome.notifies
 
 
