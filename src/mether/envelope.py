@@ -57,6 +57,14 @@ class By:
         self.mode = mode
         self.trace = trace
 
+    @classmethod
+    def of(cls, text: str) -> By:
+        """The By whose str() this is.  Raises ValueError."""
+        seconds, _, mode = text.partition(";")
+        if mode not in ("R", "N", "RT", "NT"):
+            raise ValueError(f"{text[:80]!r} where a time of delivery must be")
+        return cls(int(seconds), mode[0], mode.endswith("T"))
+
     def __str__(self) -> str:
         return f"{self.seconds};{self.mode}{'T' if self.trace else ''}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mether.address import Address
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Outcome, Route
 from mether.queue import script
 from mether.queue.directory_state import Record, ReportOf, dump, load
@@ -192,12 +193,45 @@ def test_requiretls_is_not_dropped_by_hand(spool: Spool) -> None:
     assert script.parse(script.render(made)).message.envelope.requiretls
 
 
+@pytest.mark.parametrize("value", ["7", "7;X", "x;R"])
+def test_a_time_of_delivery_that_is_none_is_refused(value: str) -> None:
+    made = record([Route("smtp", "up.example")])
+    made.message.envelope.by = By(7, "N")
+    data = script.render(made).replace(b'"by":"7;N"', b'"by":"%b"' % value.encode())
+    with pytest.raises(ValueError, match=r"time of delivery|invalid literal"):
+        script.parse(data)
+
+
+def test_a_time_of_delivery_is_not_dropped_by_hand(spool: Spool) -> None:
+    """EXT-1: what must be returned in time goes to no server without DELIVERBY."""
+    made = record([Route("smtp", "up.example")])
+    made.message.envelope.by = By(600, "R")
+    spool.put(made)
+    assert spool.run().returncode == 75
+    made.message.envelope.by = By(600, "N")
+    spool.put(made)
+    assert spool.run().returncode == 0
+
+
+def test_nothing_is_released_early_by_hand(spool: Spool) -> None:
+    """EXT-2: the script looks at the clock."""
+    made = record([Route("smtp", "up.example")])
+    made.message.release_at = time.time() + 3600.5
+    spool.put(made)
+    ran = spool.run()
+    assert ran.returncode == 75
+    assert b"not to be sent before" in ran.stderr
+    made.message.release_at = time.time() - 1
+    spool.put(made)
+    assert spool.run().returncode == 0
+
+
 def test_everything_is_read_back() -> None:
     made = record(
         [Route("smtp", "a.example"), Route("pipe", "it's"), Route("lmtp", "unix:/run/l", "me")],
         sender=Address('"a b\'c"', "example.com"),
         paths=[Address("postmaster", ""), Address("ü", "exämple.com"), Address("-x", "example.com")],
-        priority=-3,
+        release_at=1_800_000_600.5,
         warn_at=1_800_010_000.125,
     )
     envelope = made.message.envelope
@@ -208,6 +242,9 @@ def test_everything_is_read_back() -> None:
         "HDRS",
         "x+2B",
     )
+    envelope.priority, envelope.auth, envelope.hold = -3, "a b'@example.org", "for;600"
+    envelope.by = By(-7, "N", True)
+    made.rows[2].warned = True
     made.rows[1].recipient.orcpt, made.rows[1].recipient.notify = "rfc822;a@b", "FAILURE,DELAY"
     made.rows[1].attempts, made.rows[1].mark, made.rows[1].suspect, made.rows[1].pinned = (
         3,
@@ -225,7 +262,7 @@ def test_everything_is_read_back() -> None:
         uncertain=True,
     )
     made.claims, made.strikes, made.key, made.reported = 4, 2, "ab" * 16, [1, 3]
-    made.report = ReportOf("0123456789ABD", 2, 1, [0, 3], warned=True, warn_at=None)
+    made.report = ReportOf("0123456789ABD", 2, 1, [0, 3], warned=[1], warn_at=None)
     data = script.render(made)
     read = script.parse(data)
     assert script.render(read) == data

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from mether.address import Address, parse
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
 from mether.queue.content import SMALL
@@ -40,6 +40,7 @@ from mether.queue.store import (
     Settlement,
     Store,
     StoreError,
+    names,
 )
 from mether.reply import Reply
 
@@ -75,11 +76,13 @@ def draft(
     due: float | None = None,
     expires: float = T0 + 5 * DAY,
     warn_at: float | None = None,
+    priority: int = 0,
+    release_at: float = 0.0,
     **more: Any,
 ) -> Draft:
     """A draft for the forward-paths (one by default), all by one route unless a list is given."""
     recipients = [Recipient(parse(path, utf8=True)) for path in paths or ("rcpt@example.net",)]
-    envelope = Envelope(parse(sender) if sender else None, recipients)
+    envelope = Envelope(parse(sender) if sender else None, recipients, priority=priority)
     message = Message(
         ident or new_ident(at),
         envelope,
@@ -88,6 +91,7 @@ def draft(
         size=100,
         expires=expires,
         warn_at=warn_at,
+        release_at=release_at,
     )
     each = routes if isinstance(routes, list) else [routes] * len(recipients)
     return Draft(message, content, each, due=at if due is None else due, **more)
@@ -188,6 +192,8 @@ class StoreContract:
         envelope.recipients[0].orcpt, envelope.recipients[0].notify = "rfc822;a@example.net", "FAILURE,DELAY"
         one.message.arrival.login = "user@example.com"
         one.message.envelope.priority, one.message.warn_at = 3, T0 + 3600
+        envelope.auth, envelope.by, envelope.hold = "ann@example.com", By(-90, "N", True), "for;3600"
+        one.message.release_at = T0 + 3600
         commit(store, one)
         (entry,) = store.entries(Filter())
         message = entry.message
@@ -195,7 +201,7 @@ class StoreContract:
         assert message.envelope == envelope
         for name in ("at", "protocol", "address", "host", "helo", "login"):
             assert getattr(message.arrival, name) == getattr(one.message.arrival, name), name
-        for name in ("trace", "size", "expires", "warn_at", "hold", "priority"):
+        for name in ("trace", "size", "expires", "warn_at", "hold", "priority", "release_at"):
             assert getattr(message, name) == getattr(one.message, name), name
         assert [(row.number, row.route, row.attempts, row.owner) for row in entry.rows] == [
             (0, HOP, 0, None),
@@ -577,6 +583,172 @@ class StoreContract:
         entries = {entry.message.ident: entry for entry in store.entries(Filter())}
         assert entries[claim.message.ident].message.warn_at is None
         assert report.message.ident in entries
+
+    def test_the_sender_is_told_once_of_each_recipient(self, store: Store) -> None:
+        """DSN-6: those at another next hop are told of too, and those that were told of are not again."""
+        both = ("a@example.net", "b@example.org")
+        commit(store, draft(*both, routes=[HOP, OTHER], warn_at=T0 + 100, due=T0 + 1000))
+        told = []
+        for at in (T0 + 100, T0 + 101):
+            (claim, *_) = claims = store.claim(1, at)
+            assert not claim.due
+            told += [one.number for one in claim.pending if not one.warned]
+            decisions = [Decision(one.number, None, one.next_attempt) for one in claim.pending]
+            assert store.settle([Settlement(claim, decisions, warned=True)], now=at) == []
+            assert len(claims) == 1
+        assert sorted(told) == [0, 1]
+        assert store.claim(9, T0 + 102) == []
+        assert store.next_due(T0 + 102) == T0 + 1000
+        (entry,) = store.entries(Filter())
+        assert entry.message.warn_at is None
+
+    def test_who_was_told_of_is_remembered(self, make_store: Maker) -> None:
+        store = make_store()
+        both = ("a@example.net", "b@example.org")
+        commit(store, draft(*both, routes=[HOP, OTHER], warn_at=T0 + 100, due=T0 + 1000))
+        (claim,) = store.claim(1, T0 + 100)
+        number = claim.pending[0].number
+        report = draft("sender@example.com", sender="", due=T0 + 5000, routes=Route("smtp", "back.example"))
+        decisions = [Decision(number, None, T0 + 1000)]
+        done = Settlement(claim, decisions, reports=[report], warned=True)
+        assert store.settle([done], now=T0 + 100) == []
+        (entry,) = store.entries(Filter(next_hop=claim.route.next_hop))
+        assert [row.warned for row in entry.rows if row.number == number] == [True]
+        assert entry.message.warn_at == T0 + 100
+        (other,) = store.claim(9, T0 + 101)
+        assert [one.number for one in other.pending] == [1 - number]
+
+    # Release in the future
+
+    def test_nothing_is_released_early(self, store: Store) -> None:
+        """EXT-2: not by being due, by a claim regardless of time, a retry or its next hop's recovery."""
+        later = T0 + DAY
+        (answer,) = commit(store, draft(release_at=later, expires=T0 + 60, warn_at=T0 + 30, claim=True))
+        assert answer.claims == []
+        only = frozenset([answer.ident])
+        store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800)], now=T0)
+        assert store.change(Filter(idents=only), "retry", now=T0 + 5) == 1
+        assert store.start("mx.example.net", now=T0 + 5, limit=9) == 0
+        store.apply(hops=[Hop(HOP)], now=T0)
+        for action in ("hold", "release"):
+            store.change(Filter(idents=only), action, now=T0)  # type: ignore[arg-type]
+        assert store.next_due(T0) == later
+        for select in (
+            None,
+            Select(regardless=True),
+            Select(idents=only),
+            Select(idents=only, regardless=True, held=True),
+            Select(next_hop="mx.example.net", regardless=True, not_since=T0),
+            Select(held=True),
+        ):
+            assert store.claim(9, later - 1, select) == [], select
+        (claim,) = store.claim(9, later)
+        assert claim.due
+        assert claim.message.release_at == later
+
+    def test_a_claim_that_was_given_back_is_not_released_early(self, store: Store) -> None:
+        commit(store, draft(release_at=T0 + DAY))
+        select = Select(regardless=True, unreleased=True)
+        (claim,) = store.claim(9, T0, select)
+        assert store.settle([settlement(claim, T0 + 60)], now=T0) == []
+        assert store.next_due(T0) == T0 + DAY
+        (claim,) = store.claim(9, T0, select)
+        store.release([claim])
+        assert store.claim(9, T0 + 60) == []
+
+    def test_who_returns_a_message_may_claim_it_before_its_release(self, store: Store) -> None:
+        (answer, _) = commit(store, draft(release_at=T0 + DAY), draft())
+        only = frozenset([answer.ident])
+        (claim,) = store.claim(9, T0, Select(idents=only, regardless=True, unreleased=True))
+        assert claim.message.ident == answer.ident
+
+    def test_what_is_to_be_released_later_can_be_removed(self, store: Store) -> None:
+        commit(store, draft(release_at=T0 + DAY))
+        assert store.change(Filter(), "remove", now=T0) == 1
+        assert store.next_due(T0) is None
+
+    # Priority
+
+    def test_the_highest_priority_goes_first(self, store: Store) -> None:
+        """EXT-3: of what is due at a next hop, and only of that."""
+        drafts = [
+            draft(ident=new_ident(T0 + at), at=T0 + at, priority=priority)
+            for at, priority in ((0, 0), (1, -9), (2, 9), (3, 0), (4, 3), (90, 5))
+        ]
+        commit(store, *drafts)
+        assert store.next_due(T0) == T0
+        claims = [store.claim(1, T0 + 10)[0] for _ in range(5)]
+        order = [claim.message.ident for claim in claims]
+        assert order == [drafts[number].message.ident for number in (2, 4, 0, 3, 1)]
+        assert store.claim(1, T0 + 10) == []
+        assert store.next_due(T0 + 10) == T0 + 90
+
+    def test_a_batch_of_claims_has_the_order_too(self, store: Store) -> None:
+        commit(store, *(draft(priority=number % 5 - 2) for number in range(20)))
+        priorities = [claim.message.priority for claim in store.claim(20, T0)]
+        assert priorities == sorted(priorities, reverse=True)
+        assert len(priorities) == 20
+
+    def test_what_is_named_has_the_order_too(self, store: Store) -> None:
+        commit(store, *(draft(priority=number) for number in (-1, 4, 0)))
+        select = Select(next_hop="mx.example.net")
+        assert [claim.message.priority for claim in store.claim(9, T0, select)] == [4, 0, -1]
+
+    def test_priority_takes_nothing_from_other_next_hops(self, store: Store) -> None:
+        """Next hops share as they would without it."""
+        commit(store, *(draft(priority=9) for _ in range(30)), draft(routes=OTHER, priority=-9))
+        assert OTHER in {claim.route for claim in store.claim(4, T0)}
+
+    def test_a_deferred_message_keeps_its_priority(self, store: Store) -> None:
+        commit(store, draft(priority=0), draft(priority=7))
+        claims = store.claim(9, T0)
+        store.settle([settlement(claim, T0 + 60) for claim in claims], now=T0)
+        assert [claim.message.priority for claim in store.claim(9, T0 + 60)] == [7, 0]
+
+    # Starting a next hop's queue
+
+    def test_start_makes_what_waits_there_due(self, store: Store) -> None:
+        """RFC 1985: the rest is left alone."""
+        waiting = [draft(due=T0 + 900, routes=Route("smtp", "MX.example.net:2525")) for _ in range(3)]
+        held, other = draft(due=T0 + 900), draft(due=T0 + 900, routes=OTHER)
+        commit(store, *waiting, held, other)
+        store.change(Filter(idents=frozenset([held.message.ident])), "hold", now=T0)
+        hop = Hop(waiting[0].routes[0], failures=2, not_before=T0 + 600)
+        store.apply(hops=[hop], now=T0)
+        assert store.start("nobody.example", now=T0, limit=9) == 0
+        assert store.start("mx.example.net", now=T0 + 5, limit=2) == 2
+        assert store.start("mx.example.net", now=T0 + 5, limit=9) == 3
+        assert store.next_due(T0 + 5) == T0 + 5
+        assert len(store.claim(9, T0 + 5)) == 1, "a next hop that failed is probed"
+
+    def test_start_with_a_domain_and_all_below(self, store: Store) -> None:
+        """RFC 1985 section 5.3"""
+        commit(store, draft(due=T0 + 900), draft(due=T0 + 900, routes=OTHER))
+        assert store.start("@example.net", now=T0, limit=9) == 1
+        assert store.start("@ample.net", now=T0, limit=9) == 0
+        assert [claim.route for claim in store.claim(9, T0)] == [HOP]
+
+    @pytest.mark.parametrize(
+        ("domain", "next_hop", "named"),
+        [
+            ("example.net", "Example.NET", True),
+            ("EXAMPLE.net", "example.net:2525", True),
+            ("mail.example.net", "[mail.example.net]", True),
+            ("mail.example.net", "[mail.example.net]:2525", True),
+            ("[192.0.2.1]", "192.0.2.1", True),
+            ("[192.0.2.1]", "[192.0.2.1]:25", True),
+            ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]", True),
+            ("example.net", "mail.example.net", False),
+            ("@example.net", "mail.example.net", True),
+            ("@example.net", "example.net", True),
+            ("@net", "notnet", False),
+            ("@", "example.net", False),
+            ("*", "example.net", False),
+            ("run", "unix:/run", False),
+        ],
+    )
+    def test_what_names_a_next_hop(self, domain: str, next_hop: str, named: bool) -> None:
+        assert names(domain, next_hop) is named
 
     # Next hops
 

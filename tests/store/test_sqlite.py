@@ -22,6 +22,7 @@ from contract import (
     Maker,
     StoreContract,
     Suspend,
+    claimed,
     commit,
     draft,
     failed,
@@ -33,12 +34,14 @@ from contract import (
 from hypothesis import settings
 
 from mether.outcome import Route
+from mether.queue import ident as ident_
+from mether.queue import sql
 from mether.queue.content import SMALL
 from mether.queue.database import refuse_version
 from mether.queue.disk import Disk
 from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
-from mether.queue.sqlite_apply import hop_id, refresh
+from mether.queue.sqlite_apply import SQL, hop_id, refresh
 from mether.queue.store import Damaged, Filter, NoSpace, Store, StoreError
 
 
@@ -499,3 +502,131 @@ def test_importing_it_is_cheap() -> None:
 def program_with_path(program: str) -> str:
     """The program, finding what this process finds: -S keeps site and its imports away."""
     return f"import sys; sys.path[:] = {sys.path!r}; {program}"
+
+
+# Priority without scanning
+
+
+def plan(store: SqliteStore, statement: str, values: tuple[object, ...]) -> list[str]:
+    """How SQLite carries out a statement: a line for each step."""
+    return [row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {SQL[statement]}", values).fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        ("due-at-hop", (1, 0, T0)),
+        ("priority-below", (1, 10)),
+        ("hop-refresh", (1,)),
+        ("hop-waiting", (1, T0, 9)),
+    ],
+)
+def test_what_is_due_is_found_by_seeks(spool: str, statement: str, values: tuple[object, ...]) -> None:
+    """EXT-3: no pass over what waits, and no sorting of it."""
+    store = SqliteStore(spool, now=T0)
+    steps = plan(store, statement, values)
+    store.close()
+    recipient = [step for step in steps if "recipient" in step or " r " in f"{step} "]
+    assert recipient
+    assert all("USING COVERING INDEX recipient_due (hop=?" in step for step in recipient), steps
+    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
+
+
+def test_many_that_wait_at_other_priorities_are_not_looked_at(spool: str) -> None:
+    """EXT-3: the work of a claim does not grow with them."""
+    steps = []
+    for count in (100, 10_000):
+        store = SqliteStore(os.path.join(spool, str(count)), now=T0)
+        commit(
+            store, *(draft(priority=number % 2 * -9, due=T0 + number % 7 * DAY) for number in range(count))
+        )
+        one = draft(priority=4, due=T0 + 1)
+        commit(store, one)
+        connection = store._db.connection
+        connection.set_progress_handler(lambda: bool(steps.append(count)), 10)  # noqa: B023
+        assert claimed(store.claim(1, T0 + 1)) == [one.message.ident]
+        connection.set_progress_handler(None)
+        store.close()
+    assert steps.count(10_000) < steps.count(100) * 1.5 + 100
+
+
+# A queue of the first schema
+
+
+def old_spool(spool: str) -> None:
+    """A queue as the first schema had it, with a message of priority 3 and one of 0."""
+    make_spool(spool, Disk())
+    old = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
+    old.execute("PRAGMA journal_mode=WAL")
+    old.execute((Path(__file__).parent / "schema_1.sql").read_text())
+    for number, priority in ((ident_.decode(new_ident()), 0), (ident_.decode(new_ident()), 3)):
+        old.execute(
+            "INSERT INTO message VALUES (?, 'a@b.example', '7BIT', NULL, 0, 0, NULL, NULL, ?, 'ESMTP', '', "
+            "'', '', '', x'', 9, ?, NULL, NULL, ?, 0, 0, 0)",
+            (number, T0, T0 + DAY, priority),
+        )
+        old.execute("INSERT INTO content VALUES (?, x'6869')", (number,))
+        old.execute(
+            "INSERT INTO recipient (message, number, path, hop, pinned, state, next_attempt, deadline)"
+            " VALUES (?, 0, 'c@d.example', 1, 0, 0, ?, ?)",
+            (number, T0, T0 + DAY),
+        )
+    old.execute(
+        "INSERT INTO next_hop (transport, next_hop, helo, ready) VALUES ('smtp', 'd.example', '', ?)", (T0,)
+    )
+    old.execute("PRAGMA user_version=1")
+    old.close()
+
+
+def columns(store: SqliteStore) -> dict[str, set[str]]:
+    names = [row[0] for row in store._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {name: {row[1] for row in store._db.execute(f"PRAGMA table_info({name})")} for name in names}
+
+
+def indexes(store: SqliteStore) -> set[str]:
+    return {
+        row[0]
+        for row in store._db.execute("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql <> ''")
+    }
+
+
+def test_a_queue_of_the_first_schema_is_brought_up_to_date(spool: str) -> None:
+    old_spool(spool)
+    store = SqliteStore(spool, now=T0, create=False)
+    new = SqliteStore(os.path.join(spool, "new"), now=T0)
+    assert columns(store) == columns(new)
+    assert indexes(store) == indexes(new)
+    assert store._db.value("PRAGMA user_version") == 2
+    assert list(store.check()) == []
+    later = draft(priority=1, release_at=T0 + 60)
+    later.message.envelope.auth = "<>"
+    commit(store, later)
+    claims = store.claim(9, T0 + 60)
+    assert [claim.message.priority for claim in claims] == [3, 0, 1], "next hops by their earliest due"
+    assert [claim.message.envelope.auth for claim in claims] == [None, None, "<>"]
+    store.settle([settlement(claim) for claim in claims], now=T0 + 60)
+    assert idents(store) == []
+    store.close()
+    new.close()
+
+
+def test_bringing_it_up_to_date_is_one_transaction(spool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in it leaves the queue as it was, and the next opening does it."""
+    old_spool(spool)
+    whole = sql.text
+
+    def broken(file: str) -> str:
+        return whole(file) + (";SELECT 1 FROM nowhere" if file.startswith("migrate") else "")
+
+    monkeypatch.setattr(sql, "text", broken)
+    with pytest.raises(StoreError, match="nowhere"):
+        SqliteStore(spool, now=T0)
+    old = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
+    assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    assert "more" not in {row[1] for row in old.execute("PRAGMA table_info(message)")}
+    old.close()
+    monkeypatch.undo()
+    first, second = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    assert len(idents(second)) == 2
+    first.close()
+    second.close()

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""What schema.sql makes.  ``migrate_N.sql`` leads from version N to the next."""
 FILE: Final = "queue.sqlite3"
 PAGE: Final = 4096
 CHECKPOINT: Final = 1024
@@ -97,8 +98,11 @@ class Database:
         self.hops: dict[tuple[str, str, str], int] = {}
         self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            if self._schema() == 0:
+            version = self._schema()
+            if version == 0:
                 self._create()
+            elif version < SCHEMA_VERSION:
+                self._migrate()
         except BaseException:
             self.close()
             raise
@@ -255,6 +259,12 @@ class Database:
         finally:
             self.reset()
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _migrate(self) -> None:
+        """Bring an older schema up to date, in one transaction; processes of the older mether can go on."""
+        with self.write():
+            for version in range(self._schema(), SCHEMA_VERSION):
+                self.execute(f"{sql.text(f'migrate_{version}.sql')};PRAGMA user_version={version + 1}")
 
 
 class Writing:

@@ -153,8 +153,9 @@ class DirectoryWriter(DirectoryRunner):
             raise StoreError(
                 f"{draft.message.ident}: {len(envelope.recipients)} recipients and {len(draft.routes)} routes"
             )
+        due = max(draft.due, draft.message.release_at)
         rows = [
-            Row(number, recipient, route, next_attempt=draft.due, pinned=draft.pinned)
+            Row(number, recipient, route, next_attempt=due, pinned=draft.pinned)
             for number, (recipient, route) in enumerate(zip(envelope.recipients, draft.routes, strict=True))
         ]
         content = draft.content
@@ -200,7 +201,7 @@ class DirectoryWriter(DirectoryRunner):
             if decision.retry_at is None or row.mark == "remove":
                 gone.add(row.number)
                 continue
-            row.next_attempt = decision.retry_at
+            row.next_attempt = max(decision.retry_at, record.message.release_at)
             row.suspect = False
             if decision.route is not None:
                 row.route = decision.route
@@ -212,20 +213,26 @@ class DirectoryWriter(DirectoryRunner):
             row.mark = None
         if held is not None:
             record.message.hold = held
-        if settlement.warned:
-            record.message.warn_at = settlement.warn_at
         if not any(row.suspect for row in record.rows if row.number not in gone):
             record.strikes = 0
         reports = list(settlement.reports)
         for place, draft in enumerate(reports):
-            self._report(batch, settlement, draft, place, sorted(gone))
+            self._report(batch, settlement, draft, place, sorted(gone), sorted(rows))
         directory_recover.settled(record, claim.settlement, len(reports), gone)
+        if settlement.warned:
+            record.warn(rows, settlement.warn_at)
         originals[ident] = record
         self._settling.add(claim.token)
         return True
 
     def _report(
-        self, batch: Batch, settlement: Settlement, draft: Draft, place: int, gone: list[int]
+        self,
+        batch: Batch,
+        settlement: Settlement,
+        draft: Draft,
+        place: int,
+        gone: list[int],
+        claimed: list[int],
     ) -> None:
         claim = settlement.claim
         # Done over after a crash, the settlement names the same report.
@@ -236,7 +243,7 @@ class DirectoryWriter(DirectoryRunner):
             claim.settlement,
             len(settlement.reports),
             gone,
-            warned=settlement.warned,
+            warned=claimed if settlement.warned else None,
             warn_at=settlement.warn_at,
         )
         record = self._record(draft, report)

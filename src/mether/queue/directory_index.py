@@ -1,9 +1,10 @@
 """What is due, in memory: the schedule of the directory store's runner.
 
 It holds for each queued message its recipients' next hops and times, and answers what to claim now and
-when next, by heaps for each next hop, so that a dead next hop with many messages costs the others
-nothing.  An entry in a heap is valid only while it agrees with its row; the others are dropped when they
-come up.  It knows no file and no clock.
+when next, by a heap for each next hop and priority there: a dead next hop with many messages costs the
+others nothing, and what is due at a high priority is found whatever waits below it.  An entry in a heap
+is valid only while it agrees with its row; the others are dropped when they come up.  It knows no file and
+no clock.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
 
 
 class Slot:
-    """One recipient: its next hop, when it is due, whether suspect, the token of its claim or 0, and when
-    its last outcome was."""
+    """One recipient: its next hop, when it is due, its deadline, whether suspect, the token of its claim or
+    0, and when its last outcome was."""
 
-    __slots__ = ("due", "route", "suspect", "token", "tried")
+    __slots__ = ("deadline", "due", "route", "suspect", "token", "tried")
 
-    def __init__(self, route: Route, due: float, suspect: bool, token: int, tried: float) -> None:
+    def __init__(
+        self, route: Route, due: float, deadline: float, suspect: bool, token: int, tried: float
+    ) -> None:
         self.route = route
         self.due = due
+        self.deadline = deadline
         self.suspect = suspect
         self.token = token
         self.tried = tried
@@ -39,15 +43,22 @@ class Slot:
 
 
 class Item:
-    """One message.  Before `busy` it is not tried again: something else had its lock."""
+    """One message.  Before `busy` it is not tried again: something else had its lock; before `release_at`
+    it is not tried at all."""
 
-    __slots__ = ("busy", "deadline", "held", "slots")
+    __slots__ = ("busy", "held", "priority", "release_at", "slots")
 
-    def __init__(self, deadline: float, held: bool, slots: dict[int, Slot]) -> None:
-        self.deadline = deadline
+    def __init__(self, priority: int, release_at: float, held: bool, slots: dict[int, Slot]) -> None:
+        self.priority = priority
+        self.release_at = release_at
         self.held = held
         self.slots = slots
         self.busy = 0.0
+
+    @property
+    def deadline(self) -> float:
+        """The earliest deadline of what is not claimed; infinite when all is."""
+        return min((slot.deadline for slot in self.slots.values() if not slot.token), default=float("inf"))
 
     @property
     def suspect(self) -> bool:
@@ -75,7 +86,7 @@ class Index:
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.hops: dict[Route, Hop] = {}
-        self._heaps: dict[Route, list[tuple[float, str, int]]] = {}
+        self._heaps: dict[Route, dict[int, list[tuple[float, str, int]]]] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._suspects: set[str] = set()
         self._busy: set[str] = set()
@@ -88,13 +99,16 @@ class Index:
         if record is None or not record.rows:
             return
         tokens = {} if old is None else {number: slot.token for number, slot in old.slots.items()}
+        message = record.message
         item = Item(
-            record.message.deadline,
-            record.message.hold is not None,
+            message.priority,
+            message.release_at,
+            message.hold is not None,
             {
                 row.number: Slot(
                     row.route,
                     row.next_attempt,
+                    message.deadline_of(warned=row.warned),
                     row.suspect,
                     tokens.get(row.number, 0),
                     row.last.at if row.last is not None else float("-inf"),
@@ -113,6 +127,7 @@ class Index:
         for number in pick.numbers:
             item.slots[number].token = token
         self._out[token] = (pick.ident, pick.route, pick.due)
+        self._push_deadline(pick.ident, item)  # of what is left
 
     def end(self, token: int) -> None:
         """The claim has ended."""
@@ -149,13 +164,14 @@ class Index:
     def _push(self, ident: str, item: Item) -> None:
         if item.held:
             return
-        waiting = False
         for number, slot in item.slots.items():
-            if not slot.token:
-                waiting = True
-                if ident not in self._suspects:
-                    heappush(self._heaps.setdefault(slot.route, []), (item.due(slot), ident, number))
-        if waiting:
+            if not slot.token and ident not in self._suspects:
+                heaps = self._heaps.setdefault(slot.route, {})
+                heappush(heaps.setdefault(item.priority, []), (item.due(slot), ident, number))
+        self._push_deadline(ident, item)
+
+    def _push_deadline(self, ident: str, item: Item) -> None:
+        if not all(slot.token for slot in item.slots.values()):
             heappush(self._deadlines, (max(item.deadline, item.busy), ident))
 
     # What may be tried
@@ -174,19 +190,33 @@ class Index:
             return 0 if any(due and route == each for _, each, due in self._out.values()) else 1
         return None
 
-    def _head(self, route: Route) -> tuple[float, str, int] | None:
-        """The first valid entry of the next hop's heap."""
-        heap = self._heaps.get(route, [])
-        while heap:
-            due, ident, number = heap[0]
-            item = self.items.get(ident)
-            slot = None if item is None or item.held or ident in self._suspects else item.slots.get(number)
-            waits = slot is not None and not slot.token and slot.route == route
-            if item is not None and slot is not None and waits and item.due(slot) == due:
-                return heap[0]
-            heappop(heap)
-        self._heaps.pop(route, None)
-        return None
+    def _heads(self, route: Route) -> list[tuple[float, str, int]]:
+        """The first valid entry of each of the next hop's heaps, the highest priority first."""
+        heaps = self._heaps.get(route, {})
+        heads = []
+        for priority in sorted(heaps, reverse=True):
+            heap = heaps[priority]
+            while heap and not self._valid(heap[0], route, priority):
+                heappop(heap)
+            if heap:
+                heads.append(heap[0])
+            else:
+                del heaps[priority]
+        if not heaps:
+            self._heaps.pop(route, None)
+        return heads
+
+    def _valid(self, entry: tuple[float, str, int], route: Route, priority: int) -> bool:
+        due, ident, number = entry
+        item = self.items.get(ident)
+        if item is None or item.held or item.priority != priority or ident in self._suspects:
+            return False
+        slot = item.slots.get(number)
+        return slot is not None and not slot.token and slot.route == route and item.due(slot) == due
+
+    def _head(self, route: Route, now: float) -> tuple[float, str, int] | None:
+        """What is to go next of what is due at the next hop."""
+        return next((head for head in self._heads(route) if head[0] <= now), None)
 
     def _deadline(self) -> tuple[float, str] | None:
         while self._deadlines:
@@ -222,7 +252,12 @@ class Index:
         while limit > 0 and (head := self._deadline()) is not None and head[0] <= now:
             ident = head[1]
             item = self.items[ident]
-            route = next(slot.route for slot in item.slots.values() if not slot.token)
+            # One of them has come to its deadline, unless the message was busy then.
+            route = next(
+                slot.route
+                for slot in item.slots.values()
+                if not slot.token and slot.deadline <= item.deadline
+            )
             slots = {n: s for n, s in item.slots.items() if not s.token and s.route == route}
             ready = [n for n, slot in slots.items() if slot.due <= now]
             if ready and self._room(route, now) != 0:
@@ -245,7 +280,7 @@ class Index:
                 if ready and self._room(route, now) != 0:
                     yield Pick(ident, route, ready, True)
                     return
-                if max(item.deadline, item.busy) <= now:
+                if item.busy <= now and any(slot.deadline <= now for slot in slots.values()):
                     yield Pick(ident, route, list(slots), False)
                     return
 
@@ -254,15 +289,15 @@ class Index:
             for pick in self._suspect(now):
                 limit -= 1
                 yield pick
-        heads = [(head, route) for route in list(self._heaps) if (head := self._head(route)) is not None]
+        heads = [(min(found), route) for route in list(self._heaps) if (found := self._heads(route))]
         routes = [route for head, route in sorted(heads, key=lambda pair: pair[0]) if head[0] <= now]
         while limit > 0 and routes:
             again = []
             for route in routes:
                 if limit <= 0:
                     return
-                head = self._head(route)
-                if head is not None and head[0] <= now and self._room(route, now) != 0:
+                head = self._head(route, now)
+                if head is not None and self._room(route, now) != 0:
                     yield self._message(head[1], route, now)
                     limit -= 1
                     again.append(route)
@@ -280,10 +315,19 @@ class Index:
         if select.regardless:
             order = sorted(ident for ident in idents if ident > select.after)
         else:
-            order = sorted(idents, key=lambda i: (min(s.due for s in self.items[i].slots.values()), i))
+            order = sorted(
+                idents,
+                key=lambda i: (
+                    -self.items[i].priority,
+                    min(s.due for s in self.items[i].slots.values()),
+                    i,
+                ),
+            )
         for ident in order:
             item = self.items.get(ident)
             if item is None or (item.held and not select.held):
+                continue
+            if item.release_at > now and not select.unreleased:
                 continue
             for route in {slot.route: None for slot in item.slots.values()}:
                 slots = {n: s for n, s in item.slots.items() if s.route == route and s.waits(select)}
@@ -294,22 +338,22 @@ class Index:
                 blocked = blocked or (item.suspect and self._suspect_out())
                 if ready and not blocked:
                     yield Pick(ident, route, ready, True)
-                elif item.deadline <= now:
+                elif any(slot.deadline <= now for slot in slots.values()):
                     yield Pick(ident, route, list(slots), False)
 
     def next_due(self, now: float) -> float | None:
         """When `pick` will next give something by itself, or None."""
         times: list[float | None] = []
         for route in list(self._heaps):
-            head = self._head(route)
-            if head is not None:
-                times.append(self._ready(route, head[0], now))
+            heads = self._heads(route)
+            if heads:
+                times.append(self._ready(route, min(heads)[0], now))
         if not self._suspect_out():
             for ident in self._suspects:
                 item = self.items[ident]
                 for slot in item.slots.values():
                     if not slot.token and not item.held:
-                        times += [self._ready(slot.route, item.due(slot), now), max(item.deadline, item.busy)]
+                        times += [self._ready(slot.route, item.due(slot), now), max(slot.deadline, item.busy)]
         deadline = self._deadline()
         if deadline is not None:
             times.append(deadline[0])

@@ -66,7 +66,7 @@ def changed_record(record: Record, action: str, now: float, reason: str) -> None
     elif action == "retry":
         for row in record.rows:
             if row.owner is None:
-                row.next_attempt = now
+                row.next_attempt = max(now, record.message.release_at)
     else:
         for row in record.rows:
             if row.owner is not None:

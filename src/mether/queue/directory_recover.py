@@ -74,8 +74,8 @@ def _complete(files: Files, ident: str, number: int, reports: list[Record]) -> N
                 files.forget(files.name(each.message.ident, "msg"))
             return
         settled(original, number, report.count, set(report.gone))
-        if report.warned:
-            original.message.warn_at = report.warn_at
+        if report.warned is not None:
+            original.warn(report.warned, report.warn_at)
         batch = Batch(files)
         batch.put(original)
         batch.run()

@@ -143,7 +143,15 @@ class DirectoryRunner(Store):
             record.message,
             pick.route,
             [
-                Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt, row.pinned)
+                Pending(
+                    row.number,
+                    row.recipient,
+                    row.attempts,
+                    row.last,
+                    row.next_attempt,
+                    row.pinned,
+                    row.warned,
+                )
                 for row in rows
             ],
             owner=self.owner,
@@ -160,9 +168,12 @@ class DirectoryRunner(Store):
         return claim
 
     def _claim_fresh(self, batch: Batch, record: Record, content: Content | None, now: float) -> list[Claim]:
-        """Claims on a message just queued, none when this process may not run the queue."""
-        ident = record.message.ident
+        """Claims on a message just queued, none when this process may not run the queue, or it must wait."""
+        message = record.message
+        ident = message.ident
         if self._runner < 0 or len(self._held) >= self._room:
+            return []
+        if message.hold is not None or message.release_at > now:
             return []
         lock = batch.keep_lock(ident)
         if lock < 0:

@@ -13,7 +13,7 @@ imports it when first used.  `read_state` raises ValueError when the object is n
 
 from __future__ import annotations
 
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue.store import Arrival, Message, Row
 from mether.reply import Reply
@@ -25,6 +25,7 @@ except ImportError:  # an interpreter without that accelerator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from mether.address import Address, ReversePath
@@ -34,7 +35,8 @@ class ReportOf:
     """What ties a report to the settlement that enqueues it.
 
     The settlement numbered `settlement` of message `ident`, which enqueues `count` reports, removes the
-    recipients `gone`; with `warned` it sets the time of the next warning to `warn_at`.
+    recipients `gone`; of the delay of those in `warned` (None: of none) the sender is told by it, and
+    `warn_at` is the time of the next warning.
     """
 
     __slots__ = ("count", "gone", "ident", "settlement", "warn_at", "warned")
@@ -46,7 +48,7 @@ class ReportOf:
         count: int,
         gone: list[int],
         *,
-        warned: bool = False,
+        warned: list[int] | None = None,
         warn_at: float | None = None,
     ) -> None:
         self.ident = ident
@@ -100,6 +102,15 @@ class Record:
         """Take recipients out, of the rows and of the envelope."""
         self.rows = [row for row in self.rows if row.number not in numbers]
         self.message.envelope.recipients = [row.recipient for row in self.rows]
+
+    def warn(self, numbers: Collection[int], warn_at: float | None) -> None:
+        """The sender is told of the delay of these; once of all, the next warning is at `warn_at`."""
+        for row in self.rows:
+            row.warned = row.warned or row.number in numbers
+        if all(row.warned for row in self.rows):
+            self.message.warn_at = warn_at
+            for row in self.rows:
+                row.warned = False
 
 
 def dump(value: object) -> str:
@@ -219,13 +230,18 @@ def write_state(record: Record) -> str:
     _put(state, "requiretls", envelope.requiretls, False)
     _put(state, "ret", envelope.ret, None)
     _put(state, "envid", envelope.envid, None)
+    _put(state, "auth", envelope.auth, None)
+    if envelope.by is not None:
+        state["by"] = str(envelope.by)
+    _put(state, "future", envelope.hold, None)
+    _put(state, "release", message.release_at, 0.0)
     _put(state, "claims", record.claims, 0)
     _put(state, "reported", record.reported, [])
     _put(state, "strikes", record.strikes, 0)
     _put(state, "key", record.key, None)
     if (report := record.report) is not None:
         value = [report.ident, report.settlement, report.count, report.gone]
-        state["report"] = [*value, report.warn_at] if report.warned else value
+        state["report"] = value if report.warned is None else [*value, report.warn_at, report.warned]
     state["rcpt"] = [_row(row) for rows in record.hops().values() for row in rows]
     return dump(state)
 
@@ -238,6 +254,7 @@ def _row(row: Row) -> dict[str, object]:
     _put(value, "pinned", row.pinned, False)
     _put(value, "suspect", row.suspect, False)
     _put(value, "mark", row.mark, None)
+    _put(value, "warned", row.warned, False)
     if row.last is not None:
         value["last"] = outcome_value(row.last)
     return value
@@ -279,6 +296,7 @@ def _read(
                 mark=value.get("mark"),
                 pinned=value.get("pinned", False),
                 suspect=value.get("suspect", False),
+                warned=value.get("warned", False),
             )
         )
     rows.sort(key=lambda row: row.number)
@@ -291,6 +309,9 @@ def _read(
         requiretls=state.get("requiretls", False),
         ret=state.get("ret"),
         envid=state.get("envid"),
+        auth=state.get("auth"),
+        by=By.of(state["by"]) if "by" in state else None,
+        hold=state.get("future"),
         priority=state.get("priority", 0),
     )
     arrival = Arrival(
@@ -311,6 +332,7 @@ def _read(
         expires=_time(state["expires"]),
         warn_at=None if warn_at is None else _time(warn_at),
         hold=state.get("hold"),
+        release_at=_time(state.get("release", 0.0)),
     )
     report = state.get("report")
     return Record(
@@ -331,7 +353,7 @@ def _report(ident: str, settlement: int, count: int, gone: list[int], *warning: 
         _number(settlement),
         _number(count),
         [_number(number) for number in gone],
-        warned=bool(warning),
+        warned=[_number(number) for number in warning[1]] if warning else None,
         warn_at=warning[0] if warning else None,
     )
 

@@ -164,17 +164,18 @@ class MemoryStore(Store):
             return Committed(message.ident, error=error)
         queued = memory.messages[message.ident] = _Queued(message, content)
         claims: dict[Route, Claim] = {}
+        due = max(draft.due, message.release_at)
         for number, (recipient, route) in enumerate(
             zip(message.envelope.recipients, draft.routes, strict=True)
         ):
             self._hop(route)
-            row = Row(number, recipient, route, next_attempt=draft.due, pinned=draft.pinned)
+            row = Row(number, recipient, route, next_attempt=due, pinned=draft.pinned)
             mine = queued.recipients[number] = _Recipient(row)
-            if draft.claim and message.hold is None:
+            if draft.claim and message.hold is None and message.release_at <= now:
                 if route not in claims:
                     claims[route] = self._new_claim(queued, route, now)
                 claims[route].pending.append(
-                    Pending(number, recipient, next_attempt=draft.due, pinned=draft.pinned)
+                    Pending(number, recipient, next_attempt=due, pinned=draft.pinned)
                 )
                 row.owner, mine.token = self.owner, claims[route].token
         if draft.key is not None:
@@ -259,7 +260,13 @@ class MemoryStore(Store):
         for each in recipients:
             self._decide(queued, each, decisions.get(each.row.number))
         if one.warned:
-            queued.message.warn_at = one.warn_at
+            for each in recipients:
+                each.row.warned = True
+            left = [each.row for each in queued.recipients.values()]
+            if all(row.warned for row in left):
+                queued.message.warn_at = one.warn_at
+                for row in left:
+                    row.warned = False
         if one.attempt is not None and one.attempt.outcomes:
             queued.attempts.append(one.attempt)
         if not any(each.row.suspect for each in queued.recipients.values()):
@@ -285,7 +292,7 @@ class MemoryStore(Store):
         row.owner, row.mark, each.token = None, None, 0
         if decision is not None and decision.retry_at is not None:
             row.suspect = False
-            row.next_attempt = decision.retry_at
+            row.next_attempt = max(decision.retry_at, queued.message.release_at)
             if decision.route is not None:
                 row.route = decision.route
             if decision.outcome is not None:
@@ -323,7 +330,7 @@ class MemoryStore(Store):
                 groups.setdefault((ident, each.row.route), []).append(each)
         claims: list[Claim] = []
         in_order = select is not None and select.regardless
-        for ident, route in sorted(groups, key=lambda key: key[0]) if in_order else _fair(groups):
+        for ident, route in sorted(groups, key=lambda key: key[0]) if in_order else self._fair(groups):
             if len(claims) >= limit:
                 break
             mine = groups[ident, route]
@@ -332,7 +339,8 @@ class MemoryStore(Store):
                 continue
             hop = self._hop(route)
             regardless = select is not None and select.regardless
-            late = self.memory.messages[ident].message.deadline <= now
+            message = self.memory.messages[ident].message
+            late = any(message.deadline_of(warned=each.row.warned) <= now for each in mine)
             due = regardless or (hop.ready() <= now and any(each.row.next_attempt <= now for each in mine))
             if not due and not late:
                 continue
@@ -361,7 +369,15 @@ class MemoryStore(Store):
             row = each.row
             row.owner, each.token = self.owner, claim.token
             claim.pending.append(
-                Pending(row.number, row.recipient, row.attempts, row.last, row.next_attempt, row.pinned)
+                Pending(
+                    row.number,
+                    row.recipient,
+                    row.attempts,
+                    row.last,
+                    row.next_attempt,
+                    row.pinned,
+                    row.warned,
+                )
             )
         claim.message = _copy(queued.message, mine)
         return claim
@@ -378,9 +394,11 @@ class MemoryStore(Store):
             last, since = row.last, select.not_since
             if since is not None and last is not None and last.at > since and not row.suspect:
                 return False
+            if message.release_at > now and not select.unreleased:
+                return False
             if select.regardless:
                 return ident > select.after
-        return row.next_attempt <= now or message.deadline <= now
+        return row.next_attempt <= now or message.deadline_of(warned=row.warned) <= now
 
     def _take_over(self, now: float) -> None:
         for dead in [
@@ -426,7 +444,8 @@ class MemoryStore(Store):
         for ident, each in self._all():
             message, row = self.memory.messages[ident].message, each.row
             if row.owner is None and message.hold is None and not (row.suspect and out):
-                times.append(min(message.deadline, max(row.next_attempt, self._hop(row.route).ready())))
+                deadline = message.deadline_of(warned=row.warned)
+                times.append(min(deadline, max(row.next_attempt, self._hop(row.route).ready())))
         return min(times) if times else None
 
     # What people ask
@@ -515,7 +534,7 @@ class MemoryStore(Store):
         elif action == "retry":
             self._hop(row.route).hop.not_before = 0.0
             if row.owner is None:
-                row.next_attempt = now
+                row.next_attempt = max(now, queued.message.release_at)
         elif row.owner is not None:
             row.mark = "remove"
         else:
@@ -578,6 +597,24 @@ class MemoryStore(Store):
                 os.close(fd)
             self._pipe = None
 
+    def _fair(self, groups: dict[tuple[str, Route], list[_Recipient]]) -> list[tuple[str, Route]]:
+        """Messages by turns from each next hop, next hops in order of their earliest due.
+
+        Of those at one next hop the highest priority comes first, then what was due earliest.
+        """
+        by_hop: dict[Route, list[tuple[int, float, str]]] = {}
+        for (ident, route), recipients in groups.items():
+            due = min(each.row.next_attempt for each in recipients)
+            priority = self.memory.messages[ident].message.priority
+            by_hop.setdefault(route, []).append((-priority, due, ident))
+        turns = []
+        for route, waiting in by_hop.items():
+            first = min(due for _, due, _ in waiting)
+            for turn, (_, _, ident) in enumerate(sorted(waiting)):
+                turns.append((turn, first, ident, route))
+        turns.sort(key=lambda each: each[:3])
+        return [(ident, route) for _, _, ident, route in turns]
+
     def _all(self) -> Iterator[tuple[str, _Recipient]]:
         for ident, queued in list(self.memory.messages.items()):
             for each in list(queued.recipients.values()):
@@ -621,21 +658,6 @@ def _copy(message: Message, recipients: list[_Recipient]) -> Message:
         hold=message.hold,
         release_at=message.release_at,
     )
-
-
-def _fair(groups: dict[tuple[str, Route], list[_Recipient]]) -> list[tuple[str, Route]]:
-    """Messages by turns from each next hop, next hops in order of their earliest due."""
-    by_hop: dict[Route, list[tuple[float, str]]] = {}
-    for (ident, route), recipients in groups.items():
-        due = min(each.row.next_attempt for each in recipients)
-        by_hop.setdefault(route, []).append((due, ident))
-    turns = []
-    for route, waiting in by_hop.items():
-        first = min(waiting)[0]
-        for turn, (_, ident) in enumerate(sorted(waiting)):
-            turns.append((turn, first, ident, route))
-    turns.sort(key=lambda each: each[:3])
-    return [(ident, route) for _, _, ident, route in turns]
 
 
 def _matcher(filter: Filter) -> Callable[[Entry], bool]:

@@ -1,4 +1,4 @@
--- The SQLite queue, version 1.  Times are Unix seconds; ids are ident.decode() of the queue id.
+-- The SQLite queue, version 2 (version 1 becomes this one by migrate_1.sql).  Times are Unix seconds; ids are ident.decode() of the queue id.
 
 CREATE TABLE message (
   id INTEGER PRIMARY KEY,
@@ -23,7 +23,8 @@ CREATE TABLE message (
   priority INTEGER NOT NULL,
   large INTEGER NOT NULL,           -- 1: the content lies in content/XX/ID, not in the table content
   claims INTEGER NOT NULL,          -- claims ever taken: numbers the settlements
-  strikes INTEGER NOT NULL DEFAULT 0
+  strikes INTEGER NOT NULL DEFAULT 0,
+  more TEXT                         -- what few messages have, as a JSON object: auth, by, hold, release; or NULL
 );
 
 -- Apart from message, so that listing a million messages touches none of it.
@@ -44,7 +45,7 @@ CREATE TABLE recipient (
   pinned INTEGER NOT NULL,
   state INTEGER NOT NULL,
   next_attempt REAL NOT NULL,
-  deadline REAL NOT NULL,           -- the earlier of the message's expiry and warning
+  deadline REAL NOT NULL,           -- the earlier of the message's expiry and, unless warned, its warning
   owner INTEGER,
   token INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0,
@@ -56,9 +57,12 @@ CREATE TABLE recipient (
   last_mta TEXT,
   last_at REAL,
   last_uncertain INTEGER,           -- 1: it may have been delivered; 2: not last_mta said this, we did
+  priority INTEGER NOT NULL DEFAULT 0, -- the message's
+  warned INTEGER NOT NULL DEFAULT 0,   -- 1: the sender was told of its delay
   PRIMARY KEY (message, number)
 ) WITHOUT ROWID;
-CREATE INDEX recipient_due ON recipient (hop, next_attempt) WHERE state = 0;
+-- By priority, so that what is due at one of them is found by one seek, however many wait at another.
+CREATE INDEX recipient_due ON recipient (hop, priority, next_attempt) WHERE state = 0;
 CREATE INDEX recipient_deadline ON recipient (deadline) WHERE state = 0;
 CREATE INDEX recipient_suspect ON recipient (message) WHERE suspect = 1;
 

@@ -11,12 +11,15 @@ mether never runs it.  `render` writes it from a `Record`; `parse` reads it and 
 Each word from outside is quoted whole; the state that a command line cannot say is one JSON comment line
 (see `directory_state`).
 
-What smtp could not do as the queue would (a maildir or pipe, REQUIRETLS), and a message on hold, give a
-script that says so before it does anything, and exits 75; its hops stand on ``:`` lines or after the
-exit.  Such a message is delivered by runsmtpq alone.
+What smtp could not do as the queue would (a maildir or pipe, REQUIRETLS, a time of DELIVERBY after which it
+is to be returned), and a message on hold, give a script that says so before it does anything, and exits 75;
+its hops stand on ``:`` lines or after the exit.  Such a message is delivered by runsmtpq alone.  A script of
+a message that is to be released later (RFC 4865) looks at the clock, and exits 75 before that time.
 """
 
 from __future__ import annotations
+
+import math
 
 from mether.address import Address, path_text
 from mether.outcome import Route
@@ -123,8 +126,17 @@ def _guard(record: Record) -> str:
         return f"echo '{ident}: on hold; see smtpq show {ident}' >&2; exit 75\n"
     if record.message.envelope.requiretls:
         return f"echo '{ident}: needs REQUIRETLS; only runsmtpq can deliver it' >&2; exit 75\n"
+    by = record.message.envelope.by
+    if by is not None and by.mode == "R":
+        return f"echo '{ident}: needs DELIVERBY; only runsmtpq can deliver it' >&2; exit 75\n"
     if any(target(route) is None for route in record.hops()):
         return f"echo '{ident}: not all for smtp; only runsmtpq can deliver it' >&2; exit 75\n"
+    if record.message.release_at:
+        at = math.ceil(record.message.release_at)
+        return (
+            f'[ "$(date +%s)" -ge {at} ] || '
+            f"{{ echo '{ident}: not to be sent before @{at}; see smtpq show {ident}' >&2; exit 75; }}\n"
+        )
     return ""
 
 

@@ -278,6 +278,13 @@ class SqliteStore(Store):
         return count
 
     @verb
+    def start(self, domain: str, *, now: float, limit: int) -> int:
+        from mether.queue import sqlite_list
+
+        with self._db.write():
+            return sqlite_list.start(self._db, domain, now, limit)
+
+    @verb
     def next_due(self, now: float) -> float | None:
         from mether.queue import sqlite_claim
 

@@ -17,7 +17,7 @@ from mether.queue import ident as ident_
 from mether.queue.content import SMALL, in_memory
 from mether.queue.spool import Staged
 from mether.queue.sql import load
-from mether.queue.sqlite_rows import text
+from mether.queue.sqlite_rows import more, text
 from mether.queue.store import Claim, Committed, Pending, StoreError
 
 TYPE_CHECKING = False
@@ -49,14 +49,14 @@ def _sized(head: str, width: int) -> tuple[int, dict[int, str]]:
 
 _MESSAGE = _sized(
     "message (id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, "
-    "address, host, helo, login, trace, size, expires, warn_at, hold, priority, large, claims)",
-    22,
+    "address, host, helo, login, trace, size, expires, warn_at, hold, priority, large, claims, more)",
+    23,
 )
 _CONTENT = _sized("content (id, data)", 2)
 _RECIPIENT = _sized(
     "recipient (message, number, path, orcpt, notify, hop, pinned, state, next_attempt, deadline, "
-    "owner, token)",
-    12,
+    "owner, token, priority)",
+    13,
 )
 # What a bad draft can raise, as against what a bad disk does.
 BAD = (
@@ -231,7 +231,9 @@ class Inserting:
         for number, draft in drafts:
             message, claims = draft.message, []
             envelope, arrival = message.envelope, message.arrival
-            claim = draft.claim and message.hold is None
+            release_at, priority = message.release_at, envelope.priority
+            claim = draft.claim and message.hold is None and release_at <= self.now
+            due = draft.due if draft.due >= release_at else release_at
             tokens: dict[int, Claim] = {}
             deadline, hold = message.deadline, message.hold
             content: Content | None = None
@@ -262,9 +264,7 @@ class Inserting:
                         tokens[hop] = mine
                         claims.append(mine)
                     owner, token = mine.owner, mine.token
-                    mine.pending.append(
-                        Pending(position, recipient, next_attempt=draft.due, pinned=draft.pinned)
-                    )
+                    mine.pending.append(Pending(position, recipient, next_attempt=due, pinned=draft.pinned))
                 else:
                     self.touched.add(hop)
                 recipients += (
@@ -276,10 +276,11 @@ class Inserting:
                     hop,
                     draft.pinned,
                     state,
-                    draft.due,
+                    due,
                     deadline,
                     owner,
                     token,
+                    priority,
                 )
             messages += (
                 number,
@@ -301,9 +302,10 @@ class Inserting:
                 message.expires,
                 message.warn_at,
                 hold,
-                message.priority,
+                priority,
                 number in files,
                 len(claims),
+                more(message),
             )
             answers.append(Committed(message.ident, claims))
         self._many(_MESSAGE, messages)
@@ -445,28 +447,42 @@ class Settling:
         decisions = {decision.number: decision for decision in one.decisions}
         one.forgo({row[0] for row in rows if row[2] == "remove"})
         for recipient, hop, mark, _, _ in rows:
-            self._recipient(number, recipient, mark, held, decisions.get(recipient))
+            self._recipient(number, recipient, mark, held, decisions.get(recipient), claim.message.release_at)
             self.inserting.touched.add(hop)
         for hop in {row[1] for row in rows}:
             db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
         if any(row[3] for row in rows):
             db.execute(SQL["message-acquit"], (number,))
         if one.warned:
-            db.execute(SQL["message-warned"], (number, one.warn_at))
+            db.execute(SQL["recipients-warned"], (number, numbers(row[0] for row in rows)))
+            if db.value(SQL["recipient-unwarned"], (number,)) is None:
+                db.execute(SQL["message-warned"], (number, one.warn_at))
+                db.execute(SQL["recipients-unwarned"], (number,))
             db.execute(SQL["recipient-deadlines"], (number,))
         if one.attempt is not None:
             record(db, number, one.attempt)
         self.finish([claim.message.ident])
         return True
 
-    def _recipient(self, message: int, number: int, mark: str, held: bool, decision: Decision | None) -> None:
+    def _recipient(
+        self,
+        message: int,
+        number: int,
+        mark: str,
+        held: bool,
+        decision: Decision | None,
+        release_at: float = 0.0,
+    ) -> None:
         which = (message, number)
-        if mark == "remove" or (decision is not None and decision.retry_at is None):
-            self.db.execute(SQL["recipient-delete"], which)
-        elif decision is None:
+        if decision is None and mark != "remove":
             self.db.execute(SQL["recipient-return"], (*which, held))
-        elif decision.outcome is None:
-            self.db.execute(SQL["recipient-postpone"], (*which, held, decision.retry_at))
+            return
+        if mark == "remove" or decision is None or decision.retry_at is None:
+            self.db.execute(SQL["recipient-delete"], which)
+            return
+        retry_at = max(decision.retry_at, release_at)
+        if decision.outcome is None:
+            self.db.execute(SQL["recipient-postpone"], (*which, held, retry_at))
             if decision.route is not None:
                 hop = hop_id(self.db, decision.route)
                 self.db.execute(SQL["recipient-move"], (*which, hop))
@@ -481,7 +497,7 @@ class Settling:
                 last.at,
                 last.marks,
             )
-            self.db.execute(SQL["recipient-defer"], (*which, held, decision.retry_at, *values))
+            self.db.execute(SQL["recipient-defer"], (*which, held, retry_at, *values))
 
     def _report(self, reports: Iterable[Draft]) -> None:
         """Queue reports.  An id that is taken by chance is replaced: a report is never lost."""

@@ -1,7 +1,8 @@
 """Claims on the SQLite queue: which, taking them, and taking over those of the dead.
 
 `claim` looks first at suspects (one at a time among all owners), then at messages whose expiry or
-warning has come, then at next hops in order of their earliest due, a bounded number of messages in each.
+warning has come, then at next hops in order of their earliest due, a bounded number of messages in each, of
+what is due there the highest priority first.
 What is blocked is not looked at: `next_hop.ready` already counts backing off, suspension and a probe.
 
 A suspect is a message whose claim outlived its owner.  A death with exactly one suspect in hand is a
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mether.queue.store import Hop, Select
 
 DIED: Final = Reply(451, "4.3.0", "the process that tried this ended before it said what came of it")
+ABOVE: Final = 10
+"""Above every priority (RFC 6710 section 3: -9 to 9)."""
 STRUCK: Final = "three processes in a row ended while they tried this message"
 
 
@@ -121,12 +124,24 @@ def _by_hop(
                 return
             if not everything:
                 room = max(1, room // (len(ready) - index))
-            for (message,) in db.execute(SQL["due-at-hop"], (hop, now)):
+            for message in _due_at(db, hop, now):
                 if room <= 0 or not hops.free(hop, now):
                     break
                 if (message, hop) not in taken:
                     add(message, hop, "claim-due", True)
                     room -= 1
+
+
+def _due_at(db: Database, hop: int, now: float) -> Iterator[int]:
+    """What is due at a next hop: the highest priority first, then what was due earliest.
+
+    One seek finds each priority that is present, and one more what is due there, in order.
+    """
+    priority = db.value(SQL["priority-below"], (hop, ABOVE))
+    while priority is not None:
+        for (message,) in db.execute(SQL["due-at-hop"], (hop, priority, now)):
+            yield message
+        priority = db.value(SQL["priority-below"], (hop, priority))
 
 
 def suspects(db: Database, hops: Hops, now: float) -> list[tuple[int, int, bool]]:
@@ -178,6 +193,13 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
         # What made it suspect was no try.
         where.append("(r.last_at IS NULL OR r.last_at <= ? OR r.suspect)")
         values.append(select.not_since)
+    if not select.unreleased:
+        # Whatever is due has been released: only of the others is the message looked at.
+        where.append(
+            "(r.next_attempt <= ? OR NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = r.message "
+            "AND json_extract(m.more, '$.release') > ?))"
+        )
+        values += [now, now]
     if select.regardless:
         if select.after:
             where.append("r.message > ?")
@@ -195,7 +217,7 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
         rows = db.execute(
             "SELECT r.message, r.hop, min(r.next_attempt), min(r.deadline), max(r.suspect) "
             f"FROM recipient AS r WHERE {' AND '.join(where)} "
-            "GROUP BY r.message, r.hop ORDER BY min(r.next_attempt), r.message",
+            "GROUP BY r.message, r.hop ORDER BY max(r.priority) DESC, min(r.next_attempt), r.message",
             [*values, now, now],
         )
     statement = "claim-any" if select.regardless or select.held else "claim-due"
@@ -265,7 +287,9 @@ def take(
     for r in db.execute(SQL["claimed-recipients"], (ids, owner, first)):
         last = sqlite_rows.outcome(r[1], r[9:15])
         recipient = sqlite_rows.recipient(r[2], r[3], r[4])
-        pending.setdefault(r[5], []).append(Pending(r[1], recipient, r[6], last, r[7], bool(r[15])))
+        pending.setdefault(r[5], []).append(
+            Pending(r[1], recipient, r[6], last, r[7], bool(r[15]), bool(r[16]))
+        )
         if r[8]:
             suspect.add(r[5])
     contents = {row[0]: in_memory(row[1]) for row in db.execute(SQL["contents"], (ids,))}

@@ -9,6 +9,7 @@ from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
 from mether.queue.sqlite_apply import SQL, numbers, refresh
 from mether.queue.sqlite_claim import known_numbers
+from mether.queue.store import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,6 +100,22 @@ def change(
         db.execute(SQL["attempts-delete"], finished)
     refresh(db, hops)
     return len(found), gone
+
+
+def start(db: Database, domain: str, now: float, limit: int) -> int:
+    """Make due what waits at the next hops that `domain` names; how many messages that is, up to `limit`."""
+    found: set[int] = set()
+    touched = []
+    for hop, next_hop in db.execute(SQL["hops-like"], (domain.lower().strip("@[]"),)).fetchall():
+        if not names(domain, next_hop):
+            continue
+        waiting = [row[0] for row in db.execute(SQL["hop-waiting"], (hop, now, limit - len(found)))]
+        found.update(waiting)
+        db.execute(SQL["hop-start"], (hop, now, numbers(waiting)))
+        db.execute(SQL["hop-unblock"], (hop,))
+        touched.append(hop)
+    refresh(db, touched)
+    return len(found)
 
 
 def check(db: Database, spool: Spool) -> Iterator[str]:

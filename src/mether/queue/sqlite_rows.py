@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mether.address import Address
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue import ident as ident_
 from mether.queue.store import Arrival, Entry, Hop, Message, Row
@@ -34,6 +34,7 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         envid=row[7],
         priority=row[19],
     )
+    release_at = _more(envelope, row[21]) if row[21] else 0.0
     arrival = Arrival(row[8], row[9], address=row[10], host=row[11], helo=row[12], login=row[13])
     return Message(
         ident_.encode(row[0]),
@@ -44,7 +45,38 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         expires=row[16],
         warn_at=row[17],
         hold=row[18],
+        release_at=release_at,
     )
+
+
+def more(message: Message) -> str | None:
+    """What the column `more` holds: the parameters that few messages have, None when this one has none."""
+    envelope = message.envelope
+    if envelope.auth is None and envelope.by is None and envelope.hold is None and not message.release_at:
+        return None
+    import json
+
+    values: dict[str, object] = {}
+    if envelope.auth is not None:
+        values["auth"] = envelope.auth
+    if envelope.by is not None:
+        values["by"] = str(envelope.by)
+    if envelope.hold is not None:
+        values["hold"] = envelope.hold
+    if message.release_at:
+        values["release"] = message.release_at
+    return json.dumps(values)
+
+
+def _more(envelope: Envelope, text: str) -> float:
+    """Put what `more` holds into the envelope; when the message is to be released, 0 for at once."""
+    import json
+
+    values = json.loads(text)
+    envelope.auth, envelope.hold = values.get("auth"), values.get("hold")
+    if "by" in values:
+        envelope.by = By.of(values["by"])
+    return float(values.get("release", 0.0))
 
 
 def outcome(number: int, row: tuple[Any, ...]) -> Outcome | None:
@@ -100,7 +132,8 @@ def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any,
                 mark=r[11],
                 pinned=bool(r[12]),
                 suspect=bool(r[13]),
-                last=outcome(r[1], r[14:]),
+                warned=bool(r[14]),
+                last=outcome(r[1], r[15:]),
             )
         )
     found = []

@@ -22,12 +22,22 @@ INSERT INTO next_hop (transport, next_hop, helo) VALUES (?1, ?2, ?3)
 -- name: hop-learn
 UPDATE next_hop SET failures = ?2, not_before = ?3, last = ?4 WHERE id = ?1
 
+-- The priorities present at a next hop are walked downwards, one seek of recipient_due each, and the earliest
+-- at each is one more: its plan has no SCAN of recipient and no sorting (test_sqlite.py looks).
 -- name: hop-refresh
+WITH RECURSIVE present (priority) AS (
+  SELECT max(priority) FROM recipient WHERE hop = ?1 AND state = 0
+  UNION ALL
+  SELECT (SELECT max(r.priority) FROM recipient AS r
+          WHERE r.hop = ?1 AND r.state = 0 AND r.priority < present.priority)
+  FROM present WHERE priority IS NOT NULL)
 UPDATE next_hop SET ready = CASE
   WHEN waiting.due IS NULL OR probe_owner IS NOT NULL THEN NULL
   WHEN suspended IS NULL THEN max(waiting.due, not_before)
   ELSE max(waiting.due, not_before, suspended_until) END
-FROM (SELECT min(next_attempt) AS due FROM recipient WHERE hop = ?1 AND state = 0) AS waiting
+FROM (SELECT min((SELECT min(r.next_attempt) FROM recipient AS r
+                  WHERE r.hop = ?1 AND r.state = 0 AND r.priority = present.priority)) AS due
+      FROM present) AS waiting
 WHERE id = ?1
 
 -- name: hop-probe
@@ -152,8 +162,20 @@ SELECT hold FROM message WHERE id = ?1
 -- name: message-warned
 UPDATE message SET warn_at = ?2 WHERE id = ?1
 
+-- name: recipients-warned
+UPDATE recipient SET warned = 1 WHERE message = ?1 AND number IN (SELECT value FROM json_each(?2))
+
+-- name: recipient-unwarned
+SELECT 1 FROM recipient WHERE message = ?1 AND warned = 0 LIMIT 1
+
+-- name: recipients-unwarned
+UPDATE recipient SET warned = 0 WHERE message = ?1
+
 -- name: recipient-deadlines
-UPDATE recipient SET deadline = (SELECT min(expires, coalesce(warn_at, expires)) FROM message WHERE id = ?1)
+UPDATE recipient SET deadline =
+  (SELECT max(CASE WHEN recipient.warned THEN expires ELSE min(expires, coalesce(warn_at, expires)) END,
+              coalesce(json_extract(more, '$.release'), 0))
+   FROM message WHERE id = ?1)
 WHERE message = ?1
 
 -- name: recipients-held
@@ -189,9 +211,31 @@ SELECT message, hop, min(next_attempt) FROM
    WHERE state = 0 AND deadline <= ?1 ORDER BY deadline LIMIT ?2)
 GROUP BY message, hop ORDER BY min(deadline)
 
+-- One seek: (hop, priority) is fixed, and next_attempt is the next column of the index, in whose order the rows
+-- come.  What waits at other priorities, or is not due yet, is not looked at.
 -- name: due-at-hop
 SELECT message FROM recipient INDEXED BY recipient_due
-WHERE hop = ?1 AND state = 0 AND next_attempt <= ?2 ORDER BY next_attempt
+WHERE hop = ?1 AND state = 0 AND priority = ?2 AND next_attempt <= ?3 ORDER BY next_attempt
+
+-- The next priority present at a next hop below ?2: one seek.
+-- name: priority-below
+SELECT max(priority) FROM recipient INDEXED BY recipient_due WHERE hop = ?1 AND state = 0 AND priority < ?2
+
+-- name: hops-like
+SELECT id, next_hop FROM next_hop WHERE instr(lower(next_hop), ?1)
+
+-- name: hop-waiting
+SELECT DISTINCT r.message FROM recipient AS r INDEXED BY recipient_due
+WHERE r.hop = ?1 AND r.state = 0
+AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = r.message AND json_extract(m.more, '$.release') > ?2)
+LIMIT ?3
+
+-- name: hop-start
+UPDATE recipient SET next_attempt = ?2
+WHERE message IN (SELECT value FROM json_each(?3)) AND hop = ?1 AND state = 0 AND next_attempt > ?2
+
+-- name: hop-unblock
+UPDATE next_hop SET not_before = 0 WHERE id = ?1
 
 -- name: next-ready
 SELECT min(ready) FROM next_hop WHERE ready IS NOT NULL
@@ -218,12 +262,12 @@ SELECT 1 FROM recipient WHERE suspect = 1 AND state = 1 LIMIT 1
 
 -- name: messages
 SELECT id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, address, host, helo,
-  login, trace, size, expires, warn_at, hold, priority, large
+  login, trace, size, expires, warn_at, hold, priority, large, more
 FROM message WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id
 
 -- name: claimed-recipients
 SELECT message, number, path, orcpt, notify, token, attempts, next_attempt, suspect, last_action, last_scope,
-  last_reply, last_mta, last_at, last_uncertain, pinned
+  last_reply, last_mta, last_at, last_uncertain, pinned, warned
 FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2 AND token >= ?3
 ORDER BY message, number
 
@@ -236,7 +280,7 @@ WHERE message.id = ?1
 
 -- name: recipients
 SELECT r.message, r.number, r.path, r.orcpt, r.notify, h.transport, h.next_hop, h.helo, r.attempts,
-  r.next_attempt, r.owner, r.mark, r.pinned, r.suspect, r.last_action, r.last_scope, r.last_reply, r.last_mta,
+  r.next_attempt, r.owner, r.mark, r.pinned, r.suspect, r.warned, r.last_action, r.last_scope, r.last_reply, r.last_mta,
   r.last_at, r.last_uncertain
 FROM recipient AS r LEFT JOIN next_hop AS h ON h.id = r.hop
 WHERE r.message IN (SELECT value FROM json_each(?1)) ORDER BY r.message, r.number
@@ -258,7 +302,9 @@ UPDATE recipient SET mark = CASE WHEN mark = 'remove' THEN mark END,
 WHERE message IN (SELECT value FROM json_each(?1))
 
 -- name: change-retry-recipients
-UPDATE recipient SET next_attempt = ?2 WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1
+UPDATE recipient SET next_attempt =
+  max(?2, coalesce((SELECT json_extract(more, '$.release') FROM message WHERE id = recipient.message), 0))
+WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1
 
 -- name: change-remove-recipients
 DELETE FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1

@@ -85,7 +85,7 @@ class Message:
     `trace` is the field(s) put in front of the content when it is sent on; `size` counts trace and content,
     in octets; `expires` is when it is returned if it still waits; `warn_at` when its sender is next told
     of a delay (None: never); `hold` the reason why it is held, or None; `release_at` the time before which
-    nothing makes it tried (RFC 4865 section 4), 0 for none.
+    nothing makes it tried, returned or warned of (RFC 4865 section 4), 0 for none.
     """
 
     __slots__ = ("arrival", "envelope", "expires", "hold", "ident", "release_at", "size", "trace", "warn_at")
@@ -120,8 +120,13 @@ class Message:
 
     @property
     def deadline(self) -> float:
-        """When the message is due whatever its next hop's state: expiry or warning, the earlier."""
-        return self.expires if self.warn_at is None else min(self.expires, self.warn_at)
+        """When its recipients are due whatever their next hop's state: expiry or warning, the earlier."""
+        return self.deadline_of(warned=False)
+
+    def deadline_of(self, *, warned: bool) -> float:
+        """When a recipient is due in any case, its sender told of the delay or not; never before release."""
+        deadline = self.expires if warned or self.warn_at is None else min(self.expires, self.warn_at)
+        return deadline if deadline >= self.release_at else self.release_at
 
 
 class Draft:
@@ -165,10 +170,11 @@ class Pending:
     """One recipient inside a claim: its `number` in the envelope, and what is known of it.
 
     `next_attempt` is when it was due, to be kept by a settlement that tried nothing; `pinned` tells that a
-    person chose its next hop, so that no configuration changes it.
+    person chose its next hop, so that no configuration changes it; `warned` that the sender has been told of
+    its delay.
     """
 
-    __slots__ = ("attempts", "last", "next_attempt", "number", "pinned", "recipient")
+    __slots__ = ("attempts", "last", "next_attempt", "number", "pinned", "recipient", "warned")
 
     def __init__(
         self,
@@ -178,6 +184,7 @@ class Pending:
         last: Outcome | None = None,
         next_attempt: float = 0.0,
         pinned: bool = False,
+        warned: bool = False,
     ) -> None:
         self.number = number
         self.recipient = recipient
@@ -185,6 +192,7 @@ class Pending:
         self.last = last
         self.next_attempt = next_attempt
         self.pinned = pinned
+        self.warned = warned
 
 
 class Hop:
@@ -293,8 +301,9 @@ class Settlement:
     """The end of a claim: a decision for every pending recipient, and the reports that follow from it.
 
     `attempt` is kept while the message is queued.  `reports` are drafts enqueued in the same
-    transaction; the store empties it when a person has removed meanwhile all that they tell of.  `warn_at`,
-    when `warned` is set, replaces the message's.  `hold` holds the message.
+    transaction; the store empties it when a person has removed meanwhile all that they tell of.  `warned`
+    says that the sender is told here of the delay of the claim's recipients; once that holds for all that
+    are left of the message, `warn_at` replaces the message's.  `hold` holds the message.
     """
 
     __slots__ = ("attempt", "claim", "decisions", "hold", "reports", "warn_at", "warned")
@@ -370,10 +379,12 @@ class Select:
     times and next hops' states are ignored (held messages still stay), and claims come in order of their
     messages' ids, those after id `after`.  `idents` and `next_hop` (equal to the route's next hop, without
     case) narrow it; so does `not_since` (Unix seconds), which leaves out recipients whose last outcome is
-    later than that.  `held` takes held messages too.
+    later than that.  `held` takes held messages too.  What is not to be released yet (`Message.release_at`)
+    is taken by none of these: `unreleased`, with `regardless`, is for who returns or removes it, never for
+    who tries it.
     """
 
-    __slots__ = ("after", "held", "idents", "next_hop", "not_since", "regardless")
+    __slots__ = ("after", "held", "idents", "next_hop", "not_since", "regardless", "unreleased")
 
     def __init__(
         self,
@@ -384,6 +395,7 @@ class Select:
         held: bool = False,
         after: str = "",
         not_since: float | None = None,
+        unreleased: bool = False,
     ) -> None:
         self.idents = idents
         self.next_hop = next_hop
@@ -391,6 +403,7 @@ class Select:
         self.held = held
         self.after = after
         self.not_since = not_since
+        self.unreleased = unreleased
 
     @property
     def plain(self) -> bool:
@@ -434,7 +447,7 @@ class Filter:
 
 class Row:
     """One recipient of an Entry.  `owner` is None unless a claim is out; `mark` is what a person
-    asked for meanwhile ("hold", "remove" or None)."""
+    asked for meanwhile ("hold", "remove" or None); `warned` tells that the sender knows of its delay."""
 
     __slots__ = (
         "attempts",
@@ -447,6 +460,7 @@ class Row:
         "recipient",
         "route",
         "suspect",
+        "warned",
     )
 
     def __init__(
@@ -462,6 +476,7 @@ class Row:
         mark: str | None = None,
         pinned: bool = False,
         suspect: bool = False,
+        warned: bool = False,
     ) -> None:
         self.number = number
         self.recipient = recipient
@@ -473,6 +488,7 @@ class Row:
         self.mark = mark
         self.pinned = pinned
         self.suspect = suspect
+        self.warned = warned
 
 
 class Entry:
@@ -495,6 +511,17 @@ class Entry:
         if any(row.owner is not None for row in self.rows):
             return "active"
         return "deferred" if any(row.attempts for row in self.rows) else "fresh"
+
+
+def names(domain: str, next_hop: str) -> bool:
+    """Whether `domain` names a next hop, its port apart; with ``@`` in front, or a domain above it."""
+    host, wanted = next_hop.lower(), domain.lower()
+    before, colon, port = host.rpartition(":")
+    if colon and port.isdigit() and (":" not in before or before.endswith("]")):
+        host = before
+    host, below = host.strip("[]"), wanted[:1] == "@"
+    wanted = wanted[1:] if below else wanted
+    return host == wanted.strip("[]") or (below and wanted != "" and host.endswith(f".{wanted}"))
 
 
 class Store(ABC):
@@ -536,7 +563,8 @@ class Store(ABC):
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
         """Take up to `limit` claims, next hops in order of their earliest due, fair between them.
 
-        A `select` narrows or widens that; None is a plain Select.
+        Of what is due at one next hop the highest priority comes first, then what was due earliest.  A
+        `select` narrows or widens that; None is a plain Select.
 
         A next hop with failures behind it gives one claim at a time (a probe); one message that is a
         suspect is claimed at a time, among all owners.  Raises StoreError.
@@ -577,10 +605,33 @@ class Store(ABC):
     ) -> int:
         """Change what matches; returns how many messages.  Raises StoreError.
 
-        hold: not tried until released.  release: no longer held.  retry: due at `now`, and its next
-        hops too, but for those that are suspended.  remove: forgotten without a report.  On a claimed
-        recipient hold and remove leave a mark, obeyed when it is settled.
+        hold: not tried until released.  release: no longer held.  retry: due at `now` (but never before
+        `Message.release_at`), and its next hops too, but for those that are suspended.  remove: forgotten
+        without a report.  On a claimed recipient hold and remove leave a mark, obeyed when it is settled.
         """
+
+    def start(self, domain: str, *, now: float, limit: int) -> int:
+        """Make due what waits for the next hop `domain`, as "retry" does; how many messages wait there.
+
+        With ``@`` in front it is that domain and all below it (RFC 1985 section 5.3); a port in a next hop's
+        name does not count.  At most `limit` messages are counted and made due: what is beyond keeps its own
+        time.  What is held, being tried or not to be released yet is left alone.  Raises StoreError.
+        """
+        idents: list[str] = []
+        after = ""
+        while len(idents) < limit and (page := self.entries(Filter(), after)):
+            after = page[-1].message.ident
+            idents += [
+                entry.message.ident
+                for entry in page
+                if entry.message.hold is None
+                and entry.message.release_at <= now
+                and any(row.owner is None and names(domain, row.route.next_hop) for row in entry.rows)
+            ]
+        del idents[limit:]
+        if idents:
+            self.change(Filter(idents=frozenset(idents)), "retry", now=now)
+        return len(idents)
 
     @abstractmethod
     def next_due(self, now: float) -> float | None:
