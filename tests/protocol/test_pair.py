@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fitting import transaction as fitted
 from hypothesis import given
 from hypothesis import strategies as st
 from wirepair import NO, Message, Pair, Taker, cuts, octet
@@ -29,7 +30,7 @@ names = st.sampled_from(["alice", "bob", "carol", "nobody", "later"])
 
 def transaction(pair: Pair, recipients: list[str], content: bytes, **more: bool) -> Transaction:
     to = [Recipient(parse(f"{name}@example.test")) for name in recipients]
-    return Transaction(
+    return fitted(
         Envelope(parse("sender@example.org"), to),
         to,
         pair.client.offer,

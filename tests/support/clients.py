@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import loops
 import pytest
+from fitting import transaction as fitted
 
 from mether.address import parse
 from mether.client import stream
@@ -38,7 +39,7 @@ def transaction(
     """The transaction of a message from ann to these recipients."""
     paths = [Recipient(parse(one)) for one in recipients]
     envelope = Envelope(parse("ann@us.example.com"), paths)
-    return Transaction(envelope, paths, offer, size=content.size, eight_bit=False, lmtp=lmtp)
+    return fitted(envelope, paths, offer, size=content.size, eight_bit=False, lmtp=lmtp)
 
 
 def outcomes(

@@ -89,11 +89,14 @@ class BlockingClient:
     def _content(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         if self._gave_up(transaction):
             return
+        chunked = transaction.chunk is not None
+        if transaction.chunk is not None:
+            self._send([transaction.chunk])
         if transaction.dot_only:
             self._write(b".\r\n")
         else:
             begun = False
-            for piece in pieces(trace, content):
+            for piece in pieces(trace, content, chunked=chunked):
                 if begun and self._gave_up(transaction, 0.0):
                     return
                 try:
@@ -104,8 +107,9 @@ class BlockingClient:
                     raise self._unsent(error) from None
                 begun = begun or piece != b""
             self._watch("->", f"({len(trace) + content.size} octets of content)")
-        self._watch("->", ".")
-        self.protocol.content_sent()
+        if not chunked:
+            self._watch("->", ".")
+            self.protocol.content_sent()
         for _ in range(transaction.sent() - 1):
             self.protocol.expect_another()
 

@@ -60,7 +60,7 @@ class Timeouts:
         """How long to wait for the reply to this command."""
         if verb == "DATA":
             return self.data
-        if verb == state.END_OF_CONTENT:
+        if verb in (state.END_OF_CONTENT, state.LAST_CHUNK):
             return self.end
         if verb == state.GREETING:
             return self.greeting
@@ -90,16 +90,25 @@ def own_name(hostname: str, local: str) -> str:
 CONTENT_CHUNK: Final = 256 * 1024
 
 
-def small(trace: bytes, content: Source) -> bytes | None:
-    """Content in memory as it goes on the wire, end included; None when it lies in a file."""
+def small(trace: bytes, content: Source, *, chunked: bool) -> bytes | None:
+    """Content in memory as it goes on the wire, end included; None when it lies in a file.
+
+    `chunked` content goes by BDAT, as it is and without an end.
+    """
     if content.data is None:
         return None
+    if chunked:
+        return trace + content.data
     data = wire.stuff(trace + content.data)
     return data + (b".\r\n" if data.endswith(b"\r\n") or not data else wire.END)
 
 
-def pieces(trace: bytes, content: Source) -> Iterator[bytes]:
-    """Content as it goes on the wire, in pieces, end included.  Raises OSError."""
+def pieces(trace: bytes, content: Source, *, chunked: bool) -> Iterator[bytes]:
+    """Content as `small` has it, in pieces.  Raises OSError."""
+    if chunked:
+        yield trace
+        yield from content.chunks(CONTENT_CHUNK)
+        return
     stuffer = wire.Stuffer()
     yield stuffer.feed(trace)
     for chunk in content.chunks(CONTENT_CHUNK):

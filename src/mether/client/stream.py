@@ -72,7 +72,7 @@ class StreamClient(Stream):
             raise self._problem
         send = self.protocol.send
         self._transaction = transaction
-        self._small = small(trace, content)
+        self._small = small(trace, content, chunked=transaction.fit.chunking)
         self.write(b"".join([send(verb, line) for verb, line in commands]))
         try:
             await self._wait()
@@ -170,21 +170,29 @@ class StreamClient(Stream):
             self.write(protocol.send(name, line))
         if transaction is not None and transaction.wants_content:
             if transaction.dot_only or self._small is not None:
-                self.write(b".\r\n" if transaction.dot_only else self._small or b"")
+                self.write(
+                    b".\r\n" if transaction.dot_only else self._chunk(transaction) + (self._small or b"")
+                )
                 self._sent(transaction)
             else:
                 self._wake()
         if protocol.outstanding:
             self.set_deadline(self._timeouts.reply_to(protocol.awaited))
 
+    def _chunk(self, transaction: Transaction) -> bytes:
+        """The command that the content follows, b"" when DATA was answered."""
+        return self.protocol.send(*transaction.chunk) if transaction.chunk is not None else b""
+
     def _sent(self, transaction: Transaction) -> None:
-        self.protocol.content_sent()
+        if transaction.chunk is None:
+            self.protocol.content_sent()
         for _ in range(transaction.sent() - 1):
             self.protocol.expect_another()
 
     async def _stream(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         """Send content from a file, no faster than the server takes it."""
-        for piece in pieces(trace, content):
+        self.write(self._chunk(transaction))
+        for piece in pieces(trace, content, chunked=transaction.chunk is not None):
             if transaction.finished:
                 break
             if self._problem is not None:

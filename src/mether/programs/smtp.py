@@ -11,10 +11,12 @@ from mether.programs import errors, message
 from mether.programs.operands import check_helo, envelope_of
 from mether.programs.options import JSON, Option, Program, parse
 from mether.relay import failure
+from mether.relay.facts import Facts
 from mether.reply import Reply
 from mether.routing import target as targets
 from mether.setup import locate
 from mether.smtp import command
+from mether.smtp.fit import NOT_CONVERTIBLE, fit
 from mether.smtp.transaction import Transaction
 
 TYPE_CHECKING = False
@@ -170,14 +172,12 @@ class _Talk:
         recipients = self._envelope.recipients
         for start in range(0, len(recipients), MAX_RECIPIENTS):
             part = recipients[start : start + MAX_RECIPIENTS]
-            transaction = Transaction(
-                self._envelope,
-                part,
-                client.protocol.offer,
-                size=self._content.size,
-                eight_bit=self._eight_bit,
-                lmtp=self._target.lmtp,
-            )
+            offer = client.protocol.offer
+            facts = Facts(self._content.size, self._eight_bit, self._envelope)
+            made = fit(self._envelope, part, facts, offer, lmtp=self._target.lmtp)
+            if made.convert is not None:
+                made.refuse(NOT_CONVERTIBLE)
+            transaction = Transaction(made, offer, lmtp=self._target.lmtp)
             lost: Lost | None = None
             try:
                 client.transact(transaction, b"", self._content)

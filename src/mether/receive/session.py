@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from mether.receive.access import Networks
     from mether.receive.budget import Budget
     from mether.smtp.command import Command
-    from mether.smtp.server import EndOfContent, Invalid
+    from mether.net.tls import Security
+    from mether.smtp.server import EndOfChunk, EndOfContent, Invalid
 
     class Table(Protocol):
         """Where mail goes: see routing.table."""
@@ -54,6 +55,7 @@ MAX_RECEIVED: Final = 100
 SENDER_OK: Final = Reply(250, "2.1.0", "sender ok")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient ok")
 GO_AHEAD: Final = Reply(354, None, "go ahead; end with <CRLF>.<CRLF>")
+CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
 RESET: Final = Reply(250, "2.0.0", "reset")
 NOTHING_DONE: Final = Reply(250, "2.0.0", "ok")
 NO_RELAY: Final = Reply(
@@ -283,6 +285,16 @@ class Session:
             self._discard()
             return self._count("DATA", error.reply)
 
+    def end_of_chunk(self, chunk: EndOfChunk) -> Reply:
+        """A chunk of the content is complete."""
+        self.content(chunk.data)
+        return self._count("BDAT", chunk.fault or CHUNK_TAKEN)
+
+    def secured(self, security: Security) -> None:
+        """TLS has begun: what the client said before does not count."""
+        self._abandon()
+        self._hello = ""
+
     def invalid(self, invalid: Invalid) -> Reply:
         """Answer what was no good command; 421 when there were too many."""
         return self._count(invalid.verb or "unknown", invalid.reply)
@@ -352,7 +364,7 @@ class Session:
             return CANNOT_VERIFY
         if verb == "EXPN":
             return NO_EXPANSION
-        return Reply(500, "5.5.1", "this is an SMTP server: say EHLO")  # LHLO
+        return Reply(502, "5.5.1", f"{verb} is not offered here")
 
     def _mail(self, envelope: Envelope) -> Reply:
         if self._refuse is not None:

@@ -99,7 +99,7 @@ def of_lost(
 
     After the end of the content was sent, nobody knows whether the message was taken.
     """
-    uncertain = content_sent and lost.stage == state.END_OF_CONTENT
+    uncertain = content_sent and lost.stage in (state.END_OF_CONTENT, state.LAST_CHUNK)
     where = f" (waiting for the reply to {_spoken(lost.stage)})" if lost.stage else ""
     return Outcome(
         number,
@@ -160,4 +160,5 @@ def exit_status(outcomes: Iterable[Outcome]) -> int:
 
 
 def _spoken(stage: str) -> str:
-    return {state.END_OF_CONTENT: "the content", state.GREETING: "the connection"}.get(stage, stage)
+    content = (state.END_OF_CONTENT, state.LAST_CHUNK)
+    return "the content" if stage in content else "the connection" if stage == state.GREETING else stage

@@ -11,7 +11,9 @@ from mether.client.session import Lost, own_name
 from mether.client.stream import StreamClient, connect
 from mether.queue.store import StoreError
 from mether.relay import failure
+from mether.relay.facts import Facts
 from mether.smtp import command
+from mether.smtp.fit import NOT_CONVERTIBLE, fit
 from mether.smtp.transaction import Result, Transaction
 
 TYPE_CHECKING = False
@@ -71,14 +73,17 @@ async def send(
     lmtp = claim.route.transport == "lmtp"
     for start in range(0, len(pending), MAX_RECIPIENTS):
         part = pending[start : start + MAX_RECIPIENTS]
-        transaction = Transaction(
+        made = fit(
             claim.message.envelope,
             [one.recipient for one in part],
+            Facts(len(claim.message.trace) + content.size, eight_bit, claim.message.envelope),
             client.protocol.offer,
-            size=len(claim.message.trace) + content.size,
-            eight_bit=eight_bit,
+            waited=clock() - claim.message.arrival.at,
             lmtp=lmtp,
         )
+        if made.convert is not None:
+            made.refuse(NOT_CONVERTIBLE)
+        transaction = Transaction(made, client.protocol.offer, lmtp=lmtp)
         lost: Lost | None = None
         fault = ""
         try:

@@ -6,7 +6,8 @@ and write what it returns.
 
 A Decider answers with a Reply at once, or with None when the answer is given to `resume`: later, or
 even before it returned None.  While it is awaited the dialogue is `paused` and takes input without
-acting on it.  `closing` is set when the connection is to end after what was returned has been written.
+acting on it.  `closing` is set when the connection is to end after what was returned has been written,
+`securing` when TLS is to begin after it: the shell then takes no more plaintext, and calls `secured`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Protocol
 
-    from mether.smtp.server import EndOfContent, Invalid, ServerProtocol
+    from mether.net.tls import Security
+    from mether.smtp.server import EndOfChunk, EndOfContent, Invalid, ServerProtocol
 
     class Decider(Protocol):
         """Whoever answers: see `receive.session`."""
@@ -33,27 +35,38 @@ if TYPE_CHECKING:
         def content(self, data: bytes) -> None:
             """Take the next octets of the content."""
 
+        def end_of_chunk(self, event: EndOfChunk) -> Reply:
+            """Answer a chunk of the content that is not its last."""
+
         def end_of_content(self, event: EndOfContent) -> Reply | None:
             """Answer the content; None: later, through `Dialogue.resume`."""
 
         def invalid(self, event: Invalid) -> Reply:
             """Answer what was no good command: the event's reply, or a 421 when there were too many."""
 
+        def secured(self, security: Security) -> None:
+            """TLS has begun: forget all that the client said before (RFC 3207 section 4.2)."""
+
 
 TIMED_OUT: Final = Reply(421, "4.4.2", "you were silent for too long; closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the system is shutting down; please try again later")
 
 
+_LAST: Final = frozenset((220, 221, 421, 521))
+"""Replies after which the connection ends, or is not what it was."""
+
+
 class Dialogue:
     """One session.  `protocol` and `decider` are as given; `closing` and `paused` as said above."""
 
-    __slots__ = ("_early", "closing", "decider", "paused", "protocol", "stopping")
+    __slots__ = ("_early", "closing", "decider", "paused", "protocol", "securing", "stopping")
 
     def __init__(self, protocol: ServerProtocol, decider: Decider) -> None:
         self.protocol = protocol
         self.decider = decider
         self.paused = False
         self.closing = False
+        self.securing = False
         self.stopping = False
         self._early: Reply | None = None
 
@@ -81,10 +94,16 @@ class Dialogue:
             return b""
         return self._pump([self._answer(reply)])
 
+    def secured(self, security: Security) -> None:
+        """TLS has begun.  Raises ValueError when plaintext is left, and then the connection must end."""
+        self.securing = False
+        self.protocol.tls_started()
+        self.decider.secured(security)
+
     def stop(self) -> bytes:
         """End the session as soon as it is not in the middle of content; returns what to write."""
         self.stopping = True
-        if self.paused or self.closing or self.protocol.state == "CONTENT":
+        if self.paused or self.closing or self.securing or self.protocol.in_content:
             return b""
         return self.end(SHUTTING_DOWN)
 
@@ -94,19 +113,22 @@ class Dialogue:
         return reply.encode()
 
     def _answer(self, reply: Reply) -> bytes:
-        if reply.code in (221, 421, 521):
-            self.closing = True
+        if reply.code in _LAST:
+            if reply.code == 220:
+                self.securing = self.protocol.waiting == "STARTTLS"
+            else:
+                self.closing = True
         return self.protocol.reply(reply)
 
     def _pump(self, out: list[bytes]) -> bytes:
         """Go through the events there are."""
         protocol, decider = self.protocol, self.decider
         reply: Reply | None
-        while not self.closing:
+        while not (self.closing or self.securing):
             event = protocol.next_event()
             kind = type(event)
             if kind is server.NeedData:
-                if self.stopping and protocol.state != "CONTENT":
+                if self.stopping and not protocol.in_content:
                     out.append(self.end(SHUTTING_DOWN))
                 break
             if kind is Command:
@@ -116,6 +138,8 @@ class Dialogue:
                 continue
             elif kind is server.EndOfContent:
                 reply = decider.end_of_content(event)  # type: ignore[arg-type]
+            elif kind is server.EndOfChunk:
+                reply = decider.end_of_chunk(event)  # type: ignore[arg-type]
             elif kind is server.Invalid:
                 reply = decider.invalid(event)  # type: ignore[arg-type]
             elif kind is server.Broken:

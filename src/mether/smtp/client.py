@@ -11,6 +11,9 @@ no reply raises `ProtocolFault`: the connection is of no more use.  A 421 that a
 with the verb "" (RFC 5321 section 3.8).  A refusal in mid-content counts as the reply to its end, and the
 session is over then, as nothing but the rest of the content could follow: the state is CLOSED.
 
+A chunk (BDAT) is a command whose octets follow its line at once.  After the 220 to STARTTLS whoever owns the
+socket calls `tls_started`, and EHLO is said anew.
+
 Limits, against a hostile server: MAX_LINE octets in a reply line, MAX_LINES lines in a reply.
 """
 
@@ -32,6 +35,8 @@ MAX_LINES: Final = 256
 
 REMEMBERED: Final = 64
 """Replies of one line that a session remembers."""
+
+_ENDS: Final = (state.END_OF_CONTENT, state.LAST_CHUNK)
 
 NEED_DATA: Final = "need data"
 END_OF_INPUT: Final = "end of input"
@@ -103,7 +108,17 @@ class ClientProtocol:
 
     def expect_another(self) -> None:
         """Expect one more reply to the same content: LMTP gives one for each recipient (RFC 2033)."""
-        self._outstanding.append(state.END_OF_CONTENT)
+        self._outstanding.append(self._outstanding[-1])
+
+    def tls_started(self) -> None:
+        """TLS has begun: forget the offer (RFC 3207 section 4.2).
+
+        Raises ProtocolFault when plaintext is left, which must never be read as if it had come protected.
+        """
+        if self._buffer or self._texts:
+            raise ProtocolFault("the server sent more behind its reply to STARTTLS")
+        self.offer = extension.Offer()
+        self._known.clear()
 
     def receive(self, data: bytes) -> None:
         """Take octets from the server; b"" says that no more will come."""
@@ -165,7 +180,7 @@ class ClientProtocol:
             self.state = state.CLOSED
             return "", reply
         verb = self._outstanding.pop(0)
-        if not (verb == state.END_OF_CONTENT and self._outstanding[:1] == [state.END_OF_CONTENT]):
+        if not (verb in _ENDS and self._outstanding[:1] == [verb]):
             self.state = state.after(self.state, verb, reply.code)
         if verb == state.GREETING:
             self.greeting = reply

@@ -14,7 +14,10 @@ from __future__ import annotations
 from mether import address
 from mether.envelope import Envelope, Recipient
 from mether.reply import Reply
+from mether.smtp import extension, parameter
 from mether.smtp.extension import KNOWN
+from mether.smtp.parameter import BadParameter
+from mether.smtp.state import LAST_CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,29 +26,35 @@ if TYPE_CHECKING:
 
     from mether.address import Address, ReversePath
 
+    Value = Envelope | Recipient | int
+
 UNKNOWN: Final = Reply(500, "5.5.2", "command not recognized")
 BAD_OCTETS: Final = Reply(500, "5.5.2", "a command is ASCII text that ends in CRLF")
 BAD_CHARACTER: Final = Reply(501, "5.5.2", "a control character in a command; only CRLF ends a line")
 TOO_LONG: Final = Reply(500, "5.5.2", "command line too long")
 
 VERBS: Final = frozenset(
-    ("EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "EXPN", "HELP", "QUIT")
-)
-_NO_ARGUMENT: Final = frozenset(("DATA", "RSET", "QUIT"))
+    ("EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "EXPN", "HELP", "QUIT")
+) | {"STARTTLS", "AUTH", "ETRN", "XCLIENT"}
+_SYNTAX: Final = {"AUTH": "mechanism [response]", "ETRN": "domain", "XCLIENT": "attribute=value ..."}
+_NO_ARGUMENT: Final = frozenset(("DATA", "RSET", "QUIT", "STARTTLS"))
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t"
 _CACHE_LIMIT: Final = 4096
+_GRAMMARS: Final = 64
 
 
 class Command:
     """A well-formed command.
 
     `verb` is in upper case; `argument` is the text after it; `value` is, for MAIL, an Envelope
-    without recipients, and for RCPT a Recipient.
+    without recipients, for RCPT a Recipient, and for BDAT the octets of the chunk.
     """
 
     __slots__ = ("argument", "value", "verb")
 
-    def __init__(self, verb: str, argument: str = "", value: Envelope | Recipient | None = None) -> None:
+    def __init__(
+        self, verb: str, argument: str = "", value: Envelope | Recipient | int | None = None
+    ) -> None:
         self.verb = verb
         self.argument = argument
         self.value = value
@@ -55,12 +64,16 @@ class Command:
 
 
 class BadCommand(Exception):
-    """A line that is no good command; `reply` is the answer, `verb` the verb if it was known."""
+    """A line that is no good command; `reply` is the answer, `verb` the verb if it was known.
 
-    def __init__(self, reply: Reply, verb: str = "") -> None:
+    A `fatal` one loses framing: nobody can know where the next command begins.
+    """
+
+    def __init__(self, reply: Reply, verb: str = "", *, fatal: bool = False) -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.verb = verb
+        self.fatal = fatal
 
 
 _PLAIN: Final = {verb.encode(): Command(verb) for verb in ("DATA", "RSET", "QUIT", "NOOP")}
@@ -70,42 +83,62 @@ _PLAIN: Final = {verb.encode(): Command(verb) for verb in ("DATA", "RSET", "QUIT
 class Grammar:
     """What a server's offer lets MAIL and RCPT carry.
 
-    It keeps the last few thousand paths it has read, since the same ones come again and again.
+    `lines` are those of an EHLO reply after its first.  It keeps the last few thousand paths it has
+    read, since the same ones come again and again; `offering` gives the grammars of other offers of the
+    same server, which share them.
     """
 
-    __slots__ = ("_paths", "mail", "rcpt")
+    __slots__ = ("_grammars", "_paths", "binary", "chunking", "mail", "rcpt", "utf8")
 
-    def __init__(self, keywords: Iterable[str]) -> None:
-        offered = [KNOWN[keyword] for keyword in keywords if keyword in KNOWN]
-        self.mail = frozenset(name for extension in offered for name in extension.mail)
-        self.rcpt = frozenset(name for extension in offered for name in extension.rcpt)
+    def __init__(self, lines: Iterable[str]) -> None:
+        offer = extension.parse(lines)
+        offered = [KNOWN[keyword] for keyword in offer.keywords if keyword in KNOWN]
+        self.mail = frozenset(name for each in offered for name in each.mail)
+        self.rcpt = frozenset(name for each in offered for name in each.rcpt)
+        self.utf8 = "SMTPUTF8" in offer
+        self.binary = "BINARYMIME" in offer
+        self.chunking = "CHUNKING" in offer
         self._paths: dict[str, Address] = {}
+        self._grammars: dict[tuple[str, ...], Grammar] = {}
+
+    def offering(self, lines: tuple[str, ...]) -> Grammar:
+        """The grammar of an EHLO reply with these lines."""
+        found = self._grammars.get(lines)
+        if found is None:
+            if len(self._grammars) >= _GRAMMARS:
+                self._grammars.clear()
+            found = self._grammars[lines] = Grammar(lines)
+            found._paths, found._grammars = self._paths, self._grammars
+        return found
 
     def path(self, text: str) -> Address:
-        """Read a path without its brackets.  Raises AddressError."""
+        """Read a path without its brackets; UTF-8 is taken as it comes.  Raises AddressError."""
         found = self._paths.get(text)
         if found is None:
-            found = address.parse(text)
+            found = address.parse(text, utf8=not text.isascii())
             if len(self._paths) >= _CACHE_LIMIT:
                 self._paths.clear()
             self._paths[text] = found
         return found
 
-    def parse(self, line: bytes) -> Command:
-        """Read a command line, without its CRLF.  Raises BadCommand."""
+    def parse(self, line: bytes, *, utf8: bool = False) -> Command:
+        """Read a command line, without its CRLF.  Raises BadCommand.
+
+        `utf8` says that the transaction the line stands in was begun with SMTPUTF8.
+        """
         known = _PLAIN.get(line)
         if known is not None:
             return known
         if line.translate(None, _PRINTABLE):
-            # Anything but printable ASCII: a NUL, a bare CR or LF, an octet above 127.
-            raise BadCommand(BAD_CHARACTER if line.isascii() else BAD_OCTETS)
-        text = line.decode("ascii").rstrip(" \t")
+            text = self._foreign(line)
+        else:
+            text = line.decode("ascii").rstrip(" \t")
         word, _, argument = text.partition(" ")
         verb = word.upper()
         if verb == "MAIL":
             return self._mail(argument)
         if verb == "RCPT":
-            return self._rcpt(argument)
+            return self._rcpt(argument, utf8)
         if verb not in VERBS:
             raise BadCommand(UNKNOWN)
         argument = argument.strip(" \t")
@@ -113,9 +146,29 @@ class Grammar:
             raise BadCommand(Reply(501, "5.5.4", f"{verb} takes no argument"), verb)
         if verb in ("EHLO", "HELO", "LHLO"):
             return _hello(verb, argument)
-        if verb in ("VRFY", "EXPN") and not argument:
-            raise BadCommand(Reply(501, "5.5.4", f"syntax: {verb} name"), verb)
+        if verb == "BDAT":
+            return _chunk(argument)
+        if verb in ("VRFY", "EXPN"):
+            return self._question(verb, argument)
+        if verb in _SYNTAX and not argument:
+            raise BadCommand(Reply(501, "5.5.4", f"syntax: {verb} {_SYNTAX[verb]}"), verb)
+        if not argument.isascii() and verb not in ("NOOP", "HELP"):
+            raise BadCommand(BAD_OCTETS, verb)
         return Command(verb, argument)
+
+    def _foreign(self, line: bytes) -> str:
+        """The text of a line that holds anything but printable ASCII: a NUL, a bare CR or LF, UTF-8."""
+        if line.isascii():
+            raise BadCommand(BAD_CHARACTER)
+        if not self.utf8:
+            raise BadCommand(BAD_OCTETS)
+        try:
+            text = line.decode().rstrip(" \t")
+        except UnicodeDecodeError:
+            raise BadCommand(BAD_OCTETS) from None
+        if not text.replace("\t", " ").isprintable():
+            raise BadCommand(BAD_CHARACTER)
+        return text
 
     def _mail(self, argument: str) -> Command:
         path, parameters = _path_and_rest("MAIL", "FROM:", argument)
@@ -128,10 +181,17 @@ class Grammar:
         envelope = Envelope(reverse_path)
         if parameters:
             for name, value in _parameters("MAIL", parameters, self.mail):
-                _MAIL_PARAMETERS[name](envelope, value)
+                try:
+                    parameter.MAIL[name](envelope, value)
+                except BadParameter as error:
+                    raise BadCommand(error.reply, "MAIL") from None
+            if envelope.body == "BINARYMIME" and not self.binary:
+                raise BadCommand(Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME"), "MAIL")
+        if reverse_path is not None and not envelope.smtputf8 and not reverse_path.is_ascii:
+            raise BadCommand(Reply(550, "5.6.7", "an address outside ASCII needs SMTPUTF8"), "MAIL")
         return Command("MAIL", argument, envelope)
 
-    def _rcpt(self, argument: str) -> Command:
+    def _rcpt(self, argument: str, utf8: bool) -> Command:
         path, parameters = _path_and_rest("RCPT", "TO:", argument)
         try:
             if not path:
@@ -141,8 +201,26 @@ class Grammar:
             raise BadCommand(Reply(501, "5.1.3", f"bad recipient address: {error}"), "RCPT") from None
         if parameters:
             for name, value in _parameters("RCPT", parameters, self.rcpt):
-                _RCPT_PARAMETERS[name](recipient, value)
+                try:
+                    parameter.RCPT[name](recipient, value)
+                except BadParameter as error:
+                    raise BadCommand(error.reply, "RCPT") from None
+        if not utf8 and not argument.isascii():
+            raise BadCommand(
+                Reply(553, "5.6.7", "an address outside ASCII needs SMTPUTF8 in the MAIL command"), "RCPT"
+            )
         return Command("RCPT", argument, recipient)
+
+    def _question(self, verb: str, argument: str) -> Command:
+        """VRFY and EXPN, whose argument may be followed by SMTPUTF8 (RFC 6531 section 3.7.4.2)."""
+        utf8 = self.utf8 and argument[-9:].upper() == " SMTPUTF8"
+        if utf8:
+            argument = argument[:-9].rstrip(" \t")
+        if not argument:
+            raise BadCommand(Reply(501, "5.5.4", f"syntax: {verb} name"), verb)
+        if not (utf8 or argument.isascii()):
+            raise BadCommand(Reply(550, "5.6.7", f"a name outside ASCII needs {verb} name SMTPUTF8"), verb)
+        return Command(verb, argument)
 
 
 def _hello(verb: str, argument: str) -> Command:
@@ -152,7 +230,7 @@ def _hello(verb: str, argument: str) -> Command:
         raise BadCommand(Reply(501, "5.5.4", "that host name is too long"), verb)
     # Names that break the LDH rule are common and harmless here: the trace field quotes none of
     # them as they stand.  White space and brackets inside would be, so those are refused.
-    if any(char in argument for char in ' \t<>()"\\'):
+    if not argument.isascii() or any(char in argument for char in ' \t<>()"\\'):
         raise BadCommand(Reply(501, "5.5.4", "that is not a host name or address literal"), verb)
     return Command(verb, argument)
 
@@ -211,21 +289,13 @@ def _parameters(verb: str, text: str, known: frozenset[str]) -> list[tuple[str, 
     return pairs
 
 
-def _size(envelope: Envelope, value: str) -> None:
-    if not (value.isascii() and value.isdigit() and len(value) <= 20):
-        raise BadCommand(Reply(501, "5.5.4", "SIZE needs a number of octets"), "MAIL")
-    envelope.size = int(value)
-
-
-def _body(envelope: Envelope, value: str) -> None:
-    body = value.upper()
-    if body not in ("7BIT", "8BITMIME"):
-        raise BadCommand(Reply(501, "5.5.4", "BODY is 7BIT or 8BITMIME"), "MAIL")
-    envelope.body = body
-
-
-_MAIL_PARAMETERS: Final = {"SIZE": _size, "BODY": _body}
-_RCPT_PARAMETERS: Final = {}  # type: ignore[var-annotated]
+def _chunk(argument: str) -> Command:
+    """BDAT (RFC 3030 section 2).  A size that cannot be read cannot be skipped either: framing is lost."""
+    digits, _, last = argument.partition(" ")
+    last = last.strip(" \t").upper()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 20) or last not in ("", "LAST"):
+        raise BadCommand(Reply(501, "5.5.4", "syntax: BDAT octets [LAST]; closing"), "BDAT", fatal=True)
+    return Command(LAST_CHUNK if last else "BDAT", argument, int(digits))
 
 
 def hello(verb: str, name: str) -> bytes:
@@ -246,6 +316,21 @@ def rcpt(forward_path: Address, parameters: Iterable[str] = ()) -> bytes:
 def plain(verb: str) -> bytes:
     """A command of a verb alone."""
     return _line(verb)
+
+
+def chunk(size: int) -> bytes:
+    """The BDAT command of a content that comes in one chunk."""
+    return _line(f"BDAT {size} LAST")
+
+
+def auth(mechanism: str, initial: str | None) -> bytes:
+    """An AUTH command; `initial` is the response in base64, None for none.  Raises ValueError."""
+    return _line(f"AUTH {mechanism}" if initial is None else f"AUTH {mechanism} {initial or '='}")
+
+
+def response(text: str) -> bytes:
+    """A client's line in an AUTH exchange, in base64.  Raises ValueError."""
+    return _line(text)
 
 
 def _line(text: str) -> bytes:

@@ -31,6 +31,22 @@ KNOWN: Final = {
         Extension("SIZE", mail=("SIZE",)),  # RFC 1870
         Extension("8BITMIME", mail=("BODY",)),  # RFC 6152
         Extension("ENHANCEDSTATUSCODES"),  # RFC 2034
+        Extension("SMTPUTF8", mail=("SMTPUTF8",)),  # RFC 6531
+        Extension("DSN", mail=("RET", "ENVID"), rcpt=("NOTIFY", "ORCPT")),  # RFC 3461
+        Extension("CHUNKING"),  # RFC 3030
+        Extension("BINARYMIME", mail=("BODY",)),  # RFC 3030
+        Extension("STARTTLS"),  # RFC 3207
+        Extension("AUTH", mail=("AUTH",)),  # RFC 4954
+        Extension("REQUIRETLS", mail=("REQUIRETLS",)),  # RFC 8689
+        Extension("LIMITS"),  # RFC 9422
+        Extension("DELIVERBY", mail=("BY",)),  # RFC 2852
+        Extension("FUTURERELEASE", mail=("HOLDFOR", "HOLDUNTIL")),  # RFC 4865
+        Extension("MT-PRIORITY", mail=("MT-PRIORITY",)),  # RFC 6710
+        Extension("ETRN"),  # RFC 1985
+        Extension("VRFY"),
+        Extension("EXPN"),
+        Extension("HELP"),
+        Extension("XCLIENT"),
     )
 }
 
@@ -53,12 +69,19 @@ class Offer:
         limit = int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
         return limit or None
 
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms for AUTH, in upper case (RFC 4954 section 3)."""
+        return tuple(self.keywords.get("AUTH", "").upper().split())
+
 
 def parse(lines: Iterable[str]) -> Offer:
     """The offer in the lines of an EHLO reply after the first."""
-    keywords = {}
+    keywords: dict[str, str] = {}
     for line in lines:
         keyword, _, parameters = line.strip().partition(" ")
+        if keyword.upper().startswith("AUTH="):  # an old way to write it, still sent beside the other
+            continue
         if keyword:
             keywords[keyword.upper()] = parameters.strip()
     return Offer(keywords)

@@ -11,17 +11,27 @@ become `Invalid` here, by the state table, so that whoever decides never sees th
 
 Content comes as `Content` events, which want no reply, and `EndOfContent`, which does; its `fault`, when
 set, is the reply that the octets themselves deserve (bare CR or LF, NUL, too large), and no `Content` is
-given from the moment it is known.
+given from the moment it is known.  By BDAT it comes in the same events, with an `EndOfChunk` that wants a
+reply after each chunk but the last.  A chunk that stands out of order is skipped before its reply, so that
+its octets are never read as commands (RFC 3030 section 2).
+
+An EHLO reply that was given decides which parameters are taken from then on.  After the 220 to STARTTLS
+whoever owns the socket calls `tls_started`: nothing that was said before counts any more.  A line that
+answers a 334 is a Command of the verb RESPONSE.
+
+With `lmtp` the hello is LHLO, and the end of the content gets as many replies as recipients were
+accepted (RFC 2033 section 4.2).
 
 Input that is already there behind a barrier command is `Broken` on a socket (checklist DAT-14) and
 simply next in batch mode (RFC 2442), where nobody waits for replies.
 
-Limits: a command line of MAX_COMMAND_LINE octets; content of `max_size`, beyond twice which the
-connection is given up.
+Limits: a command line of MAX_COMMAND_LINE octets, MAX_AUTH_LINE in AUTH; content of `max_size`, beyond
+twice which the connection is given up.
 """
 
 from __future__ import annotations
 
+from mether.envelope import Envelope
 from mether.reply import Reply
 from mether.smtp import state, wire
 from mether.smtp.command import TOO_LONG, BadCommand, Command, Grammar
@@ -48,6 +58,16 @@ class Content:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+
+
+class EndOfChunk:
+    """A chunk is complete, and more will follow; `data` are its last octets, `fault` as in EndOfContent."""
+
+    __slots__ = ("data", "fault")
+
+    def __init__(self, data: bytes, fault: Reply | None) -> None:
+        self.data = data
+        self.fault = fault
 
 
 class EndOfContent:
@@ -92,7 +112,7 @@ class Paused:
     __slots__ = ()
 
 
-Event = Command | Invalid | Content | EndOfContent | Broken | EndOfInput | NeedData | Paused
+Event = Command | Invalid | Content | EndOfChunk | EndOfContent | Broken | EndOfInput | NeedData | Paused
 
 NEED_DATA: Final = NeedData()
 PAUSED: Final = Paused()
@@ -107,49 +127,89 @@ NO_RECIPIENT: Final = Reply(503, "5.5.1", "no valid recipients: give MAIL and RC
 NO_HELLO: Final = Reply(503, "5.5.1", "say EHLO or HELO first")
 NESTED_MAIL: Final = Reply(503, "5.5.1", "a transaction is open already: finish it or say RSET")
 NO_MAIL: Final = Reply(503, "5.5.1", "say MAIL first")
+NO_RECIPIENT_YET: Final = Reply(503, "5.5.1", "no valid recipients: the chunk was skipped")
+IN_CHUNKS: Final = Reply(503, "5.5.1", "the content is coming by BDAT: end it with LAST, or say RSET")
+SPOILT: Final = Reply(503, "5.5.1", "the transaction has failed: say RSET")
+NOT_NOW: Final = Reply(503, "5.5.1", "not inside a transaction: say RSET first")
+NOT_OFFERED: Final = Reply(502, "5.5.1", "not offered here")
+BINARY_BY_DATA: Final = Reply(503, "5.5.1", "BODY=BINARYMIME comes by BDAT, not by DATA")
+SAY_LHLO: Final = Reply(500, "5.5.1", "this is an LMTP server: say LHLO")
+SAY_EHLO: Final = Reply(500, "5.5.1", "this is an SMTP server: say EHLO")
+RESPONSE_TOO_LONG: Final = Reply(500, "5.5.6", "that line of the AUTH exchange is too long")
 
 
 class ServerProtocol:
     """One session, seen by the server.
 
-    `grammar` says which parameters are taken; `max_size` is in octets of content, 0 for no limit;
-    `batch` is for input that is no conversation (a pipe).  `state` is the session's (smtp.state),
-    `esmtp` whether the latest hello was EHLO.
+    `grammar` says which parameters are taken before EHLO was said; `max_size` is in octets of content, 0
+    for no limit; `batch` is for input that is no conversation (a pipe); with `normalize` a bare CR or LF in
+    content becomes a line end and no fault.  `state` is the session's (smtp.state), `esmtp` whether the
+    latest hello was EHLO, `waiting` the verb whose reply is owed.
     """
 
     __slots__ = (
+        "_accepted",
+        "_base",
+        "_binary",
         "_buffer",
+        "_chunk",
+        "_chunks",
         "_decoder",
         "_discarding",
         "_ended",
         "_fault",
+        "_normalize",
         "_position",
-        "_waiting",
+        "_skipped",
+        "_utf8",
         "batch",
         "esmtp",
         "grammar",
+        "lmtp",
         "max_size",
         "state",
+        "waiting",
     )
 
-    def __init__(self, grammar: Grammar, *, max_size: int = 0, batch: bool = False) -> None:
-        self.grammar = grammar
+    def __init__(
+        self,
+        grammar: Grammar,
+        *,
+        max_size: int = 0,
+        batch: bool = False,
+        lmtp: bool = False,
+        normalize: bool = False,
+    ) -> None:
+        self.grammar = self._base = grammar
         self.max_size = max_size
         self.batch = batch
+        self.lmtp = lmtp
         self.state = state.CONNECTED
         self.esmtp = False
+        self.waiting: str | None = state.GREETING
+        self._normalize = normalize
         self._buffer = b""
         self._position = 0
         self._ended = False
         self._discarding = False
-        self._waiting: str | None = state.GREETING
         self._decoder: wire.ContentDecoder | None = None
+        self._chunks: wire.ChunkDecoder | None = None
+        self._chunk: tuple[str, int] | None = None
+        self._skipped: Reply | None = None
         self._fault: Reply | None = None
+        self._utf8 = False
+        self._binary = False
+        self._accepted = 0
 
     @property
     def buffered(self) -> int:
         """Octets received and not yet turned into events."""
         return len(self._buffer) - self._position
+
+    @property
+    def in_content(self) -> bool:
+        """Whether the octets that come next are content."""
+        return self._decoder is not None or self._chunk is not None
 
     def receive(self, data: bytes) -> None:
         """Take octets from the client; b"" says that no more will come."""
@@ -162,24 +222,45 @@ class ServerProtocol:
 
     def next_event(self) -> Event:
         """The next event.  After Broken and EndOfInput there is none to ask for."""
-        if self._waiting is not None:
+        if self.waiting is not None:
             return PAUSED
         if self._position == len(self._buffer):
             return END_OF_INPUT if self._ended else NEED_DATA
         if self._decoder is not None:
             return self._content(self._decoder)
+        if self._chunk is not None:
+            return self._chunked(*self._chunk)
         return self._command()
 
     def reply(self, reply: Reply) -> bytes:
         """Answer the latest event (at first: give the greeting); returns the octets to write."""
-        assert self._waiting is not None, "a reply to nothing"
-        verb, self._waiting = self._waiting, None
-        self.state = state.after(self.state, verb, reply.code)
-        if self.state == state.CONTENT and verb == "DATA":
-            self._decoder, self._fault = wire.ContentDecoder(), None
-        elif reply.ok and verb in ("EHLO", "HELO", "LHLO"):
-            self.esmtp = verb != "HELO"
+        assert self.waiting is not None, "a reply to nothing"
+        verb, self.waiting = self.waiting, None
+        before = self.state
+        self.state = state.after(before, verb, reply.code)
+        if verb == "RCPT":
+            if reply.ok:
+                self._accepted += 1
+        elif self.state == state.CONTENT and verb == "DATA":
+            self._decoder, self._fault = wire.ContentDecoder(normalize=self._normalize), None
+        elif self.lmtp and verb in (state.END_OF_CONTENT, state.LAST_CHUNK) and reply.code != 421:
+            return reply.encode() * self._accepted
+        elif reply.ok and verb in ("EHLO", "LHLO"):
+            self.esmtp = True
+            self.grammar = self._base.offering(reply.lines[1:])
+        elif reply.ok and verb == "HELO":
+            self.esmtp = False
         return reply.encode()
+
+    def tls_started(self) -> None:
+        """TLS has begun: forget all that was said (RFC 3207 section 4.2).
+
+        Raises ValueError when plaintext is left, which must never be read as if it had come protected.
+        """
+        if self.buffered:
+            raise ValueError("plaintext behind STARTTLS")
+        self.esmtp = False
+        self.grammar = self._base
 
     def _command(self) -> Event:
         end = self._buffer.find(wire.CRLF, self._position)
@@ -187,27 +268,64 @@ class ServerProtocol:
             return self._incomplete()
         line = self._buffer[self._position : end]
         self._position = end + 2
-        if self._discarding or len(line) + 2 > wire.MAX_COMMAND_LINE:
+        if self.state == state.AUTH:
+            return self._response(line)
+        if self._discarding or len(line) + 2 > _limit(line):
             self._discarding = False
-            self._waiting = ""
+            self.waiting = ""
             return Invalid(TOO_LONG)
         try:
-            command = self.grammar.parse(line)
+            command = self.grammar.parse(line, utf8=self._utf8)
         except BadCommand as error:
-            self._waiting = ""
+            if error.fatal:
+                return Broken(error.reply)
+            self.waiting = ""
             return Invalid(error.reply, error.verb)
         verb = command.verb
         if state.barrier(verb) and self._position < len(self._buffer) and not self.batch:
             return Broken(NOT_WAITED)
+        refusal = None
         if not state.allowed(self.state, verb):
-            self._waiting = ""
-            return Invalid(self._out_of_order(verb), verb)
-        self._waiting = verb
+            refusal = self._out_of_order(verb)
+        elif verb == "MAIL":
+            self._begin(command)
+        elif verb == "DATA" and self._binary:
+            refusal = BINARY_BY_DATA
+        elif verb in ("EHLO", "HELO", "LHLO") and (verb == "LHLO") != self.lmtp:
+            refusal = SAY_LHLO if self.lmtp else SAY_EHLO
+        if verb in ("BDAT", state.LAST_CHUNK):
+            assert isinstance(command.value, int)
+            return self._begin_chunk(verb, command.value, refusal)
+        if refusal is not None:
+            self.waiting = ""
+            return Invalid(refusal, verb)
+        self.waiting = verb
         return command
+
+    def _begin(self, command: Command) -> None:
+        envelope = command.value
+        assert isinstance(envelope, Envelope)
+        self._utf8 = envelope.smtputf8
+        self._binary = envelope.body == "BINARYMIME"
+        self._chunks = None
+        self._accepted = 0
+
+    def _response(self, line: bytes) -> Event:
+        """A line of an AUTH exchange."""
+        if self._position < len(self._buffer) and not self.batch:
+            return Broken(NOT_WAITED)
+        self.waiting = state.RESPONSE
+        if self._discarding or len(line) + 2 > wire.MAX_AUTH_LINE:
+            self._discarding = False
+            return Invalid(RESPONSE_TOO_LONG, state.RESPONSE)
+        # What is no ASCII is no base64 either, and whoever decodes it says so.
+        return Command(state.RESPONSE, line.decode("latin-1"))
 
     def _incomplete(self) -> Event:
         """No CRLF in the buffer: wait, forget an endless line, or see the end."""
-        if self.buffered >= wire.MAX_COMMAND_LINE:
+        head = self._buffer[self._position : self._position + 5]
+        limit = wire.MAX_AUTH_LINE if self.state == state.AUTH else _limit(head)
+        if self.buffered >= limit:
             self._discarding = True
             # A CR at the very end may be half of the CRLF that ends the line.
             keep = 1 if self._buffer.endswith(b"\r") else 0
@@ -216,20 +334,68 @@ class ServerProtocol:
 
     def _content(self, decoder: wire.ContentDecoder) -> Event:
         data, self._position, ended = decoder.decode(self._buffer, self._position)
+        if self._judge(decoder):
+            return Broken(FAR_TOO_BIG)
+        if self._fault is not None:
+            data = b""
+        if ended:
+            self._decoder = None
+            self.waiting = state.END_OF_CONTENT
+            return EndOfContent(data, decoder.size, decoder.eight_bit, self._fault)
+        if data:
+            return Content(data)
+        return END_OF_INPUT if self._ended else NEED_DATA
+
+    def _judge(self, decoder: wire.ContentDecoder | wire.ChunkDecoder) -> bool:
+        """Note what is wrong with the content; whether it is far too large."""
         # By rank and not by which came first, so that the reply does not depend on how the octets came.
-        if decoder.bare:
+        if decoder.bare and not self._normalize:
             self._fault = BARE
         elif decoder.nul:
             self._fault = NUL
         if self.max_size and decoder.size > self.max_size:
             self._fault = TOO_BIG
-            if decoder.size > 2 * self.max_size + 1_048_576:
-                return Broken(FAR_TOO_BIG)
+            return self._far_too_big(decoder.size)
+        return False
+
+    def _far_too_big(self, size: int) -> bool:
+        return bool(self.max_size) and size > 2 * self.max_size + 1_048_576
+
+    def _begin_chunk(self, verb: str, size: int, refusal: Reply | None) -> Event:
+        if self._far_too_big(size):
+            return Broken(FAR_TOO_BIG)
+        if refusal is None and not self.grammar.chunking:
+            refusal = NOT_OFFERED
+        self._skipped = refusal
+        if refusal is None and self._chunks is None:
+            self._chunks = wire.ChunkDecoder(binary=self._binary, normalize=self._normalize)
+            self._fault = None
+        self._chunk = (verb, size)
+        return self._chunked(verb, size)
+
+    def _chunked(self, verb: str, left: int) -> Event:
+        """Take octets of a chunk of which so many are left."""
+        data = self._buffer[self._position : self._position + left]
+        self._position += len(data)
+        left -= len(data)
+        self._chunk = (verb, left) if left else None
+        if self._skipped is not None:
+            if left:
+                return END_OF_INPUT if self._ended else NEED_DATA
+            self.waiting = ""
+            return Invalid(self._skipped, verb)
+        decoder = self._chunks
+        assert decoder is not None
+        data = decoder.decode(data, last=not left and verb == state.LAST_CHUNK)
+        if self._judge(decoder):
+            return Broken(FAR_TOO_BIG)
         if self._fault is not None:
             data = b""
-        if ended:
-            self._decoder = None
-            self._waiting = state.END_OF_CONTENT
+        if not left:
+            self.waiting = verb
+            if verb == "BDAT":
+                return EndOfChunk(data, self._fault)
+            self._chunks = None
             return EndOfContent(data, decoder.size, decoder.eight_bit, self._fault)
         if data:
             return Content(data)
@@ -238,6 +404,19 @@ class ServerProtocol:
     def _out_of_order(self, verb: str) -> Reply:
         if self.state == state.GREETED:
             return NO_HELLO
+        if self.state == state.SPOILT and verb != "MAIL":
+            return SPOILT
+        if self.state == state.CHUNKS and verb != "MAIL":
+            return IN_CHUNKS
         if verb == "DATA":
             return NO_RECIPIENT
-        return NESTED_MAIL if verb == "MAIL" else NO_MAIL
+        if verb in ("BDAT", state.LAST_CHUNK):
+            return NO_RECIPIENT_YET
+        if verb == "MAIL":
+            return NESTED_MAIL
+        return NO_MAIL if verb == "RCPT" else NOT_NOW
+
+
+def _limit(line: bytes) -> int:
+    """How long a command line may be that begins so: AUTH may carry a response (RFC 4954 section 4)."""
+    return wire.MAX_AUTH_LINE if line[:5].upper() == b"AUTH " else wire.MAX_COMMAND_LINE

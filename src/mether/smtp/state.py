@@ -11,11 +11,17 @@ client when the reply arrives.  After every reply the two are in the same state.
 | MAIL | a transaction with a reverse-path and no recipient |
 | RCPT | a transaction with at least one recipient |
 | CONTENT | 354 was given: octets of content up to the end |
+| CHUNKS | content is coming by BDAT, and the last chunk has not come (RFC 3030) |
+| SPOILT | a chunk was refused: only RSET, or a new EHLO, ends the transaction |
+| AUTH | 334 was given: the client's next line is its response (RFC 4954) |
 | CLOSED | QUIT was answered, or the greeting or a 421 ended it |
 
 A *barrier* is a command after which the client must wait for the reply (RFC 2920 section 3.1, and
 the commands that change what the octets mean).  In the table each verb has the states in which it
 may stand, the state after success, and whether it is a barrier.  Commands of extensions join here.
+
+BDAT and its last chunk are two verbs, "BDAT" and "BDAT LAST"; a line of an AUTH exchange is a RESPONSE.
+After STARTTLS and XCLIENT the session begins anew: EHLO comes next (RFC 3207 section 4.2).
 """
 
 from __future__ import annotations
@@ -30,6 +36,9 @@ READY: Final = "READY"
 MAIL: Final = "MAIL"
 RCPT: Final = "RCPT"
 CONTENT: Final = "CONTENT"
+CHUNKS: Final = "CHUNKS"
+SPOILT: Final = "SPOILT"
+AUTH: Final = "AUTH"
 CLOSED: Final = "CLOSED"
 
 GREETING: Final = "greeting"
@@ -38,8 +47,15 @@ GREETING: Final = "greeting"
 END_OF_CONTENT: Final = "."
 """Stands in the table for the end of the content."""
 
-_OPEN: Final = frozenset((GREETED, READY, MAIL, RCPT))
-_HELLO_SAID: Final = frozenset((READY, MAIL, RCPT))
+LAST_CHUNK: Final = "BDAT LAST"
+"""Stands in the table for BDAT with LAST, which ends the content."""
+
+RESPONSE: Final = "RESPONSE"
+"""Stands in the table for a client's line in an AUTH exchange."""
+
+_HELLO_SAID: Final = frozenset((READY, MAIL, RCPT, CHUNKS, SPOILT))
+_OPEN: Final = _HELLO_SAID | {GREETED}
+_CHUNKED: Final = frozenset((RCPT, CHUNKS))
 
 
 class Row:
@@ -62,11 +78,18 @@ TABLE: Final = {
     "RCPT": Row(frozenset((MAIL, RCPT)), RCPT),
     "DATA": Row(frozenset((RCPT,)), CONTENT, barrier=True),
     END_OF_CONTENT: Row(frozenset((CONTENT,)), READY),
+    "BDAT": Row(_CHUNKED, CHUNKS),
+    LAST_CHUNK: Row(_CHUNKED, READY),
     "RSET": Row(_OPEN, None),
     "NOOP": Row(_OPEN, None),
     "HELP": Row(_OPEN, None),
     "VRFY": Row(_OPEN, None),
     "EXPN": Row(_OPEN, None),
+    "ETRN": Row(frozenset((READY,)), None),
+    "STARTTLS": Row(frozenset((READY,)), GREETED, barrier=True),
+    "AUTH": Row(frozenset((READY,)), None, barrier=True),
+    RESPONSE: Row(frozenset((AUTH,)), None, barrier=True),
+    "XCLIENT": Row(frozenset((GREETED, READY)), GREETED, barrier=True),
     "QUIT": Row(_OPEN, CLOSED),
 }
 
@@ -91,11 +114,24 @@ def after(state: str, verb: str, code: int) -> str:
         return READY  # whatever the reply, the transaction is over (section 4.1.1.4)
     if verb == "RSET":
         return READY if 200 <= code < 300 and state in _HELLO_SAID else state
+    if verb in ("AUTH", RESPONSE):
+        return AUTH if code == 334 else READY
     row = TABLE.get(verb)
     if row is None or row.after is None:
         return state
+    if verb in ("BDAT", LAST_CHUNK):
+        return _after_chunk(state, verb, code)
     if verb == "DATA":
         return CONTENT if code == 354 else state
     if verb == GREETING and not 200 <= code < 300:
         return GREETED  # a 554 greeting waits for QUIT (section 3.1)
     return row.after if 200 <= code < 300 else state
+
+
+def _after_chunk(state: str, verb: str, code: int) -> str:
+    """RFC 3030 section 2: one refused chunk is the end of the transaction, and RSET has to clear it."""
+    if state not in _CHUNKED:
+        return state  # out of order, and so refused
+    if verb == LAST_CHUNK:
+        return READY
+    return CHUNKS if 200 <= code < 300 else SPOILT

@@ -1,17 +1,18 @@
-"""One mail transaction, decided for the client (RFC 5321 section 3.3, RFC 2920, RFC 1870, RFC 6152).
+"""One mail transaction, decided for the client (RFC 5321 section 3.3, RFC 2920, RFC 3030).
 
 A `Transaction` says what to send next and takes the replies; whoever owns the socket, blocking or
 not, only writes and reads.
 
     commands = transaction.start()       [(verb, line), ...] to send in one write
     transaction.reply(verb, reply)       -> more commands, once for every reply
-    transaction.wants_content            send the content and its end now, then `content_sent`
+    transaction.wants_content            send the content now: by DATA its stuffed octets and its end, then
+                                         `content_sent`; with `chunk` set by that command and its octets
     transaction.finished                 every recipient has its `Result`
 
-With PIPELINING offered, MAIL, all RCPTs and DATA go in one group.  A refused recipient never stops the
-others.  Only parameters that were offered are sent (CLI-3).  What cannot be sent at all (too large
-for the SIZE offered, an internationalized address without SMTPUTF8, content declared as 8-bit that is so
-without 8BITMIME) is refused here, before a word was said, with `start` returning nothing and `finished` set.
+With PIPELINING offered, MAIL, all RCPTs and DATA go in one group; BDAT waits for the replies to them (RFC
+3030 section 4.2).  A refused recipient never stops the others.  What to send to this server, and what
+cannot be sent to it, was decided before (`smtp.fit`): a refusal there is a result here, with no word
+said for it.
 
 `reset_needed` is set when the server is left inside a transaction: RSET comes before another MAIL.
 """
@@ -23,19 +24,14 @@ from mether.smtp import command, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Final
 
-    from mether.envelope import Envelope, Recipient
     from mether.smtp.extension import Offer
+    from mether.smtp.fit import Fit
 
 LOCAL: Final = "local"
 """The stage of a refusal that was decided here, with no server asked."""
 
-NO_SMTPUTF8: Final = Reply(553, "5.6.7", "the next hop does not take internationalized addresses")
-NO_8BITMIME: Final = Reply(
-    554, "5.6.3", "the message has 8-bit content, which the next hop does not take (it offers no 8BITMIME)"
-)
 UNSENDABLE: Final = Reply(553, "5.1.3", "the address cannot be sent in an SMTP command")
 
 
@@ -58,60 +54,50 @@ class Result:
 
 
 class Transaction:
-    """One message to some recipients in one session.
+    """One message in one session, as `fit` has it, for the recipients of `fit`.
 
-    `recipients` is what to give in RCPT; `results` has, at each recipient's place, its Result or None
-    as long as nothing decided.  `size` counts the octets that will be sent, without dot-stuffing.
+    `results` has, at each recipient's place, its Result or None as long as nothing decided.
     """
 
     __slots__ = (
         "_accepted",
-        "_envelope",
+        "_asked",
         "_group",
         "_lmtp",
-        "_offer",
+        "_pipelining",
         "_replied",
-        "_size",
+        "chunk",
         "content_sent",
         "dot_only",
         "finished",
-        "recipients",
+        "fit",
         "reset_needed",
         "results",
         "wants_content",
     )
 
-    def __init__(
-        self,
-        envelope: Envelope,
-        recipients: Sequence[Recipient],
-        offer: Offer,
-        *,
-        size: int,
-        eight_bit: bool,
-        lmtp: bool = False,
-    ) -> None:
-        self.recipients = recipients
-        self.results: list[Result | None] = [None] * len(recipients)
+    def __init__(self, fit: Fit, offer: Offer, *, lmtp: bool = False) -> None:
+        self.fit = fit
+        self.results: list[Result | None] = [None] * len(fit.forward_paths)
+        self.chunk: tuple[str, bytes] | None = None
         self.wants_content = False
         self.dot_only = False
         self.content_sent = False
         self.finished = False
         self.reset_needed = False
-        self._envelope = envelope
-        self._offer = offer
-        self._size = size
+        self._pipelining = "PIPELINING" in offer
         self._lmtp = lmtp
+        self._asked: list[int] = []
         self._accepted: list[int] = []
         self._replied = 0
         self._group: list[tuple[str, bytes]] = []
-        self._build(eight_bit)
+        self._build()
 
     def start(self) -> list[tuple[str, bytes]]:
         """What to send first; empty when everything was refused here."""
         if self.finished:
             return []
-        if "PIPELINING" in self._offer:
+        if self._pipelining:
             group, self._group = self._group, []
             return group
         return [self._group.pop(0)]
@@ -131,15 +117,21 @@ class Transaction:
             self._data(reply)
         else:
             self._end(reply)
-        if self.finished or not self._group or self.wants_content:
+        if self.finished or self.wants_content:
             return []
-        if self._group[0][0] == "DATA" and not self._accepted:
-            # Nothing to send it to: RFC 5321 section 3.3 asks for no DATA then.
-            self._group.clear()
-            self.reset_needed = True
-            self._finish()
-            return []
-        return [self._group.pop(0)]
+        if self._replied == len(self._asked) and (self.fit.chunking or self._group):
+            self._accepted = [number for number in self._accepted if self.results[number] is None]
+            if not self._accepted:
+                # Nothing to send it to: RFC 5321 section 3.3 asks for no DATA then.
+                self._group.clear()
+                self.reset_needed = True
+                self._finish()
+                return []
+            if self.fit.chunking:
+                self.wants_content = True
+                self.chunk = (state.LAST_CHUNK, command.chunk(self.fit.size))
+                return []
+        return [self._group.pop(0)] if self._group else []
 
     def sent(self) -> int:
         """Note that content and end were written; returns how many replies that will bring."""
@@ -152,49 +144,42 @@ class Transaction:
         self.results = [result or Result(stage, reply) for result in self.results]
         self._finish()
 
-    def _build(self, eight_bit: bool) -> None:
-        envelope, offer = self._envelope, self._offer
-        limit = offer.size_limit
-        if limit is not None and self._size > limit:
-            text = f"the next hop takes messages of up to {limit} octets, this one has {self._size}"
-            self.fail(LOCAL, Reply(552, "5.3.4", text))
+    def _build(self) -> None:
+        fit = self.fit
+        if fit.refusal is not None:
+            self.fail(LOCAL, fit.refusal)
             return
-        foreign = envelope.reverse_path is not None and not envelope.reverse_path.is_ascii
-        foreign = foreign or any(not recipient.forward_path.is_ascii for recipient in self.recipients)
-        if foreign and "SMTPUTF8" not in offer:
-            self.fail(LOCAL, NO_SMTPUTF8)
-            return
-        if eight_bit and "8BITMIME" not in offer and envelope.body != "7BIT":
-            # RFC 6152 section 3.  What nobody declared goes as it came, as it always did.
-            self.fail(LOCAL, NO_8BITMIME)
-            return
-        parameters = []
-        if "SIZE" in offer:
-            parameters.append(f"SIZE={self._size}")
-        if eight_bit and "8BITMIME" in offer:
-            parameters.append("BODY=8BITMIME")
-        if foreign:
-            parameters.append("SMTPUTF8")
         try:
-            self._group.append(("MAIL", command.mail(envelope.reverse_path, parameters)))
-            for recipient in self.recipients:
-                self._group.append(("RCPT", command.rcpt(recipient.forward_path)))
+            self._group.append(("MAIL", command.mail(fit.reverse_path, fit.mail)))
         except ValueError:
             self.fail(LOCAL, UNSENDABLE)
             return
-        self._group.append(("DATA", command.plain("DATA")))
+        for number, (path, parameters) in enumerate(zip(fit.forward_paths, fit.rcpt, strict=True)):
+            refused = fit.refused.get(number)
+            if refused is None:
+                try:
+                    self._group.append(("RCPT", command.rcpt(path, parameters)))
+                    self._asked.append(number)
+                    continue
+                except ValueError:
+                    refused = UNSENDABLE
+            self.results[number] = Result(LOCAL, refused)
+        if not self._asked:
+            self._finish()
+        elif not fit.chunking:
+            self._group.append(("DATA", command.plain("DATA")))
 
     def _mail(self, reply: Reply) -> None:
-        if not reply.ok:
-            self.results = [Result("MAIL", reply) for _ in self.results]
-            if self._group:
-                self._group.clear()
-                self._finish()
-        else:
+        if reply.ok:
             self.reset_needed = True
+            return
+        self.results = [result or Result("MAIL", reply) for result in self.results]
+        if not self._pipelining:
+            self._group.clear()
+            self._finish()
 
     def _rcpt(self, reply: Reply) -> None:
-        number, self._replied = self._replied, self._replied + 1
+        number, self._replied = self._asked[self._replied], self._replied + 1
         if reply.ok:
             self._accepted.append(number)
         elif self.results[number] is None:

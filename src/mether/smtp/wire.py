@@ -20,18 +20,24 @@ END: Final = b"\r\n.\r\n"
 MAX_COMMAND_LINE: Final = 4096
 """Octets of a command line with its CRLF: 512 and what every extension adds (checklist LIM-1)."""
 
+MAX_AUTH_LINE: Final = 12_290
+"""Octets of a line of AUTH with its CRLF (RFC 4954 section 4)."""
+
 
 class ContentDecoder:
     """Takes dot-stuffed content out of a stream; the same events whatever the cuts.
 
     `bare` is set once a CR or LF stood alone, `nul` once a NUL was seen, `eight_bit` once an octet
-    above 127 was; `size` counts the octets given out, without the end and the removed dots.
+    above 127 was; `size` counts the octets given out, without the end and the removed dots.  With
+    `normalize` a CR or LF that stands alone becomes a line end in what is given out; the end itself
+    is still found in the octets as they came.
     """
 
-    __slots__ = ("_at_start", "bare", "eight_bit", "nul", "size")
+    __slots__ = ("_at_start", "_normalize", "bare", "eight_bit", "nul", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, *, normalize: bool = False) -> None:
         self._at_start = True
+        self._normalize = normalize
         self.bare = False
         self.nul = False
         self.eight_bit = False
@@ -67,8 +73,56 @@ class ContentDecoder:
         if b"\0" in raw:
             self.nul = True
         data = raw.replace(b"\r\n.", CRLF)
+        if self.bare and self._normalize:
+            data = _normal(data)  # a CR at the end of `raw` cannot be: it may begin the end, and is held
         self.size += len(data)
         return data, following, end >= 0
+
+
+class ChunkDecoder:
+    """Looks at content that comes in chunks (BDAT), whose octets stand as they are (RFC 3030 section 2).
+
+    The flags, `size` and `normalize` are those of `ContentDecoder`; line ends may be cut anywhere.  A
+    `binary` message may hold any octets.
+    """
+
+    __slots__ = ("_binary", "_cr", "_normalize", "bare", "eight_bit", "nul", "size")
+
+    def __init__(self, *, binary: bool, normalize: bool = False) -> None:
+        self._binary = binary
+        self._normalize = normalize and not binary
+        self._cr = False
+        self.bare = False
+        self.nul = False
+        self.eight_bit = False
+        self.size = 0
+
+    def decode(self, data: bytes, last: bool) -> bytes:
+        """The next octets; `last` says that none follow.  A CR may wait for what comes after it."""
+        if not data.isascii():
+            self.eight_bit = True
+        if self._binary:
+            self.size += len(data)
+            return data
+        if self._cr:
+            data = b"\r" + data
+        self._cr = not last and data.endswith(b"\r")
+        if self._cr:
+            data = data[:-1]
+        lines = data.count(CRLF)
+        if data.count(b"\n") != lines or data.count(b"\r") != lines:
+            self.bare = True
+            if self._normalize:
+                data = _normal(data)
+        if b"\0" in data:
+            self.nul = True
+        self.size += len(data)
+        return data
+
+
+def _normal(data: bytes) -> bytes:
+    """The octets with every CR and LF that stands alone made a line end."""
+    return data.replace(CRLF, b"\n").replace(b"\r", b"\n").replace(b"\n", CRLF)
 
 
 def _held(buffer: bytes, start: int) -> int:
