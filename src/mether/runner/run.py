@@ -20,7 +20,7 @@ from mether.outcome import Attempt, Outcome
 from mether.queue import owner
 from mether.queue.store import Decision, Hop, Select, Settlement, StoreError
 from mether.relay import failure
-from mether.runner import settle
+from mether.runner import notify, settle
 from mether.runner.once import Once
 from mether.runner.window import Window
 
@@ -236,9 +236,10 @@ class Runner:
 
     def _settle(self, claim: Claim, verdict: settle.Verdict, started: float, now: float) -> None:
         reports: list[Draft] = []
-        if verdict.failed:
+        ended = [*verdict.failed, *verdict.done]
+        if ended:
             try:
-                reports = self._reporter.reports(claim, verdict.failed, lambda: self._original(claim), now)
+                reports = self._reporter.reports(claim, ended, lambda: self._original(claim), now)
             except Exception as error:
                 # Nobody is removed without the report that is owed: it is tried again later.
                 event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
@@ -265,7 +266,7 @@ class Runner:
                 event.refused(ident)
                 return
             for report in settlement.reports:
-                event.reported(ident, report.message.ident, "failed")
+                event.reported(ident, report.message.ident, notify.kind(report, ended))
                 self._changed.set()
             if verdict.failed and not reports and claim.message.envelope.reverse_path is None:
                 event.dropped(ident, "it has no sender to be returned to")
@@ -375,14 +376,8 @@ class Runner:
             return
         # Only its time is over: the next hop is not to be tried.
         now = self._clock()
-        cause = claim.hop.last if claim.hop is not None else ""
-        outcomes = [settle.give_up(one, one.last, cause) for one in claim.pending]
         event.expired(claim.message.ident, claim.message.envelope.reverse_path)
-        verdict = settle.Verdict(
-            [Decision(outcome.recipient, outcome, None) for outcome in outcomes],
-            list(zip(claim.pending, outcomes, strict=True)),
-            None,
-        )
+        verdict = settle.expire(claim, now)
         self._tell(claim, verdict.decisions, now, now)
         self._settle(claim, verdict, now, now)
 
