@@ -16,6 +16,7 @@ STRUCTS = {
     "service": config.Service,
     "queue": config.Queue,
     "listen": config.Listen,
+    "auth": config.Auth,
     "route": config.Route,
     "retry": config.Retry,
     "dns": config.Dns,
@@ -35,6 +36,11 @@ def rows() -> dict[tuple[str, str], tuple[str, str]]:
 
 def test_every_key_is_told_and_no_other():
     assert set(rows()) == {(name, key) for name, keys in shape.SHAPES.items() for key in keys}
+
+
+def test_its_examples_are_taken():
+    for example in re.findall(r"^```toml\n(.*?)^```$", TEXT, re.M | re.S):
+        config.loads(example)
 
 
 @pytest.mark.parametrize("where", rows(), ids=".".join)

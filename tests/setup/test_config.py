@@ -4,7 +4,7 @@ import pytest
 
 from mether.address import parse
 from mether.setup import shape
-from mether.setup.config import Config, Dns, Listen, Log, Queue, Retry, Route, Service, load, loads
+from mether.setup.config import Auth, Config, Dns, Listen, Log, Queue, Retry, Route, Service, load, loads
 from mether.setup.locate import ConfigError
 
 ENV = {"HOME": "/h"}
@@ -94,7 +94,9 @@ def test_without_a_file_everything_is_built_in(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     config = load(None, environ=ENV)
     assert config.queue.spool == "sqlite:/h/.local/state/mether/smtpq"
-    assert config.listen == (Listen(address="127.0.0.1:2525"),)
+    assert config.listen == loads("[[listen]]\naddress = '127.0.0.1:2525'\n", environ=ENV).listen
+    assert (config.listen[0].role, config.listen[0].relay_from) == ("local", ("127.0.0.0/8", "::1/128"))
+    assert config.auth is None
     assert config.route == ()
     assert config.retry.expire == 5 * 86400
     assert config.service.postmaster == f"postmaster@{config.service.hostname}"
@@ -115,6 +117,7 @@ def test_every_key_of_a_struct_has_a_shape_and_no_other():
         "service": Service,
         "queue": Queue,
         "listen": Listen,
+        "auth": Auth,
         "route": Route,
         "retry": Retry,
         "dns": Dns,

@@ -1,9 +1,9 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
-One TOML file has the shape ``[service] [queue] [[listen]] [[route]] [retry] [dns] [log]``; every key may be
-left out.  `load` gives a `Config` in which every default is filled in and every value checked, together
-with where each value came from.  Relative paths in the file (the spool's, a Maildir's, a program's that
-has a slash) are relative to the file's own directory, so that a service does not depend on where it is
+One TOML file has the shape ``[service] [queue] [[listen]] [auth] [[route]] [retry] [dns] [log]``; every key
+may be left out.  `load` gives a `Config` in which every default is filled in and every value checked,
+together with where each value came from.  Relative paths in the file (the spool's, a Maildir's, a program's
+that has a slash) are relative to the file's own directory, so that a service does not depend on where it is
 started; those on a command line and in the environment are relative to the working directory.
 
 What no route takes goes by MX.  A file without ``[[listen]]`` listens as one without a file would.
@@ -22,6 +22,9 @@ from mether.address import parse as parse_address
 from mether.routing import table as routing
 from mether.routing import target
 from mether.setup import decode, endpoint, locate, shape
+from mether.setup import listen as listening
+from mether.setup.listen import Auth as Auth
+from mether.setup.listen import Listen as Listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,33 +53,6 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
     spool: str
     memory: int = 64 * MIB
-
-
-class Listen(msgspec.Struct, frozen=True, kw_only=True):
-    """``[[listen]]``: one address, who may relay through it, and the limits of its sessions.
-
-    `max_connections_per_client` 0 means no limit.  `command_timeout` is in seconds.
-    """
-
-    address: str
-    relay_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    max_size: int = 50 * MIB
-    max_recipients: int = 1000
-    max_connections: int = 1000
-    max_connections_per_client: int = 250
-    max_commands: int = 10_000
-    max_errors: int = 20
-    command_timeout: float = 300.0
-
-    @property
-    def host(self) -> str:
-        """The host or IP address, ``""`` for every address."""
-        return endpoint.parse_listen(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        """The port, 0 for any that is free."""
-        return endpoint.parse_listen(self.address)[1]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +113,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     service: Service
     queue: Queue
     listen: tuple[Listen, ...]
+    auth: Auth | None = None
     route: tuple[Route, ...] = ()
     retry: Retry = Retry()
     dns: Dns = Dns()
@@ -191,7 +168,7 @@ def rule(route: Route) -> routing.Rule:
 
 
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
-    decode.sections(document, ("service", "queue", "retry", "dns", "log"), ("listen", "route"))
+    decode.sections(document, ("service", "queue", "auth", "retry", "dns", "log"), ("listen", "route"))
     origins: dict[str, str] = {}
 
     def one(name: str, keys: Shape) -> dict[str, Any]:
@@ -222,6 +199,15 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         queue["spool"] = f"{scheme}:{_absolute(place, path) if place else ''}"
     listen = many("listen", shape.LISTENER)
     _check_listeners(document, listen)
+    auth = one("auth", shape.AUTH) if "auth" in document.root else None
+    if auth is not None:
+        listening.check_auth(document, auth, listen)
+        _find_files(auth, path)
+    logins = None if auth is None else Auth(**auth)
+    tls = bool(document.root.get("tls", {}).get("certificate"))
+    listen = [
+        listening.check(document, number, each, tls=tls, auth=logins) for number, each in enumerate(listen)
+    ] or [listening.complete({"address": LISTEN}, tls=tls, auth=False)]
     routes = many("route", shape.ROUTE)
     for number, values in enumerate(routes):
         _check_route(document, number, values, path)
@@ -229,7 +215,8 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     return Config(
         service=Service(**service),
         queue=Queue(**queue),
-        listen=tuple(Listen(**each) for each in listen) or (Listen(address=LISTEN),),
+        listen=tuple(Listen(**each) for each in listen),
+        auth=logins,
         route=tuple(Route(**each) for each in routes),
         retry=Retry(**one("retry", shape.RETRY)),
         dns=Dns(**one("dns", shape.DNS)),
@@ -241,6 +228,18 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
 
 def _absolute(place: str, path: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), place))
+
+
+def _find_files(auth: dict[str, Any], path: str | None) -> None:
+    """Files and programs are relative to the configuration's directory."""
+    if path is None:
+        return
+    for key in ("passwords", "dovecot", "senders"):
+        if key in auth:
+            auth[key] = _absolute(auth[key], path)
+    for key in ("program", "oauth"):
+        if key in auth and "/" in auth[key][0]:
+            auth[key] = (_absolute(auth[key][0], path), *auth[key][1:])
 
 
 def _check_listeners(document: Document, listen: list[dict[str, Any]]) -> None:

@@ -33,15 +33,42 @@ spool = "sqlite:spool"
 # An address to listen on.  There may be several: repeat [[listen]].
 [[listen]]
 address = "127.0.0.1:2525"
+# What it is for: "mx" (built in on port 25), "submission" (587, 465), "lmtp" (24), "local" (any other).
+#role = "local"
 # Who may send to any domain; all others reach only the domains that are delivered here.
+# Built in for the other roles: nobody.
 #relay_from = ["127.0.0.0/8", "::1/128"]
+#tls = "none"                        # "starttls", "implicit": with a certificate
+#require_tls = false
+#auth = false                        # built in for submission: true
+#add_sender = false                  # say in Sender who logged in
 #max_size = "50MiB"
 #max_recipients = 1000
 #max_connections = 1000
 #max_connections_per_client = 250    # 0: no limit
 #max_commands = 10000                # between two messages
 #max_errors = 20
+#max_connections_per_minute = 0      # of one client; 0: no limit
+#max_messages_per_minute = 0
+#max_recipients_per_minute = 0
 #command_timeout = "5m"
+#session_timeout = "30m"             # between two messages
+#min_rate = 16                       # octets a second, over a minute; 0: as slow as they like
+#bare_newlines = "refuse"            # "normalize": make them CRLF
+#vrfy = false
+#etrn_from = []
+#proxy_from = []                     # proxies that speak the PROXY protocol
+#xclient_from = []                   # front ends that speak XCLIENT
+#extensions_off = []
+
+# Who may log in, on listeners with auth = true or role = "submission".  For example:
+# [auth]
+# passwords = "passwords"            or dovecot = "/run/dovecot/auth-client", or program = ["check-login"]
+# oauth = ["check-token"]
+# mechanisms = []                    all that these can do
+# clear_from = []                    who may log in without TLS
+# max_failures = 3
+# senders = "senders"                which login may use which reverse-paths
 
 # Where mail goes.  The first route that matches wins; what none matches goes by MX.
 # domains: "example.org", ".example.org" (every domain below it), "*" (all).

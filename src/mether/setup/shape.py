@@ -12,8 +12,10 @@ from mether.address import AddressError, check_domain, is_literal
 from mether.address import parse as parse_address
 from mether.routing import table as routing
 from mether.routing import target
-from mether.setup import decode, endpoint
+from mether.setup import decode, endpoint, listen
+from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
+from mether.smtp.extension import KNOWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +65,24 @@ def _network(value: object) -> str:
     except ValueError as error:
         why = " (bits are set after the prefix)" if "host bits" in str(error) else ""
         raise ValueError(f'expected an IP address or a network such as "192.0.2.0/24"{why}') from None
+
+
+def _keyword(value: object) -> str:
+    keyword = decode.text(value).upper()
+    if instead := _OWN_KEYS.get(keyword):
+        raise ValueError(f"{keyword} is not switched off here: {instead}")
+    if keyword not in KNOWN:
+        meant = nearest(keyword, [name.lower() for name in KNOWN if name not in _OWN_KEYS]).upper()
+        guess = f' (did you mean "{meant}"?)' if meant else ""
+        raise ValueError(f"expected the keyword of an extension{guess}")
+    return keyword
+
+
+def _mechanism(value: object) -> str:
+    name = decode.text(value).upper()
+    if name not in listen.MECHANISMS:
+        raise ValueError(f"expected a SASL mechanism: {', '.join(listen.MECHANISMS)}")
+    return name
 
 
 def _domain(value: object) -> str:
@@ -115,16 +135,52 @@ SERVICE: Final[Shape] = {
     "undeliverable_reports": decode.one_of("postmaster", "drop"),
 }
 QUEUE: Final[Shape] = {"spool": _spool, "memory": decode.size}
+_networks: Final = decode.list_of(_network, "networks", empty=True)
+_argv: Final = decode.list_of(decode.text, "a program and its arguments")
+_rate: Final = decode.whole(0, 1_000_000)
+_OWN_KEYS: Final = {
+    "AUTH": "say auth = false",
+    "STARTTLS": 'say tls = "none"',
+    "ETRN": "leave out etrn_from",
+    "XCLIENT": "leave out xclient_from",
+}
+
 LISTENER: Final[Shape] = {
     "address": _listen,
-    "relay_from": decode.list_of(_network, "networks", empty=True),
+    "role": decode.one_of(*listen.ROLES),
+    "relay_from": _networks,
+    "tls": decode.one_of("none", "starttls", "implicit"),
+    "require_tls": decode.boolean,
+    "auth": decode.boolean,
+    "add_sender": decode.boolean,
     "max_size": decode.size,
     "max_recipients": decode.whole(1, 100_000),
     "max_connections": decode.whole(1, 1_000_000),
     "max_connections_per_client": decode.whole(0, 1_000_000),
     "max_commands": decode.whole(10, 10_000_000),
     "max_errors": decode.whole(1, 10_000),
+    "max_connections_per_minute": _rate,
+    "max_messages_per_minute": _rate,
+    "max_recipients_per_minute": _rate,
     "command_timeout": decode.duration,
+    "session_timeout": decode.duration,
+    "min_rate": _rate,
+    "bare_newlines": decode.one_of("refuse", "normalize"),
+    "vrfy": decode.boolean,
+    "etrn_from": _networks,
+    "proxy_from": _networks,
+    "xclient_from": _networks,
+    "extensions_off": decode.list_of(_keyword, "keywords", empty=True),
+}
+AUTH: Final[Shape] = {
+    "passwords": decode.text,
+    "dovecot": decode.text,
+    "program": _argv,
+    "oauth": _argv,
+    "mechanisms": decode.list_of(_mechanism, "SASL mechanisms", empty=True),
+    "clear_from": _networks,
+    "max_failures": decode.whole(1, 1000),
+    "senders": decode.text,
 }
 ROUTE: Final[Shape] = {
     "domains": decode.list_of(_domain, "domains"),
@@ -153,13 +209,14 @@ SHAPES: Final[dict[str, Shape]] = {
     "service": SERVICE,
     "queue": QUEUE,
     "listen": LISTENER,
+    "auth": AUTH,
     "route": ROUTE,
     "retry": RETRY,
     "dns": DNS,
     "log": LOG,
 }
 _SIZES: Final = frozenset(("memory", "max_size"))
-_DURATIONS: Final = frozenset(("command_timeout", "timeout", "expire", "intervals"))
+_DURATIONS: Final = frozenset(("command_timeout", "session_timeout", "timeout", "expire", "intervals"))
 
 
 def written(key: str, value: object) -> str:

@@ -1,0 +1,178 @@
+"""``[[listen]]`` and ``[auth]``: their structs, the defaults that follow from the role, and contradictions.
+
+A listener has a `role`, and most of what it does follows from that:
+
+| role | by default on | relays for | AUTH |
+|---|---|---|---|
+| mx | port 25 | nobody | no |
+| submission | 587, 465 | who logs in | yes |
+| lmtp | 24 | nobody | no |
+| local | any other | loopback | no |
+
+`complete` fills in what a table does not say, `check` raises ConfigError where what it says cannot be:
+an option that would do nothing, or a listener that nobody could use, is an error and no warning.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from mether.setup import endpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from mether.setup.decode import Document
+
+MIB: Final = 1 << 20
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+ROLES: Final = ("mx", "submission", "local", "lmtp")
+_ROLE_OF_PORT: Final = {25: "mx", 587: "submission", 465: "submission", 24: "lmtp"}
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[listen]]``: one address, its role, who may relay through it, and the limits of its sessions.
+
+    Networks and hosts are as the file has them.  0 means no limit for `max_connections_per_client`, the
+    three rates and `min_rate` (octets a second).  Time-outs are in seconds.  `tls` is "none", "starttls" or
+    "implicit"; `bare_newlines` is "refuse" or "normalize".
+    """
+
+    address: str
+    role: str
+    relay_from: tuple[str, ...]
+    tls: str
+    require_tls: bool = False
+    auth: bool
+    add_sender: bool = False
+    max_size: int = 50 * MIB
+    max_recipients: int = 1000
+    max_connections: int = 1000
+    max_connections_per_client: int = 250
+    max_commands: int = 10_000
+    max_errors: int = 20
+    max_connections_per_minute: int = 0
+    max_messages_per_minute: int = 0
+    max_recipients_per_minute: int = 0
+    command_timeout: float = 300.0
+    session_timeout: float = 1800.0
+    min_rate: int = 16
+    bare_newlines: str = "refuse"
+    vrfy: bool = False
+    etrn_from: tuple[str, ...] = ()
+    proxy_from: tuple[str, ...] = ()
+    xclient_from: tuple[str, ...] = ()
+    extensions_off: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The host or IP address, ``""`` for every address."""
+        return endpoint.parse_listen(self.address)[0]
+
+    @property
+    def port(self) -> int:
+        """The port, 0 for any that is free."""
+        return endpoint.parse_listen(self.address)[1]
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True):
+    """``[auth]``: who checks logins, one of `passwords` (a file), `dovecot` (a socket) and `program` (an
+    argument vector), and `oauth` (an argument vector) beside or instead.
+
+    `mechanisms` are the SASL mechanisms offered, none named: all that those can do.  `clear_from` are the
+    networks that may log in without TLS.  After `max_failures` a session ends.  `senders` is a file: which
+    login may use which reverse-paths.
+    """
+
+    passwords: str | None = None
+    dovecot: str | None = None
+    program: tuple[str, ...] | None = None
+    oauth: tuple[str, ...] | None = None
+    mechanisms: tuple[str, ...] = ()
+    clear_from: tuple[str, ...] = ()
+    max_failures: int = 3
+    senders: str | None = None
+
+
+def complete(values: dict[str, Any], *, tls: bool, auth: bool) -> dict[str, Any]:
+    """The values of a ``[[listen]]`` with what follows from its role and port filled in.
+
+    `tls` and `auth` say whether the file has a certificate and an ``[auth]``.
+    """
+    port = endpoint.parse_listen(values["address"])[1]
+    role = values.get("role") or _ROLE_OF_PORT.get(port, "local")
+    return {
+        "role": role,
+        "relay_from": LOOPBACK if role == "local" else (),
+        "tls": "implicit" if port == 465 else "starttls" if tls else "none",
+        "auth": role == "submission" and auth,
+        **values,
+    }
+
+
+def check(
+    document: Document, number: int, given: dict[str, Any], *, tls: bool, auth: Auth | None
+) -> dict[str, Any]:
+    """The complete values of the ``[[listen]]`` with that number.  Raises ConfigError."""
+    values = complete(given, tls=tls, auth=auth is not None)
+
+    def wrong(key: str, what: str) -> Exception:
+        return document.wrong(("listen", number, key if key in given else "address"), what)
+
+    port = endpoint.parse_listen(values["address"])[1]
+    role = values["role"]
+    if role == "lmtp" and port == 25:
+        raise wrong("role", "LMTP must not be spoken on port 25 (RFC 2033 section 5)")
+    if values["tls"] != "none" and not tls:
+        raise wrong("tls", f'{values["tls"]} TLS needs a certificate in [tls]; or say tls = "none"')
+    if values.get("require_tls") and values["tls"] == "none":
+        raise wrong("require_tls", "contradicts tls: there is none on this listener")
+    if values["auth"]:
+        if auth is None:
+            raise wrong("auth", "needs an [auth] that says how logins are checked")
+        if values["tls"] == "none" and not auth.clear_from:
+            raise wrong(
+                "auth", "nobody could log in: there is no TLS here, and auth.clear_from names no network"
+            )
+    elif role == "submission" and not values["relay_from"]:
+        raise wrong(
+            "role", "nobody could send through a submission listener with neither [auth] nor relay_from"
+        )
+    if values.get("add_sender") and not values["auth"]:
+        raise wrong("add_sender", "needs auth = true: Sender is the login")
+    if values.get("etrn_from") and role in ("submission", "lmtp"):
+        raise wrong("etrn_from", f"a {role} listener does not offer ETRN (RFC 6409 section 7)")
+    return values
+
+
+_BACKENDS: Final = ("passwords", "dovecot", "program")
+_MADE_BY: Final = {
+    "PLAIN": _BACKENDS,
+    "LOGIN": _BACKENDS,
+    "SCRAM-SHA-256": ("passwords",),
+    "SCRAM-SHA-256-PLUS": ("passwords",),
+    "OAUTHBEARER": ("oauth",),
+    "XOAUTH2": ("oauth",),
+}
+MECHANISMS: Final = (*_MADE_BY, "EXTERNAL")
+
+
+def check_auth(document: Document, values: dict[str, Any], listen: list[dict[str, Any]]) -> None:
+    """Whether ``[auth]`` can be.  Raises ConfigError."""
+    given: list[str] = [key for key in _BACKENDS if key in values]
+    if len(given) > 1:
+        raise document.wrong(
+            ("auth", given[1]), f"contradicts {given[0]}: logins are checked by one of {', '.join(_BACKENDS)}"
+        )
+    if "oauth" in values:
+        given.append("oauth")
+    mechanisms = values.get("mechanisms", ())
+    if not given and "EXTERNAL" not in mechanisms:
+        raise document.wrong(("auth",), f"expected one of {', '.join(_BACKENDS)}, oauth")
+    for index, name in enumerate(mechanisms):
+        makers = _MADE_BY.get(name)
+        if makers and not set(makers).intersection(given):
+            raise document.wrong(("auth", "mechanisms", index), f"{name} needs {' or '.join(makers)}")
+    if not any(each.get("auth", complete(each, tls=True, auth=True)["auth"]) for each in listen):
+        raise document.wrong(("auth",), "no listener uses it: none has auth = true or the role submission")

@@ -1,0 +1,118 @@
+"""What follows from a listener's role, and the contradictions that are errors with their line."""
+
+from __future__ import annotations
+
+import pytest
+
+from mether.setup.config import Config, loads
+from mether.setup.listen import LOOPBACK
+from mether.setup.locate import ConfigError
+
+LISTEN = '[[listen]]\naddress = ":{}"\n'
+AUTH = '[auth]\npasswords = "pw"\n'
+
+
+def load(text: str) -> Config:
+    return loads(text, "/etc/m.toml", environ={"HOME": "/h"})
+
+
+@pytest.mark.parametrize(
+    ("port", "role", "relay_from"),
+    [
+        (25, "mx", ()),
+        (24, "lmtp", ()),
+        (2525, "local", LOOPBACK),
+        (0, "local", LOOPBACK),
+    ],
+)
+def test_the_port_makes_the_role_and_the_role_the_rest(
+    port: int, role: str, relay_from: tuple[str, ...]
+) -> None:
+    """SEC-1: an mx relays for nobody."""
+    listen = load(LISTEN.format(port)).listen[0]
+    assert (listen.role, listen.relay_from, listen.auth, listen.tls) == (role, relay_from, False, "none")
+
+
+def test_what_is_said_goes_before_what_follows() -> None:
+    listen = load(LISTEN.format(25) + 'role = "local"\n').listen[0]
+    assert (listen.role, listen.relay_from) == ("local", LOOPBACK)
+    listen = load(LISTEN.format(25) + 'relay_from = ["192.0.2.0/24"]\n').listen[0]
+    assert (listen.role, listen.relay_from) == ("mx", ("192.0.2.0/24",))
+
+
+def test_submission_wants_a_login() -> None:
+    """SUB-1: AUTH is supported, and required of whoever is not authorized otherwise."""
+    config = load(LISTEN.format(587) + 'tls = "none"\n' + AUTH + 'clear_from = ["192.0.2.0/24"]\n')
+    listen = config.listen[0]
+    assert (listen.role, listen.auth, listen.relay_from) == ("submission", True, ())
+    assert config.auth is not None
+    assert (config.auth.passwords, config.auth.clear_from) == ("/etc/pw", ("192.0.2.0/24",))
+    listen = load(LISTEN.format(587) + 'relay_from = ["192.0.2.0/24"]\n').listen[0]
+    assert (listen.role, listen.auth) == ("submission", False)
+
+
+def test_programs_of_auth_are_found_beside_the_file() -> None:
+    auth = load(
+        LISTEN.format(2525)
+        + 'auth = true\n[auth]\nprogram = ["./check", "-x"]\noauth = ["check-token"]\n'
+        + 'senders = "senders"\nclear_from = ["::1"]\n'
+    ).auth
+    assert auth is not None
+    assert auth.program == ("/etc/check", "-x")
+    assert auth.oauth == ("check-token",)
+    assert auth.senders == "/etc/senders"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (LISTEN.format(25) + 'role = "lmtp"\n', "3: listen.role: LMTP must not be spoken on port 25"),
+        (LISTEN.format(465), "2: listen.address: implicit TLS needs a certificate in [tls]"),
+        (
+            LISTEN.format(25) + 'tls = "starttls"\n',
+            "3: listen.tls: starttls TLS needs a certificate in [tls]",
+        ),
+        (LISTEN.format(25) + "require_tls = true\n", "3: listen.require_tls: contradicts tls"),
+        (LISTEN.format(25) + "auth = true\n", "3: listen.auth: needs an [auth]"),
+        (LISTEN.format(587) + AUTH, "2: listen.address: nobody could log in: there is no TLS here"),
+        (LISTEN.format(587), "2: listen.address: nobody could send through a submission listener"),
+        (LISTEN.format(25) + "add_sender = true\n", "3: listen.add_sender: needs auth = true"),
+        (
+            LISTEN.format(24) + 'etrn_from = ["::1"]\n',
+            "3: listen.etrn_from: a lmtp listener does not offer ETRN",
+        ),
+        (LISTEN.format(25) + AUTH, "3: auth: no listener uses it"),
+        (AUTH, "1: auth: no listener uses it"),
+        (LISTEN.format(587) + "[auth]\n", "3: auth: expected one of passwords, dovecot, program, oauth"),
+        (
+            LISTEN.format(587) + AUTH + 'dovecot = "/run/a"\n',
+            "5: auth.dovecot: contradicts passwords: logins are checked by one of",
+        ),
+        (
+            LISTEN.format(587) + AUTH + 'mechanisms = ["PLAIN", "XOAUTH2"]\n',
+            "5: auth.mechanisms: XOAUTH2 needs oauth",
+        ),
+        (
+            LISTEN.format(587) + AUTH + 'mechanisms = ["CRAM-MD5"]\n',
+            "5: auth.mechanisms: expected a SASL mechanism: PLAIN, LOGIN,",
+        ),
+        (
+            LISTEN.format(25) + 'extensions_off = ["SIZE", "PIPELINNING"]\n',
+            '3: listen.extensions_off: expected the keyword of an extension (did you mean "PIPELINING"?)',
+        ),
+        (
+            LISTEN.format(25) + 'extensions_off = ["AUTH"]\n',
+            "3: listen.extensions_off: AUTH is not switched off here: say auth = false",
+        ),
+        (LISTEN.format(25) + 'role = "MX"\n', '3: listen.role: expected "mx" or "submission" or '),
+    ],
+)
+def test_contradictions_are_errors_with_their_line(text: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert str(caught.value).startswith(f"/etc/m.toml:{line}")
+
+
+def test_keywords_are_taken_in_any_case() -> None:
+    listen = load(LISTEN.format(25) + 'extensions_off = ["pipelining"]\n').listen[0]
+    assert listen.extensions_off == ("PIPELINING",)
