@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from clock import T0
-from mail import CONTENT, NEVER, TRACE, address, claim, table
+from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, table
 
+from mether.envelope import By
 from mether.outcome import Outcome
 from mether.queue.store import Claim, Draft, Pending
-from mether.runner.notify import Reporter
+from mether.runner.notify import Reporter, kind, wants
 
 POSTMASTER = "postmaster@example.com"
 
@@ -29,6 +30,7 @@ def reporter(*, tell: bool = True) -> Reporter:
 def reports(
     about: Claim, *, tell: bool = True, numbers: tuple[int, ...] | None = None, original: Any = None
 ) -> list[Draft]:
+    """Of recipients that failed."""
     failed = [
         (one, Outcome(one.number, "failed", NEVER, at=T0))
         for one in about.pending
@@ -137,3 +139,147 @@ def test_a_large_message_is_quoted_by_its_header_alone() -> None:
     (draft,) = reports(claim(), original=lambda: (TRACE + CONTENT, False))
     assert "Subject: test" in text(draft)
     assert "Hello." not in text(draft)
+
+
+def outcome(action: str, number: int = 0, **more: Any) -> Outcome:
+    reply = {"failed": NEVER, "delayed": LATER}.get(action, OK)
+    return Outcome(number, action, reply, at=T0, **more)  # type: ignore[arg-type]
+
+
+def told(about: Claim, *outcomes: Outcome, now: float = T0 + 9) -> list[Draft]:
+    """The report of these outcomes of the claim's recipients, in order."""
+    pairs = list(zip(about.pending, outcomes, strict=True))
+    return reporter().reports(about, pairs, lambda: (TRACE + CONTENT, True), now)
+
+
+@pytest.mark.parametrize(
+    ("notify", "accepted", "refused"),
+    [
+        (None, False, True),
+        ("SUCCESS", True, False),
+        ("success", True, False),
+        ("SUCCESS,FAILURE", True, True),
+        ("FAILURE", False, True),
+        ("FAILURE,DELAY", False, True),
+        ("DELAY", False, False),
+        ("NEVER", False, False),
+    ],
+)
+@pytest.mark.parametrize("action", ["relayed", "delivered", "expanded"])
+def test_the_table(notify: str | None, accepted: bool, refused: bool, action: str) -> None:
+    """DSN-4 (a next hop without DSN), DSN-5 (a mailbox, a program, LMTP)."""
+    assert wants(notify, outcome(action)) is accepted
+    assert wants(notify, outcome("failed")) is refused
+    assert bool(told(claim(notify=notify), outcome(action))) is accepted
+
+
+@pytest.mark.parametrize("notify", [None, "SUCCESS", "SUCCESS,FAILURE", "FAILURE", "NEVER"])
+def test_a_next_hop_that_reports_does_so_itself(notify: str | None) -> None:
+    """DSN-3: nobody is told twice of one success."""
+    assert not wants(notify, outcome("relayed", notifies=True))
+    assert not wants(notify, outcome("delivered", notifies=True))
+
+
+@pytest.mark.parametrize(
+    ("notify", "expected"),
+    [(None, True), ("DELAY", True), ("FAILURE", False), ("SUCCESS", False), ("NEVER", False)],
+)
+def test_who_is_warned(notify: str | None, expected: bool) -> None:
+    """DSN-6."""
+    about = claim(notify=notify, last=outcome("delayed", remote_mta="mx.example.net"))
+    drafts = reporter().delayed(about, T0 + 9, lambda: (TRACE + CONTENT, True))
+    assert bool(drafts) is expected
+    for draft in drafts:
+        assert "Action: delayed" in text(draft)
+        assert "Status: 4.3.0" in text(draft)
+        assert "Will-Retry-Until: " in text(draft)
+        assert "Hello." not in text(draft)
+
+
+def test_only_those_still_waiting_are_in_a_warning() -> None:
+    """DSN-6, BNC-3"""
+    about = claim("one@example.net", "two@example.net")
+    about.pending.pop(0)
+    (draft,) = reporter().delayed(about, T0 + 9, lambda: (TRACE + CONTENT, True))
+    assert "two@example.net" in text(draft)
+    assert "one@example.net" not in text(draft)
+    assert draft.tells == [1]
+
+
+def test_one_report_for_all_whose_time_it_was() -> None:
+    """BNC-3: RFC 3464 section 2, a block for each with an action of its own."""
+    about = claim("one@example.net", "two@example.net", "three@example.net", notify="SUCCESS,FAILURE,DELAY")
+    outcomes = (outcome("relayed", 0), outcome("failed", 1), outcome("delayed", 2))
+    (draft,) = told(about, *outcomes)
+    assert [line for line in text(draft).split("\r\n") if line.startswith("Action:")] == [
+        "Action: relayed",
+        "Action: failed",
+        "Action: delayed",
+    ]
+    assert draft.tells == [0, 1, 2]
+    assert kind(draft, zip(about.pending, outcomes, strict=True)) == "failed"
+
+
+def test_the_log_is_told_the_gravest_that_the_sender_was_told() -> None:
+    about = claim("one@example.net", "two@example.net")
+    about.pending[0].recipient.notify = "SUCCESS"
+    outcomes = (outcome("delivered", 0), outcome("relayed", 1))
+    (draft,) = told(about, *outcomes)
+    assert draft.tells == [0]
+    assert kind(draft, zip(about.pending, outcomes, strict=True)) == "delivered"
+
+
+@pytest.mark.parametrize("action", ["relayed", "delivered", "delayed"])
+def test_nobody_is_told_of_anything_but_failure_where_there_is_no_sender(action: str) -> None:
+    """BNC-2"""
+    assert told(claim(sender="", notify="SUCCESS,DELAY"), outcome(action)) == []
+
+
+@pytest.mark.parametrize(
+    ("notify", "expected"), [(None, True), ("FAILURE", True), ("SUCCESS", True), ("NEVER", False)]
+)
+def test_what_deliver_by_traces_is_reported_unasked(notify: str | None, expected: bool) -> None:
+    """EXT-1: RFC 2852 section 4.1.4, whether or not the next hop reports too."""
+    for notifies in (False, True):
+        assert wants(notify, outcome("relayed", traced=True, notifies=notifies)) is expected
+    assert wants(notify, outcome("delivered", traced=True)) is (notify == "SUCCESS")
+    about = claim(notify=notify)
+    about.message.envelope.by = By(60, "N")
+    drafts = told(about, outcome("relayed", traced=True))
+    assert bool(drafts) is expected
+    assert all("Deliver-By-Date: " in text(draft) for draft in drafts)
+
+
+def test_a_warning_after_the_time_to_deliver_by_says_so() -> None:
+    """EXT-1: 4.4.7, with the last cause behind it."""
+    about = claim(last=outcome("delayed"))
+    about.message.envelope.by = By(60, "N")
+    early, late = (
+        text(reporter().delayed(about, T0 + seconds, lambda: (TRACE + CONTENT, True))[0])
+        for seconds in (59, 60)
+    )
+    assert "Status: 4.3.0" in early
+    assert "Status: 4.4.7" in late
+    assert "delivery time expired; the last try ended with: 451" in " ".join(late.split())
+
+
+def test_a_report_is_as_safe_and_as_urgent_as_its_message() -> None:
+    """RFC 8689 section 5; EXT-3; and only the header is in it."""
+    about = claim()
+    about.message.envelope.requiretls = True
+    about.message.envelope.priority = 3
+    (draft,) = reports(about)
+    assert draft.message.envelope.requiretls
+    assert draft.message.priority == 3
+    assert "Hello." not in text(draft)
+
+
+def test_what_the_message_came_with_is_in_the_report() -> None:
+    """BNC-7, EXT-2"""
+    about = claim()
+    about.message.envelope.hold = "for;3600"
+    (draft,) = reports(about)
+    assert "Received-From-MTA: dns; client.example ([192.0.2.1])\r\n" in text(draft)
+    assert "Future-Release-Request: for;3600\r\n" in text(draft)
+    about.message.arrival.protocol = "local"
+    assert "Received-From-MTA" not in text(reports(about)[0])

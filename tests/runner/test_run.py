@@ -724,3 +724,20 @@ async def test_what_a_dead_process_had_in_hand_goes_without_delay() -> None:
     await asyncio.sleep(1)
     assert len(service.transport.tried) == 30
     assert not service.queued()
+
+
+@virtual
+async def test_success_is_reported_in_the_settlement_that_ends_its_message() -> None:
+    """DSN-4, DSN-5: where NOTIFY asked for it, and to the log as what it is."""
+    service = Service()
+    with heard() as events:
+        service.receive(draft("one@example.net", notify="SUCCESS"))
+        service.receive(draft("two@example.net", notify="FAILURE,DELAY"))
+        service.receive(draft("three@example.net"))
+        await settled()
+    (report,) = service.reports()
+    assert service.queued() == [report.message.ident]
+    content = service.store.content(report.message.ident).read().decode()
+    assert content.count("Action: relayed") == 1
+    assert "one@example.net" in content
+    assert [fields["kind"] for name, fields in events if name == "reported"] == ["relayed"]

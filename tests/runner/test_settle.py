@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mail import DAY, HOP, LATER, NEVER, OK, claim, message
 
 from mether.address import Address
+from mether.envelope import By
 from mether.outcome import DONE, Outcome, Route
 from mether.queue.store import Claim, Hop, Pending
 from mether.reply import Reply
@@ -177,3 +178,82 @@ def test_what_was_queued_under_another_configuration_gets_its_new_next_hop() -> 
     assert moves(waiting("a@example.net")) == []
     assert moves(waiting("a@moved.example", pinned=True)) == []
     assert moves(waiting("a@example.net", "b@moved.example")) == [(0, None), (1, new)]
+
+
+def by(claim: Claim, seconds: int, mode: str) -> Claim:
+    """The claim with DELIVERBY."""
+    claim.message.envelope.by = By(seconds, mode)
+    return claim
+
+
+def test_what_is_not_delivered_by_its_time_is_returned_as_that_says() -> None:
+    """EXT-1: RFC 2852 section 4.1.3, mode R; QUE-8: the last cause stands behind."""
+    one = by(several(1), 600, "R")
+    assert work(one, outcomes("delayed"), now=T0 + 599).failed == []
+    ((_, outcome),) = work(one, outcomes("delayed"), now=T0 + 600).failed
+    assert outcome.status == "5.4.7"
+    assert str(outcome.reply) == (
+        "554 5.4.7 delivery time expired; the last try ended with: 451 4.3.0 later, please"
+    )
+    assert not outcome.said
+    assert settle.ends(one.message) == T0 + 600
+
+
+def test_the_last_try_comes_before_that_time() -> None:
+    """EXT-1"""
+    one = by(several(1, attempts=20), 600, "R")
+    assert work(one, outcomes("delayed")).decisions[0].retry_at == T0 + 600
+
+
+def test_a_refusal_for_good_is_what_it_is_at_any_time() -> None:
+    """EXT-1: RFC 2852 section 4.1.2."""
+    ((_, outcome),) = work(by(several(1), 600, "R"), outcomes("failed"), now=T0 + 900).failed
+    assert outcome.reply == NEVER
+
+
+def test_with_notify_it_goes_on_being_tried() -> None:
+    """EXT-1: RFC 2852 section 4.1.3, mode N."""
+    one = by(several(1), 600, "N")
+    verdict = work(one, outcomes("delayed"), now=T0 + 900)
+    assert verdict.failed == []
+    assert verdict.decisions[0].retry_at is not None
+    assert settle.ends(one.message) == one.message.expires
+    assert settle.overdue(one.message, T0 + 600)
+    assert not settle.overdue(one.message, T0 + 599)
+
+
+def test_the_message_expires_all_the_same() -> None:
+    """EXT-1: RFC 2852 section 4.1: no time to deliver by makes mail live longer."""
+    one = by(several(1, expires=T0 + 300), 600, "R")
+    assert settle.ends(one.message) == T0 + 300
+    ((_, outcome),) = work(one, outcomes("delayed"), now=T0 + 300).failed
+    assert outcome.reply == LATER
+
+
+@pytest.mark.parametrize("mode", ["R", "N"])
+def test_what_was_never_tried_in_time(mode: str) -> None:
+    """EXT-1"""
+    verdict = settle.expire(by(several(2), 600, mode), T0 + 7 * DAY)
+    assert [decision.retry_at for decision in verdict.decisions] == [None, None]
+    assert [one.number for one, _ in verdict.failed] == [0, 1]
+    ((_, outcome), _) = verdict.failed
+    assert str(outcome.reply) == "554 5.4.7 delivery time expired"
+
+
+def test_what_waits_is_told_by_the_last_thing_that_happened() -> None:
+    """DSN-6"""
+    last = Outcome(0, "delayed", LATER, remote_mta="mx.example.net", at=T0)
+    ((_, outcome),) = settle.waiting(several(1, last=last))
+    assert (outcome.action, outcome.reply, outcome.said) == ("delayed", LATER, True)
+    ((_, outcome),) = settle.waiting(several(1, last=last, hop=Hop(HOP, last="451 4.4.1 refused")))
+    assert (str(outcome.reply), outcome.said) == ("451 4.4.1 refused", False)
+    ((_, outcome),) = settle.waiting(several(1))
+    assert outcome.reply == settle.UNTRIED
+
+
+def test_success_is_kept_for_a_report_only_where_one_may_be_owed() -> None:
+    """DSN-4, EXT-1: the common message, which asks for nothing, costs nothing."""
+    assert not work(several(2), outcomes("relayed", "delivered")).done
+    asked = several(2, notify="SUCCESS")
+    assert [one.number for one, _ in work(asked, outcomes("relayed", "failed")).done] == [0]
+    assert len(work(by(several(2), 600, "N"), outcomes("relayed", "delivered")).done) == 2
