@@ -85,10 +85,6 @@ def test_programs_of_auth_are_found_beside_the_file() -> None:
         (AUTH, "1: auth: no listener uses it"),
         (LISTEN.format(587) + "[auth]\n", "3: auth: expected one of passwords, dovecot, program, oauth"),
         (
-            LISTEN.format(587) + AUTH + 'dovecot = "/run/a"\n',
-            "5: auth.dovecot: contradicts passwords: logins are checked by one of",
-        ),
-        (
             LISTEN.format(587) + AUTH + 'mechanisms = ["PLAIN", "XOAUTH2"]\n',
             "5: auth.mechanisms: XOAUTH2 needs oauth",
         ),

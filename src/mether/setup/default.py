@@ -63,11 +63,11 @@ address = "127.0.0.1:2525"
 
 # Who may log in, on listeners with auth = true or role = "submission".  For example:
 # [auth]
-# passwords = "passwords"            or dovecot = "/run/dovecot/auth-client", or program = ["check-login"]
-# oauth = ["check-token"]
+# passwords = "passwords"            and, or instead: dovecot = "/run/dovecot/auth-client",
+# program = ["check-login"]          and oauth = ["check-token"]
 # mechanisms = []                    all that these can do
 # clear_from = []                    who may log in without TLS
-# max_failures = 3
+# max_failures = 10                  of one client; 0: no limit
 # senders = "senders"                which login may use which reverse-paths
 
 # Where mail goes.  The first route that matches wins; what none matches goes by MX.

@@ -77,12 +77,12 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
-    """``[auth]``: who checks logins, one of `passwords` (a file), `dovecot` (a socket) and `program` (an
-    argument vector), and `oauth` (an argument vector) beside or instead.
+    """``[auth]``: who checks logins: `passwords` (a file), `dovecot` (a socket), `program` and `oauth`
+    (argument vectors), asked in this order.
 
     `mechanisms` are the SASL mechanisms offered, none named: all that those can do.  `clear_from` are the
-    networks that may log in without TLS.  After `max_failures` a session ends.  `senders` is a file: which
-    login may use which reverse-paths.
+    networks that may log in without TLS.  `max_failures` (0: no limit) is for one client.  `senders` is a
+    file: which login may use which reverse-paths.
     """
 
     passwords: str | None = None
@@ -91,7 +91,7 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     oauth: tuple[str, ...] | None = None
     mechanisms: tuple[str, ...] = ()
     clear_from: tuple[str, ...] = ()
-    max_failures: int = 3
+    max_failures: int = 10
     senders: str | None = None
 
 
@@ -146,10 +146,11 @@ def check(
     return values
 
 
-_BACKENDS: Final = ("passwords", "dovecot", "program")
+BACKENDS: Final = ("passwords", "dovecot", "program", "oauth")
+_PASSWORDS: Final = ("passwords", "dovecot", "program")
 _MADE_BY: Final = {
-    "PLAIN": _BACKENDS,
-    "LOGIN": _BACKENDS,
+    "PLAIN": _PASSWORDS,
+    "LOGIN": _PASSWORDS,
     "SCRAM-SHA-256": ("passwords",),
     "SCRAM-SHA-256-PLUS": ("passwords",),
     "OAUTHBEARER": ("oauth",),
@@ -160,16 +161,10 @@ MECHANISMS: Final = (*_MADE_BY, "EXTERNAL")
 
 def check_auth(document: Document, values: dict[str, Any], listen: list[dict[str, Any]]) -> None:
     """Whether ``[auth]`` can be.  Raises ConfigError."""
-    given: list[str] = [key for key in _BACKENDS if key in values]
-    if len(given) > 1:
-        raise document.wrong(
-            ("auth", given[1]), f"contradicts {given[0]}: logins are checked by one of {', '.join(_BACKENDS)}"
-        )
-    if "oauth" in values:
-        given.append("oauth")
+    given = [key for key in BACKENDS if key in values]
     mechanisms = values.get("mechanisms", ())
     if not given and "EXTERNAL" not in mechanisms:
-        raise document.wrong(("auth",), f"expected one of {', '.join(_BACKENDS)}, oauth")
+        raise document.wrong(("auth",), f"expected one of {', '.join(BACKENDS)}")
     for index, name in enumerate(mechanisms):
         makers = _MADE_BY.get(name)
         if makers and not set(makers).intersection(given):

@@ -179,7 +179,7 @@ AUTH: Final[Shape] = {
     "oauth": _argv,
     "mechanisms": decode.list_of(_mechanism, "SASL mechanisms", empty=True),
     "clear_from": _networks,
-    "max_failures": decode.whole(1, 1000),
+    "max_failures": decode.whole(0, 1000),
     "senders": decode.text,
 }
 ROUTE: Final[Shape] = {
