@@ -26,9 +26,7 @@ from mether.content.mime_walk import BODY, END, HEADER, Part, TooComplex, Walker
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Final, Literal
-
-    Target = Literal["7bit", "8bit"]
+    from typing import Final
 
 MAX_LINE: Final = 998
 
@@ -49,7 +47,7 @@ class Plan:
 
     __slots__ = ("encodings", "target")
 
-    def __init__(self, target: Target, encodings: list[bytes | None]) -> None:
+    def __init__(self, target: str, encodings: list[bytes | None]) -> None:
         self.target = target
         self.encodings = encodings
 
@@ -86,13 +84,13 @@ class Scan:
             self._line = len(lines[-1]) if lines else longest
             self.long = max(longest, max(map(len, lines), default=0)) > MAX_LINE
 
-    def fits(self, target: Target) -> bool:
+    def fits(self, target: str) -> bool:
         """Whether nothing in it keeps it from such a server, long lines apart."""
         return not self.loose and not (self.high and target == "7bit")
 
 
-def plan(chunks: Iterable[bytes], target: Target) -> Plan:
-    """What must be changed.  Raises Unconvertible, and what reading `chunks` raises."""
+def plan(chunks: Iterable[bytes], target: str) -> Plan:
+    """What must be changed for `target`, "7bit" or "8bit".  Raises Unconvertible, and what reading `chunks` raises."""
     walker = Walker()
     encodings: list[bytes | None] = []
     scan = Scan()
@@ -149,7 +147,7 @@ def rewrite(chunks: Iterable[bytes], plan: Plan) -> Iterator[bytes]:
         yield ended.end(last=True)
 
 
-def _label(part: Part, target: Target) -> bytes | None:
+def _label(part: Part, target: str) -> bytes | None:
     """The label of a multipart or message that claims more than will be there."""
     entity = part.entity
     if part.frozen or entity.kind not in (b"multipart", b"message"):
@@ -157,7 +155,7 @@ def _label(part: Part, target: Target) -> bytes | None:
     return target.encode() if _RANK.get(entity.encoding, 0) > _RANK[target.encode()] else None
 
 
-def _encoding(part: Part, scan: Scan, target: Target) -> bytes | None:
+def _encoding(part: Part, scan: Scan, target: str) -> bytes | None:
     """The encoding for a body in which `scan` saw this."""
     entity = part.entity
     fits = scan.fits(target)
