@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_QUOTED: Final = 800
 """Characters of a server's reply that are quoted."""
 
-_GLOBAL: Final = b"Content-Type: message/global-delivery-status; charset=utf-8\r\n"
+_GLOBAL: Final = b"Content-Type: message/global-delivery-status\r\n"
 
 
 class Item:

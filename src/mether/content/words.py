@@ -30,9 +30,9 @@ _SECTIONS: Final = {
         "to what is named there and send the message again."
     ),
     "delayed": (
-        "THIS IS A WARNING ONLY.  YOU DO NOT NEED TO SEND YOUR MESSAGE AGAIN.\n"
-        "Your message has not reached one or more recipients yet.  It will be tried\n"
-        "again, and if that does not help in time, it will be returned to you."
+        "THIS IS A WARNING ONLY.  YOU DO NOT NEED TO SEND YOUR MESSAGE AGAIN to the recipients\n"
+        "below.  It has not reached them yet, and it will be tried again.  If that does not\n"
+        "help in time, it will be returned to you."
     ),
     "delivered": "Your message was delivered to the recipients below.  You asked to be told.",
     "relayed": (
