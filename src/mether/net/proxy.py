@@ -102,7 +102,7 @@ class Header:
         elif start.startswith(_WORD) or _WORD.startswith(start):
             source = _line(data)
         else:
-            raise ProxyError("it does not begin with a PROXY header")
+            raise ProxyError("something else came")
         if source is None:
             self._held = data
         return source

@@ -27,11 +27,15 @@ WRITE_LIMIT = 256 * 1024
 
 
 class Stream(asyncio.Protocol):
-    """One connection; `transport` is None once it is lost, `secure` None while it is in clear."""
+    """One connection; `transport` is None once it is lost, `secure` None while it is in clear.
+
+    `presented` is the peer's address and port as a trusted proxy said them, in place of the connection's.
+    """
 
     transport: asyncio.Transport | None = None
     writable = True
     secure: Security | None = None
+    presented: tuple[str, int] | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -61,7 +65,7 @@ class Stream(asyncio.Protocol):
     @property
     def peer(self) -> tuple[str, int]:
         """The peer's IP address and port; ("", 0) where there is none (a Unix socket)."""
-        return _name(self.transport, "peername")
+        return self.presented or _name(self.transport, "peername")
 
     @property
     def local(self) -> str:
