@@ -59,12 +59,12 @@ def in_file(data: bytes) -> Content:
 )
 def test_content_on_the_wire(trace: bytes, content: bytes, sent: bytes) -> None:
     """CLI-5: dots doubled, no empty line added, a last line without CRLF gets one."""
-    assert small(trace, in_memory(content)) == sent
-    assert b"".join(pieces(trace, in_file(content))) == sent
+    assert small(trace, in_memory(content), chunked=False) == sent
+    assert b"".join(pieces(trace, in_file(content), chunked=False)) == sent
 
 
 def test_content_in_a_file_is_not_small() -> None:
-    assert small(b"", in_file(b"x\r\n")) is None
+    assert small(b"", in_file(b"x\r\n"), chunked=False) is None
 
 
 @given(
@@ -73,11 +73,21 @@ def test_content_in_a_file_is_not_small() -> None:
 )
 def test_both_ways_are_the_same_and_come_back(trace: bytes, content: bytes) -> None:
     """CLI-5, DAT-4: what a server decodes is what was there, and the connection is in step behind it."""
-    sent = small(trace, in_memory(content))
-    assert sent == b"".join(pieces(trace, in_file(content)))
+    sent = small(trace, in_memory(content), chunked=False)
+    assert sent == b"".join(pieces(trace, in_file(content), chunked=False))
     whole = trace + content
     decoder = wire.ContentDecoder()
     data, position, ended = decoder.decode(sent + b"QUIT\r\n", 0)
     assert ended and (sent + b"QUIT\r\n")[position:] == b"QUIT\r\n"
     assert data == whole if whole.endswith(b"\r\n") or not whole else data == whole + b"\r\n"
     assert not decoder.bare
+
+
+@given(
+    st.lists(st.sampled_from([b"Received: x\r\n", b".\r\n"])).map(b"".join),
+    st.lists(st.sampled_from([b".", b"\r\n", b"a", b"\r", b"\n", b"\0", b"\r\n.\r\n"])).map(b"".join),
+)
+def test_chunked_content_goes_as_it_is(trace: bytes, content: bytes) -> None:
+    """BDT-1: no dot is doubled, no end is written, no line is ended."""
+    assert small(trace, in_memory(content), chunked=True) == trace + content
+    assert b"".join(pieces(trace, in_file(content), chunked=True)) == trace + content
