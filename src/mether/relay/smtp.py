@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mether.relay.hosts import Host
     from mether.reply import Reply
     from mether.smtp.extension import Offer
+    from mether.smtp.fit import Fit
 
 MAX_RECIPIENTS: Final = 100
 """Recipients in one transaction, which every server must take (RFC 5321 section 4.5.3.1.8)."""
@@ -99,7 +100,9 @@ async def send(
         at = clock()
         for one, result in zip(part, transaction.results, strict=True):
             outcomes.append(
-                _outcome(one.number, result, lost, fault, transaction.content_sent, remote_mta, at, lmtp)
+                _outcome(
+                    one.number, result, lost, fault, transaction.content_sent, remote_mta, at, lmtp, made
+                )
             )
         if lost is not None or fault or client.protocol.state == "CLOSED":
             at = clock()
@@ -123,10 +126,18 @@ def _outcome(
     remote_mta: str,
     at: float,
     lmtp: bool,
+    made: Fit,
 ) -> Outcome:
     if result is not None:
-        done = "delivered" if lmtp else "relayed"
-        return failure.of_result(number, result, remote_mta=remote_mta, at=at, done=done)  # type: ignore[arg-type]
+        return failure.of_result(
+            number,
+            result,
+            remote_mta=remote_mta,
+            at=at,
+            done="delivered" if lmtp else "relayed",
+            notifies=made.notifies,
+            traced=made.relayed,
+        )
     if lost is not None:
         return failure.of_lost(number, lost, remote_mta=remote_mta, at=at, content_sent=content_sent)
     return failure.of_fault(number, fault or "the transaction ended without a result", at=at)
