@@ -181,3 +181,10 @@ def test_exit_status(outcomes: list[Outcome], status: int) -> None:
 def test_whose_words_an_outcome_has(outcome: Outcome, said: bool) -> None:
     """RFC 3464 section 2.3.6: only what a server said is quoted as its words."""
     assert outcome.said is said
+
+
+def test_what_was_accepted_says_who_reports_it() -> None:
+    """DSN-3, EXT-1; of what was not accepted nobody else tells."""
+    for reply, expected in ((Reply(250, None, "ok"), True), (Reply(550, None, "no"), False)):
+        outcome = failure.of_result(0, Result(".", reply), remote_mta="mx", notifies=True, traced=True)
+        assert (outcome.notifies, outcome.traced) == (expected, expected)

@@ -11,6 +11,7 @@ from script_server import CLOSE, ScriptServer
 
 from mether.client.session import Lost, Timeouts
 from mether.client.stream import StreamClient
+from mether.envelope import By
 from mether.queue.content import Content, in_memory
 from mether.relay import smtp
 from mether.relay.hosts import Host
@@ -111,3 +112,29 @@ async def test_content_declared_as_8_bit_for_a_server_without_8bitmime(
     assert not outcome.said or status == "2.0.0"
     assert again
     assert len(server.messages) == (status == "2.0.0")
+
+
+@pytest.mark.parametrize(
+    ("offer", "by", "notifies", "traced"),
+    [
+        ((), None, False, False),
+        (("DSN",), None, True, False),
+        ((), By(3600, "N"), False, True),
+        (("DSN",), By(3600, "N"), True, True),
+        (("DSN", "DELIVERBY"), By(3600, "N"), True, False),
+        (("DELIVERBY",), By(3600, "R"), False, False),
+        (("DSN", "DELIVERBY"), By(3600, "R", trace=True), True, True),
+    ],
+)
+@virtual
+async def test_who_reports_from_here_on(
+    offer: tuple[str, ...], by: By | None, notifies: bool, traced: bool
+) -> None:
+    """DSN-3, DSN-4, EXT-1: a next hop with DSN does, but for what DELIVERBY has each hop tell."""
+    client = await session(ScriptServer(offer=offer))
+    one = claim(notify="SUCCESS")
+    one.message.arrival.at = running().clock()
+    one.message.envelope.by = by
+    ((outcome,), _) = await smtp.send(client, one, in_memory(CONTENT), remote_mta="mx", clock=running().clock)
+    assert outcome.action == "relayed"
+    assert (outcome.notifies, outcome.traced) == (notifies, traced)
