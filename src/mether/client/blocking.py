@@ -2,8 +2,8 @@
 
     client = BlockingClient(connection, timeouts, watch)
     client.hello(name)                    greeting and EHLO, HELO where that is refused
-    client.transact(transaction, ...)     one message
-    client.quit()
+    client.starttls(terms)                then hello again; client.shake_hands(terms) for implicit TLS, before
+    it client.login(credentials) client.transact(transaction, ...)     one message client.quit()
 
 Raises `Lost` when the session is over before its time.  A reply must be complete within its time-out, so
 that a server that gives it octet by octet holds nobody for ever.  `watch(direction, text)` is told each
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from mether.client.session import Source
     from mether.net.blocking import Blocking
+    from mether.net.tls import Security, Terms
+    from mether.smtp.sasl_client import Credentials
     from mether.smtp.transaction import Transaction
 
 
@@ -49,14 +51,66 @@ class BlockingClient:
 
         HELO is said only where EHLO is not known (RFC 5321 section 3.2).
         """
-        greeting = self._reply("greeting")
-        if not greeting.ok:
-            return greeting
+        if self.protocol.greeting is None:
+            greeting = self._reply("greeting")
+            if not greeting.ok:
+                return greeting
         verb = "LHLO" if lmtp else "EHLO"
         reply = self.ask(verb, command.hello(verb, name))
         if not lmtp and reply.permanent:
             reply = self.ask("HELO", command.hello("HELO", name))
         return reply
+
+    @property
+    def secure(self) -> Security | None:
+        """How the session is protected; None: in clear."""
+        return self._connection.secure
+
+    def shake_hands(self, terms: Terms) -> None:
+        """Begin TLS with the connection (RFC 8314 section 3), before `hello`.  Raises Lost of kind "tls"."""
+        from mether.net.tls import TlsError
+
+        try:
+            secure = self._connection.start_tls(terms, self._timeouts.tls, self._clock)
+        except TlsError as error:
+            raise Lost("tls", "", str(error), error.kind) from None
+        self._watch("--", f"TLS: {secure}")
+
+    def starttls(self, terms: Terms) -> Reply:
+        """Say STARTTLS and shake hands; returns the reply.
+
+        After a 2yz the session is under TLS and what the server offered is forgotten: say hello again (RFC
+        3207 section 4.2).  After a refusal it goes on in clear.  Raises Lost: of kind "tls" when the
+        handshake fails.
+        """
+        reply = self.ask("STARTTLS", command.plain("STARTTLS"))
+        if reply.ok:
+            try:
+                self.protocol.tls_started()
+            except client.ProtocolFault as error:
+                self.close()
+                raise Lost("protocol", "STARTTLS", str(error)) from None
+            self.shake_hands(terms)
+        return reply
+
+    def login(self, credentials: Credentials, *, host: str = "", port: int = 0) -> tuple[Reply, bool]:
+        """Log in; the last reply, a 2yz when we are, and whether it is in the server's words.
+
+        `client.login` says what is sent to whom.
+        """
+        from mether.client import login
+
+        connection = self._connection
+        steps = login.exchange(
+            self.protocol.offer, credentials, self.secure, connection.address, host=host, port=port
+        )
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(self.ask(*step))
+        except StopIteration as ended:
+            result: tuple[Reply, bool] = ended.value
+            return result
 
     def ask(self, verb: str, line: bytes) -> Reply:
         """Send a command and wait for its reply."""
@@ -120,8 +174,8 @@ class BlockingClient:
             raise Lost("closed", "", "the server ended the session")
         if not self.protocol.outstanding:
             self._unasked()
-        for _, line in commands:
-            self._watch("->", line.decode().rstrip("\r\n"))
+        for verb, line in commands:
+            self._watch("->", _shown(verb, line))
         self._write(b"".join([self.protocol.send(verb, line) for verb, line in commands]))
 
     def _write(self, data: bytes) -> None:
@@ -218,3 +272,11 @@ class BlockingClient:
     def _show(self, reply: Reply) -> None:
         for line in reply.encode().decode().splitlines():
             self._watch("<-", line)
+
+
+def _shown(verb: str, line: bytes) -> str:
+    """A command for a person; of AUTH the mechanism, for what follows are secrets."""
+    text = line.decode().rstrip("\r\n")
+    if verb == "AUTH":
+        return " ".join(text.split(" ")[:2]) + (" (secret)" if text.count(" ") > 1 else "")
+    return "(secret)" if verb == "RESPONSE" else text

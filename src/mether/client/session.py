@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 class Timeouts:
-    """Seconds to wait (RFC 5321 section 4.5.3.2): for the connection, and for each reply.
+    """Seconds to wait (RFC 5321 section 4.5.3.2): for the connection, for each reply, for a TLS handshake.
 
     They are per command, never one over the transaction (checklist TMO-1).
     """
 
-    __slots__ = ("block", "command", "connect", "data", "end", "greeting", "quit")
+    __slots__ = ("block", "command", "connect", "data", "end", "greeting", "quit", "tls")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Timeouts:
         block: float = 180.0,
         end: float = 600.0,
         quit: float = 5.0,
+        tls: float = 60.0,
     ) -> None:
         self.connect = connect
         self.greeting = greeting
@@ -55,6 +56,7 @@ class Timeouts:
         self.block = block
         self.end = end
         self.quit = quit
+        self.tls = tls
 
     def reply_to(self, verb: str) -> float:
         """How long to wait for the reply to this command."""
@@ -68,13 +70,15 @@ class Timeouts:
 
 
 class Lost(Exception):
-    """The session is over: `kind` is "connect", "timeout", "closed" or "protocol"; `stage` the verb whose
-    reply was awaited, "" for none; str() says what happened, for a person."""
+    """The session is over: `kind` is "connect", "timeout", "closed", "protocol" or "tls"; `stage` the verb
+    whose reply was awaited, "" for none; str() says what happened, for a person.  `tls` is the TlsError's
+    kind where a handshake failed."""
 
-    def __init__(self, kind: str, stage: str, text: str) -> None:
+    def __init__(self, kind: str, stage: str, text: str, tls: str = "") -> None:
         super().__init__(text)
         self.kind = kind
         self.stage = stage
+        self.tls = tls
 
 
 def own_name(hostname: str, local: str) -> str:

@@ -2,6 +2,8 @@
 
     client = await connect(loop, host, port, timeouts)
     await client.hello(name)
+    await client.starttls(terms); await client.hello(name)
+    await client.login(credentials)
     await client.transact(transaction, trace, content)     one message, one wait
     await client.quit()
 
@@ -22,15 +24,24 @@ from mether.smtp import client, command
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.client.session import Source
+    from mether.net.tls import Terms, TlsError
+    from mether.smtp.sasl_client import Credentials
     from mether.smtp.transaction import Transaction
 
 
 class StreamClient(Stream):
     """One session.  `address` is the IP address (or path) it is connected to; `alive` is False from the
-    moment the session is lost, be it in use or kept."""
+    moment the session is lost, be it in use or kept.  With `terms` TLS begins with the connection."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, timeouts: Timeouts, address: str) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeouts: Timeouts,
+        address: str,
+        terms: Terms | None = None,
+    ) -> None:
         super().__init__(loop)
+        self._terms = terms
         self.protocol = client.ClientProtocol()
         self.address = address
         self.alive = True
@@ -55,6 +66,37 @@ class StreamClient(Stream):
         if not lmtp and reply.permanent:
             reply = await self.ask("HELO", command.hello("HELO", name))
         return reply
+
+    async def starttls(self, terms: Terms) -> Reply:
+        """Say STARTTLS and shake hands; returns the reply.
+
+        After a 2yz the session is under TLS, `secure` says how, and what the server offered is forgotten: say
+        hello again (RFC 3207 section 4.2).  After a refusal it goes on in clear.  Raises Lost: of kind "tls"
+        when the handshake fails.
+        """
+        self._terms = terms
+        try:
+            return await self.ask("STARTTLS", command.plain("STARTTLS"))
+        finally:
+            self._terms = None
+
+    async def login(self, credentials: Credentials, *, host: str = "", port: int = 0) -> tuple[Reply, bool]:
+        """Log in; the last reply, a 2yz when we are, and whether it is in the server's words.
+
+        `client.login` says what is sent to whom.
+        """
+        from mether.client import login
+
+        steps = login.exchange(
+            self.protocol.offer, credentials, self.secure, self.address, host=host, port=port
+        )
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(await self.ask(*step))
+        except StopIteration as ended:
+            result: tuple[Reply, bool] = ended.value
+            return result
 
     async def ask(self, verb: str, line: bytes) -> Reply:
         """Send a command and wait for its reply."""
@@ -103,6 +145,23 @@ class StreamClient(Stream):
         super().close()
         if self.transport is not None:
             self.set_deadline(self._timeouts.block)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection is there; TLS begins before anything can be read."""
+        super().connection_made(transport)
+        if self._terms is not None:
+            self.start_tls(self._terms, self._timeouts.tls)
+
+    def secured(self) -> None:
+        """The handshake is done: the 220 that began it is the reply, or the greeting comes now."""
+        if not self.protocol.outstanding:
+            self._wake()
+        elif self._waiter is not None:
+            self.set_deadline(self._timeouts.reply_to(self.protocol.awaited))
+
+    def insecure(self, error: TlsError) -> None:
+        """The handshake has failed."""
+        self._fail("tls", str(error), error.kind)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: octets from the server."""
@@ -157,6 +216,9 @@ class StreamClient(Stream):
                     self._fail("closed", f"the server said {reply}")
                     self.close()
                     return
+                if verb == "STARTTLS" and reply.ok and self._terms is not None:
+                    self._shake(self._terms)
+                    return
                 if not protocol.outstanding:
                     self._wake()
                 continue
@@ -178,6 +240,17 @@ class StreamClient(Stream):
                 self._wake()
         if protocol.outstanding:
             self.set_deadline(self._timeouts.reply_to(protocol.awaited))
+
+    def _shake(self, terms: Terms) -> None:
+        """Begin TLS behind the 220, before another octet can be read (checklist TLS-3)."""
+        try:
+            self.protocol.tls_started()
+        except client.ProtocolFault as error:
+            self._fail("protocol", str(error))
+            self.abort()
+            return
+        self.set_deadline(None)
+        self.start_tls(terms, self._timeouts.tls)
 
     def _chunk(self, transaction: Transaction) -> bytes:
         """The command that the content follows, b"" when DATA was answered."""
@@ -229,10 +302,10 @@ class StreamClient(Stream):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _fail(self, kind: str, text: str) -> None:
+    def _fail(self, kind: str, text: str, tls: str = "") -> None:
         self.alive = False
         if self._problem is None:
-            self._problem = Lost(kind, self.protocol.awaited, text)
+            self._problem = Lost(kind, "" if tls else self.protocol.awaited, text, tls)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self._problem)
         if self._room is not None and not self._room.done():
@@ -240,12 +313,19 @@ class StreamClient(Stream):
 
 
 async def connect(
-    loop: asyncio.AbstractEventLoop, address: str, port: int, timeouts: Timeouts
+    loop: asyncio.AbstractEventLoop,
+    address: str,
+    port: int,
+    timeouts: Timeouts,
+    terms: Terms | None = None,
 ) -> StreamClient:
-    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost."""
+    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost.
+
+    With `terms` TLS begins with the connection (RFC 8314 section 3); a handshake that fails shows at `hello`.
+    """
 
     def make() -> StreamClient:
-        return StreamClient(loop, timeouts, address)
+        return StreamClient(loop, timeouts, address, terms)
 
     try:
         async with asyncio.timeout(timeouts.connect):

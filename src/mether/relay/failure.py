@@ -21,6 +21,9 @@ connection lost or silent              delayed    host
 ... after the end of the content       delayed,   transaction
                                        uncertain
 not SMTP at all                        delayed    host
+less TLS than we demand, no login      delayed    host
+less TLS than the sender demands       failed     transaction
+  (REQUIRETLS), a handshake cut short  or delayed
 content that cannot be read            delayed    transaction
 =====================================  =========  ===========
 
@@ -55,7 +58,13 @@ EX_PROTOCOL: Final = 76
 PROTOCOL: Final = "4.5.0"
 """The status of a peer that does not keep to the protocol."""
 
-_LOST: Final = {"connect": "4.4.1", "timeout": "4.4.2", "closed": "4.4.2", "protocol": PROTOCOL}
+_LOST: Final = {
+    "connect": "4.4.1",
+    "timeout": "4.4.2",
+    "closed": "4.4.2",
+    "protocol": PROTOCOL,
+    "tls": "4.7.5",
+}
 
 
 def of_result(
@@ -117,6 +126,27 @@ def of_host(number: int, reply: Reply, *, remote_mta: str = "", at: float = 0.0)
     """What it means when no host of the next hop can be used; `reply` is the last one's, or the DNS's."""
     action: Action = "failed" if reply.permanent else "delayed"
     return Outcome(number, action, reply, scope="host", remote_mta=remote_mta, at=at)
+
+
+def of_shortfall(
+    number: int,
+    reply: Reply,
+    *,
+    remote_mta: str = "",
+    said: bool = False,
+    alone: bool = False,
+    at: float = 0.0,
+) -> Outcome:
+    """What it means that no host gives the TLS or takes the login that this message needs.
+
+    `alone`: other messages may need less, so the next hop itself is not at fault.  A server's refusal of our
+    login is ours to mend, and the message waits for that.
+    """
+    action: Action = "failed" if reply.permanent and alone and not said else "delayed"
+    if said and reply.permanent:
+        reply, said = Reply(454, "4.7.8", f"the server refused our login: {reply}"), False
+    scope: Scope = "transaction" if alone else "host"
+    return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, said=said, at=at)
 
 
 def outweighs(reply: Reply, other: Reply) -> bool:
