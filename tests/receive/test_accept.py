@@ -5,7 +5,7 @@ from __future__ import annotations
 from clock import T0
 from mail import CONTENT, HOP, address, new_ident
 
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.queue.memory import Staged
 from mether.queue.store import Arrival
 from mether.receive import accept
@@ -63,3 +63,14 @@ def test_a_submission_key_is_remembered_for_its_time() -> None:
     )
     assert (draft.key, draft.key_until, draft.pinned) == ("job 7", T0 + 60, True)
     assert b"example.com" not in draft.message.trace, "no for clause with two recipients"
+
+
+def test_deliver_by_may_return_a_message_before_it_expires() -> None:
+    """EXT-1: RFC 2852 section 4.1.3, mode R; section 4.1: no time to deliver by makes mail live longer."""
+    envelope = _envelope("b@example.com")
+    for by, expires in ((By(60, "R"), 60), (By(60, "N"), 3600), (By(9999, "R"), 3600)):
+        envelope.by = by
+        draft = accept.draft(
+            new_ident(), envelope, Arrival(T0), CONTENT, [HOP], hostname="mx", lifetime=3600.0
+        )
+        assert draft.message.expires == T0 + expires

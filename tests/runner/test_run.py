@@ -12,6 +12,7 @@ from clock import T0, running, virtual
 from mail import CONTENT, DAY, LATER, NEVER, OK, OTHER, draft, heard, table
 from mail import address as to_address
 
+from mether.envelope import By
 from mether.outcome import Outcome, Route
 from mether.queue.content import Content
 from mether.queue.memory import MemoryStore
@@ -741,3 +742,20 @@ async def test_success_is_reported_in_the_settlement_that_ends_its_message() -> 
     assert content.count("Action: relayed") == 1
     assert "one@example.net" in content
     assert [fields["kind"] for name, fields in events if name == "reported"] == ["relayed"]
+
+
+@virtual
+async def test_what_was_to_be_delivered_by_now_is_not_tried_again() -> None:
+    """EXT-1: RFC 2852 section 4.1.3, mode R."""
+    service = Service().start()
+    service.transport.answers["rcpt@example.net"] = delayed()
+    service.transport.answers["sender@example.com"] = delayed()
+    one = draft(expires=T0 + 300)
+    one.message.envelope.by = By(300, "R")
+    service.receive(one)
+    await asyncio.sleep(600)
+    (report,) = service.reports()
+    content = service.store.content(report.message.ident).read().decode()
+    assert "Status: 5.4.7" in content
+    assert "delivery time expired; the last try ended with: 451" in " ".join(content.split())
+    assert max(time for time, _, to in service.transport.tried if to == ["rcpt@example.net"]) < 300

@@ -34,8 +34,9 @@ def draft(
 ) -> Draft:
     """The draft of a message that arrived as `arrival` says.
 
-    `lifetime` is how long it may wait before it is returned, `key_lifetime` how long its submission
-    key is remembered, `offset` local time's lead over UTC, all in seconds.  `hostname` is ours.
+    `lifetime` is how long it may wait before it is returned, if DELIVERBY does not have it returned earlier
+    (RFC 2852 section 4.1.3), `key_lifetime` how long its submission key is remembered, `offset` local time's
+    lead over UTC, all in seconds.  `hostname` is ours.
     """
     only = envelope.recipients[0].forward_path if len(envelope.recipients) == 1 else None
     field = trace.received(
@@ -51,6 +52,8 @@ def draft(
         smtputf8=envelope.smtputf8,
     )
     size = len(field) + (len(content) if isinstance(content, bytes) else content.size)
+    if envelope.by is not None and envelope.by.mode == "R":
+        lifetime = min(lifetime, envelope.by.seconds)
     message = Message(ident, envelope, arrival, trace=field, size=size, expires=arrival.at + lifetime)
     return Draft(
         message,

@@ -371,7 +371,8 @@ class Runner:
         if self._stopping:
             self.returned([claim])
             return
-        if claim.due:
+        timed = claim.message.envelope.by is not None
+        if claim.due and not (timed and settle.too_late(claim.message, self._clock())):
             self._transport(claim.route).offer(claim)
             return
         # Only its time is over: the next hop is not to be tried.

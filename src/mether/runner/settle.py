@@ -75,7 +75,7 @@ def decide(
         else:
             answered = True
         if outcome.action == "delayed" and expired:
-            outcome = give_up(one, outcome, late=by is not None and overdue(message, now))
+            outcome = give_up(one, outcome, late=too_late(message, now))
         if outcome.action == "delayed":
             at = schedule.retry_at(retry, one.attempts + 1, now, expires, random())
             decisions.append(Decision(one.number, outcome, at))
@@ -95,7 +95,7 @@ def decide(
 def expire(claim: Claim, now: float) -> Verdict:
     """The verdict on a claim that is not tried any more because its time is over."""
     cause = claim.hop.last if claim.hop is not None else ""
-    late = overdue(claim.message, now)
+    late = too_late(claim.message, now)
     outcomes = [give_up(one, one.last, cause, late=late) for one in claim.pending]
     return Verdict(
         [Decision(outcome.recipient, outcome, None) for outcome in outcomes],
@@ -105,9 +105,13 @@ def expire(claim: Claim, now: float) -> Verdict:
 
 
 def waiting(claim: Claim) -> list[tuple[Pending, Outcome]]:
-    """What a warning says of the claim's recipients: *delayed*, for the last thing that happened."""
+    """What a warning says of the claim's recipients that had none: *delayed*, for the last that happened."""
     cause = claim.hop.last if claim.hop is not None else ""
-    return [(one, _last(one.number, "delayed", one.last, cause, UNTRIED)) for one in claim.pending]
+    return [
+        (one, _last(one.number, "delayed", one.last, cause, UNTRIED))
+        for one in claim.pending
+        if not one.warned
+    ]
 
 
 def deliver_by(message: Message) -> float | None:
@@ -120,6 +124,12 @@ def overdue(message: Message, now: float) -> bool:
     """Whether the time that DELIVERBY set has passed."""
     at = deliver_by(message)
     return at is not None and now >= at
+
+
+def too_late(message: Message, now: float) -> bool:
+    """Whether DELIVERBY's mode R forbids any further try (RFC 2852 section 4.1.3)."""
+    by = message.envelope.by
+    return by is not None and by.mode == "R" and overdue(message, now)
 
 
 def ends(message: Message) -> float:
