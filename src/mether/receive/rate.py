@@ -2,7 +2,7 @@
 
 A `Bucket` counts one kind of thing for many clients: so many a minute, in a burst or spread out, as they
 come.  `Rates` holds the three of a listener.  A client is an IPv4 address or the /64 of an IPv6 address
-(`network`), since whoever has one address of a /64 has them all.
+(`client`), since whoever has one address of a /64 has them all.
 
 Nothing here asks the clock: `now` is in seconds, of any clock that does not go back.  The table holds the
 REMEMBERED clients that were counted last; forgetting one gives it its whole burst again and fails nothing.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from mether.auth.throttle import network as network
+from mether.auth.throttle import network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ REMEMBERED: Final = 16_384
 """Clients in a table."""
 SLACK: Final = 0.01
 """Seconds by which a step may come too early: the sum of many of them is not exact."""
+
+
+def client(address: str) -> str:
+    """What an IP address is counted under; another text (``""``, a socket) stands for itself."""
+    return network(address)
 
 
 class Bucket:
@@ -43,27 +48,27 @@ class Bucket:
         """How many clients are remembered."""
         return len(self._full_at)
 
-    def take(self, client: str, now: float) -> bool:
+    def take(self, who: str, now: float) -> bool:
         """Count one; False, and nothing counted, when that is more than the limit."""
         if not self.limit:
             return True
         table = self._full_at
         each = MINUTE / self.limit
-        full_at = max(table.get(client, now), now) + each
+        full_at = max(table.get(who, now), now) + each
         if full_at - now > MINUTE + min(each / 2, SLACK):
             return False
-        table[client] = full_at
-        table.move_to_end(client)
+        table[who] = full_at
+        table.move_to_end(who)
         if len(table) > self._remembered:
             table.popitem(last=False)
         return True
 
-    def wait(self, client: str, now: float) -> float:
+    def wait(self, who: str, now: float) -> float:
         """Seconds until `take` is true again; 0 when it is now."""
         if not self.limit:
             return 0.0
         each = MINUTE / self.limit
-        return max(0.0, self._full_at.get(client, now) - now + each - MINUTE)
+        return max(0.0, self._full_at.get(who, now) - now + each - MINUTE)
 
 
 class Rates:
