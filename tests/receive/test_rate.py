@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mether.receive.rate import MINUTE, Bucket, Rates, client
+from mether.receive.rate import MINUTE, Bucket, Rates, network
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from mether.receive.rate import MINUTE, Bucket, Rates, client
 )
 def test_a_client_is_an_address_or_a_64(address: str, counted: str) -> None:
     """SEC-5: rate limits; IPv6 by /64."""
-    assert client(address) == counted
+    assert network(address) == counted
 
 
 def test_a_burst_and_then_one_each_time() -> None:

@@ -2,7 +2,7 @@
 
 A `Bucket` counts one kind of thing for many clients: so many a minute, in a burst or spread out, as they
 come.  `Rates` holds the three of a listener.  A client is an IPv4 address or the /64 of an IPv6 address
-(`client`), since whoever has one address of a /64 has them all.
+(`network`), since whoever has one address of a /64 has them all.
 
 Nothing here asks the clock: `now` is in seconds, of any clock that does not go back.  The table holds the
 REMEMBERED clients that were counted last; forgetting one gives it its whole burst again and fails nothing.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from mether.auth.throttle import network
+from mether.auth.throttle import network as network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +23,6 @@ REMEMBERED: Final = 16_384
 """Clients in a table."""
 SLACK: Final = 0.01
 """Seconds by which a step may come too early: the sum of many of them is not exact."""
-
-
-def client(address: str) -> str:
-    """What an IP address is counted under; another text (``""``, a socket) stands for itself."""
-    return network(address)
 
 
 class Bucket:
