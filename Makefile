@@ -6,6 +6,7 @@
 #   make check   lint, format, types, layers, and that the tests mirror the tree
 #   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
 #   make bench   10,000 messages through smtpd and through Postfix, side by side (after make peers)
+#   make bench-receive, bench-idle, bench-tls, bench-startup   the other measurements: see bench/README.md
 #   make clean   remove all of that, but never var/, which may hold mail
 
 SHELL := /bin/sh
@@ -22,7 +23,7 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_NO_COMPILE METHER_CONFIG METHER_SPOOL NOSYSE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run install test check peers bench clean
+.PHONY: help run install test check peers bench bench-receive bench-idle bench-tls bench-startup clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -87,6 +88,19 @@ peers: $(VENV)/.made
 
 bench: install
 	$(PY) bench/relay.py
+
+# What these measure beside smtpd, aiosmtpd and uvloop, comes with the tests.
+bench-receive: install $(VENV)/.test
+	$(PY) bench/receive.py
+
+bench-idle: install $(VENV)/.test
+	$(PY) bench/idle.py --tls
+
+bench-tls: install $(VENV)/.test
+	$(PY) bench/relay.py --tls --messages 3000
+
+bench-startup: install
+	$(PY) bench/startup.py
 
 clean:
 	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
