@@ -81,7 +81,7 @@ async def test_whether_the_session_may_be_used_again(replies: dict[str, list[str
     [
         (CONTENT, ("8BITMIME", "SIZE"), "SIZE=54"),
         ("ü\r\n".encode(), ("8BITMIME",), "BODY=8BITMIME"),
-        ("ü\r\n".encode(), (), ""),
+        ("\r\nü\r\n".encode(), (), ""),
         (CONTENT, (), ""),
     ],
 )

@@ -223,3 +223,18 @@ class Walker:
             self._mode, self._number, self._fresh = OTHER, frame.number, True
             return
         self._mode, self._message, self._digest, self._frozen = HEADER, False, frame.digest, frame.frozen
+
+
+def eight_bits(chunks: Iterable[bytes]) -> tuple[bool, bool]:
+    """Whether an octet is above 127, and whether one is so in a header, that of a part or of a message within
+    included (RFC 6531 section 3.5).  A message too deep to be walked counts as both."""
+    anywhere = False
+    try:
+        for event, _, data in Walker().walk(chunks):
+            if not data.isascii():
+                if event == HEADER:
+                    return True, True
+                anywhere = True
+    except TooComplex:
+        return True, True
+    return anywhere, False

@@ -11,18 +11,17 @@ from mether.programs import errors, message
 from mether.programs.operands import check_helo, envelope_of
 from mether.programs.options import JSON, Option, Program, parse
 from mether.relay import failure
-from mether.relay.facts import Facts
+from mether.relay.outgoing import Outgoing
 from mether.reply import Reply
 from mether.routing import target as targets
 from mether.setup import locate
 from mether.smtp import command
-from mether.smtp.fit import NOT_CONVERTIBLE, fit
+from mether.smtp.limits import MAX_RECIPIENTS
 from mether.smtp.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Final
 
     from mether.envelope import Envelope
     from mether.outcome import Outcome
@@ -61,9 +60,6 @@ PROGRAM = Program(
         78,
     ),
 )
-
-MAX_RECIPIENTS: Final = 100
-"""Recipients in one transaction, which every server must take (RFC 5321 section 4.5.3.1.8)."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -170,18 +166,20 @@ class _Talk:
         """Send to all recipients.  Raises Lost only when nothing was decided by this host yet."""
         outcomes: list[Outcome] = []
         recipients = self._envelope.recipients
-        for start in range(0, len(recipients), MAX_RECIPIENTS):
-            part = recipients[start : start + MAX_RECIPIENTS]
-            offer = client.protocol.offer
-            facts = Facts(self._content.size, self._eight_bit, self._envelope)
-            made = fit(self._envelope, part, facts, offer, lmtp=self._target.lmtp)
-            if made.convert is not None:
-                made.refuse(NOT_CONVERTIBLE)
+        outgoing = Outgoing(self._envelope, b"", self._content, eight_bit=self._eight_bit)
+        offer = client.protocol.offer
+        start = 0
+        while start < len(recipients):
+            # Past what the server said it takes in a session its refusals are the answer.
+            count = offer.budget.room(recipients, start) or MAX_RECIPIENTS
+            part = recipients[start : start + count]
+            offer.budget.spend(part)
+            made, trace, source = outgoing.fit(part, offer, lmtp=self._target.lmtp)
             transaction = Transaction(made, offer, lmtp=self._target.lmtp)
             lost: Lost | None = None
             try:
-                client.transact(transaction, b"", self._content)
-                if transaction.reset_needed and start + MAX_RECIPIENTS < len(recipients):
+                client.transact(transaction, trace, source)
+                if transaction.reset_needed and start + count < len(recipients):
                     client.ask("RSET", command.plain("RSET"))
             except Lost as error:
                 if not outcomes and not any(transaction.results) and not transaction.content_sent:
@@ -199,6 +197,7 @@ class _Talk:
             if lost is not None:
                 rest = range(start + len(part), len(recipients))
                 return outcomes + [failure.of_lost(number, lost, remote_mta=host) for number in rest]
+            start += len(part)
         return outcomes
 
     def _hosts(self) -> Iterator[Where]:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 3.0
 INITIAL: Final = 5
 """Connections to a next hop that nothing is known of."""
+MOST_SESSIONS: Final = 20
+"""Sessions that the limits of a server may cost one message (RFC 9422 section 6); in the last one they are
+not kept to, and what the server then refuses is deferred."""
 
 
 class Settings:
@@ -112,11 +115,19 @@ class NextHop:
         if self._closing:
             self._settings.returned([claim])
             return
-        self._waiting.append(claim)
+        self._line_up(claim)
         if self._resting:
             self._wake(self._resting.pop()[0], True)  # the latest one: the others may go to sleep
         elif len(self._workers) < self._limit:
             self._begin()
+
+    def _line_up(self, claim: Claim) -> None:
+        """Let it wait behind those of its priority and above, as in the queue (RFC 6710 section 5)."""
+        waiting, priority = self._waiting, claim.message.envelope.priority
+        place = len(waiting)
+        while place and waiting[place - 1].message.envelope.priority < priority:
+            place -= 1
+        waiting.insert(place, claim)
 
     def _begin(self) -> None:
         task = self._settings.loop.create_task(self._work())
@@ -181,6 +192,8 @@ class NextHop:
         settings = self._settings
         started = settings.clock()
         walk = _Walk(self.route, settings)
+        outcomes: list[Outcome] = []
+        sessions = 0
         try:
             content = claim.content if claim.content is not None else await settings.content(claim)
             if client is not None and not client.alive:
@@ -190,32 +203,48 @@ class NextHop:
                 reused = client is not None
                 if client is None:
                     client, host = await walk.open(claim.route.helo or settings.hostname)
+                    sessions += 1
                 connected = settings.clock()
-                outcomes, usable = await smtp.send(
-                    client, claim, content, remote_mta=host, clock=settings.clock
+                pending = claim.pending[len(outcomes) :]
+                some, usable = await smtp.send(
+                    client,
+                    claim,
+                    content,
+                    remote_mta=host,
+                    clock=settings.clock,
+                    pending=pending,
+                    heed=sessions < MOST_SESSIONS,
                 )
+                if len(some) < len(pending):
+                    # The session takes no more by the limits that its server announced: on in another.
+                    outcomes += some
+                    await client.quit()
+                    client = None
+                    walk = _Walk(self.route, settings)
+                    continue
                 if not usable:
                     client.close()
                     client = None
-                    untouched = all(one.scope == "host" and not one.uncertain for one in outcomes)
+                    untouched = all(one.scope == "host" and not one.uncertain for one in some)
                     if untouched and (reused or walk.more):
-                        walk.note(_Unusable(outcomes[0].reply, host))
+                        walk.note(_Unusable(some[0].reply, host))
                         continue
+                outcomes += some
                 break
         except _Unusable as error:
             at = settings.clock()
-            settings.done(
-                claim, [self._unusable(one.number, error, at) for one in claim.pending], started, at
-            )
+            left = claim.pending[len(outcomes) :]
+            outcomes += [self._unusable(one.number, error, at) for one in left]
+            settings.done(claim, outcomes, started, at)
             self._limit = 1
             self._give_back()
             return None, ""
         except Exception as error:  # a fault of ours must not stop the queue
             at = settings.clock()
             what = f"internal error: {error!r}"
-            settings.done(
-                claim, [failure.of_fault(one.number, what, at=at) for one in claim.pending], started, at
-            )
+            left = claim.pending[len(outcomes) :]
+            outcomes += [failure.of_fault(one.number, what, at=at) for one in left]
+            settings.done(claim, outcomes, started, at)
             if client is not None:
                 client.abort()
             return None, ""

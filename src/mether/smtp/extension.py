@@ -7,6 +7,9 @@ reads another server's offer; what is oddly written there is passed over (RFC 53
 
 from __future__ import annotations
 
+from mether.smtp.limits import Budget
+from mether.smtp.limits import parse as parse_limits
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,10 +57,11 @@ KNOWN: Final = {
 class Offer:
     """What a server offered in its latest EHLO reply; an empty one after HELO."""
 
-    __slots__ = ("keywords",)
+    __slots__ = ("_budget", "keywords")
 
     def __init__(self, keywords: dict[str, str] | None = None) -> None:
         self.keywords = keywords or {}
+        self._budget: Budget | None = None
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.keywords
@@ -68,6 +72,13 @@ class Offer:
         value = self.keywords.get("SIZE", "")
         limit = int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
         return limit or None
+
+    @property
+    def budget(self) -> Budget:
+        """What the session has used of the limits announced (RFC 9422); gone with the offer."""
+        if self._budget is None:
+            self._budget = Budget(parse_limits(self.keywords.get("LIMITS")))
+        return self._budget
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
