@@ -41,7 +41,9 @@ class Door:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(
-            lambda: Proxied(loop, self.proxies, self._make, lambda *said: self.refused.append(said)),
+            lambda: Proxied(
+                loop, self.proxies.__contains__, self._make, lambda *said: self.refused.append(said)
+            ),
             "127.0.0.1",
             0,
         )

@@ -100,10 +100,12 @@ class Daemon:
 
 
 class Client:
-    """A client on a blocking socket that says what it is told."""
+    """A client on a blocking socket that says what it is told; `first` is sent before the greeting."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, first: bytes = b"") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
+        if first:
+            self.socket.sendall(first)
         self.file = self.socket.makefile("rb")
         self.greeting = self.reply()
 

@@ -113,8 +113,9 @@ def disconnected(
 def cut(address: str, why: str, *, host: str = "", after: str = "") -> None:
     """A session ended without QUIT.
 
-    `why` is "lost connection", "timeout", "too many errors", "too many commands" or "shutdown"; `after` is
-    the last verb in upper case ("CONNECT" when there was none).
+    `why` is "lost connection", "timeout", "too many errors", "too many commands" or "shutdown", or says what
+    a proxy sent in place of its header; `after` is the last verb in upper case ("CONNECT" when there was
+    none).
     """
     if sinks:
         _emit("cut", {"address": address, "host": host, "why": why, "after": after or "CONNECT"})

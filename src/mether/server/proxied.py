@@ -17,7 +17,7 @@ from mether.net.stream import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
     from typing import Final
 
 HEADER_SECONDS: Final = 10.0
@@ -27,19 +27,19 @@ HEADER_SECONDS: Final = 10.0
 class Proxied(Stream):
     """A connection whose client is not known yet.
 
-    `proxies` are the addresses that speak for others; `make` makes the real connection; `refused` gets the
+    `is_proxy` says which addresses speak for others; `make` makes the real connection; `refused` gets the
     proxy's address and what was wrong.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        proxies: Container[str],
+        is_proxy: Callable[[str], bool],
         make: Callable[[], Stream],
         refused: Callable[[str, str], None],
     ) -> None:
         super().__init__(loop)
-        self._proxies = proxies
+        self._is_proxy = is_proxy
         self._make = make
         self._refused = refused
         self._header = Header()
@@ -47,7 +47,7 @@ class Proxied(Stream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: somebody is there."""
         super().connection_made(transport)
-        if self.peer[0] in self._proxies:
+        if self._is_proxy(self.peer[0]):
             self.set_deadline(HEADER_SECONDS)
         else:
             self._hand_over(None, b"")
