@@ -89,7 +89,7 @@ def test_a_distance_in_time(seconds, text):
 def test_a_reply_stays_on_its_line():
     last = Outcome(0, "delayed", Reply(451, None, "a\r\nb\x1b[31m"), remote_mta="x")
     of = entry(attempts=1, last=last, next_attempt=NOW + 1)
-    assert all(line.isprintable() for line in listing.lines(of))
+    assert all(line.isprintable() for line in listing.lines(of, NOW))
     assert all(line.isprintable() for line in listing.story(of, [], {}, NOW))
     assert listing.record(of)["recipients"][0]["delay_reason"] == "451 a  b?[31m"
 

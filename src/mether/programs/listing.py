@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 
+from mether import xtext
 from mether.address import path_text
 
 TYPE_CHECKING = False
@@ -53,6 +54,8 @@ def record(entry: Entry) -> dict[str, Any]:
         ("login", message.arrival.login),
         ("envid", message.envelope.envid),
         ("warn_at", message.warn_at),
+        ("release_at", message.release_at or None),
+        ("priority", message.priority or None),
     )
     facts.update((key, value) for key, value in more if value is not None and value != "")
     return facts
@@ -100,14 +103,19 @@ def attempt_record(attempt: Attempt, entry: Entry) -> dict[str, Any]:
     }
 
 
-def lines(entry: Entry) -> Iterator[str]:
-    """An entry as `mailq` prints it: the message, its recipients by reason, an empty line."""
+def lines(entry: Entry, now: float) -> Iterator[str]:
+    """An entry as `mailq` prints it: the message, its recipients by reason, an empty line.
+
+    `now`, Unix seconds, tells what is still to be released.
+    """
     message = entry.message
     sender = path_text(message.envelope.reverse_path) or "MAILER-DAEMON"
     mark = MARKS.get(entry.status, "")
     yield f"{message.ident + mark:<15}{message.size:>10}  {stamp(message.arrival.at)}  {clean(sender)}"
     if message.hold:
         yield f"{'':15}(held: {clean(message.hold)})"
+    if message.release_at > now:
+        yield f"{'':15}(not before {stamp(message.release_at)})"
     reasons: dict[str, list[str]] = {}
     for row in entry.rows:
         reason = clean(str(row.last.reply)) if row.last is not None else ""
@@ -140,6 +148,8 @@ def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> 
     parameters = " ".join(mail_parameters(entry))
     if parameters:
         yield clean(f"Parameters {parameters}")
+    if message.release_at:
+        yield f"Release    {stamp(message.release_at)} ({span(message.release_at - now)})"
     yield f"Expires    {stamp(message.expires)} ({span(message.expires - now)})"
     if message.hold is not None:
         yield clean(f"Held       {message.hold or 'no reason was given'}")
@@ -183,6 +193,8 @@ def next_try(entry: Entry, row: Row, hop: Hop | None, now: float) -> tuple[float
     at, why = row.next_attempt, "its own retry time"
     if row.attempts == 0:
         why = "the first attempt"
+    if message.release_at > now:
+        why = "the first attempt; its sender asked for a later delivery"
     if hop is not None and hop.suspended is not None:
         until = hop.suspended_until
         if until is None:
@@ -193,7 +205,7 @@ def next_try(entry: Entry, row: Row, hop: Hop | None, now: float) -> tuple[float
         last = f": {hop.last}" if hop.last else ""
         at = hop.not_before
         why = f"the next hop failed {hop.failures} time{'s' if hop.failures != 1 else ''} in a row{last}"
-    if message.expires < at:
+    if message.expires < at and message.expires >= message.release_at:
         at, why = message.expires, "it expires, and is returned"
     if row.suspect:
         why += "; tried alone, as its last attempt ended in a crash"
@@ -241,6 +253,15 @@ def mail_parameters(entry: Entry) -> list[str]:
         words.append(f"RET={envelope.ret}")
     if envelope.envid:
         words.append(f"ENVID={envelope.envid}")
+    if envelope.auth is not None:
+        words.append(f"AUTH={envelope.auth if envelope.auth == '<>' else xtext.encode(envelope.auth)}")
+    if envelope.by is not None:
+        words.append(f"BY={envelope.by}")
+    if envelope.hold is not None:
+        kind, _, value = envelope.hold.partition(";")
+        words.append(f"HOLD{kind.upper()}={value}")
+    if envelope.priority:
+        words.append(f"MT-PRIORITY={envelope.priority}")
     return words
 
 

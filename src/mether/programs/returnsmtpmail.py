@@ -104,7 +104,7 @@ def give_back(store: Store, reporter: Reporter, idents: Iterable[str], *, held: 
         now = time.time()
         store.renew(now + LEASE, now)
         done: dict[str, list[Returned]] = {}
-        select = Select(idents=frozenset(batch), regardless=True, held=held)
+        select = Select(idents=frozenset(batch), regardless=True, held=held, unreleased=True)
         while claims := store.claim(BATCH, now, select):
             for answer in returning.give_back(store, claims, reporter, now):
                 if not answer.refused:

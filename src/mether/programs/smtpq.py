@@ -239,13 +239,16 @@ def _list(store: Store, filter: Filter, as_json: bool) -> None:
 
 def print_list(entries: Iterator[Entry], write: Callable[[str], object]) -> None:
     """Write the listing of entries for a person; `mailq` prints the same."""
+    import time
+
     messages = octets = 0
+    now = time.time()
     for entry in entries:
         if not messages:
             write(listing.HEADING + "\n")
         messages += 1
         octets += entry.message.size
-        write("\n".join(listing.lines(entry)) + "\n")
+        write("\n".join(listing.lines(entry, now)) + "\n")
     write(listing.total(messages, octets) + "\n")
 
 

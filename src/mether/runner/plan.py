@@ -5,6 +5,8 @@ It asks the same functions and states that the runner goes by, and changes nothi
 
 from __future__ import annotations
 
+from mether.runner import settle
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,10 @@ def _step(entry: Entry, row: Row, hop: Hop | None, at: float, regardless: bool) 
         return Step(row, "hold", f"held: {message.hold}" if message.hold else "held")
     if row.owner is not None:
         return Step(row, "leave", "it is being tried now")
+    if message.release_at > at:
+        return Step(row, "wait", "its sender asked for a later delivery", message.release_at)
+    if settle.too_late(message, at):
+        return Step(row, "return", "the time of its DELIVERBY is over", settle.ends(message))
     blocked = hop is not None and hop.blocked(at)
     if regardless or (row.next_attempt <= at and not blocked):
         return Step(row, "try", "it is due", at)

@@ -7,7 +7,11 @@ queue's writer.  Nothing here decides when, why or who is told: that is `schedul
 and `notify`.
 
 `run` works until `stop`; `once` works what is selected and returns.  A fault in one attempt is an
-outcome of that attempt; trouble with the store leaves the messages in the queue.
+outcome of that attempt, wherever between its claim and its end it happens; trouble with the store leaves the
+messages in the queue.
+
+A claim whose retry time has not come was taken because its time is over, and is returned, or because its
+sender is to be told of the delay, and waits on.  What DELIVERBY's mode R lets come too late is not tried.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Content
-    from mether.queue.store import Claim, Committed, Draft, Pending, Store
+    from mether.queue.store import Claim, Committed, Draft, Store
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
 
@@ -72,6 +76,9 @@ PER_HOP: Final = 200
 
 MAX_HOPS: Final = 10_000
 """Next hops that are remembered."""
+
+STARTED: Final = 10_000
+"""Messages that one `start` makes due at most."""
 
 ORIGINAL: Final = 64 * 1024
 """Octets of a message that a report is made from."""
@@ -119,6 +126,8 @@ class Runner:
         if self._stopping or not isinstance(draft.content, bytes):
             return False
         now = self._clock()
+        if draft.message.release_at > now:
+            return False
         for route in draft.routes:
             hop = self._hops.get(route)
             if hop is not None and (hop.failures or hop.blocked(now)):
@@ -137,19 +146,42 @@ class Runner:
             self.window.give(draft.message.size)
             for claim in answer.claims:
                 self._take(claim)
-                self._dispatch(claim)
+                try:
+                    self._dispatch(claim)
+                except Exception as error:
+                    self._faulted(claim, error)
             if not answer.claims:
                 self._less_in_hand()
                 if answer.error is None and not answer.known:
                     # Another process runs this queue: it is to know of it at once.
                     self._queue.call(lambda store: store.wake(), lambda result: None)
-        elif answer.error is None and not isinstance(draft.content, bytes):
-            # What is small waits for room (`_starved`) or for its next hop; nothing else holds this back.
+        elif answer.error is None and (draft.message.release_at or not isinstance(draft.content, bytes)):
+            # What is small waits for room (`_starved`) or for its next hop; nothing else holds this back, and
+            # a release has its own time.
             self._changed.set()
 
     def wake(self) -> None:
         """Look again at what is due: another process says that there is something."""
         self._changed.set()
+
+    def start(self, domain: str, done: Callable[[int | StoreError], None]) -> None:
+        """Try now what waits for the next hop `domain`, or with ``@`` in front for it and all below (ETRN).
+
+        `done` is told how many messages wait there, counted up to STARTED, or what was wrong with the store.
+        Which domain a client may name is not decided here (RFC 1985 section 6).
+        """
+
+        def work(store: Store) -> int:
+            count = store.start(domain, now=self._clock(), limit=STARTED)
+            if count:
+                store.wake()  # whoever runs the queue, if it is another process
+            return count
+
+        def started(result: int | StoreError) -> None:
+            self._changed.set()
+            done(result)
+
+        self._queue.call(work, started)
 
     async def run(self) -> None:
         """Work what is due until `stop`."""
@@ -324,22 +356,31 @@ class Runner:
             if once is not None and once.knows(claim):
                 again.append(claim)
                 continue
-            moves = settle.reroute(claim, self._table.route, now) if claim.due else []
-            if once is not None and not moves:
-                once.tried(claim)
             taken += 1
             self._take(claim)
-            if claim.hop is not None:
-                self._learn(claim.hop)
-            if moves:
-                self._queue.settle(Settlement(claim, moves), None, partial(self._moved, claim))
-            elif claim.content is None:
-                self._loop.create_task(self._fetch(claim))
-            else:
-                self._dispatch(claim)
+            try:
+                self._begin(claim, now, once)
+            except Exception as error:
+                if once is not None:
+                    once.tried(claim)
+                self._faulted(claim, error)
         if again:
             await self._put_back(again)
         return taken > 0 if once is None else once.more(claims, taken)
+
+    def _begin(self, claim: Claim, now: float, once: Once | None) -> None:
+        """Send a claim on its way: to the next hop of a newer configuration, or to be tried."""
+        moves = settle.reroute(claim, self._table.route, now) if claim.due else []
+        if once is not None and not moves:
+            once.tried(claim)
+        if claim.hop is not None:
+            self._learn(claim.hop)
+        if moves:
+            self._queue.settle(Settlement(claim, moves), None, partial(self._moved, claim))
+        elif claim.content is None:
+            self._loop.create_task(self._fetch(claim))
+        else:
+            self._dispatch(claim)
 
     async def _put_back(self, claims: list[Claim]) -> None:
         """Give back what was not taken on.  Nothing has changed by that: nobody is to look again for it."""
@@ -357,15 +398,19 @@ class Runner:
         """Find the content of a claim before it goes to its transport."""
         try:
             claim.content = await self.content(claim)
-        except StoreError as error:
-            self.done(
-                claim, [self._fault(one, str(error)) for one in claim.pending], self._clock(), self._clock()
-            )
-        else:
             self._dispatch(claim)
+        except Exception as error:
+            self._faulted(claim, error)
 
-    def _fault(self, one: Pending, what: str) -> Outcome:
-        return failure.of_fault(one.number, what, at=self._clock())
+    def _faulted(self, claim: Claim, error: Exception) -> None:
+        """A fault came between a claim and its transport: that is its outcome, so that nobody keeps it."""
+        what = str(error) if isinstance(error, StoreError) else f"internal error: {error!r}"
+        now = self._clock()
+        try:
+            self.done(claim, [failure.of_fault(one.number, what, at=now) for one in claim.pending], now, now)
+        except Exception as again:
+            event.error(f"internal error in the runner: {again!r}", ident=claim.message.ident)
+            self._loop.call_later(RETRY, self.returned, [claim])
 
     def _dispatch(self, claim: Claim) -> None:
         if self._stopping:
@@ -375,12 +420,37 @@ class Runner:
         if claim.due and not (timed and settle.too_late(claim.message, self._clock())):
             self._transport(claim.route).offer(claim)
             return
-        # Only its time is over: the next hop is not to be tried.
+        # It was claimed because of its expiry or a warning: the next hop is not to be tried.
         now = self._clock()
+        if now < settle.ends(claim.message):
+            self._warn(claim, now)
+            return
         event.expired(claim.message.ident, claim.message.envelope.reverse_path)
         verdict = settle.expire(claim, now)
         self._tell(claim, verdict.decisions, now, now)
         self._settle(claim, verdict, now, now)
+
+    def _warn(self, claim: Claim, now: float) -> None:
+        """Tell the sender of the delay of those it does not know of yet; they wait on as they did."""
+        reports: list[Draft] = []
+        again = None
+        try:
+            reports = self._reporter.delayed(claim, now, lambda: self._original(claim))
+        except Exception as error:
+            event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
+            again = now + self._retry.intervals[-1]
+        settlement = Settlement(claim, [], reports=reports, warned=True, warn_at=again)
+
+        def settled(applied: bool) -> None:
+            self._give(claim)
+            self._changed.set()  # its own time may come soon, and the report's has come
+            if not applied:
+                event.refused(claim.message.ident)
+                return
+            for report in settlement.reports:
+                event.reported(claim.message.ident, report.message.ident, "delayed")
+
+        self._queue.settle(settlement, None, settled)
 
     def _hop(self, claim: Claim) -> Hop:
         return self._hops.get(claim.route) or claim.hop or Hop(claim.route)
