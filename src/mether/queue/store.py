@@ -298,7 +298,8 @@ class Decision:
 
 
 class Settlement:
-    """The end of a claim: a decision for every pending recipient, and the reports that follow from it.
+    """The end of a claim: a decision for each pending recipient that does not stay as it was, and the reports
+    that follow from it.
 
     `attempt` is kept while the message is queued.  `reports` are drafts enqueued in the same
     transaction; the store empties it when a person has removed meanwhile all that they tell of.  `warned`
