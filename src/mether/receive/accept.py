@@ -34,9 +34,13 @@ def draft(
 ) -> Draft:
     """The draft of a message that arrived as `arrival` says.
 
-    `lifetime` is how long it may wait before it is returned, if DELIVERBY does not have it returned earlier
-    (RFC 2852 section 4.1.3), `key_lifetime` how long its submission key is remembered, `offset` local time's
-    lead over UTC, all in seconds.  `hostname` is ours.
+    `lifetime` is how long it may wait before it is returned, `key_lifetime` how long its submission
+    key is remembered, `offset` local time's lead over UTC, all in seconds.  `hostname` is ours.
+
+    What the envelope holds back until later (RFC 4865) waits for its release, and its lifetime begins then.
+    DELIVERBY (RFC 2852 section 4.1.3) makes it expire with mode R at its time, and never later than without;
+    with mode N its sender is told of the delay then.  A time that had passed before the message came
+    was for whoever sent it here to tell of.
     """
     only = envelope.recipients[0].forward_path if len(envelope.recipients) == 1 else None
     field = trace.received(
@@ -50,16 +54,34 @@ def draft(
         at=arrival.at,
         offset=offset,
         smtputf8=envelope.smtputf8,
+        priority=envelope.priority,
     )
     size = len(field) + (len(content) if isinstance(content, bytes) else content.size)
-    if envelope.by is not None and envelope.by.mode == "R":
-        lifetime = min(lifetime, envelope.by.seconds)
-    message = Message(ident, envelope, arrival, trace=field, size=size, expires=arrival.at + lifetime)
+    due = arrival.at
+    if envelope.hold is not None:
+        from mether.smtp.moment import release_at
+
+        due = max(due, release_at(envelope.hold, due))
+    expires, warn_at, by = due + lifetime, None, envelope.by
+    if by is not None and by.mode == "R":
+        expires = min(expires, arrival.at + by.seconds)
+    elif by is not None and by.seconds > 0:
+        warn_at = arrival.at + by.seconds
+    message = Message(
+        ident,
+        envelope,
+        arrival,
+        trace=field,
+        size=size,
+        expires=expires,
+        warn_at=warn_at,
+        release_at=due if due > arrival.at else 0.0,
+    )
     return Draft(
         message,
         content,
         routes,
-        due=arrival.at,
+        due=due,
         pinned=pinned,
         key=key,
         key_until=arrival.at + key_lifetime,
