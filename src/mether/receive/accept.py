@@ -54,7 +54,6 @@ def draft(
         at=arrival.at,
         offset=offset,
         smtputf8=envelope.smtputf8,
-        priority=envelope.priority,
     )
     size = len(field) + (len(content) if isinstance(content, bytes) else content.size)
     due = arrival.at
