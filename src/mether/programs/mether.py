@@ -2,7 +2,7 @@
 
 ``mether config`` prints the configuration in effect, as a file that would give the same, and where each
 value came from; ``--check`` only says what is wrong.  ``mether route`` says where mail for an address goes
-and why.
+and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.
 """
 
 from __future__ import annotations
@@ -21,27 +21,50 @@ if TYPE_CHECKING:
     from mether.routing.table import Table
     from mether.setup.config import Config
 
-COMMANDS = ("config", "route")
+COMMANDS = ("config", "route", "passwd")
 
 PROGRAM = Program(
     "mether",
     [
         "config [--check | --json | --write-default FILE]",
         "route [--json] ADDRESS...",
+        "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
 
-    route says where mail for an address goes, and which route decides.""",
+    route says where mail for an address goes, and which route decides.
+
+    passwd gives a login a password, asked for on the terminal or read from the first line of stdin.""",
     [
-        Option("", "check", "config: print nothing unless something is wrong"),
+        Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
+        Option("", "file", "passwd: the password file (passwords, beside the configuration)", value="FILE"),
+        Option(
+            "",
+            "scheme",
+            "passwd: argon2id (the default), or scram-sha-256",
+            value="SCHEME",
+            choices=("argon2id", "scram-sha-256"),
+        ),
+        Option("", "delete", "passwd: take the login out"),
         JSON,
     ],
-    exits=(0, 64, 70, (73, "the file to write is there already"), 77, 78),
+    exits=(
+        0,
+        64,
+        (65, "the password cannot be used"),
+        (67, "there is no such login"),
+        (69, "Argon2id is not available"),
+        70,
+        (73, "the file to write is there already, or cannot be created"),
+        (77, "no permission, or a wrong password"),
+        78,
+    ),
     files=[
         ("/etc/mether/mether.toml", "the configuration"),
         ("~/.config/mether/mether.toml", "a user's own, where there is no other"),
+        ("/etc/mether/passwords", "logins and their verifiers"),
     ],
     intermixed=True,
 )
@@ -55,12 +78,16 @@ def main(argv: list[str] | None = None) -> int:
 def _work(argv: list[str]) -> int:
     options = parse(PROGRAM, argv)
     if not options.operands:
-        raise UsageError(f"expected a command: {' or '.join(COMMANDS)}")
+        raise UsageError(f"expected a command: {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}")
     command, *operands = options.operands
     if command == "config":
         return _config(options, operands)
     if command == "route":
         return _route(options, operands)
+    if command == "passwd":
+        from mether.programs import passwd
+
+        return passwd.work(options, operands)
     from mether.setup.spelling import nearest
 
     meant = nearest(command, COMMANDS)
