@@ -252,6 +252,9 @@ def test_what_waits_is_told_by_the_last_thing_that_happened() -> None:
     assert (str(outcome.reply), outcome.said) == ("451 4.4.1 refused", False)
     ((_, outcome),) = settle.waiting(several(1))
     assert outcome.reply == settle.UNTRIED
+    two = several(2)
+    two.pending[0].warned = True
+    assert [one.number for one, _ in settle.waiting(two)] == [1]
 
 
 def test_success_is_kept_for_a_report_only_where_one_may_be_owed() -> None:
