@@ -18,7 +18,9 @@ from mether.queue.sqlite import SqliteStore
 from mether.queue.store import Committed, Draft, Filter, NoSpace, Store, StoreError
 from mether.receive.access import Networks
 from mether.receive.budget import Budget
-from mether.receive.session import MAX_RECEIVED, Limits, Reception, Session
+from mether.receive.intake import MAX_RECEIVED
+from mether.receive.reception import Limits, Reception
+from mether.receive.session import Session
 from mether.reply import Reply
 from mether.routing.table import Table
 from mether.server.dialogue import Dialogue

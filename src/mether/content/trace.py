@@ -46,13 +46,16 @@ def received(
     at: float,
     offset: int = 0,
     smtputf8: bool = False,
+    tls: str = "",
+    priority: int = 0,
 ) -> bytes:
     """One Received field.
 
     `helo` is the EHLO argument, `address` the client's IP address and `host` its verified name, ``""``
     where unknown; `by` our name; `protocol` the ``with`` keyword of RFC 3848, or "local" for mail that
     came by no protocol, which has neither a ``from`` nor a ``with`` clause.  `recipient` is given only
-    when it is the only one, so that no blind copy shows (section 7.2).  `at` is Unix time and `offset`
+    when it is the only one, so that no blind copy shows (section 7.2).  `tls` is the cipher the message came
+    under (RFC 8314 section 4.3), `priority` that of RFC 6710 section 7.  `at` is Unix time and `offset`
     local time's lead over UTC, both in seconds.
     """
     if protocol == "local":
@@ -69,6 +72,11 @@ def received(
         path = str(recipient)
         if path.isprintable() and (smtputf8 or path.isascii()):
             text += f"\r\n\tfor <{path}>"
+    if tls or priority:
+        clauses = ((f"tls {_token(tls, False)}",) if tls else ()) + (
+            (f"PRIORITY {priority}",) if priority else ()
+        )
+        text += f"\r\n\t{' '.join(clauses)}"
     return f"{text};\r\n\t{date(at, offset)}\r\n".encode("utf-8", "replace")
 
 

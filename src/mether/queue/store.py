@@ -56,10 +56,11 @@ class Arrival:
     """How a message came: for the trace field, the log and `smtpq show`.
 
     `protocol` is the ``with`` keyword of RFC 3848 ("SMTP", "ESMTP" ...) or "local"; `address` is the client's
-    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds.
+    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds.  `tls`, the
+    cipher it came under, is for the trace field alone and not stored.
     """
 
-    __slots__ = ("address", "at", "helo", "host", "login", "protocol")
+    __slots__ = ("address", "at", "helo", "host", "login", "protocol", "tls")
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Arrival:
         host: str = "",
         helo: str = "",
         login: str = "",
+        tls: str = "",
     ) -> None:
         self.at = at
         self.protocol = protocol
@@ -77,6 +79,7 @@ class Arrival:
         self.host = host
         self.helo = helo
         self.login = login
+        self.tls = tls
 
 
 class Message:

@@ -54,6 +54,8 @@ def draft(
         at=arrival.at,
         offset=offset,
         smtputf8=envelope.smtputf8,
+        tls=arrival.tls,
+        priority=envelope.priority,
     )
     size = len(field) + (len(content) if isinstance(content, bytes) else content.size)
     due = arrival.at

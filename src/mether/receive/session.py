@@ -1,160 +1,46 @@
-"""The receiving half of an MTA: answers each event of one SMTP session (RFC 5321 section 4).
+"""The receiving half of an MTA: answers each event of one SMTP or LMTP session (RFC 5321 section 4).
 
-A `Session` is the decider of one client's dialogue.  It says who may send what, builds the envelope,
-takes the content (in memory up to SMALL octets and while the budget has room, then in a file of the
-spool), and hands the draft to the queue.  Its 250 is given only when the commit has returned.
+A `Session` is the decider of one client's dialogue.  It says who may send what, builds the envelope, has the
+content taken in (`receive.intake`), and hands the draft to the queue.  Its 250 is given only when the commit
+has returned.  What all sessions of a listener share is in a `Reception`.
 
-Everything it needs is in a `Reception`, shared by all sessions of a listener; a session keeps the one it
-began with.  Relaying is for clients in `relay_from`; all others reach local domains only, else
-`550 5.7.1` (checklist SEC-1).  More than MAX_RECEIVED trace fields is a loop, `554 5.4.6`.
+Relaying is for clients in `relay_from` and for those who logged in; all others reach local domains only, else
+`550 5.7.1` (checklist SEC-1).  A submission listener takes mail from no one else, and mends what a submitted
+message's header lacks (RFC 6409).  A session that has lasted long ends between two transactions, with 421.
 
 Nothing here raises to the shell: trouble with the queue is a 451 or 452, and the session goes on.
 """
 
 from __future__ import annotations
 
-from mether.address import Address, unquote
-from mether.content import header
+from mether.address import Address, AddressError, unquote
+from mether.address import parse as parse_address
+from mether.auth.throttle import network
+from mether.content import submission
+from mether.content.header import split
 from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
-from mether.queue.content import SMALL
 from mether.queue.store import Arrival, Committed, StoreError
-from mether.receive import accept
+from mether.receive import accept, words
+from mether.receive.intake import Intake
+from mether.receive.login import TOO_MANY, Login
+from mether.receive.offer import MAX_HOLD, Who, etrn_domain
 from mether.reply import Reply
-from mether.smtp.command import Grammar
+from mether.smtp.moment import release_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final, Protocol
+    from typing import Final
 
-    from mether.outcome import Route
-    from mether.queue.content import Writer
-    from mether.queue.store import Draft
-    from mether.receive.access import Networks
-    from mether.receive.budget import Budget
-    from mether.smtp.command import Command
     from mether.net.tls import Security
+    from mether.outcome import Route
+    from mether.receive.reception import Reception
+    from mether.smtp.command import Command
     from mether.smtp.server import EndOfChunk, EndOfContent, Invalid
 
-    class Table(Protocol):
-        """Where mail goes: see routing.table."""
-
-        def route(self, address: Address) -> Route:
-            """The next hop of an address."""
-
-        def is_local(self, address: Address) -> bool:
-            """Whether we are where mail for this address ends."""
-
-    Commit = Callable[[Draft, Callable[[Committed], None]], None]
-
-
-MAX_RECEIVED: Final = 100
-"""Trace fields in a message beyond which it is in a loop (RFC 5321 section 6.3)."""
-
-SENDER_OK: Final = Reply(250, "2.1.0", "sender ok")
-RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient ok")
-GO_AHEAD: Final = Reply(354, None, "go ahead; end with <CRLF>.<CRLF>")
-CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
-RESET: Final = Reply(250, "2.0.0", "reset")
-NOTHING_DONE: Final = Reply(250, "2.0.0", "ok")
-NO_RELAY: Final = Reply(
-    550, "5.7.1", "relaying denied: neither is your address trusted here nor is that domain ours"
-)
-NO_SUCH_USER: Final = Reply(550, "5.1.1", "no such user here")
-TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients; send the rest in another transaction")
-TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "too many errors; closing")
-TOO_MANY_COMMANDS: Final = Reply(421, "4.7.0", "too many commands; closing")
-TOO_BIG: Final = Reply(552, "5.3.4", "the message is larger than this system takes")
-LOOP: Final = Reply(554, "5.4.6", f"more than {MAX_RECEIVED} Received fields: the message is in a loop")
-CANNOT_VERIFY: Final = Reply(252, "2.5.0", "cannot verify; send the message and see")
-NO_EXPANSION: Final = Reply(252, "2.5.0", "lists are not shown")
-HELP: Final = Reply(
-    214,
-    "2.0.0",
-    "EHLO host            begin; the reply lists the extensions",
-    "MAIL FROM:<address>  begin a transaction; <> for the null reverse-path",
-    "RCPT TO:<address>    add a recipient",
-    "DATA                 send the message, ended by a dot on a line of its own",
-    "RSET                 forget the transaction",
-    "NOOP, HELP, VRFY     do nothing, show this, ask about an address",
-    "QUIT                 end the session",
-)
-
-
-class Limits:
-    """What one session may do: octets of content, recipients in a transaction, commands between
-    transactions, errors in all.  0 means no limit for `size`."""
-
-    __slots__ = ("commands", "errors", "recipients", "size")
-
-    def __init__(self, *, size: int, recipients: int, commands: int, errors: int) -> None:
-        self.size = size
-        self.recipients = recipients
-        self.commands = commands
-        self.errors = errors
-
-
-class Reception:
-    """What the sessions of a listener share.
-
-    `ident` makes a queue id from Unix seconds; `clock` gives those; `offset` local time's lead over
-    UTC in seconds; `lifetime` is how long a message may be queued, in seconds; `stage` opens a writer in
-    the spool; `commit` queues a draft; `admit` says whether the runner has room to take a draft
-    straight through, and then counts it as taken.
-    """
-
-    __slots__ = (
-        "admit",
-        "budget",
-        "clock",
-        "commit",
-        "grammar",
-        "hello_lines",
-        "hostname",
-        "ident",
-        "lifetime",
-        "limits",
-        "offset",
-        "postmaster",
-        "relay_from",
-        "stage",
-        "table",
-    )
-
-    def __init__(
-        self,
-        *,
-        hostname: str,
-        postmaster: Address,
-        limits: Limits,
-        relay_from: Networks,
-        table: Table,
-        budget: Budget,
-        clock: Callable[[], float],
-        ident: Callable[[float], str],
-        lifetime: float,
-        stage: Callable[[str], Writer],
-        commit: Commit,
-        admit: Callable[[Draft], bool] = lambda draft: False,
-        offset: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.hostname = hostname
-        self.postmaster = postmaster
-        self.limits = limits
-        self.relay_from = relay_from
-        self.table = table
-        self.budget = budget
-        self.clock = clock
-        self.ident = ident
-        self.lifetime = lifetime
-        self.stage = stage
-        self.commit = commit
-        self.admit = admit
-        self.offset = offset
-        keywords = ["PIPELINING", f"SIZE {limits.size}", "8BITMIME", "ENHANCEDSTATUSCODES", "HELP"]
-        self.hello_lines = keywords
-        self.grammar = Grammar([line.partition(" ")[0] for line in keywords])
+_BEFORE_TLS: Final = frozenset(("EHLO", "HELO", "LHLO", "NOOP", "STARTTLS", "QUIT", "RSET", "HELP"))
+"""What a client may say where TLS must come first (RFC 3207 section 4)."""
 
 
 class Session:
@@ -162,32 +48,34 @@ class Session:
 
     `decided` is called with each reply that could not be given at once.  `refuse` is the reply to
     give instead of a greeting.  A `trusted` client may relay wherever it connects from.  `worst` is the
-    highest code of 400 and more that was given, 0 for none.
+    highest code of 400 and more that was given, 0 for none; `last` the latest verb; `login` who logged in.
     """
 
     __slots__ = (
         "_arrival",
-        "_chunks",
         "_commands",
         "_counts",
         "_decided",
         "_envelope",
         "_errors",
         "_esmtp",
-        "_failed",
-        "_head",
-        "_held",
+        "_failures",
         "_hello",
+        "_host",
         "_ident",
+        "_intake",
+        "_login",
         "_may_relay",
         "_reception",
         "_refuse",
         "_routes",
+        "_security",
         "_seen",
         "_started",
-        "_writer",
+        "_trusted",
         "address",
         "last",
+        "login",
         "worst",
     )
 
@@ -204,9 +92,15 @@ class Session:
         self.address = address
         self._decided = decided
         self._refuse = refuse
+        self._trusted = trusted
         self._may_relay = trusted or address in reception.relay_from
+        self._host = ""
         self._hello = ""
         self._esmtp = False
+        self._security: Security | None = None
+        self.login = ""
+        self._login: Login | None = None
+        self._failures = 0
         self._errors = 0
         self._commands = 0
         self._counts: dict[str, tuple[int, int]] = {}
@@ -218,11 +112,7 @@ class Session:
         self._seen: set[Address] = set()
         self._ident = ""
         self._arrival: Arrival | None = None
-        self._chunks: list[bytes] = []
-        self._head = 0
-        self._held = 0
-        self._writer: Writer | None = None
-        self._failed: Reply | None = None
+        self._intake: Intake | None = None
 
     def greeting(self) -> Reply:
         """220 with our name, or the refusal."""
@@ -230,17 +120,21 @@ class Session:
             event.rejected(self.address, "CONNECT", self._refuse)
             return self._refuse
         event.connected(self.address)
-        return Reply(220, None, f"{self._reception.hostname} ESMTP mether")
+        return self._banner()
 
     def command(self, command: Command) -> Reply | None:
         """Answer a command."""
         verb = command.verb
         self.last = verb
         self._commands += 1
-        limit = self._reception.limits.commands
+        reception = self._reception
+        limit = reception.limits.commands
+        reply: Reply | None
         if limit and self._commands > limit:
             event.cut(self.address, "too many commands", after=verb)
-            reply = TOO_MANY_COMMANDS
+            reply = words.TOO_MANY_COMMANDS
+        elif reception.require_tls and self._security is None and verb not in _BEFORE_TLS:
+            reply = words.TLS_FIRST
         elif verb == "RCPT":
             assert isinstance(command.value, Recipient)
             reply = self._rcpt(command.value)
@@ -248,69 +142,84 @@ class Session:
             assert isinstance(command.value, Envelope)
             reply = self._mail(command.value)
         elif verb == "DATA":
-            reply = self._data()
+            self._begin()
+            reply = words.GO_AHEAD
         else:
             reply = self._other(verb, command.argument)
+            if reply is None:
+                return None
         return self._count(verb, reply)
 
     def content(self, data: bytes) -> None:
-        """Take content: in memory while it is small and the budget has room, else in a file."""
-        if self._failed is not None:
-            return
-        if self._writer is None:
-            if self._held + len(data) <= SMALL and self._reception.budget.take(len(data)):
-                self._held += len(data)
-                self._chunks.append(data)
-                return
-            self._spill()
-        self._keep_head(data)
-        self._write(data)
+        """Take content."""
+        if self._intake is None:
+            self._begin()
+        self._intake.add(data)  # type: ignore[union-attr]
+
+    def end_of_chunk(self, chunk: EndOfChunk) -> Reply:
+        """A chunk of the content is complete, and is not the last one."""
+        self.last = "BDAT"
+        self.content(chunk.data)
+        if chunk.fault is not None:
+            self._abandon()
+            return self._count("BDAT", self._refused("END-OF-MESSAGE", chunk.fault))
+        return self._count("BDAT", words.CHUNK_TAKEN)
 
     def end_of_content(self, end: EndOfContent) -> Reply | None:
         """The content is complete: refuse it, or queue it and answer when that is durable."""
         self.last = "END-OF-MESSAGE"
         self._commands = 0
-        if end.fault is None and end.data:
-            self.content(end.data)
-        reply = end.fault or self._failed
+        if self._intake is None:
+            self._begin()
+        intake = self._intake
+        assert intake is not None
+        reply = end.fault
         if reply is None:
-            reply = self._loop()
+            intake.add(end.data)
+            reply = intake.finish()
         if reply is not None:
-            self._discard()
-            return self._count("DATA", self._refused("END-OF-MESSAGE", reply))
+            reply = self._refused("END-OF-MESSAGE", reply)
+            self._abandon()
+            return self._count("DATA", reply)
         try:
-            return self._queue()
+            return self._queue(intake)
         except StoreError as error:
             event.error(str(error), ident=self._ident)
-            self._discard()
+            self._abandon()
             return self._count("DATA", error.reply)
-
-    def end_of_chunk(self, chunk: EndOfChunk) -> Reply:
-        """A chunk of the content is complete."""
-        self.content(chunk.data)
-        return self._count("BDAT", chunk.fault or CHUNK_TAKEN)
-
-    def secured(self, security: Security) -> None:
-        """TLS has begun: what the client said before does not count."""
-        self._abandon()
-        self._hello = ""
 
     def invalid(self, invalid: Invalid) -> Reply:
         """Answer what was no good command; 421 when there were too many."""
+        if invalid.verb == "RESPONSE":
+            self._login = None
         return self._count(invalid.verb or "unknown", invalid.reply)
+
+    def secured(self, security: Security) -> None:
+        """TLS has begun: what the client said before does not count (RFC 3207 section 4.2)."""
+        self._abandon()
+        self._security = security
+        self._hello = ""
+        self._esmtp = False
+        self.login = ""
 
     def ended(self, why: str = "") -> None:
         """The session is over; `why` when it ended without QUIT."""
-        self._discard()
+        self._abandon()
+        if self._login is not None:
+            self._login.over = True
         if self._refuse is None:
             if why and self.last != "QUIT":
                 event.cut(self.address, why, after=self.last)
             seconds = self._reception.clock() - self._started
             event.disconnected(self.address, commands=self._counts, seconds=seconds)
 
+    def _banner(self) -> Reply:
+        protocol = "LMTP" if self._reception.role == "lmtp" else "ESMTP"
+        return Reply(220, None, f"{self._reception.hostname} {protocol} mether")
+
     def _count(self, verb: str, reply: Reply) -> Reply:
         """Count a reply: DATA once, when its content was answered."""
-        if reply.code == 354:
+        if 300 <= reply.code < 400:
             return reply
         if reply.code >= 400:
             self.worst = max(self.worst, reply.code)
@@ -322,7 +231,7 @@ class Session:
             limit = self._reception.limits.errors
             if limit and self._errors >= limit and self._refuse is None:
                 event.cut(self.address, "too many errors", after=self.last)
-                return TOO_MANY_ERRORS
+                return words.TOO_MANY_ERRORS
         return reply
 
     def _refused(self, stage: str, reply: Reply, recipient: Address | None = None) -> Reply:
@@ -338,82 +247,286 @@ class Session:
         )
         return reply
 
-    def _other(self, verb: str, argument: str) -> Reply:
+    # Commands.
+
+    def _other(self, verb: str, argument: str) -> Reply | None:
         if self._refuse is not None and verb != "QUIT":
-            return Reply(503, "5.5.1", "no service here; say QUIT")  # RFC 5321 section 3.1
-        if verb in ("EHLO", "HELO"):
-            self._abandon()
-            self._hello = argument
-            self._esmtp = verb == "EHLO"
-            name = self._reception.hostname
-            return (
-                Reply(250, None, name, *self._reception.hello_lines)
-                if self._esmtp
-                else Reply(250, None, name)
-            )
+            return words.NO_SERVICE  # RFC 5321 section 3.1
+        if verb in ("EHLO", "HELO", "LHLO"):
+            return self._greeted(verb, argument)
         if verb == "RSET":
             self._abandon()
-            return RESET
+            return words.RESET
         if verb == "NOOP":
-            return NOTHING_DONE
+            return words.NOTHING_DONE
         if verb == "QUIT":
             return Reply(221, "2.0.0", f"{self._reception.hostname} closing")
+        if verb == "STARTTLS":
+            return self._starttls()
+        if verb == "AUTH":
+            return self._auth(argument)
+        if verb == "RESPONSE":
+            assert self._login is not None
+            return self._answered(self._login.respond(argument))
         if verb == "HELP":
-            return HELP
+            return words.help_about(argument, self._reception.role == "lmtp")
         if verb == "VRFY":
-            return CANNOT_VERIFY
+            return self._vrfy(argument)
         if verb == "EXPN":
-            return NO_EXPANSION
+            return words.NO_EXPANSION
+        if verb == "ETRN":
+            return self._etrn(argument)
+        if verb == "XCLIENT" and self.address in self._reception.xclient_from:
+            return self._xclient(argument)
         return Reply(502, "5.5.1", f"{verb} is not offered here")
 
+    def _greeted(self, verb: str, argument: str) -> Reply:
+        self._abandon()
+        self._hello = argument
+        self._esmtp = verb != "HELO"
+        reception = self._reception
+        if not self._esmtp:
+            return Reply(250, None, reception.hostname)
+        return Reply(250, None, reception.hostname, *reception.offers.lines(self._who(), reception.clock()))
+
+    def _who(self) -> Who:
+        """What we know of the client that bears on what it is offered."""
+        reception = self._reception
+        login = reception.authentication
+        return Who(
+            secure=self._security is not None,
+            submitter=reception.role == "submission" or (reception.role == "local" and self._may_relay),
+            mechanisms=login.mechanisms(self.address, self._security) if login is not None else (),
+            etrn=reception.start is not None and self.address in reception.etrn_from,
+            xclient=self.address in reception.xclient_from,
+        )
+
+    def _starttls(self) -> Reply:
+        if self._security is not None:
+            return words.ALREADY_SECURE
+        return words.GO_SECURE if self._reception.starttls else Reply(502, "5.5.1", "there is no TLS here")
+
+    def _auth(self, argument: str) -> Reply | None:
+        authentication = self._reception.authentication
+        if authentication is None:
+            return Reply(502, "5.5.1", "nobody can log in here")
+        if self.login:
+            return words.ALREADY_LOGGED_IN
+        self._login = Login(
+            authentication,
+            self.address,
+            decided=self._logged,
+            logged_in=self._logged_in,
+            failed=self._not_logged_in,
+        )
+        return self._answered(self._login.begin(argument, self._security))
+
+    def _answered(self, reply: Reply | None) -> Reply | None:
+        if reply is not None and reply.code != 334:
+            self._login = None
+        return reply
+
+    def _logged(self, reply: Reply) -> None:
+        """The answer to AUTH took its time, and is here."""
+        self._decided(self._count("AUTH", self._answered(reply) or reply))
+
+    def _logged_in(self, login: str) -> None:
+        self.login = login
+        self._may_relay = True
+
+    def _not_logged_in(self, reply: Reply) -> Reply:
+        self._failures += 1
+        self._refused("AUTH", reply)
+        authentication = self._reception.authentication
+        assert authentication is not None
+        return TOO_MANY if self._failures >= authentication.max_failures else reply
+
+    def _xclient(self, argument: str) -> Reply:
+        from mether.smtp import xclient
+        from mether.smtp.command import BadCommand
+
+        try:
+            said = xclient.parse(argument)
+        except BadCommand as error:
+            return error.reply
+        self._abandon()
+        self.address = said.address or ("" if said.address == "" else self.address)
+        self._host = said.name if said.name is not None else self._host
+        self._hello = said.helo or ""
+        self.login = said.login or ""
+        self._may_relay = bool(self.login) or self.address in self._reception.relay_from
+        return self._banner()
+
+    def _vrfy(self, argument: str) -> Reply:
+        """RFC 5321 section 3.5.3: no more than we know, and nothing where nothing shall be told."""
+        reception = self._reception
+        if not reception.vrfy:
+            return words.CANNOT_VERIFY
+        try:
+            path = parse_address(argument.strip("<>"), utf8=True)
+        except AddressError:
+            return Reply(501, "5.1.3", "that is no address")
+        if not path.domain:
+            return Reply(250, "2.1.5", f"<{reception.postmaster}>")
+        if not reception.table.is_local(path):
+            return words.CANNOT_VERIFY if self._may_relay else words.NO_RELAY
+        if not _mailbox_name(path.local_part):
+            return words.NO_SUCH_USER
+        return words.CANNOT_VERIFY
+
+    def _etrn(self, argument: str) -> Reply | None:
+        """RFC 1985: start the queue of a domain, for those who may."""
+        reception = self._reception
+        if reception.start is None or self.address not in reception.etrn_from:
+            return words.NO_ETRN
+        domain = etrn_domain(argument)
+        if domain is None:
+            return words.BAD_NODE
+
+        def started(count: int | StoreError) -> None:
+            if isinstance(count, StoreError):
+                event.error(str(count))
+                reply = Reply(458, "4.3.0", f"unable to start the queue for {argument}")
+            elif count:
+                reply = Reply(253, "2.0.0", f"{count} messages for {argument} are started")
+            else:
+                reply = Reply(251, "2.0.0", f"no messages wait for {argument}")
+            self._decided(self._count("ETRN", reply))
+
+        reception.start(domain, started)
+        return None
+
+    # A transaction.
+
     def _mail(self, envelope: Envelope) -> Reply:
-        if self._refuse is not None:
-            return Reply(503, "5.5.1", "no service here; say QUIT")
-        limit = self._reception.limits.size
-        if limit and envelope.size is not None and envelope.size > limit:
+        refusal = self._no_mail(envelope)
+        if refusal is not None:
             self._envelope = None
-            return self._refused("MAIL", TOO_BIG)
+            return refusal
+        if envelope.auth is not None and not self._may_relay:
+            envelope.auth = "<>"  # RFC 4954 section 5: nobody vouches for it
         self._envelope = envelope
-        return SENDER_OK
+        return words.SENDER_OK
+
+    def _no_mail(self, envelope: Envelope) -> Reply | None:
+        """Why there is to be no transaction, or None."""
+        if self._refuse is not None:
+            return words.NO_SERVICE
+        reception = self._reception
+        limits = reception.limits
+        sender = envelope.reverse_path
+        if limits.seconds and reception.clock() - self._started > limits.seconds:
+            return words.TOO_LONG_HERE
+        if limits.size and envelope.size is not None and envelope.size > limits.size:
+            return self._refused("MAIL", words.TOO_BIG)
+        if reception.role == "submission":
+            if not self._may_relay:
+                return words.LOGIN_FIRST
+            if sender is not None and not _qualified(sender):
+                return self._refused("MAIL", words.UNQUALIFIED_SENDER)
+        if self.login and not self._may_use(sender):
+            return self._refused("MAIL", words.NOT_YOURS)
+        if envelope.hold is not None:
+            now = reception.clock()
+            if release_at(envelope.hold, now) > now + MAX_HOLD:
+                return words.HELD_TOO_LONG
+        rates = reception.rates
+        if rates is not None and not rates.messages.take(network(self.address), reception.clock()):
+            return self._refused("MAIL", words.TOO_FAST)
+        return None
+
+    def _may_use(self, sender: Address | None) -> bool:
+        authentication = self._reception.authentication
+        return authentication is None or authentication.may_use(self.login, sender)
 
     def _rcpt(self, recipient: Recipient) -> Reply:
         envelope, reception = self._envelope, self._reception
         assert envelope is not None
         if len(envelope.recipients) >= reception.limits.recipients:
-            return self._refused("RCPT", TOO_MANY_RECIPIENTS, recipient.forward_path)
+            return self._refused("RCPT", words.TOO_MANY_RECIPIENTS, recipient.forward_path)
+        rates = reception.rates
+        if rates is not None and not rates.recipients.take(network(self.address), reception.clock()):
+            return self._refused("RCPT", words.TOO_FAST, recipient.forward_path)
         path = recipient.forward_path
         local = reception.table.is_local(path)  # the bare postmaster's mail is, wherever it is read
         if not path.domain:
             path = recipient.forward_path = reception.postmaster
         if not local and not self._may_relay:
-            return self._refused("RCPT", NO_RELAY, path)
+            return self._refused("RCPT", words.NO_RELAY, path)
         if local and not self._may_relay and any(char in path.local_part for char in "@%!"):
             # Somebody else's routing inside our local-part: nobody's mailbox (RFC 2505 section 2.1).
-            return self._refused("RCPT", NO_SUCH_USER, path)
+            return self._refused("RCPT", words.NO_SUCH_USER, path)
+        if reception.role == "submission" and not local and not _qualified(path):
+            return self._refused("RCPT", words.UNQUALIFIED_RECIPIENT, path)
         route = reception.table.route(path)
         if route.transport == "maildir" and not _mailbox_name(path.local_part):
-            return self._refused("RCPT", NO_SUCH_USER, path)
+            return self._refused("RCPT", words.NO_SUCH_USER, path)
         if path in self._seen:
-            return RECIPIENT_OK  # already there: one copy is enough
+            return words.RECIPIENT_OK  # already there: one copy is enough
         self._seen.add(path)
         envelope.recipients.append(recipient)
         self._routes.append(route)
-        return RECIPIENT_OK
+        return words.RECIPIENT_OK
 
-    def _data(self) -> Reply:
-        now = self._reception.clock()
-        self._ident = self._reception.ident(now)
+    def _begin(self) -> None:
+        """The content begins: the message gets its queue id."""
+        reception = self._reception
+        now = reception.clock()
+        self._ident = reception.ident(now)
         self._arrival = Arrival(
-            now, "ESMTP" if self._esmtp else "SMTP", address=self.address, helo=self._hello
+            now,
+            self._protocol(),
+            address=self.address,
+            host=self._host,
+            helo=self._hello,
+            login=self.login,
+            tls=self._security.cipher if self._security is not None else "",
         )
-        return GO_AHEAD
+        mend = self._mend if reception.role == "submission" else None
+        self._intake = Intake(self._ident, reception.budget, reception.stage, mend)
 
-    def _loop(self) -> Reply | None:
-        head = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = [head]
-        return LOOP if header.count_received(head[: header.split(head)]) > MAX_RECEIVED else None
+    def _protocol(self) -> str:
+        """The ``with`` keyword (RFC 3848, RFC 6531 section 4.3)."""
+        if not self._esmtp:
+            return "SMTP"
+        utf8 = self._envelope is not None and self._envelope.smtputf8
+        if self._reception.role == "lmtp":
+            name = "UTF8LMTP" if utf8 else "LMTP"
+        else:
+            name = "UTF8SMTP" if utf8 else "ESMTP"
+        if self._security is None and not self.login:
+            return name
+        return f"{name}{'S' if self._security is not None else ''}{'A' if self.login else ''}"
 
-    def _queue(self) -> Reply | None:
+    def _mend(self, data: bytes) -> bytes | Reply:
+        """A submitted message's header, completed (RFC 6409 section 8); `data` is the content's beginning."""
+        reception, arrival = self._reception, self._arrival
+        assert arrival is not None
+        end = split(data)
+        section = data[:end]
+        refusal = submission.refusal(section)
+        if refusal is not None:
+            return refusal
+        added, section = submission.complete(
+            section,
+            at=arrival.at,
+            offset=reception.offset(),
+            ident=self._ident,
+            hostname=reception.hostname,
+            sender=self._submitter(),
+        )
+        return added + section + data[end:]
+
+    def _submitter(self) -> Address | None:
+        if not (self._reception.add_sender and self.login):
+            return None
+        login = self.login if "@" in self.login else f"{self.login}@{self._reception.hostname}"
+        try:
+            return parse_address(login)
+        except AddressError:
+            return None
+
+    def _queue(self, intake: Intake) -> Reply | None:
         """Hand the message over; None: the reply comes when it is durable."""
         reception, envelope, arrival = self._reception, self._envelope, self._arrival
         assert envelope is not None and arrival is not None
@@ -421,14 +534,13 @@ class Session:
             self._ident,
             envelope,
             arrival,
-            self._chunks[0] if self._writer is None else self._writer,
+            intake.content,
             self._routes,
             hostname=reception.hostname,
             lifetime=reception.lifetime,
             offset=reception.offset(),
         )
-        held, writer = self._held, self._writer
-        self._held, self._writer = 0, None  # they are the draft's now
+        held, writer = intake.hand_over()
         self._clear()
         draft.claim = reception.admit(draft)
 
@@ -447,8 +559,10 @@ class Session:
                 len(envelope.recipients),
                 message.size,
                 address=arrival.address,
+                host=arrival.host,
                 protocol=arrival.protocol,
                 helo=arrival.helo,
+                login=arrival.login,
             )
             self._decided(self._count("DATA", Reply(250, "2.0.0", f"queued as {answer.ident}")))
 
@@ -458,56 +572,10 @@ class Session:
             done(Committed(draft.message.ident, error=error))
         return None
 
-    def _spill(self) -> None:
-        """Move what is in memory to a file; its header stays for the loop check too."""
-        try:
-            self._writer = self._reception.stage(self._ident)
-        except StoreError as error:
-            self._fail(error)
-            return
-        data = b"".join(self._chunks)
-        self._reception.budget.give(self._held)
-        self._held = self._head = 0
-        self._chunks = []
-        self._keep_head(data)
-        self._write(data)
-
-    def _keep_head(self, data: bytes) -> None:
-        """Keep the header of content that lies in a file, or its first SMALL octets if it is longer."""
-        if self._head >= SMALL:
-            return
-        head = b"".join((*self._chunks, data[: SMALL - self._head]))
-        end = header.split(head)
-        complete = end < len(head)
-        self._chunks = [head[:end] if complete else head]
-        self._head = SMALL if complete else len(head)
-
-    def _write(self, data: bytes) -> None:
-        if self._writer is None or self._failed is not None:
-            return
-        try:
-            self._writer.write(data)
-        except StoreError as error:
-            self._fail(error)
-
-    def _fail(self, error: StoreError) -> None:
-        event.error(str(error), ident=self._ident)
-        self._failed = error.reply
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
-
     def _abandon(self) -> None:
-        self._discard()
-        self._envelope = None
-
-    def _discard(self) -> None:
-        """Forget the content and what came with it."""
-        if self._writer is not None:
-            self._writer.discard()
-            self._writer = None
-        self._reception.budget.give(self._held)
-        self._held = 0
+        """Forget the transaction."""
+        if self._intake is not None:
+            self._intake.discard()
         self._clear()
 
     def _clear(self) -> None:
@@ -515,12 +583,15 @@ class Session:
         self._routes = []
         self._seen = set()
         self._ident = ""
-        self._chunks = []
-        self._head = 0
-        self._failed = None
+        self._intake = None
 
 
 def _mailbox_name(local_part: str) -> bool:
     """Whether a Maildir can have this name: `relay.maildir` would refuse it later, with a bounce."""
     name = unquote(local_part)
     return not name.startswith(".") and "/" not in name and name.isprintable()
+
+
+def _qualified(path: Address) -> bool:
+    """Whether the domain is a full one, or an address literal (RFC 6409 section 4.2)."""
+    return "." in path.domain or path.domain.startswith("[")

@@ -6,14 +6,18 @@ wait behind a decision or while the client does not take its replies, and so a c
 us hold no more than that.
 
 Time-outs are those of RFC 5321 section 4.5.3.2.7: the client has `timeout` seconds for its next command as
-a whole, and for the next octets of content; then it gets 421 and the connection ends.
+a whole, and for the next octets of content; then it gets 421 and the connection ends.  So it does when its
+content drips in below a minimum rate (`server.pace`).
+
+TLS begins after the 220 to STARTTLS, or with `implicit` before the greeting; a handshake that fails ends the
+connection, and `why` says what was wrong.
 """
 
 from __future__ import annotations
 
 from mether.net.stream import Stream
 from mether.server.dialogue import TIMED_OUT, Dialogue
-from mether.smtp.state import CONTENT
+from mether.server.pace import SLOW, WINDOW, Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from mether.net.tls import Terms, TlsError
     from mether.reply import Reply
 
     DialogueFactory = Callable[["Connection"], Dialogue]
@@ -31,7 +36,9 @@ MAX_BUFFERED = 64 * 1024
 class Connection(Stream):
     """One client.  `make_dialogue` is called once it is connected; `closed` once it is gone.
 
-    `about` is for whoever made it; `why` tells how the session ended when it was not by QUIT.
+    `terms` gives what we bring to a TLS handshake, None where there is no TLS; with `implicit` it comes
+    first.  `min_rate` is in octets a second, 0 for none.  `about` is for whoever made it; `why` tells how the
+    session ended when it was not by QUIT.
     """
 
     dialogue: Dialogue
@@ -45,28 +52,68 @@ class Connection(Stream):
         closed: Callable[[Connection], None],
         *,
         timeout: float,
+        terms: Callable[[], Terms] | None = None,
+        implicit: bool = False,
+        min_rate: float = 0.0,
     ) -> None:
         super().__init__(loop)
         self._make_dialogue = make_dialogue
         self._closed = closed
         self._timeout = timeout
+        self._terms = terms
+        self._implicit = implicit
+        self._received = 0
+        self._in_content = False
+        self._pace = Pace(min_rate) if min_rate else None
+        self._pacing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: a client is there; greet it."""
         super().connection_made(transport)
-        self.dialogue = self._make_dialogue(self)
-        self._send(self.dialogue.open())
+        if self._implicit and self._terms is not None:
+            self.start_tls(self._terms(), self._timeout)
+        else:
+            self._open()
 
     def data_received(self, data: bytes) -> None:
         """asyncio: octets from the client."""
         dialogue = self.dialogue
         out = dialogue.receive(data)
+        in_content = dialogue.protocol.in_content
+        if in_content and self._pace is not None:
+            if not self._in_content:
+                self._pace.begin(self.loop.time(), self._received)
+            self._received += len(data)
+            if self._pacing is None:
+                self._pacing = self.loop.call_later(WINDOW, self._look_at_pace, self._pace)
+        self._in_content = in_content
         # A command has its time as a whole: one that drips in, octet by octet, gains none by it.
-        self._send(out, renew=bool(out) or dialogue.protocol.state == CONTENT)
+        self._send(out, renew=bool(out) or in_content)
+
+    def secured(self) -> None:
+        """The TLS handshake is done."""
+        assert self.secure is not None
+        if self._implicit and not hasattr(self, "dialogue"):
+            self._open()
+            return
+        try:
+            self.dialogue.secured(self.secure)
+        except ValueError as error:
+            self.why = str(error)
+            self.abort()
+            return
+        self._send(b"")
+
+    def insecure(self, error: TlsError) -> None:
+        """The TLS handshake has failed."""
+        self.why = f"TLS handshake failed: {error}"
 
     def ended(self) -> None:
         """The client will send no more; what it sent is still answered."""
-        self._send(self.dialogue.receive(b""))
+        if hasattr(self, "dialogue"):
+            self._send(self.dialogue.receive(b""))
+        else:
+            self.abort()
 
     def decided(self, reply: Reply) -> None:
         """The reply that the decider owed has come."""
@@ -75,10 +122,16 @@ class Connection(Stream):
     def stop(self) -> None:
         """End the session at the next safe point, with 421 4.3.2."""
         self.why = "shutdown"
-        self._send(self.dialogue.stop())
+        if hasattr(self, "dialogue"):
+            self._send(self.dialogue.stop())
+        else:
+            self.abort()  # in the middle of a handshake there is nobody to tell
 
     def timed_out(self) -> None:
         """The client was silent for too long, or takes no reply."""
+        if not hasattr(self, "dialogue"):
+            self.abort()
+            return
         if self.dialogue.closing:
             self.abort()  # it does not even take our last words
             return
@@ -96,13 +149,40 @@ class Connection(Stream):
 
     def lost(self) -> None:
         """The client is gone."""
+        if self._pacing is not None:
+            self._pacing.cancel()
         if hasattr(self, "dialogue"):
             self.dialogue.closing = True
             self._closed(self)
 
+    def _open(self) -> None:
+        self.dialogue = self._make_dialogue(self)
+        if self.secure is not None:
+            self.dialogue.secured(self.secure)
+        self._send(self.dialogue.open())
+
+    def _look_at_pace(self, pace: Pace) -> None:
+        """Once in a WINDOW, while content comes: is the client dripping?"""
+        self._pacing = None
+        dialogue = self.dialogue
+        if dialogue.closing or dialogue.paused or not dialogue.protocol.in_content:
+            return
+        if pace.slow(self.loop.time(), self._received):
+            self.why = "too slow"
+            self._send(dialogue.end(SLOW))
+        else:
+            self._pacing = self.loop.call_later(WINDOW, self._look_at_pace, pace)
+
     def _send(self, out: bytes, *, renew: bool = True) -> None:
         self.write(out)
         dialogue = self.dialogue
+        if dialogue.securing:
+            if self._terms is None or self.transport is None:
+                self.abort()  # nobody promises TLS without having any
+                return
+            self.set_deadline(None)
+            self.start_tls(self._terms(), self._timeout)
+            return
         if dialogue.closing:
             if self.transport is not None:
                 self.set_deadline(self._timeout)

@@ -1,0 +1,155 @@
+"""What the sessions of a listener share: its role, its limits, and the parts they work with.
+
+A `Reception` is made by `setup` from the configuration and only read by the sessions; a session keeps the
+one it began with.
+"""
+
+from __future__ import annotations
+
+from mether.receive.access import Networks
+from mether.receive.offer import Offers, Who
+from mether.receive.rate import Rates
+from mether.smtp.command import Grammar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, Protocol
+
+    from mether.address import Address
+    from mether.outcome import Route
+    from mether.queue.content import Writer
+    from mether.queue.store import Committed, Draft, StoreError
+    from mether.receive.budget import Budget
+    from mether.receive.login import Authentication
+
+    class Table(Protocol):
+        """Where mail goes: see routing.table."""
+
+        def route(self, address: Address) -> Route:
+            """The next hop of an address."""
+
+        def is_local(self, address: Address) -> bool:
+            """Whether we are where mail for this address ends."""
+
+    Role = Literal["mx", "submission", "local", "lmtp"]
+    Commit = Callable[[Draft, Callable[[Committed], None]], None]
+    Start = Callable[[str, Callable[[int | StoreError], None]], None]
+
+NOBODY = Networks(())
+
+
+class Limits:
+    """What one session may do: octets of content, recipients in a transaction, commands between
+    transactions, errors in all, and the seconds after which it ends between two transactions.  0 means no
+    limit for `size` and `seconds`."""
+
+    __slots__ = ("commands", "errors", "recipients", "seconds", "size")
+
+    def __init__(
+        self, *, size: int, recipients: int, commands: int, errors: int, seconds: float = 0.0
+    ) -> None:
+        self.size = size
+        self.recipients = recipients
+        self.commands = commands
+        self.errors = errors
+        self.seconds = seconds
+
+
+class Reception:
+    """What the sessions of a listener share.
+
+    `ident` makes a queue id from Unix seconds; `clock` gives those; `offset` local time's lead over
+    UTC in seconds; `lifetime` is how long a message may be queued, in seconds; `stage` opens a writer in
+    the spool; `commit` queues a draft; `admit` says whether the runner has room to take a draft
+    straight through, and then counts it as taken.
+
+    `role` is the listener's; `offers` what its EHLO says; `starttls` whether TLS may be begun, `require_tls`
+    whether nothing else may be done before; `authentication` is None where nobody can log in.  With
+    `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain for
+    ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
+    say what is known of a mailbox.
+    """
+
+    __slots__ = (
+        "add_sender",
+        "admit",
+        "authentication",
+        "budget",
+        "clock",
+        "commit",
+        "etrn_from",
+        "grammar",
+        "hostname",
+        "ident",
+        "lifetime",
+        "limits",
+        "offers",
+        "offset",
+        "postmaster",
+        "rates",
+        "relay_from",
+        "require_tls",
+        "role",
+        "stage",
+        "start",
+        "starttls",
+        "table",
+        "vrfy",
+        "xclient_from",
+    )
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        postmaster: Address,
+        limits: Limits,
+        relay_from: Networks,
+        table: Table,
+        budget: Budget,
+        clock: Callable[[], float],
+        ident: Callable[[float], str],
+        lifetime: float,
+        stage: Callable[[str], Writer],
+        commit: Commit,
+        admit: Callable[[Draft], bool] = lambda draft: False,
+        offset: Callable[[], int] = lambda: 0,
+        role: Role = "local",
+        offers: Offers | None = None,
+        starttls: bool = False,
+        require_tls: bool = False,
+        authentication: Authentication | None = None,
+        add_sender: bool = False,
+        rates: Rates | None = None,
+        vrfy: bool = False,
+        start: Start | None = None,
+        etrn_from: Networks = NOBODY,
+        xclient_from: Networks = NOBODY,
+    ) -> None:
+        self.hostname = hostname
+        self.postmaster = postmaster
+        self.limits = limits
+        self.relay_from = relay_from
+        self.table = table
+        self.budget = budget
+        self.clock = clock
+        self.ident = ident
+        self.lifetime = lifetime
+        self.stage = stage
+        self.commit = commit
+        self.admit = admit
+        self.offset = offset
+        self.role: Role = role
+        self.offers = offers or Offers(size=limits.size, recipients=limits.recipients, starttls=starttls)
+        self.starttls = starttls
+        self.require_tls = require_tls
+        self.authentication = authentication
+        self.add_sender = add_sender
+        self.rates = rates
+        self.vrfy = vrfy
+        self.start = start
+        self.etrn_from = etrn_from
+        self.xclient_from = xclient_from
+        # Before any EHLO: what everybody is offered.
+        self.grammar = Grammar(self.offers.lines(Who(), 0.0))
