@@ -19,12 +19,14 @@ from mether import __version__
 from mether.event import mail as event
 from mether.queue.open import open_store
 from mether.queue.store import StoreError
-from mether.receive.access import Counter
+from mether.receive.access import Counter, Networks
 from mether.receive.budget import Budget
+from mether.receive.rate import network
 from mether.receive.session import Session
 from mether.reply import Reply
 from mether.runner.run import Runner
-from mether.server.dialogue import Dialogue
+from mether.server.dialogue import SHUTTING_DOWN, Dialogue
+from mether.server.proxied import Proxied
 from mether.server.stream import Connection
 from mether.setup import endpoint, logs, wiring
 from mether.smtp.server import ServerProtocol
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, Final
 
+    from mether.net.stream import Stream
     from mether.queue.store import Committed, Draft
-    from mether.receive.session import Reception
+    from mether.receive.reception import Reception
     from mether.routing.table import Table
     from mether.setup.config import Config, Listen
     from mether.setup.wiring import Working
@@ -49,6 +52,7 @@ SWITCH_INTERVAL: Final = 0.0005
 waits this long after every step it takes outside (5 ms by default)."""
 
 BUSY: Final = Reply(421, "4.3.2", "too many connections; please try again later")
+TOO_OFTEN: Final = Reply(421, "4.7.0", "too many connections in a short time; please try again later")
 
 
 class CannotListen(Exception):
@@ -139,6 +143,9 @@ class Listener:
         self._counter = Counter(listen.max_connections, listen.max_connections_per_client)
         self._server: asyncio.Server | None = None
         self._idle = asyncio.Event()
+        self._stopping = False
+        self._rates = wiring.rates(listen)
+        self._proxies = Networks(listen.proxy_from) if listen.proxy_from else None
         self._reception: Reception = wiring.reception(
             config,
             listen,
@@ -154,7 +161,7 @@ class Listener:
         listen = self._listen
         try:
             self._server = await self._loop.create_server(
-                self._connection, listen.host or None, listen.port, backlog=BACKLOG
+                self._accepted, listen.host or None, listen.port, backlog=BACKLOG
             )
         except OSError as error:
             raise CannotListen(f"cannot listen on {listen.address}: {error.strerror or error}") from None
@@ -169,6 +176,7 @@ class Listener:
 
     def stop(self) -> None:
         """Accept no more, and end each session at its next safe point."""
+        self._stopping = True
         self.close()
         for connection in list(self._connections):
             connection.stop()
@@ -184,16 +192,33 @@ class Listener:
             self._idle.clear()
             await self._idle.wait()
 
+    def _accepted(self) -> Stream:
+        """The protocol of a new connection."""
+        if self._proxies is None:
+            return self._connection()
+        return Proxied(self._loop, self._proxies.__contains__, self._connection, _no_header)
+
     def _connection(self) -> Connection:
         return Connection(self._loop, self._dialogue, self._gone, timeout=self._listen.command_timeout)
 
     def _dialogue(self, connection: Connection) -> Dialogue:
         address = connection.peer[0]
-        welcome = self._counter.enter(address)
+        refuse, welcome = self._refusal(address)
         self._connections.add(connection)
-        session = Session(self._reception, address, connection.decided, refuse=None if welcome else BUSY)
+        session = Session(self._reception, address, connection.decided, refuse=refuse)
         connection.about = (session, address, welcome)
         return Dialogue(ServerProtocol(self._reception.grammar, max_size=self._listen.max_size), session)
+
+    def _refusal(self, address: str) -> tuple[Reply | None, bool]:
+        """The refusal for a client that has just connected, if any, and whether it was counted."""
+        if self._stopping:  # its proxy has told us only now who it is
+            return SHUTTING_DOWN, False
+        per_minute = self._rates.connections
+        if per_minute.limit and not per_minute.take(network(address), self._loop.time()):
+            return TOO_OFTEN, False
+        if not self._counter.enter(address):
+            return BUSY, False
+        return None, True
 
     def _gone(self, connection: Connection) -> None:
         session, address, welcome = connection.about
@@ -222,6 +247,10 @@ class Listener:
                 self._working.queue.call(lambda store: store.wake(), lambda result: None)
 
         self._working.queue.commit(draft, answered)
+
+
+def _no_header(proxy: str, why: str) -> None:
+    event.cut(proxy, why, after="CONNECT")
 
 
 async def _end(listeners: list[Listener], hurry: asyncio.Event) -> None:

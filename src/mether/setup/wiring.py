@@ -12,7 +12,7 @@ import time
 from mether import address
 from mether.event import mail as event
 from mether.queue import ident
-from mether.receive.session import Limits, Reception
+from mether.receive.reception import Limits, Reception
 from mether.runner.notify import Reporter
 from mether.runner.schedule import Retry
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from mether.queue.content import Writer
     from mether.queue.store import Draft, Store
     from mether.receive.budget import Budget
-    from mether.receive.session import Commit
+    from mether.receive.rate import Rates
+    from mether.receive.reception import Commit
     from mether.relay.pool import Pool
     from mether.routing.table import Table
     from mether.runner.run import Runner
@@ -64,6 +65,17 @@ def reporter(config: Config, table: Table) -> Reporter:
         lifetime=config.retry.expire,
         boundary=lambda: f"{random.getrandbits(96):024x}",
         offset=offset,
+    )
+
+
+def rates(listen: Listen) -> Rates:
+    """What one client may do in a minute on a listener."""
+    from mether.receive.rate import Rates
+
+    return Rates(
+        connections=listen.max_connections_per_minute,
+        messages=listen.max_messages_per_minute,
+        recipients=listen.max_recipients_per_minute,
     )
 
 
