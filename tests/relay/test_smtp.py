@@ -13,14 +13,14 @@ from mether.client.session import Lost, Timeouts
 from mether.client.stream import StreamClient
 from mether.envelope import By
 from mether.queue.content import Content, in_memory
-from mether.relay import smtp
+from mether.relay import opening, smtp
 from mether.relay.hosts import Host
 
 
 async def session(server: ScriptServer, *, name: str = "us.example.com") -> StreamClient:
     await server.start()
     host = Host("mx.example.net", "127.0.0.1", server.port)
-    return await smtp.open(running(), host, name, Timeouts(), lmtp=server.lmtp)
+    return await opening.open(running(), host, name, Timeouts(), lmtp=server.lmtp)
 
 
 @virtual
@@ -42,7 +42,7 @@ async def test_a_short_host_name_is_not_said() -> None:
 @pytest.mark.parametrize("reply", ["554 5.3.2 no", "421 4.3.2 busy"])
 @virtual
 async def test_a_refusal_carries_the_reply(reply: str) -> None:
-    with pytest.raises(smtp.Refused) as caught:
+    with pytest.raises(opening.Refused) as caught:
         await session(ScriptServer(greeting=[reply]))
     assert str(caught.value.reply) == reply
 

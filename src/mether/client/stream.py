@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 class StreamClient(Stream):
     """One session.  `address` is the IP address (or path) it is connected to; `alive` is False from the
-    moment the session is lost, be it in use or kept.  With `terms` TLS begins with the connection."""
+    moment the session is lost, be it in use or kept; `account` is for whoever logs in.  With `terms` TLS
+    begins with the connection."""
+
+    account: object = None
 
     def __init__(
         self,

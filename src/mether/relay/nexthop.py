@@ -7,6 +7,10 @@ connection that has nothing to do is kept for IDLE_SECONDS and then ended with Q
 When no host can be used, the claim in hand gets the outcome and all that wait are given back untried,
 so that a dead next hop holds nothing.  A session that ends before any content was sent, on a kept
 connection or with other hosts left, is no failure yet: the claim is tried on the next one.
+
+A connection is used again only for claims that it is good enough for: those with the same login, and, when
+the sender asked for REQUIRETLS, only where the server was verified and offers it.  A claim that needs more
+than the others gets its outcome alone when no host gives it.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ from collections import deque
 
 from mether.client.session import Lost
 from mether.dns.mx import DnsFailure
-from mether.relay import failure, hosts, smtp
+from mether.net.tls import ClientTls
+from mether.relay import failure, opening, smtp, tlspolicy
+from mether.relay.tlspolicy import Policy
 from mether.reply import Reply
+from mether.routing import target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +36,8 @@ if TYPE_CHECKING:
     from mether.outcome import Outcome, Route
     from mether.queue.content import Content
     from mether.queue.store import Claim
+    from mether.relay import hosts
+    from mether.relay.credentials import Login, Logins
 
 IDLE_SECONDS: Final = 3.0
 INITIAL: Final = 5
@@ -43,7 +52,8 @@ class Settings:
 
     `find` gives a route's hosts; `content` a claim's content; `hostname` is what EHLO says; `done` takes
     a worked claim with its outcomes, when it began and when it had its connection (Unix seconds);
-    `returned` takes one back untried.
+    `returned` takes one back untried.  `policy` says what TLS a route is to have, `tls` has the certificates,
+    and `logins` who we are there.
     """
 
     __slots__ = (
@@ -53,9 +63,12 @@ class Settings:
         "done",
         "find",
         "hostname",
+        "logins",
         "loop",
+        "policy",
         "returned",
         "timeouts",
+        "tls",
     )
 
     def __init__(
@@ -70,7 +83,13 @@ class Settings:
         done: Callable[[Claim, list[Outcome], float, float], None],
         returned: Callable[[list[Claim]], None],
         connections: int = 20,
+        policy: Callable[[Route], Policy] = lambda route: Policy(),
+        tls: ClientTls | None = None,
+        logins: Logins | None = None,
     ) -> None:
+        self.policy = policy
+        self.tls = tls or ClientTls()
+        self.logins = logins
         self.loop = loop
         self.find = find
         self.content = content
@@ -85,11 +104,23 @@ class Settings:
 class _Unusable(Exception):
     """No host is left to try; `reply` and `remote_mta` are the last one's."""
 
-    def __init__(self, reply: Reply, remote_mta: str, lost: Lost | None = None) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        remote_mta: str,
+        lost: Lost | None = None,
+        shortfall: opening.Shortfall | None = None,
+    ) -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.remote_mta = remote_mta
         self.lost = lost
+        self.shortfall = shortfall
+
+    @property
+    def alone(self) -> bool:
+        """Whether it concerns the claim in hand and no other."""
+        return self.shortfall is not None and self.shortfall.alone
 
 
 class NextHop:
@@ -191,13 +222,20 @@ class NextHop:
         """Work one claim; returns the session to go on with, and its host."""
         settings = self._settings
         started = settings.clock()
-        walk = _Walk(self.route, settings)
+        envelope = claim.message.envelope
+        strict = envelope.requiretls and envelope.reverse_path is not None
+        login = self._login(claim) if settings.logins else None
+        walk = _Walk(self.route, settings, strict, login)
         outcomes: list[Outcome] = []
+        lacking: list[Outcome] = []
         sessions = 0
         try:
             content = claim.content if claim.content is not None else await settings.content(claim)
             if client is not None and not client.alive:
                 client.close()
+                client = None
+            elif client is not None and not _enough(client, strict, login):
+                await client.quit()
                 client = None
             while True:
                 reused = client is not None
@@ -206,21 +244,28 @@ class NextHop:
                     sessions += 1
                 connected = settings.clock()
                 pending = claim.pending[len(outcomes) :]
-                some, usable = await smtp.send(
-                    client,
-                    claim,
-                    content,
-                    remote_mta=host,
-                    clock=settings.clock,
-                    pending=pending,
-                    heed=sessions < MOST_SESSIONS,
-                )
+                try:
+                    some, usable = await smtp.send(
+                        client,
+                        claim,
+                        content,
+                        remote_mta=host,
+                        clock=settings.clock,
+                        pending=pending,
+                        heed=sessions < MOST_SESSIONS,
+                        more=walk.more,
+                    )
+                except smtp.Lacking as error:
+                    lacking = error.outcomes
+                    await client.quit()
+                    client = None
+                    continue
                 if len(some) < len(pending):
                     # The session takes no more by the limits that its server announced: on in another.
                     outcomes += some
                     await client.quit()
                     client = None
-                    walk = _Walk(self.route, settings)
+                    walk = _Walk(self.route, settings, strict, login)
                     continue
                 if not usable:
                     client.close()
@@ -233,11 +278,16 @@ class NextHop:
                 break
         except _Unusable as error:
             at = settings.clock()
+            if lacking:
+                # A host answered, and is as good for other messages as it was.
+                settings.done(claim, outcomes + lacking, started, at)
+                return None, ""
             left = claim.pending[len(outcomes) :]
             outcomes += [self._unusable(one.number, error, at) for one in left]
             settings.done(claim, outcomes, started, at)
-            self._limit = 1
-            self._give_back()
+            if not error.alone:
+                self._limit = 1
+                self._give_back()
             return None, ""
         except Exception as error:  # a fault of ours must not stop the queue
             at = settings.clock()
@@ -255,9 +305,24 @@ class NextHop:
 
     @staticmethod
     def _unusable(number: int, error: _Unusable, at: float) -> Outcome:
+        short = error.shortfall
+        if short is not None:
+            return failure.of_shortfall(
+                number, short.reply, remote_mta=error.remote_mta, said=short.said, alone=short.alone, at=at
+            )
         if error.lost is not None:
             return failure.of_lost(number, error.lost, remote_mta=error.remote_mta, at=at)
         return failure.of_host(number, error.reply, remote_mta=error.remote_mta, at=at)
+
+    def _login(self, claim: Claim) -> Login | None:
+        """Who we are to be there, for this claim's sender."""
+        sender = claim.message.envelope.reverse_path
+        logins = self._settings.logins
+        try:
+            where = target.from_route(self.route)
+        except target.TargetError:
+            return None  # `find` will say so
+        return logins.choose(where, "" if sender is None else str(sender)) if logins else None
 
     def _give_back(self) -> None:
         if self._waiting:
@@ -266,12 +331,23 @@ class NextHop:
             self._settings.returned(claims)
 
 
-class _Walk:
-    """Goes from host to host of a route until one gives a session."""
+def _enough(client: StreamClient, strict: bool, login: Login | None) -> bool:
+    """Whether a kept session will do for a claim: `strict` asks for REQUIRETLS."""
+    if client.account is not login:
+        return False
+    return not strict or (
+        client.secure is not None and client.secure.verified and "REQUIRETLS" in client.protocol.offer
+    )
 
-    def __init__(self, route: Route, settings: Settings) -> None:
+
+class _Walk:
+    """Goes from host to host of a route until one gives a session as good as the claim needs."""
+
+    def __init__(self, route: Route, settings: Settings, strict: bool, login: Login | None) -> None:
         self._route = route
         self._settings = settings
+        self._strict = strict
+        self._login = login
         self._hosts: list[hosts.Host] | None = None
         self._next = 0
         self._last: _Unusable | None = None
@@ -295,14 +371,35 @@ class _Walk:
             except DnsFailure as error:
                 raise _Unusable(error.reply, "") from None
         lmtp = self._route.transport == "lmtp"
+        where = target.from_route(self._route)
+        policy = settings.policy(self._route)
+        account = None
+        if self._login is not None and settings.logins is not None:
+            account = opening.Account(self._login, settings.logins, where.host)
         while self._next < len(self._hosts):
             host = self._hosts[self._next]
             self._next += 1
             shown = host.name if host.name.strip("[]") == host.address else f"{host.name} [{host.address}]"
+            need = tlspolicy.need(
+                policy, where, host.name, host.port, requiretls=self._strict, login=account is not None
+            )
             try:
-                return await smtp.open(settings.loop, host, name, settings.timeouts, lmtp=lmtp), shown
+                client = await opening.open(
+                    settings.loop,
+                    host,
+                    name,
+                    settings.timeouts,
+                    lmtp=lmtp,
+                    need=need,
+                    tls=settings.tls,
+                    account=account,
+                )
             except Lost as error:
                 self.note(_Unusable(Reply(451, "4.4.1", str(error)), shown, error))
-            except smtp.Refused as error:
+            except opening.Refused as error:
                 self.note(_Unusable(error.reply, shown))
+            except opening.Shortfall as error:
+                self.note(_Unusable(error.reply, shown, shortfall=error))
+            else:
+                return client, shown
         raise self._last or _Unusable(Reply(451, "4.4.1", "no host answered"), "")

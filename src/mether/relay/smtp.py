@@ -1,16 +1,15 @@
 """One claim over one SMTP or LMTP session: the transaction, and what came of it.
 
 `send` runs as many transactions as the recipients need, within what the server takes in each, and returns an
-Outcome for every recipient that this session can serve.  `open` connects and says hello.  Neither decides
-what a failure means: that is `relay.failure`.
+Outcome for every recipient that this session, which `relay.opening` opened, can serve.  What a failure
+means is decided by `relay.failure`.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from mether.client.session import Lost, own_name
-from mether.client.stream import StreamClient, connect
+from mether.client.session import Lost
 from mether.queue.store import StoreError
 from mether.relay import failure
 from mether.relay.outgoing import Outgoing
@@ -20,39 +19,21 @@ from mether.smtp.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
-    from mether.client.session import Timeouts
+    from mether.client.stream import StreamClient
     from mether.outcome import Outcome
     from mether.queue.content import Content
     from mether.queue.store import Claim, Pending
-    from mether.relay.hosts import Host
-    from mether.reply import Reply
 
 
-class Refused(Exception):
-    """The host's greeting or its answer to EHLO was no 2yz."""
+class Lacking(Exception):
+    """The host lacks an extension that the message needs, and another may have it (RFC 5321 section 2.2.3);
+    `outcomes` is what it comes to where none has."""
 
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
-
-
-async def open(
-    loop: asyncio.AbstractEventLoop, host: Host, name: str, timeouts: Timeouts, *, lmtp: bool
-) -> StreamClient:
-    """A session with the host, ready for MAIL.  Raises Lost or Refused."""
-    client = await connect(loop, host.address, host.port, timeouts)
-    try:
-        reply = await client.hello(own_name(name, client.local), lmtp=lmtp)
-    except BaseException:
-        client.close()
-        raise
-    if not reply.ok:
-        await client.quit()
-        raise Refused(reply)
-    return client
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
 
 
 async def send(
@@ -64,12 +45,14 @@ async def send(
     clock: Callable[[], float],
     pending: Sequence[Pending] | None = None,
     heed: bool = True,
+    more: bool = False,
 ) -> tuple[list[Outcome], bool]:
     """Send the claim's message to `pending`, or all of its recipients, as far as this session takes them.
 
     Returns the outcomes, in order, and whether the session may be used again.  Where it may not, those
     without an outcome are to go in another one.  With `heed` unset the limits that the server
-    announced (RFC 9422) are not kept to.
+    announced (RFC 9422) are not kept to.  `more` tells that there are other hosts to try: then raises Lacking
+    when this one can be sent nothing for want of an extension.
     """
     if pending is None:
         pending = claim.pending
@@ -93,6 +76,8 @@ async def send(
                 recipients[start : start + count],
                 offer,
                 waited=clock() - claim.message.arrival.at,
+                authenticated=client.account is not None,
+                secured=client.secure is not None,
                 lmtp=lmtp,
             )
             # A file that must be read and converted would hold up all others.
@@ -113,6 +98,8 @@ async def send(
         at = clock()
         for place, one in enumerate(part):
             outcomes.append(_outcome(one.number, transaction, place, lost, fault, remote_mta, at, lmtp))
+        if more and len(part) == len(pending) and transaction is not None and transaction.fit.lacking:
+            raise Lacking(outcomes)
         if lost is not None or fault or client.protocol.state == "CLOSED":
             rest = (
                 Lost("closed", "", "the session ended before this recipient's turn") if lost is None else lost

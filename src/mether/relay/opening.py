@@ -1,0 +1,159 @@
+"""A session with a host, ready for MAIL: the connection, hello, TLS and the login (RFC 3207, 4954, 8314).
+
+`open` does what the `Need` says: TLS from the beginning or by STARTTLS, hello once more under it, then the
+login.  Where the need allows clear text (level may), a server that will not begin TLS is spoken to as it is,
+and one whose handshake fails is connected to once more, in clear (checklist TLS-6).
+
+Raises `Lost` or `Refused` for what any session may meet, and `Shortfall` when the host gives less TLS than is
+needed or does not take the login.  What each means is for `relay.failure` to say.
+"""
+
+from __future__ import annotations
+
+from mether.client.session import Lost, own_name
+from mether.client.stream import StreamClient, connect
+from mether.net.tls import TlsError
+from mether.relay import tlspolicy
+from mether.relay.credentials import CredentialsError
+from mether.reply import Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+
+    from mether.client.session import Timeouts
+    from mether.net.tls import ClientTls, Terms
+    from mether.relay.credentials import Login, Logins
+    from mether.relay.hosts import Host
+    from mether.relay.tlspolicy import Need
+    from mether.smtp.sasl_client import Credentials
+
+
+class Refused(Exception):
+    """The host's greeting or its answer to EHLO was no 2yz."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class Shortfall(Exception):
+    """The host gives less TLS than is needed, or does not take the login.
+
+    `reply` says so, in the host's words where `said`; `alone` tells that other messages may need less.
+    """
+
+    def __init__(self, reply: Reply, *, alone: bool, said: bool = False) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.alone = alone
+        self.said = said
+
+
+class Account:
+    """A login to be used, with what keeps its secret."""
+
+    __slots__ = ("host", "login", "logins")
+
+    def __init__(self, login: Login, logins: Logins, host: str) -> None:
+        self.login = login
+        self.logins = logins
+        self.host = host
+
+    async def credentials(self) -> Credentials:
+        """The secret.  Raises Shortfall."""
+        try:
+            return await self.logins.credentials(self.login)
+        except CredentialsError as error:
+            raise Shortfall(Reply(451, "4.7.0", str(error)), alone=not self.login.shared) from None
+
+
+async def open(
+    loop: asyncio.AbstractEventLoop,
+    host: Host,
+    name: str,
+    timeouts: Timeouts,
+    *,
+    lmtp: bool,
+    need: Need | None = None,
+    tls: ClientTls | None = None,
+    account: Account | None = None,
+) -> StreamClient:
+    """A session with the host, ready for MAIL; without `need` or `tls` in clear.  Raises as told above."""
+    if need is None or tls is None or need.level == "none":
+        need, terms = tlspolicy.Need("none"), None
+    else:
+        terms = _terms(tls, need, host)
+    # Before there is a connection: no server is kept waiting for a secret that can't be had.
+    credentials = await account.credentials() if account is not None else None
+    try:
+        client = await _protected(loop, host, name, timeouts, lmtp, need, terms)
+    except Lost as error:
+        if not error.tls:
+            raise
+        if not need.fall_back:
+            raise Shortfall(tlspolicy.failed(need, error.tls, str(error)), alone=need.required) from None
+        client = await _protected(loop, host, name, timeouts, lmtp, need, None)
+    if account is not None and credentials is not None:
+        await _login(client, host, account, credentials)
+    return client
+
+
+async def _protected(
+    loop: asyncio.AbstractEventLoop,
+    host: Host,
+    name: str,
+    timeouts: Timeouts,
+    lmtp: bool,
+    need: Need,
+    terms: Terms | None,
+) -> StreamClient:
+    """A session that has said hello, under TLS where `terms` are given and the server begins it."""
+    client = await connect(loop, host.address, host.port, timeouts, terms if need.implicit else None)
+    try:
+        said = own_name(name, client.local)
+        reply = await client.hello(said, lmtp=lmtp)
+        if reply.ok and terms is not None and not need.implicit:
+            began = "STARTTLS" in client.protocol.offer and (await client.starttls(terms)).ok
+            if began:
+                reply = await client.hello(said, lmtp=lmtp)
+            elif not need.fall_back:
+                await client.quit()
+                raise Shortfall(tlspolicy.not_offered(need), alone=need.required)
+    except BaseException:
+        client.close()
+        raise
+    if not reply.ok:
+        await client.quit()
+        raise Refused(reply)
+    if need.required and "REQUIRETLS" not in client.protocol.offer:
+        await client.quit()
+        raise Shortfall(tlspolicy.requiretls_missing(), alone=True)
+    return client
+
+
+async def _login(client: StreamClient, host: Host, account: Account, credentials: Credentials) -> None:
+    try:
+        reply, said = await client.login(credentials, host=account.host, port=host.port)
+    except BaseException:
+        client.close()
+        raise
+    if not reply.ok:
+        account.logins.refused(account.login)
+        await client.quit()
+        raise Shortfall(reply, alone=not account.login.shared, said=said)
+    client.account = account.login
+
+
+def _terms(tls: ClientTls, need: Need, host: Host) -> Terms:
+    try:
+        return tls.terms(
+            need.level,
+            server_name=need.server_name,
+            names=need.names,
+            fingerprints=need.fingerprints,
+            resume=(host.address, host.port),
+        )
+    except TlsError as error:
+        # A file of ours: no other message fares better, and none goes in clear because of it.
+        raise Shortfall(Reply(451, "4.7.5", str(error)), alone=False) from None
