@@ -137,6 +137,11 @@ class Fit:
         self.missing = ""
         self.size = size
 
+    @property
+    def lacking(self) -> bool:
+        """Whether nothing can be sent for want of an extension, which another host may have."""
+        return self.refusal is not None and self.missing != ""
+
     def refuse(self, reply: Reply, missing: str = "") -> Fit:
         """Nothing can be sent; returns itself."""
         self.refusal = reply
@@ -187,7 +192,7 @@ def fit(
     limit = offer.size_limit
     if limit is not None and facts.size > limit:
         text = f"the next hop takes messages of up to {limit} octets, this one has {facts.size}"
-        return made.refuse(Reply(552, "5.3.4", text), "SIZE")
+        return made.refuse(Reply(552, "5.3.4", text))
     mail = made.mail
     if "SIZE" in offered:
         mail.append(f"SIZE={facts.size}")
