@@ -26,11 +26,25 @@ def about(envelope: Envelope | None = None) -> status.About:
         ("failed", Reply(250, "2.0.0", "x"), "5.0.0"),
         ("delayed", Reply(550, "5.1.1", "x"), "4.0.0"),
         ("delivered", Reply(250, "2.1.5", "x"), "2.1.5"),
+        ("relayed", Reply(250, None, "x"), "2.0.0"),
+        ("failed", Reply(552, None, "full"), "5.2.2"),
+        ("failed", Reply(556, None, "no mail"), "5.1.10"),
+        ("failed", Reply(421, None, "expired at last"), "4.3.2"),
+        ("failed", Reply(552, "2.0.0", "nonsense"), "5.2.2"),
+        ("failed", Reply(554, None, "no"), "5.0.0"),
+        ("delayed", Reply(452, None, "full"), "4.3.1"),
+        ("delayed", Reply(552, None, "too many"), "4.0.0"),
     ],
 )
 def test_status_fits_the_action(action: str, reply: Reply, expected: str) -> None:
-    """BNC-9."""
+    """BNC-9, BNC-10."""
     assert status.status(Outcome(0, action, reply)) == expected  # type: ignore[arg-type]
+
+
+def test_a_message_that_is_too_large_is_no_full_mailbox() -> None:
+    """BNC-10, SIZ-4: 552 to MAIL or the content."""
+    too_large = Outcome(0, "failed", Reply(552, None, "too large"), scope="transaction")
+    assert status.status(too_large) == "5.3.4"
 
 
 def test_the_part_as_it_is_written() -> None:
