@@ -3,7 +3,7 @@
 import pytest
 
 from mether.address import Address
-from mether.envelope import Envelope, Recipient
+from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.programs import listing
 from mether.queue.store import Arrival, Entry, Hop, Message, Row
@@ -110,3 +110,32 @@ def test_whose_words_they_are(said, text):
     last = Outcome(0, "delayed", Reply(451, None, "later"), remote_mta="mx.b", said=said)
     of = entry(attempts=1, last=last, next_attempt=NOW + 1)
     assert f"  last     delayed: {text}" in list(listing.story(of, [], {}, NOW))
+
+
+def test_until_when_it_waits_to_be_released():
+    """EXT-2"""
+    of = entry(next_attempt=NOW + 3600)
+    of.message.release_at = NOW + 3600
+    of.message.envelope.hold = "for;3600"
+    at, why = listing.next_try(of, of.rows[0], None, NOW)
+    assert (at, why) == (NOW + 3600, "the first attempt; its sender asked for a later delivery")
+    assert f"(not before {listing.stamp(NOW + 3600)})" in " ".join(listing.lines(of, NOW))
+    assert "not before" not in " ".join(listing.lines(of, NOW + 3600))
+    assert f"Release    {listing.stamp(NOW + 3600)} (in 1h)" in list(listing.story(of, [], {}, NOW))
+    assert listing.record(of)["release_at"] == NOW + 3600
+
+
+def test_the_parameters_as_a_client_would_write_them():
+    of = entry()
+    envelope = of.message.envelope
+    assert listing.mail_parameters(of) == []
+    envelope.auth, envelope.by, envelope.hold, envelope.priority = (
+        "a+b@c.test",
+        By(-5, "N", True),
+        "for;60",
+        -3,
+    )
+    assert listing.mail_parameters(of) == ["AUTH=a+2Bb@c.test", "BY=-5;NT", "HOLDFOR=60", "MT-PRIORITY=-3"]
+    envelope.auth, envelope.hold = "<>", "until;2030-01-01T00:00:00Z"
+    assert listing.mail_parameters(of)[:3:2] == ["AUTH=<>", "HOLDUNTIL=2030-01-01T00:00:00Z"]
+    assert listing.record(of)["priority"] == -3

@@ -115,3 +115,11 @@ def test_one_that_is_not_queued_is_told_and_the_others_returned(store, capsys):
 def test_a_wrong_argument_is_one_line(argv, text, capsys):
     assert main(argv) == 64
     assert capsys.readouterr().err == f"returnsmtpmail: {text}; try returnsmtpmail --help\n"
+
+
+def test_a_message_that_waits_for_its_release_is_returned_too(url, store, capsys):
+    """EXT-2: it is not sent early; to return it is a person's decision."""
+    ident = put(store, release_at=NOW + 86400)
+    assert main([ident]) == 0
+    assert ident not in waiting(store)
+    assert "returned to <ann@example.org>" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from mail import CONTENT, HOP, address, new_ident
 
 from mether.envelope import By, Envelope, Recipient
 from mether.queue.memory import Staged
-from mether.queue.store import Arrival
+from mether.queue.store import Arrival, Draft
 from mether.receive import accept
 
 
@@ -74,3 +74,46 @@ def test_deliver_by_may_return_a_message_before_it_expires() -> None:
             new_ident(), envelope, Arrival(T0), CONTENT, [HOP], hostname="mx", lifetime=3600.0
         )
         assert draft.message.expires == T0 + expires
+
+
+def _draft(envelope: Envelope, lifetime: float = 3600.0) -> Draft:
+    return accept.draft(new_ident(), envelope, Arrival(T0), CONTENT, [HOP], hostname="mx", lifetime=lifetime)
+
+
+def test_a_hold_sets_the_release_and_the_lifetime_begins_then() -> None:
+    """EXT-2: RFC 4865 section 4.2."""
+    envelope = _envelope("b@example.com")
+    for hold, release in (("for;600", T0 + 600), ("until;2027-01-15T09:00:00Z", 1_800_003_600.0)):
+        envelope.hold = hold
+        draft = _draft(envelope)
+        message = draft.message
+        assert (message.release_at, draft.due, message.expires) == (release, release, release + 3600)
+        assert message.deadline == release + 3600
+
+
+def test_a_hold_until_a_time_that_has_passed_is_none() -> None:
+    envelope = _envelope("b@example.com")
+    envelope.hold = "until;2020-01-01T00:00:00Z"
+    draft = _draft(envelope)
+    assert (draft.message.release_at, draft.due, draft.message.expires) == (0, T0, T0 + 3600)
+
+
+def test_the_time_of_delivery_counts_from_the_arrival_though_the_release_is_later() -> None:
+    """EXT-1: RFC 2852 section 4; nothing is returned before its release all the same."""
+    envelope = _envelope("b@example.com")
+    envelope.hold, envelope.by = "for;600", By(700, "R")
+    message = _draft(envelope).message
+    assert (message.expires, message.deadline) == (T0 + 700, T0 + 700)
+    envelope.by = By(500, "R")
+    message = _draft(envelope).message
+    assert (message.expires, message.deadline) == (T0 + 500, T0 + 600)
+
+
+def test_the_sender_is_warned_at_the_time_of_delivery() -> None:
+    """EXT-1: mode N; a time that had passed before was for whoever sent it here."""
+    envelope = _envelope("b@example.com")
+    assert _draft(envelope).message.warn_at is None
+    for seconds, warn_at in ((60, T0 + 60), (0, None), (-60, None)):
+        envelope.by = By(seconds, "N")
+        message = _draft(envelope).message
+        assert (message.warn_at, message.expires) == (warn_at, T0 + 3600)

@@ -4,6 +4,7 @@ import pytest
 from clock import T0
 from mail import DAY, HOP, OTHER, message
 
+from mether.envelope import By
 from mether.queue.store import Entry, Hop, Row
 from mether.runner import plan
 
@@ -73,3 +74,22 @@ def test_a_step_for_each_recipient():
     people = made.envelope.recipients
     rows = [Row(0, people[0], HOP, next_attempt=T0), Row(1, people[1], OTHER, next_attempt=T0 + 9)]
     assert [one.verb for one in plan.steps(Entry(made, rows), {}, T0)] == ["try", "wait"]
+
+
+def test_what_is_to_be_released_later_waits_whatever_is_asked():
+    """EXT-2"""
+    made = entry()
+    made.message.release_at = T0 + 60
+    for regardless in (False, True):
+        one = step(made, regardless=regardless)
+        assert (one.verb, one.when, one.why) == ("wait", T0 + 60, "its sender asked for a later delivery")
+    assert step(made, at=T0 + 60).verb == "try"
+
+
+def test_what_came_too_late_is_returned_untried():
+    """EXT-1: RFC 2852 section 4.1.3, mode R."""
+    made = entry()
+    made.message.envelope.by = By(60, "R")
+    assert step(made, at=T0 + 59).verb == "try"
+    one = step(made, at=T0 + 60, regardless=True)
+    assert (one.verb, one.when) == ("return", T0 + 60)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from clock import T0, running, virtual
-from mail import CONTENT, DAY, LATER, NEVER, OK, OTHER, draft, heard, table
+from mail import CONTENT, DAY, HOP, LATER, NEVER, OK, OTHER, draft, heard, table
 from mail import address as to_address
 
 from mether.envelope import By
@@ -759,3 +759,218 @@ async def test_what_was_to_be_delivered_by_now_is_not_tried_again() -> None:
     assert "Status: 5.4.7" in content
     assert "delivery time expired; the last try ended with: 451" in " ".join(content.split())
     assert max(time for time, _, to in service.transport.tried if to == ["rcpt@example.net"]) < 300
+
+
+def timed(by: By, *paths: str, **more: Any) -> Draft:
+    """A draft with a time to deliver by, as it is made of what arrives."""
+    one = draft(*paths, **more)
+    message = one.message
+    message.envelope.by = by
+    if by.mode == "R":
+        message.expires = min(message.expires, message.arrival.at + by.seconds)
+    else:
+        message.warn_at = message.arrival.at + by.seconds
+    return one
+
+
+@virtual
+async def test_a_delay_is_told_once_and_the_message_tried_on() -> None:
+    """EXT-1, DSN-6: RFC 2852 section 4.1.3, mode N."""
+    service = Service().start()
+    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.2", "mailbox full"))
+    service.transport.answers["sender@example.com"] = delayed()
+    one = timed(By(200, "N"))
+    service.receive(one)
+    with heard() as events:
+        await asyncio.sleep(199)
+        assert not service.reports()
+        await asyncio.sleep(3000)
+    (report,) = service.reports()
+    content = service.store.content(report.message.ident).read().decode()
+    assert "Action: delayed" in content
+    assert "Status: 4.4.7" in content
+    assert [fields["kind"] for name, fields in events if name == "reported"] == ["delayed"]
+    tries = [round(time) for time, _, to in service.transport.tried if to == ["rcpt@example.net"]]
+    assert tries[:4] == [0, 60, 360, 1260], "the warning is no attempt and moves none"
+    service.transport.answers.clear()
+    await asyncio.sleep(3 * 3600)
+    assert not service.queued()
+    assert len([entry for name, entry in events if name == "reported"]) == 1
+
+
+@virtual
+async def test_a_delay_is_told_though_the_next_hop_is_left_alone() -> None:
+    """DSN-6: of recipients at every next hop, and of none twice."""
+    service = Service().start()
+    service.transport.answers.update(
+        {"a@example.net": delayed("host"), "b@example.org": delayed("host"), "*": delayed()}
+    )
+    service.receive(timed(By(50, "N"), "a@example.net", "b@example.org", routes=[HOP, OTHER]))
+    await asyncio.sleep(55)
+    texts = [service.store.content(entry.message.ident).read().decode() for entry in service.reports()]
+    assert sum(text.count("Action: delayed") for text in texts) == 2
+    assert {"a@example.net" in text for text in texts} == {True, False}
+    await asyncio.sleep(600)
+    assert len(service.reports()) == 2
+
+
+@virtual
+async def test_a_delay_nobody_asked_to_hear_of_is_not_told() -> None:
+    """DSN-6: NOTIFY without DELAY, and the null reverse-path."""
+    service = Service().start()
+    service.transport.answers["*"] = delayed()
+    service.receive(timed(By(50, "N"), notify="FAILURE"), timed(By(50, "N"), sender=""))
+    await asyncio.sleep(70)
+    assert len(service.queued()) == 2
+    assert [entry.message.warn_at for entry in service.store.entries(Filter())] == [None, None]
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_a_warning_that_cannot_be_written_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service().start()
+    service.transport.answers["*"] = delayed()
+    with heard() as events, monkeypatch.context() as broken:
+
+        def fail(*arguments: object) -> list[Draft]:
+            raise RuntimeError("broken")
+
+        broken.setattr(Reporter, "delayed", fail)
+        service.receive(timed(By(50, "N")))
+        await asyncio.sleep(70)
+    assert [name for name, _ in events].count("error") == 1
+    assert not service.reports()
+    await asyncio.sleep(RETRY.intervals[-1])
+    assert len(service.reports()) == 1
+
+
+@virtual
+async def test_nothing_is_tried_before_its_release() -> None:
+    """EXT-2: neither straight through, nor by a run over everything, nor by a person's retry."""
+    service = Service()
+    one = draft()
+    one.message.release_at = one.due = T0 + 3600
+    one.message.expires = T0 + 3600 + DAY
+    assert not service.runner.admit(one)
+    service.receive(one)
+    await settled()
+    assert await service.runner.once(Select(regardless=True)) == 0
+    service.store.change(Filter(), "retry", now=T0)
+    service.start()
+    await asyncio.sleep(3599)
+    assert service.transport.tried == []
+    await asyncio.sleep(3)
+    ((at, _, _),) = service.transport.tried
+    assert 3600 <= at < 3602
+    assert not service.queued()
+
+
+@virtual
+async def test_a_release_that_is_near_is_not_slept_over() -> None:
+    """EXT-2: a runner that waits for other things hears of it."""
+    service = Service().start()
+    await settled()
+    one = draft()
+    one.message.release_at = one.due = T0 + 4
+    service.receive(one)
+    await asyncio.sleep(5)
+    assert 4 <= service.transport.times()[0] < 5
+
+
+@virtual
+async def test_the_highest_priority_is_taken_first() -> None:
+    """EXT-3"""
+    service = Service(window=Window(messages=2))
+    drafts = [draft() for _ in range(6)]
+    for one, priority in zip(drafts, (0, -4, 9, 0, 5, 1), strict=True):
+        one.message.envelope.priority = priority
+    service.put(*drafts)
+    service.start()
+    await asyncio.sleep(1)
+    order = [drafts[number].message.ident for number in (2, 4, 5, 0, 3, 1)]
+    assert [ident for _, ident, _ in service.transport.tried] == order
+
+
+@virtual
+async def test_start_tries_what_waits_for_a_next_hop() -> None:
+    """RFC 1985: at once, though it failed a moment ago; and says how many messages that is."""
+    service = Service().start()
+    service.transport.answers["*"] = delayed("host")
+    service.receive(draft())
+    await settled()
+    service.receive(*(draft() for _ in range(4)))
+    await asyncio.sleep(5)
+    assert len(service.transport.tried) == 1
+    service.transport.answers.clear()
+    answers: list[int | StoreError] = []
+    service.runner.start("MX.example.net", answers.append)
+    service.runner.start("nowhere.example", answers.append)
+    await asyncio.sleep(2)
+    assert answers == [5, 0]
+    assert not service.queued()
+
+
+@virtual
+async def test_start_says_what_is_wrong_with_the_store() -> None:
+    service = Service()
+    trouble = StoreError("no")
+
+    def start(domain: str, *, now: float, limit: int) -> int:
+        raise trouble
+
+    service.store.start = start  # type: ignore[method-assign]
+    answers: list[int | StoreError] = []
+    service.runner.start("mx.example.net", answers.append)
+    await settled()
+    assert answers == [trouble]
+
+
+@pytest.mark.parametrize("straight", [True, False])
+@virtual
+async def test_a_fault_before_the_transport_is_an_outcome(straight: bool) -> None:
+    """QUE: no claim is left to nobody; the others of the batch go on."""
+    service = Service()
+    real, faults = service.runner._transport, 1
+
+    def transport(route: Route) -> Any:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            raise RuntimeError("broken")
+        return real(route)
+
+    service.runner._transport = transport
+    if straight:
+        service.start().receive(draft(), draft())
+    else:
+        service.put(draft(), draft())
+        service.start()
+    await asyncio.sleep(1)
+    (entry,) = service.store.entries(Filter())
+    assert entry.status == "deferred"
+    assert entry.rows[0].last is not None
+    assert "broken" in str(entry.rows[0].last.reply)
+    await asyncio.sleep(70)
+    assert not service.queued()
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_a_claim_is_given_back_when_not_even_its_fault_can_be_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = Service()
+    with heard() as events, monkeypatch.context() as broken:
+
+        def fail(*arguments: object) -> None:
+            raise RuntimeError("broken")
+
+        broken.setattr(service.runner, "_transport", fail)
+        broken.setattr(service.runner, "done", fail)
+        service.start().receive(draft())
+        await settled()
+    assert "error" in [name for name, _ in events]
+    assert service.runner.window.used == 1
+    await asyncio.sleep(run.RETRY + 1)
+    assert not service.queued()
+    assert service.runner.window.used == 0

@@ -23,6 +23,7 @@ def put(
     content=b"Subject: hi\r\n\r\n.dot\r\n",
     age=0.0,
     notify=None,
+    release_at=0.0,
     **envelope,
 ):
     """Queue a message; its id."""
@@ -36,7 +37,8 @@ def put(
         Arrival(at, "ESMTP", address="192.0.2.1", host="c.test", helo="c.test"),
         trace=trace,
         size=len(trace) + len(content),
-        expires=at + 5 * 86400,
+        expires=max(at, release_at) + 5 * 86400,
+        release_at=release_at,
     )
     routes = [Route("smtp", each.forward_path.domain) for each in paths]
     (answer,) = store.commit([Draft(message, content, routes, due=at)], now=at)
