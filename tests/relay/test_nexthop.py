@@ -459,3 +459,16 @@ async def test_a_message_too_large_for_the_host_is_refused_without_asking() -> N
     ((outcome,),) = await Relay(mx).send(claim())
     assert (outcome.action, outcome.status) == ("failed", "5.3.4")
     assert "MAIL" not in mx.said()
+
+
+@virtual
+async def test_what_waits_goes_by_priority() -> None:
+    """EXT-3: RFC 6710 section 5; of one priority in the order in which it came."""
+    mx = await server()
+    relay = Relay(mx, connections=1)
+    claims = [claim(f"u{number}@example.net") for number in range(6)]
+    for one, priority in zip(claims, (0, -4, 9, 0, 5, 9), strict=True):
+        one.message.envelope.priority = priority
+    await relay.send(*claims)
+    assert [message.recipients[0][:2] for message in mx.messages] == ["u2", "u5", "u4", "u0", "u3", "u1"]
+    await relay.hop.close()
