@@ -20,10 +20,10 @@ def read(line: bytes, grammar: Grammar = GRAMMAR) -> Command:
     return grammar.parse(line)
 
 
-def either(line: bytes) -> Command | Reply:
+def either(line: bytes, grammar: Grammar = GRAMMAR, *, utf8: bool = False) -> Command | Reply:
     """The command, or the reply that the line deserves."""
     try:
-        return GRAMMAR.parse(line)
+        return grammar.parse(line, utf8=utf8)
     except BadCommand as error:
         return error.reply
 
@@ -213,12 +213,166 @@ def test_any_path_is_understood_or_refused(start: bytes, rest: bytes) -> None:
         assert read(command.mail(value.reverse_path)[:-2]).value == Envelope(value.reverse_path)
 
 
+FULL = Grammar(["SIZE", "SMTPUTF8", "8BITMIME", "CHUNKING", "BINARYMIME", "AUTH PLAIN", "DSN"])
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "size"),
+    [
+        (b"BDAT 0", "BDAT", 0),
+        (b"bdat 10", "BDAT", 10),
+        (b"BDAT  10 ", "BDAT", 10),
+        (b"BDAT 10 LAST", "BDAT LAST", 10),
+        (b"BDAT 10  last", "BDAT LAST", 10),
+        (b"BDAT 00010 LAST", "BDAT LAST", 10),
+        (b"BDAT " + b"9" * 20, "BDAT", 10**20 - 1),
+    ],
+)
+def test_chunks(line: bytes, verb: str, size: int) -> None:
+    """BDT-1: whether it is offered or not, its octets are known."""
+    for grammar in (FULL, PLAIN):
+        found = read(line, grammar)
+        assert (found.verb, found.value) == (verb, size)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"BDAT", b"BDAT ", b"BDAT LAST", b"BDAT x", b"BDAT -1", b"BDAT +1", b"BDAT 1.0", b"BDAT 0x10",
+        b"BDAT 10 LAST LAST", b"BDAT 10 FIRST", b"BDAT 10,LAST", b"BDAT " + b"1" * 21, b"BDAT\t10",
+        b"BDAT 10\tLAST x", b"BDAT 10\nLAST", b"BDAT 1\0", b"bdat 10\r", b"BDAT\n10", b"BDAT \xd9\xa1",
+        b"BDAT 10 LA\xc5\xbfT", b"BDAT \xff", b"BDAT:10",
+    ],
+)  # fmt: skip
+def test_a_chunk_whose_size_cannot_be_read(line: bytes) -> None:
+    """BDT-5: the octets behind it cannot be skipped, and must not become commands: 501 and the end."""
+    for grammar in (FULL, PLAIN):
+        with pytest.raises(BadCommand) as caught:
+            grammar.parse(line)
+        assert caught.value.fatal
+        assert (caught.value.reply.code, caught.value.reply.status) == (501, "5.5.4")
+
+
+@pytest.mark.parametrize("line", [b"BDATA 10", b"BDA 10", b"BDAT1 10", b"BDAT10"])
+def test_what_is_no_chunk(line: bytes) -> None:
+    """CMD-21: another verb, unknown, is not the end."""
+    with pytest.raises(BadCommand) as caught:
+        FULL.parse(line)
+    assert not caught.value.fatal and caught.value.reply.code == 500
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("MAIL FROM:<dörte@x.test> SMTPUTF8", None),
+        ("MAIL FROM:<dörte@bücher.example> SIZE=1 SMTPUTF8 BODY=8BITMIME", None),
+        ('MAIL FROM:<"dörte süß"@x.test> SMTPUTF8', None),
+        ("MAIL FROM:<dörte@x.test>", "550 5.6.7"),
+        ("MAIL FROM:<a@bücher.example>", "550 5.6.7"),
+        ("RCPT TO:<dörte@x.test>", "553 5.6.7"),
+        ("EHLO bücher.example", "501 5.5.4"),
+        ("VRFY dörte", "550 5.6.7"),
+        ("VRFY dörte SMTPUTF8", None),
+        ("EXPN dörte smtputf8", None),
+        ("VRFY SMTPUTF8", None),
+        ("NOOP dörte", None),
+        ("HELP dörte", None),
+        ("AUTH PLAIN dörte", "500 5.5.2"),
+        ("ETRN dörte.example", "500 5.5.2"),
+        ("MAIL FROM:<a\u0085b@x.test> SMTPUTF8", "501 5.5.2"),
+        ("MAIL FROM:<a\u2028b@x.test> SMTPUTF8", "501 5.5.2"),
+    ],
+)
+def test_utf_8(line: str, reply: str | None) -> None:
+    """EAI-1, EAI-3, EAI-4, EAI-6: UTF-8 where a mailbox stands, and only where SMTPUTF8 was said."""
+    if reply is None:
+        FULL.parse(line.encode())
+    else:
+        assert refusal(line.encode(), FULL) == reply
+
+
+def test_utf_8_in_a_recipient() -> None:
+    """EAI-3: in a transaction that was begun with SMTPUTF8."""
+    found = FULL.parse("RCPT TO:<dörte@bücher.example>".encode(), utf8=True).value
+    assert isinstance(found, Recipient)
+    assert str(found.forward_path) == "dörte@bücher.example"
+    assert refusal("RCPT TO:<dörte@x.test>".encode(), PLAIN) == "500 5.5.2"
+
+
+@given(
+    st.sampled_from(
+        [
+            "MAIL FROM:<{}@x.test> SMTPUTF8",
+            "MAIL FROM:<a@{}> SMTPUTF8",
+            "RCPT TO:<{}>",
+            "RCPT TO:<a@x.test> {}",
+        ]
+    ),
+    st.text(st.sampled_from('aé"\\@. >:,=;ü\u3042')),
+    st.booleans(),
+)
+def test_no_refusal_is_in_utf_8(line: str, text: str, utf8: bool) -> None:
+    """EAI-6: what is wrong is told in ASCII, whatever it is wrong with."""
+    found = either(line.format(text).encode(), FULL, utf8=utf8)
+    assert isinstance(found, Command) or found.encode().isascii()
+
+
+@pytest.mark.parametrize("octets", [b"\xc3\x28", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xed\xa0\x80", b"\xff"])
+def test_broken_utf_8(octets: bytes) -> None:
+    """EAI-3, CMD-20."""
+    for start in (b"MAIL FROM:<a%b@x.test> SMTPUTF8", b"RCPT TO:<a%b@x.test>", b"NOOP %b"):
+        assert refusal(start.replace(b"%b", octets), FULL) == "500 5.5.2"
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        (b"STARTTLS", None),
+        (b"STARTTLS now", "501 5.5.4"),
+        (b"AUTH", "501 5.5.4"),
+        (b"AUTH PLAIN", None),
+        (b"AUTH PLAIN =", None),
+        (b"ETRN", "501 5.5.4"),
+        (b"ETRN @example.com", None),
+        (b"XCLIENT", "501 5.5.4"),
+        (b"LHLO c", None),
+        (b"LHLO", "501 5.5.4"),
+    ],
+)
+def test_the_commands_of_extensions(line: bytes, reply: str | None) -> None:
+    """TLS-1, AUT-2, CMD-18."""
+    if reply is None:
+        word, _, argument = line.decode().partition(" ")
+        found = FULL.parse(line)
+        assert (found.verb, found.argument) == (word, argument)
+    else:
+        assert refusal(line, FULL) == reply
+
+
+def test_a_grammar_for_each_offer_and_one_memory() -> None:
+    """CLI-3, CMD-18: a parameter is taken where it was offered; for the same lines, the same grammar."""
+    base = Grammar(["SIZE"])
+    with_dsn = base.offering(("SIZE 10", "DSN"))
+    assert with_dsn is base.offering(("SIZE 10", "DSN")) is with_dsn.offering(("SIZE 10", "DSN"))
+    assert with_dsn.parse(b"MAIL FROM:<> RET=FULL").verb == "MAIL"
+    assert refusal(b"MAIL FROM:<> RET=FULL", base) == "555 5.5.4"
+    assert with_dsn.path("a@x.test") is base.path("a@x.test")
+    for number in range(200):
+        base.offering((f"SIZE {number}",))
+    assert base.offering(("SIZE 10", "DSN")).rcpt == with_dsn.rcpt
+
+
 def test_what_is_written() -> None:
     """CMD-14, CLI-3."""
     assert command.hello("EHLO", "client.example") == b"EHLO client.example\r\n"
     assert command.mail(None, ["SIZE=1"]) == b"MAIL FROM:<> SIZE=1\r\n"
     assert command.rcpt(parse("bob@x.test")) == b"RCPT TO:<bob@x.test>\r\n"
     assert command.plain("DATA") == b"DATA\r\n"
+    assert command.chunk(0) == b"BDAT 0 LAST\r\n"
+    assert command.auth("PLAIN", None) == b"AUTH PLAIN\r\n"
+    assert command.auth("PLAIN", "") == b"AUTH PLAIN =\r\n"
+    assert command.auth("PLAIN", "AGEAYg==") == b"AUTH PLAIN AGEAYg==\r\n"
+    assert command.response("") == b"\r\n"
 
 
 @pytest.mark.parametrize("evil", ["a\r\nRSET", "a\nb", "a\rb", "a\0b", "a\x85b", "a\u2028b"])
@@ -230,6 +384,9 @@ def test_no_line_can_be_ended_early(evil: str) -> None:
         lambda: command.mail(address),
         lambda: command.hello("EHLO", evil),
         lambda: command.mail(None, [evil]),
+        lambda: command.rcpt(parse("b@x.test"), [f"ORCPT=rfc822;{evil}"]),
+        lambda: command.auth("PLAIN", evil),
+        lambda: command.response(evil),
     ):
         with pytest.raises(ValueError, match="cannot be sent"):
             write()

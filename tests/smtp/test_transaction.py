@@ -275,3 +275,17 @@ def test_8_bit_content_goes_to_no_7_bit_server(body: str, eight_bit: bool, refus
         (result,) = made.results
         assert result is not None
         assert (result.stage, result.reply.code, result.reply.status) == (LOCAL, 554, "5.6.3")
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize("reply", [OK, NO, LATER])
+def test_a_reply_before_the_end_of_a_chunk(reply: Reply, lmtp: bool) -> None:
+    """BDT-2, CLI-9: a refusal is one; a yes to octets that the server has not had is worth nothing."""
+    made = transaction("a", "b", offer=["PIPELINING", "CHUNKING"], lmtp=lmtp)
+    assert verbs(made.start()) == ["MAIL", "RCPT", "RCPT"]
+    for verb in ("MAIL", "RCPT", "RCPT"):
+        assert made.reply(verb, OK) == []
+    assert made.wants_content and made.chunk == ("BDAT LAST", b"BDAT 100 LAST\r\n")
+    made.reply("BDAT LAST", reply)
+    assert made.finished and not any(one.accepted for one in made.results)
+    assert {one.reply.code for one in made.results} == {451 if reply is OK else reply.code}

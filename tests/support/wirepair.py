@@ -257,7 +257,10 @@ def events(
             protocol.receive(data[:size])
             data = data[size:]
         else:
-            if isinstance(event, server.EndOfContent):
+            if isinstance(event, server.EndOfChunk):
+                content += event.data
+                out.append(("chunk", str(event.fault), b""))
+            elif isinstance(event, server.EndOfContent):
                 whole_content = content + event.data if event.fault is None else b""
                 out.append(("content", f"{event.size} {event.eight_bit} {event.fault}", whole_content))
                 content = b""
@@ -266,5 +269,6 @@ def events(
             else:
                 assert isinstance(event, Command)
                 out.append((event.verb, event.argument, b""))
+                content = b"" if event.verb in ("RSET", "EHLO", "MAIL") else content
             protocol.reply(answer(event))
     return out

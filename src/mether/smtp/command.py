@@ -16,7 +16,7 @@ from mether.envelope import Envelope, Recipient
 from mether.reply import Reply
 from mether.smtp import extension, parameter
 from mether.smtp.extension import KNOWN
-from mether.smtp.parameter import BadParameter
+from mether.smtp.parameter import BadParameter, in_ascii
 from mether.smtp.state import LAST_CHUNK
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ UNKNOWN: Final = Reply(500, "5.5.2", "command not recognized")
 BAD_OCTETS: Final = Reply(500, "5.5.2", "a command is ASCII text that ends in CRLF")
 BAD_CHARACTER: Final = Reply(501, "5.5.2", "a control character in a command; only CRLF ends a line")
 TOO_LONG: Final = Reply(500, "5.5.2", "command line too long")
+BAD_CHUNK: Final = Reply(501, "5.5.4", "syntax: BDAT octets [LAST]; closing")
 
 VERBS: Final = frozenset(
     ("EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "VRFY", "EXPN", "HELP", "QUIT")
@@ -130,16 +131,20 @@ class Grammar:
         if known is not None:
             return known
         if line.translate(None, _PRINTABLE):
+            if is_chunk(line):
+                raise BadCommand(BAD_CHUNK, "BDAT", fatal=True)
             text = self._foreign(line)
         else:
             text = line.decode("ascii").rstrip(" \t")
         word, _, argument = text.partition(" ")
-        verb = word.upper()
+        verb = word.upper() if word.isascii() else ""  # upper() makes ASCII of a few other letters
         if verb == "MAIL":
             return self._mail(argument)
         if verb == "RCPT":
             return self._rcpt(argument, utf8)
         if verb not in VERBS:
+            if is_chunk(line):
+                raise BadCommand(BAD_CHUNK, "BDAT", fatal=True)
             raise BadCommand(UNKNOWN)
         argument = argument.strip(" \t")
         if argument and verb in _NO_ARGUMENT:
@@ -177,7 +182,7 @@ class Grammar:
             if reverse_path is not None and not reverse_path.domain:
                 raise address.AddressError("no @ and domain")
         except address.AddressError as error:
-            raise BadCommand(Reply(501, "5.1.7", f"bad sender address: {error}"), "MAIL") from None
+            raise BadCommand(Reply(501, "5.1.7", f"bad sender address: {in_ascii(error)}"), "MAIL") from None
         envelope = Envelope(reverse_path)
         if parameters:
             for name, value in _parameters("MAIL", parameters, self.mail):
@@ -198,7 +203,9 @@ class Grammar:
                 raise address.AddressError("empty address")
             recipient = Recipient(self.path(path))
         except address.AddressError as error:
-            raise BadCommand(Reply(501, "5.1.3", f"bad recipient address: {error}"), "RCPT") from None
+            raise BadCommand(
+                Reply(501, "5.1.3", f"bad recipient address: {in_ascii(error)}"), "RCPT"
+            ) from None
         if parameters:
             for name, value in _parameters("RCPT", parameters, self.rcpt):
                 try:
@@ -277,16 +284,24 @@ def _parameters(verb: str, text: str, known: frozenset[str]) -> list[tuple[str, 
     """The ``NAME=value`` pairs of a command; values are non-empty where an = stands (CMD-18)."""
     pairs: list[tuple[str, str]] = []
     for word in text.split():
-        name, equals, value = word.partition("=")
-        name = name.upper()
-        if name not in known:
-            raise BadCommand(Reply(555, "5.5.4", f"{verb} parameter {name[:40]} is not recognized"), verb)
+        written, equals, value = word.partition("=")
+        name = written.upper()
+        if name not in known or not written.isascii():
+            named = name[:40] if written.isascii() else "outside ASCII"  # no reply is in UTF-8 (EAI-6)
+            raise BadCommand(Reply(555, "5.5.4", f"{verb} parameter {named} is not recognized"), verb)
         if any(name == other for other, _ in pairs):
             raise BadCommand(Reply(501, "5.5.4", f"{name} is given twice"), verb)
         if (equals and not value) or "=" in value:
             raise BadCommand(Reply(501, "5.5.4", f"{name} needs a value"), verb)
+        if name != "ORCPT" and not value.isascii():  # RFC 6531 and 6533 put UTF-8 into addresses alone
+            raise BadCommand(Reply(501, "5.5.4", f"{name} takes no value outside ASCII"), verb)
         pairs.append((name, value))
     return pairs
+
+
+def is_chunk(line: bytes) -> bool:
+    """Whether a line, or what has come of it, is meant as BDAT: octets that are no commands follow it."""
+    return line[:4].upper() == b"BDAT" and not line[4:5].isalnum()
 
 
 def _chunk(argument: str) -> Command:
@@ -294,7 +309,7 @@ def _chunk(argument: str) -> Command:
     digits, _, last = argument.partition(" ")
     last = last.strip(" \t").upper()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 20) or last not in ("", "LAST"):
-        raise BadCommand(Reply(501, "5.5.4", "syntax: BDAT octets [LAST]; closing"), "BDAT", fatal=True)
+        raise BadCommand(BAD_CHUNK, "BDAT", fatal=True)
     return Command(LAST_CHUNK if last else "BDAT", argument, int(digits))
 
 

@@ -37,6 +37,11 @@ class BadParameter(Exception):
         self.reply = reply
 
 
+def in_ascii(error: object) -> str:
+    """What is wrong, without the UTF-8 that it may quote: no refusal is in it (RFC 6531 section 3.7.4)."""
+    return str(error).encode("ascii", "backslashreplace").decode()
+
+
 def _bad(text: str) -> BadParameter:
     return BadParameter(Reply(501, "5.5.4", text))
 
@@ -88,7 +93,7 @@ def _auth(envelope: Envelope, value: str) -> None:
         try:
             address.parse(mailbox, utf8=True)
         except address.AddressError as error:
-            raise _bad(f"AUTH is <> or a mailbox in xtext: {error}") from None
+            raise _bad(f"AUTH is <> or a mailbox in xtext: {in_ascii(error)}") from None
     envelope.auth = mailbox
 
 
@@ -105,9 +110,9 @@ def _by(envelope: Envelope, value: str) -> None:
 
 
 def _holdfor(envelope: Envelope, value: str) -> None:
-    if not (_digits(value) and len(value) <= 9):
-        raise _bad("HOLDFOR needs a number of seconds")
-    _hold(envelope, f"for;{int(value)}")
+    if not (_digits(value) and len(value) <= 9 and value[0] != "0"):
+        raise _bad("HOLDFOR needs a number of seconds, from 1 to 999999999")
+    _hold(envelope, f"for;{value}")
 
 
 def _holduntil(envelope: Envelope, value: str) -> None:

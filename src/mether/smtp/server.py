@@ -26,7 +26,8 @@ Input that is already there behind a barrier command is `Broken` on a socket (ch
 simply next in batch mode (RFC 2442), where nobody waits for replies.
 
 Limits: a command line of MAX_COMMAND_LINE octets, MAX_AUTH_LINE in AUTH; content of `max_size`, beyond
-twice which the connection is given up.
+twice which the connection is given up.  A BDAT whose size cannot be read is `Broken` whatever is wrong with
+its line, as nobody knows how many octets behind it are no commands (checklist BDT-5).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from __future__ import annotations
 from mether.envelope import Envelope
 from mether.reply import Reply
 from mether.smtp import state, wire
-from mether.smtp.command import TOO_LONG, BadCommand, Command, Grammar
+from mether.smtp.command import BAD_CHUNK, TOO_LONG, BadCommand, Command, Grammar, is_chunk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -271,6 +272,8 @@ class ServerProtocol:
         if self.state == state.AUTH:
             return self._response(line)
         if self._discarding or len(line) + 2 > _limit(line):
+            if is_chunk(line) and not self._discarding:
+                return Broken(BAD_CHUNK)
             self._discarding = False
             self.waiting = ""
             return Invalid(TOO_LONG)
@@ -326,6 +329,8 @@ class ServerProtocol:
         head = self._buffer[self._position : self._position + 5]
         limit = wire.MAX_AUTH_LINE if self.state == state.AUTH else _limit(head)
         if self.buffered >= limit:
+            if is_chunk(head) and not self._discarding and self.state != state.AUTH:
+                return Broken(BAD_CHUNK)
             self._discarding = True
             # A CR at the very end may be half of the CRLF that ends the line.
             keep = 1 if self._buffer.endswith(b"\r") else 0

@@ -33,6 +33,7 @@ LOCAL: Final = "local"
 """The stage of a refusal that was decided here, with no server asked."""
 
 UNSENDABLE: Final = Reply(553, "5.1.3", "the address cannot be sent in an SMTP command")
+EARLY: Final = Reply(451, "4.5.0", "the server said yes to the message before all of it was sent")
 
 
 class Result:
@@ -199,8 +200,9 @@ class Transaction:
     def _end(self, reply: Reply) -> None:
         self.reset_needed = False
         if self.wants_content:
-            # It came before the end: the server gave up, for all recipients (in LMTP too).
-            self.fail(state.END_OF_CONTENT, reply)
+            # It came before the end: the server gave up, for all recipients (in LMTP too).  A yes to what it
+            # has not had is worth nothing.
+            self.fail(state.END_OF_CONTENT, EARLY if reply.ok else reply)
             return
         if self._lmtp and self._accepted:
             self.results[self._accepted.pop(0)] = Result(state.END_OF_CONTENT, reply)
