@@ -450,3 +450,23 @@ def test_a_real_process():
     assert done.returncode == 67
     assert done.stdout.decode() == f"{ANN}: failed ({NO_USER})\n"
     assert done.stderr == b""
+
+
+def test_content_is_converted_where_eight_bits_are_not_taken(capsys):
+    """8BM-2: MIME content in quoted-printable; what cannot be converted is told of with status 65."""
+    head = b"MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n"
+    for count in (1, 20_000):
+        got = sent(capsys, head + "Viele Grüße an alle dort\n".encode() * count, offer=())
+        assert got.endswith(b"\r\n\r\n" + b"Viele Gr=C3=BC=C3=9Fe an alle dort\r\n" * count)
+        assert b"Content-Transfer-Encoding: quoted-printable\r\n" in got
+    with Peer(offer=()) as peer:
+        status, out, _ = smtp(capsys, peer.target, SENDER, ANN, message="Subject: grüß\n\nx\n".encode())
+    assert status == 65 and "5.6.3" in out[0] and not peer.messages
+
+
+def test_announced_limits_are_kept_to(capsys):
+    """EXT-4: RCPTMAX bounds the recipients of a transaction."""
+    with Peer(offer=("LIMITS RCPTMAX=2",)) as peer:
+        status, out, _ = smtp(capsys, peer.target, SENDER, ANN, BOB, CAT)
+    assert status == 0 and len(out) == 3
+    assert [one.recipients for one in peer.messages] == [[ANN, BOB], [CAT]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterable
 
 import pytest
@@ -16,7 +17,7 @@ from mether.outcome import Outcome, Route
 from mether.queue.content import Content
 from mether.queue.store import Claim, StoreError
 from mether.relay.hosts import Host
-from mether.relay.nexthop import IDLE_SECONDS, INITIAL, NextHop, Settings
+from mether.relay.nexthop import IDLE_SECONDS, INITIAL, MOST_SESSIONS, NextHop, Settings
 from mether.reply import Reply
 
 LMTP = Route("lmtp", "127.0.0.1:24")
@@ -472,3 +473,95 @@ async def test_what_waits_goes_by_priority() -> None:
     await relay.send(*claims)
     assert [message.recipients[0][:2] for message in mx.messages] == ["u2", "u5", "u4", "u0", "u3", "u1"]
     await relay.hop.close()
+
+
+@virtual
+async def test_another_host_may_have_the_extension() -> None:
+    """QUE-10, EAI-5: a host that lacks what the message needs is left for the next one."""
+    old, new = await ScriptServer().start(), await ScriptServer(offer=("8BITMIME", "SMTPUTF8")).start()
+    relay = Relay(old, new)
+    ((outcome,),) = await relay.send(claim("ü@example.net"))
+    assert outcome.action == "relayed"
+    assert old.said() == ["EHLO", "QUIT"]
+    assert [one.recipients for one in new.messages] == [["ü@example.net"]]
+
+
+@pytest.mark.parametrize("other", ["554 5.3.2 no mail here", "421 4.3.2 busy"])
+@virtual
+async def test_no_host_has_the_extension(other: str) -> None:
+    """EAI-5: then it is refused, and the next hop is as good for other messages as it was."""
+    relay = Relay(await server(), await ScriptServer(greeting=[other, FOR_EVER]).start())
+    ((outcome,),) = await relay.send(claim("ü@example.net"))
+    assert (outcome.action, outcome.status, outcome.scope) == ("failed", "5.6.7", "transaction")
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    relay = Relay(await server(), await server())
+    ((outcome,),) = await relay.send(claim("ü@example.net"))
+    assert (outcome.action, outcome.status) == ("failed", "5.6.7")
+
+
+@virtual
+async def test_the_other_recipients_go() -> None:
+    """EAI-5: one address that this host cannot take stops no other."""
+    mx = await server()
+    ((first, second),) = await Relay(mx).send(claim("ü@example.net", "b@bücher.example"))
+    assert (first.action, first.status) == ("failed", "5.6.7")
+    assert second.action == "relayed"
+    assert [one.recipients for one in mx.messages] == [["b@xn--bcher-kva.example"]]
+
+
+@virtual
+async def test_rcptmax_is_kept_to() -> None:
+    """EXT-4: no more RCPTs in a transaction than the server announced."""
+    mx = await ScriptServer(offer=("LIMITS RCPTMAX=2",)).start()
+    (outcomes,) = await Relay(mx).send(claim(*(f"u{n}@example.net" for n in range(5))))
+    assert {one.action for one in outcomes} == {"relayed"}
+    assert [len(one.recipients) for one in mx.messages] == [2, 2, 1]
+    assert len(mx.sessions) == 1
+
+
+@virtual
+async def test_mailmax_and_rcptdomainmax_take_new_sessions() -> None:
+    """EXT-4: a session that is used up is ended with QUIT, and the rest goes in another."""
+    mx = await ScriptServer(offer=("PIPELINING", "LIMITS MAILMAX=2 RCPTDOMAINMAX=1")).start()
+    relay = Relay(mx, connections=1)
+    (outcomes,) = await relay.send(claim("a@one.example", "b@one.example", "c@two.example", "d@one.example"))
+    assert {one.action for one in outcomes} == {"relayed"}
+    assert [one.recipients for one in mx.messages] == [
+        ["a@one.example", "b@one.example"],
+        ["c@two.example"],
+        ["d@one.example"],
+    ]
+    for _ in range(3):
+        ((outcome,),) = await relay.send(claim("e@one.example"))
+        assert outcome.action == "relayed"
+    assert [mx.said(number).count("MAIL") for number in range(len(mx.sessions))] == [1, 1, 2, 2]
+    assert all(mx.said(number)[-1] == "QUIT" for number in range(3))
+
+
+@virtual
+async def test_limits_cost_only_so_many_sessions() -> None:
+    """EXT-4: what a server announces costs one message only so much (RFC 9422 section 6)."""
+    mx = await ScriptServer(offer=("LIMITS RCPTDOMAINMAX=1",)).start()
+    (outcomes,) = await Relay(mx).send(claim(*(f"u@d{n}.example" for n in range(60))))
+    assert {one.action for one in outcomes} == {"relayed"}
+    assert len(mx.sessions) == MOST_SESSIONS
+
+
+@virtual
+async def test_content_is_converted_for_a_host_of_seven_bits() -> None:
+    """8BM-2: from memory and from a file, and the session goes on."""
+    octets = (
+        b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n"
+        + "Viele Grüße an alle dort\r\n".encode() * 30
+    )
+    mx = await ScriptServer(offer=("SIZE",)).start()
+    relay = Relay(mx, content=Content(None, len(octets), lambda: io.BytesIO(octets)))
+    await relay.send(claim(content=octets))
+    await relay.send(claim(content=None, body="8BITMIME"))
+    await relay.send(claim())
+    first, second, third = (one.content for one in mx.messages)
+    assert first == second and first.startswith(TRACE) and third == TRACE + CONTENT
+    assert b"\r\nViele Gr=C3=BC=C3=9Fe an alle dort\r\n" in first and b"quoted-printable" in first
+    assert mx.sessions[0][1] == f"MAIL FROM:<sender@example.com> SIZE={len(first)}"
+    assert len(mx.sessions) == 1
