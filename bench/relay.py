@@ -26,6 +26,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -101,7 +102,10 @@ def run(service: str, kept: bool, tls: Tls | None, options: argparse.Namespace) 
         began = time.monotonic()
         send(argv)
         accepted = time.monotonic() - began
-        sink.process.wait(options.patience)
+        try:
+            sink.process.wait(options.patience)
+        except subprocess.TimeoutExpired:
+            raise SystemExit(f"relay.py: {service} has not brought all messages to the sink") from None
         arrived = time.monotonic() - began
         cpu = at_rest(running.pid) - before
     finally:
@@ -152,7 +156,7 @@ def main() -> int:
     parser.add_argument("--services", default="mether,postfix", help="which, by commas")
     parser.add_argument("--ways", default="kept,fresh", help="kept open, or fresh: one a message")
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where the queues lie")
-    parser.add_argument("--patience", type=float, default=600, help="seconds until a run is given up")
+    parser.add_argument("--patience", type=float, default=120, help="seconds until a run is given up")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--source", metavar="DIRECTORY", help="smtpd of another source tree")
     parser.add_argument("--tls", action="store_true", help="STARTTLS on both sides")
