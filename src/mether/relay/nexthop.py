@@ -189,6 +189,10 @@ class NextHop:
         finally:
             if client is not None:
                 await client.quit()
+        # From here on this one takes no claim: whoever offers one must not count it, for want of others.
+        task = asyncio.current_task()
+        if task is not None:
+            self._workers.discard(task)
         # A claim that came while QUIT was on its way has nobody else to work it.
         if self._waiting:
             self._begin()
