@@ -1,0 +1,69 @@
+"""What a sender hears from the installed service: of success, of delay and of failure, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+from daemon import Client, Daemon
+
+DEAD = '[[route]]\ndomains = ["dead.example"]\nsmtp = "127.0.0.1:1"\n'
+
+
+@pytest.fixture(params=["sqlite:spool", "directory:spool"])
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(tmp_path, request.param, routes=DEAD)
+    yield daemon
+    assert daemon.stop() == 0
+
+
+def send(service: Daemon, by: str) -> None:
+    """To one whose mailbox is here and one whose host is down."""
+    client = Client(service.port)
+    client.say("EHLO client.example")
+    replies = client.say(
+        f"MAIL FROM:<alice@example.com> BY={by} ENVID=QQ+2B1 RET=FULL",
+        "RCPT TO:<Bob@example.com> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2Bx@example.org",
+        "RCPT TO:<eve@dead.example>",
+        "RCPT TO:<mallory@dead.example> NOTIFY=NEVER",
+        "DATA",
+    )
+    assert replies[-1].startswith("354"), replies
+    client.socket.sendall(b"Subject: hi\r\n\r\nThe body.\r\n.\r\n")
+    assert client.reply().startswith("250")
+    client.close()
+
+
+def heard(service: Daemon) -> list[dict[str, str]]:
+    """The fields that programs read in what alice got, all blocks of a report together."""
+    reports = []
+    for octets in service.mailbox("alice"):
+        blocks = message_from_bytes(octets).get_payload(1).get_payload()  # type: ignore[union-attr]
+        reports.append({name: value for block in blocks for name, value in block.items()})  # type: ignore[union-attr]
+    return reports
+
+
+@pytest.mark.parametrize(
+    ("by", "action", "status"), [("1;R", "failed", "5.4.7"), ("1;N", "delayed", "4.4.7")]
+)
+def test_each_recipient_is_reported_as_was_asked(service: Daemon, by: str, action: str, status: str) -> None:
+    """DSN-4, DSN-5, DSN-6, BNC-3, BNC-7, BNC-8, EXT-1, TRC-8."""
+    send(service, by)
+    for kind in ("delivered", action):
+        service.wait_for('"reported"', f'"{kind}"')
+        service.wait_for('"delivered"', "alice@example.com")
+    success, other = heard(service)
+    assert success["Original-Envelope-Id"] == "QQ+1"
+    assert success["Original-Recipient"] == "rfc822;Bob+x@example.org"
+    assert success["Final-Recipient"] == "rfc822;Bob@example.com"
+    assert (success["Action"], success["Status"]) == ("delivered", "2.0.0")
+    assert other["Final-Recipient"] == "rfc822;eve@dead.example"
+    assert (other["Action"], other["Status"]) == (action, status)
+    assert ("Will-Retry-Until" in other) is (action == "delayed")
+    (delivered,) = service.mailbox("bob")
+    assert delivered.startswith(
+        b"Return-Path: <alice@example.com>\nOriginal-Recipient: rfc822;Bob+x@example.org\n"
+    )
+    assert not any(b"mallory" in octets for octets in service.mailbox("alice"))
