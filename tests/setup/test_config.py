@@ -4,7 +4,7 @@ import pytest
 
 from mether.address import parse
 from mether.setup import shape
-from mether.setup.config import Auth, Config, Dns, Listen, Log, Queue, Retry, Route, Service, load, loads
+from mether.setup.config import Auth, Config, Dns, Listen, Log, Queue, Retry, Route, Service, Tls, load, loads
 from mether.setup.locate import ConfigError
 
 ENV = {"HOME": "/h"}
@@ -118,6 +118,7 @@ def test_every_key_of_a_struct_has_a_shape_and_no_other():
         "queue": Queue,
         "listen": Listen,
         "auth": Auth,
+        "tls": Tls,
         "route": Route,
         "retry": Retry,
         "dns": Dns,

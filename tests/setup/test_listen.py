@@ -83,10 +83,13 @@ def test_programs_of_auth_are_found_beside_the_file() -> None:
         ),
         (LISTEN.format(25) + AUTH, "3: auth: no listener uses it"),
         (AUTH, "1: auth: no listener uses it"),
-        (LISTEN.format(587) + "[auth]\n", "3: auth: expected one of passwords, dovecot, program, oauth"),
+        (
+            LISTEN.format(587) + "[auth]\n",
+            "3: auth: expected one of passwords, dovecot, program, checkpassword, oauth",
+        ),
         (
             LISTEN.format(587) + AUTH + 'mechanisms = ["PLAIN", "XOAUTH2"]\n',
-            "5: auth.mechanisms: XOAUTH2 needs oauth",
+            "5: auth.mechanisms: XOAUTH2 needs oauth or dovecot",
         ),
         (
             LISTEN.format(587) + AUTH + 'mechanisms = ["CRAM-MD5"]\n',

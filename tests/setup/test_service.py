@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -131,6 +133,40 @@ def test_too_many_connections_are_told_so(start: Start) -> None:
     assert clients[-1].greeting.startswith("220")
     for client in clients:
         client.close()
+
+
+def test_a_client_that_connects_too_often_is_put_off(start: Start) -> None:
+    """SEC-5: rate limits; max_connections_per_minute."""
+    smtpd = start(listen="max_connections_per_minute = 2")
+    clients = [Client(smtpd.port) for _ in range(3)]
+    assert [client.greeting[:9] for client in clients] == ["220 mx.ex", "220 mx.ex", "421 4.7.0"]
+    for client in clients:
+        client.close()
+    assert smtpd.stop() == 0
+
+
+def test_the_client_behind_a_proxy_is_the_one_who_counts(start: Start) -> None:
+    """SEC-1: what a proxy says decides who may relay, and its own address does not."""
+    smtpd = start(listen='proxy_from = ["127.0.0.1"]')
+    for source, expected in (
+        (b"TCP4 192.0.2.1 127.0.0.1 40000 25", "550 5.7.1"),
+        (b"TCP4 127.0.0.9 127.0.0.1 40000 25", "250 2.1.5"),
+        (b"UNKNOWN", "550 5.7.1"),
+    ):
+        client = Client(smtpd.port, first=b"PROXY " + source + b"\r\n")
+        assert client.greeting.startswith("220 ")
+        client.say("EHLO client.example")
+        client.say("MAIL FROM:<a@b.example>")
+        assert client.say("RCPT TO:<x@elsewhere.example>")[0].startswith(expected)
+        client.say("QUIT")
+        client.close()
+    assert '"192.0.2.1"' in smtpd.wait_for("rejected", "192.0.2.1")
+    with socket.create_connection(("127.0.0.1", smtpd.port)) as plain:
+        plain.sendall(b"EHLO client.example\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert plain.recv(100) == b""
+    smtpd.wait_for("cut", "PROXY header: something else came")
+    assert smtpd.stop() == 0
 
 
 def test_a_silent_client_is_sent_away(start: Start) -> None:

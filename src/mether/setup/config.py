@@ -1,7 +1,7 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
-One TOML file has the shape ``[service] [queue] [[listen]] [auth] [[route]] [retry] [dns] [log]``; every key
-may be left out.  `load` gives a `Config` in which every default is filled in and every value checked,
+One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[route]] [retry] [dns] [log]``; every
+key may be left out.  `load` gives a `Config` in which every default is filled in and every value checked,
 together with where each value came from.  Relative paths in the file (the spool's, a Maildir's, a program's
 that has a slash) are relative to the file's own directory, so that a service does not depend on where it is
 started; those on a command line and in the environment are relative to the working directory.
@@ -53,6 +53,23 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
     spool: str
     memory: int = 64 * MIB
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """``[tls]``: the files of our certificates with their keys, the first pair the default, the authorities
+    for clients' certificates (SASL EXTERNAL), and the least version."""
+
+    certificate: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    client_ca: str | None = None
+    minimum: str = "1.2"
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(certificate chain, key) files; a certificate without a key of its own has it in the same file."""
+        return [
+            (chain, self.key[number] if self.key else chain) for number, chain in enumerate(self.certificate)
+        ]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue
     listen: tuple[Listen, ...]
     auth: Auth | None = None
+    tls: Tls = Tls()
     route: tuple[Route, ...] = ()
     retry: Retry = Retry()
     dns: Dns = Dns()
@@ -168,7 +186,7 @@ def rule(route: Route) -> routing.Rule:
 
 
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
-    decode.sections(document, ("service", "queue", "auth", "retry", "dns", "log"), ("listen", "route"))
+    decode.sections(document, ("service", "queue", "auth", "tls", "retry", "dns", "log"), ("listen", "route"))
     origins: dict[str, str] = {}
 
     def one(name: str, keys: Shape) -> dict[str, Any]:
@@ -204,7 +222,8 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         listening.check_auth(document, auth, listen)
         _find_files(auth, path)
     logins = None if auth is None else Auth(**auth)
-    tls = bool(document.root.get("tls", {}).get("certificate"))
+    secure = _tls(document, one("tls", shape.TLS), path)
+    tls = bool(secure.certificate)
     listen = [
         listening.check(document, number, each, tls=tls, auth=logins) for number, each in enumerate(listen)
     ] or [listening.complete({"address": LISTEN}, tls=tls, auth=False)]
@@ -217,6 +236,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         queue=Queue(**queue),
         listen=tuple(Listen(**each) for each in listen),
         auth=logins,
+        tls=secure,
         route=tuple(Route(**each) for each in routes),
         retry=Retry(**one("retry", shape.RETRY)),
         dns=Dns(**one("dns", shape.DNS)),
@@ -230,6 +250,22 @@ def _absolute(place: str, path: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), place))
 
 
+def _tls(document: Document, values: dict[str, Any], path: str | None) -> Tls:
+    """The values of ``[tls]``, checked; files are relative to the configuration's directory."""
+    certificates, keys = values.get("certificate", ()), values.get("key", ())
+    if keys and len(keys) != len(certificates):
+        raise document.wrong(
+            ("tls", "key"), f"expected as many keys as certificates: {len(certificates)}, not {len(keys)}"
+        )
+    if path is not None:
+        for name in ("certificate", "key"):
+            if name in values:
+                values[name] = tuple(_absolute(each, path) for each in values[name])
+        if "client_ca" in values:
+            values["client_ca"] = _absolute(values["client_ca"], path)
+    return Tls(**values)
+
+
 def _find_files(auth: dict[str, Any], path: str | None) -> None:
     """Files and programs are relative to the configuration's directory."""
     if path is None:
@@ -237,7 +273,7 @@ def _find_files(auth: dict[str, Any], path: str | None) -> None:
     for key in ("passwords", "dovecot", "senders"):
         if key in auth:
             auth[key] = _absolute(auth[key], path)
-    for key in ("program", "oauth"):
+    for key in ("program", "checkpassword", "oauth"):
         if key in auth and "/" in auth[key][0]:
             auth[key] = (_absolute(auth[key][0], path), *auth[key][1:])
 

@@ -64,11 +64,18 @@ address = "127.0.0.1:2525"
 # Who may log in, on listeners with auth = true or role = "submission".  For example:
 # [auth]
 # passwords = "passwords"            and, or instead: dovecot = "/run/dovecot/auth-client",
-# program = ["check-login"]          and oauth = ["check-token"]
+# program = ["check-login"],         checkpassword = ["checkpassword", "true"], oauth = ["check-token"]
 # mechanisms = []                    all that these can do
 # clear_from = []                    who may log in without TLS
 # max_failures = 10                  of one client; 0: no limit
 # senders = "senders"                which login may use which reverse-paths
+
+# Our certificates.  With one, listeners offer STARTTLS; on port 465 they begin with TLS.  For example:
+# [tls]
+# certificate = ["mx.pem"]           chains in PEM
+# key = ["mx.key"]                   none: in the same files
+# client_ca = "clients.pem"          authorities for certificates of clients
+# minimum = "1.2"
 
 # Where mail goes.  The first route that matches wins; what none matches goes by MX.
 # domains: "example.org", ".example.org" (every domain below it), "*" (all).

@@ -77,8 +77,8 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True):
-    """``[auth]``: who checks logins: `passwords` (a file), `dovecot` (a socket), `program` and `oauth`
-    (argument vectors), asked in this order.
+    """``[auth]``: who checks logins: `passwords` (a file), `dovecot` (a socket), `program`,
+    `checkpassword` and `oauth` (argument vectors), asked in this order.
 
     `mechanisms` are the SASL mechanisms offered, none named: all that those can do.  `clear_from` are the
     networks that may log in without TLS.  `max_failures` (0: no limit) is for one client.  `senders` is a
@@ -88,6 +88,7 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True):
     passwords: str | None = None
     dovecot: str | None = None
     program: tuple[str, ...] | None = None
+    checkpassword: tuple[str, ...] | None = None
     oauth: tuple[str, ...] | None = None
     mechanisms: tuple[str, ...] = ()
     clear_from: tuple[str, ...] = ()
@@ -146,15 +147,15 @@ def check(
     return values
 
 
-BACKENDS: Final = ("passwords", "dovecot", "program", "oauth")
-_PASSWORDS: Final = ("passwords", "dovecot", "program")
+BACKENDS: Final = ("passwords", "dovecot", "program", "checkpassword", "oauth")
+_PASSWORDS: Final = ("passwords", "dovecot", "program", "checkpassword")
 _MADE_BY: Final = {
     "PLAIN": _PASSWORDS,
     "LOGIN": _PASSWORDS,
     "SCRAM-SHA-256": ("passwords",),
     "SCRAM-SHA-256-PLUS": ("passwords",),
-    "OAUTHBEARER": ("oauth",),
-    "XOAUTH2": ("oauth",),
+    "OAUTHBEARER": ("oauth", "dovecot"),
+    "XOAUTH2": ("oauth", "dovecot"),
 }
 MECHANISMS: Final = (*_MADE_BY, "EXTERNAL")
 

@@ -19,46 +19,26 @@ from mether import __version__
 from mether.event import mail as event
 from mether.queue.open import open_store
 from mether.queue.store import StoreError
-from mether.receive.access import Counter, Networks
 from mether.receive.budget import Budget
-from mether.receive.rate import network
-from mether.receive.session import Session
-from mether.reply import Reply
 from mether.runner.run import Runner
-from mether.server.dialogue import SHUTTING_DOWN, Dialogue
-from mether.server.proxied import Proxied
-from mether.server.stream import Connection
-from mether.setup import endpoint, logs, wiring
-from mether.smtp.server import ServerProtocol
+from mether.setup import certificates, logs, wiring
+from mether.setup.listener import Listener
+from mether.setup.logins import Logins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, Final
 
-    from mether.net.stream import Stream
-    from mether.queue.store import Committed, Draft
-    from mether.receive.reception import Reception
-    from mether.routing.table import Table
-    from mether.setup.config import Config, Listen
+    from mether.setup.config import Config
     from mether.setup.wiring import Working
 
-BACKLOG: Final = 1024
 GRACE: Final = 30.0
 """Seconds that sessions have to come to a safe point when the service stops."""
 
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds between the interpreter's thread switches: the queue's writer shares it with a busy loop, and
 waits this long after every step it takes outside (5 ms by default)."""
-
-BUSY: Final = Reply(421, "4.3.2", "too many connections; please try again later")
-TOO_OFTEN: Final = Reply(421, "4.7.0", "too many connections in a short time; please try again later")
-
-
-class CannotListen(Exception):
-    """A listening socket can't be had; str() says which and why."""
-
-    sysexit = 69
 
 
 def run(main: Coroutine[Any, Any, int], *, uvloop: bool = True) -> int:
@@ -77,7 +57,7 @@ def run(main: Coroutine[Any, Any, int], *, uvloop: bool = True) -> int:
 async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]], None]) -> int:
     """Run the service until a signal ends it; `ready` is told the addresses listened on.
 
-    Raises StoreError, or CannotListen.
+    Raises StoreError, CannotListen or ConfigError.
     """
     loop = asyncio.get_running_loop()
     logs.to_stream(config, sys.stderr, loop)
@@ -85,6 +65,7 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
     table = config.table()
     working = wiring.working(config, store, table, loop)
     listeners: list[Listener] = []
+    logins: Logins | None = None
     tasks: list[asyncio.Task[None]] = []
     stopping = asyncio.Event()
     hurry = asyncio.Event()
@@ -96,8 +77,13 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
         loop.add_signal_handler(number, signalled)
     try:
         budget = Budget(config.queue.memory)
+        tls = certificates.server_tls(config)
+        if config.auth is not None:
+            logins = Logins(config, config.auth, loop)
         for listen in config.listen:
-            listener = Listener(loop, config, listen, table, budget, working, with_runner)
+            listener = Listener(
+                loop, config, listen, table, budget, working, with_runner, tls=tls, logins=logins
+            )
             await listener.open()
             listeners.append(listener)
         if with_runner:
@@ -118,139 +104,10 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
             task.cancel()
         if with_runner and tasks:
             loop.remove_reader(store.fileno())
+        if logins is not None:
+            await logins.close()
         await working.close(hurry)
     return 0
-
-
-class Listener:
-    """One listening address and its sessions."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        config: Config,
-        listen: Listen,
-        table: Table,
-        budget: Budget,
-        working: Working,
-        with_runner: bool,
-    ) -> None:
-        self.addresses: list[str] = []
-        self._loop = loop
-        self._listen = listen
-        self._working = working
-        self._connections: set[Connection] = set()
-        self._counter = Counter(listen.max_connections, listen.max_connections_per_client)
-        self._server: asyncio.Server | None = None
-        self._idle = asyncio.Event()
-        self._stopping = False
-        self._rates = wiring.rates(listen)
-        self._proxies = Networks(listen.proxy_from) if listen.proxy_from else None
-        self._reception: Reception = wiring.reception(
-            config,
-            listen,
-            table,
-            budget,
-            stage=working.store.stage,
-            commit=self._commit if with_runner else self._commit_only,
-            admit=working.runner.admit if with_runner else lambda draft: False,
-        )
-
-    async def open(self) -> None:
-        """Listen.  Raises CannotListen."""
-        listen = self._listen
-        try:
-            self._server = await self._loop.create_server(
-                self._accepted, listen.host or None, listen.port, backlog=BACKLOG
-            )
-        except OSError as error:
-            raise CannotListen(f"cannot listen on {listen.address}: {error.strerror or error}") from None
-        for sock in self._server.sockets:
-            host, port = sock.getsockname()[:2]
-            self.addresses.append(endpoint.written(host, port))
-
-    def close(self) -> None:
-        """Accept no more."""
-        if self._server is not None:
-            self._server.close()
-
-    def stop(self) -> None:
-        """Accept no more, and end each session at its next safe point."""
-        self._stopping = True
-        self.close()
-        for connection in list(self._connections):
-            connection.stop()
-
-    def abort(self) -> None:
-        """End every session at once."""
-        for connection in list(self._connections):
-            connection.abort()
-
-    async def ended(self) -> None:
-        """Wait until no session is left."""
-        while self._connections:
-            self._idle.clear()
-            await self._idle.wait()
-
-    def _accepted(self) -> Stream:
-        """The protocol of a new connection."""
-        if self._proxies is None:
-            return self._connection()
-        return Proxied(self._loop, self._proxies.__contains__, self._connection, _no_header)
-
-    def _connection(self) -> Connection:
-        return Connection(self._loop, self._dialogue, self._gone, timeout=self._listen.command_timeout)
-
-    def _dialogue(self, connection: Connection) -> Dialogue:
-        address = connection.peer[0]
-        refuse, welcome = self._refusal(address)
-        self._connections.add(connection)
-        session = Session(self._reception, address, connection.decided, refuse=refuse)
-        connection.about = (session, address, welcome)
-        return Dialogue(ServerProtocol(self._reception.grammar, max_size=self._listen.max_size), session)
-
-    def _refusal(self, address: str) -> tuple[Reply | None, bool]:
-        """The refusal for a client that has just connected, if any, and whether it was counted."""
-        if self._stopping:  # its proxy has told us only now who it is
-            return SHUTTING_DOWN, False
-        per_minute = self._rates.connections
-        if per_minute.limit and not per_minute.take(network(address), self._loop.time()):
-            return TOO_OFTEN, False
-        if not self._counter.enter(address):
-            return BUSY, False
-        return None, True
-
-    def _gone(self, connection: Connection) -> None:
-        session, address, welcome = connection.about
-        if welcome:
-            self._counter.leave(address)
-        self._connections.discard(connection)
-        session.ended("" if session.last == "QUIT" else connection.why)
-        if not self._connections:
-            self._idle.set()
-
-    def _commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        """Queue a draft; the client has its 250 before the runner begins."""
-
-        def answered(answer: Committed) -> None:
-            done(answer)
-            self._working.runner.committed(draft, answer)
-
-        self._working.queue.commit(draft, answered)
-
-    def _commit_only(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        """Queue a draft for a runner in another process."""
-
-        def answered(answer: Committed) -> None:
-            done(answer)
-            if answer.error is None:
-                self._working.queue.call(lambda store: store.wake(), lambda result: None)
-
-        self._working.queue.commit(draft, answered)
-
-
-def _no_header(proxy: str, why: str) -> None:
-    event.cut(proxy, why, after="CONNECT")
 
 
 async def _end(listeners: list[Listener], hurry: asyncio.Event) -> None:

@@ -176,11 +176,18 @@ AUTH: Final[Shape] = {
     "passwords": decode.text,
     "dovecot": decode.text,
     "program": _argv,
+    "checkpassword": _argv,
     "oauth": _argv,
     "mechanisms": decode.list_of(_mechanism, "SASL mechanisms", empty=True),
     "clear_from": _networks,
     "max_failures": decode.whole(0, 1000),
     "senders": decode.text,
+}
+TLS: Final[Shape] = {
+    "certificate": decode.list_of(decode.text, "files", empty=True),
+    "key": decode.list_of(decode.text, "files", empty=True),
+    "client_ca": decode.text,
+    "minimum": decode.one_of("1.2", "1.3"),
 }
 ROUTE: Final[Shape] = {
     "domains": decode.list_of(_domain, "domains"),
@@ -210,6 +217,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "queue": QUEUE,
     "listen": LISTENER,
     "auth": AUTH,
+    "tls": TLS,
     "route": ROUTE,
     "retry": RETRY,
     "dns": DNS,

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from mether.queue.content import Writer
     from mether.queue.store import Draft, Store
     from mether.receive.budget import Budget
+    from mether.receive.login import Authentication
     from mether.receive.rate import Rates
-    from mether.receive.reception import Commit
+    from mether.receive.reception import Commit, Start
     from mether.relay.pool import Pool
     from mether.routing.table import Table
     from mether.runner.run import Runner
@@ -88,10 +89,15 @@ def reception(
     stage: Callable[[str], Writer],
     commit: Commit,
     admit: Callable[[Draft], bool] = lambda draft: False,
+    start: Start | None = None,
+    rates: Rates | None = None,
+    authentication: Authentication | None = None,
 ) -> Reception:
     """What the sessions of one listener share."""
     from mether.receive.access import Networks
+    from mether.receive.offer import Offers
 
+    starttls = listen.tls == "starttls"
     return Reception(
         hostname=config.service.hostname,
         postmaster=postmaster(config, table),
@@ -100,6 +106,7 @@ def reception(
             recipients=listen.max_recipients,
             commands=listen.max_commands,
             errors=listen.max_errors,
+            seconds=listen.session_timeout,
         ),
         relay_from=Networks(listen.relay_from),
         table=table,
@@ -111,6 +118,22 @@ def reception(
         commit=commit,
         admit=admit,
         offset=offset,
+        role=listen.role,  # type: ignore[arg-type]  # one of them: setup.listen has checked it
+        offers=Offers(
+            size=listen.max_size,
+            recipients=listen.max_recipients,
+            starttls=starttls,
+            off=listen.extensions_off,
+        ),
+        starttls=starttls,
+        require_tls=listen.require_tls,
+        authentication=authentication,
+        add_sender=listen.add_sender,
+        rates=rates if listen.max_messages_per_minute or listen.max_recipients_per_minute else None,
+        vrfy=listen.vrfy,
+        start=start,
+        etrn_from=Networks(listen.etrn_from),
+        xclient_from=Networks(listen.xclient_from),
     )
 
 
