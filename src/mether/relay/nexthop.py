@@ -25,6 +25,7 @@ from mether.relay import failure, opening, smtp, tlspolicy
 from mether.relay.tlspolicy import Policy
 from mether.reply import Reply
 from mether.routing import target
+from mether.smtp import fit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Settings:
     `find` gives a route's hosts; `content` a claim's content; `hostname` is what EHLO says; `done` takes
     a worked claim with its outcomes, when it began and when it had its connection (Unix seconds);
     `returned` takes one back untried.  `policy` says what TLS a route is to have, `tls` has the certificates,
-    and `logins` who we are there.
+    and `logins` who we are there.  `fitting` is what may be done where a host lacks an extension.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Settings:
         "content",
         "done",
         "find",
+        "fitting",
         "hostname",
         "logins",
         "loop",
@@ -86,7 +88,9 @@ class Settings:
         policy: Callable[[Route], Policy] = lambda route: Policy(),
         tls: ClientTls | None = None,
         logins: Logins | None = None,
+        fitting: fit.Policy = fit.DEFAULT,
     ) -> None:
+        self.fitting = fitting
         self.policy = policy
         self.tls = tls or ClientTls()
         self.logins = logins
@@ -258,6 +262,7 @@ class NextHop:
                         pending=pending,
                         heed=sessions < MOST_SESSIONS,
                         more=walk.more,
+                        fitting=settings.fitting,
                     )
                 except smtp.Lacking as error:
                     lacking = error.outcomes

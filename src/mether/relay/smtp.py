@@ -14,6 +14,7 @@ from mether.queue.store import StoreError
 from mether.relay import failure
 from mether.relay.outgoing import Outgoing
 from mether.smtp import command
+from mether.smtp.fit import DEFAULT
 from mether.smtp.limits import MAX_RECIPIENTS
 from mether.smtp.transaction import Transaction
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mether.outcome import Outcome
     from mether.queue.content import Content
     from mether.queue.store import Claim, Pending
+    from mether.smtp.fit import Policy
 
 
 class Lacking(Exception):
@@ -46,13 +48,14 @@ async def send(
     pending: Sequence[Pending] | None = None,
     heed: bool = True,
     more: bool = False,
+    fitting: Policy = DEFAULT,
 ) -> tuple[list[Outcome], bool]:
     """Send the claim's message to `pending`, or all of its recipients, as far as this session takes them.
 
     Returns the outcomes, in order, and whether the session may be used again.  Where it may not, those
     without an outcome are to go in another one.  With `heed` unset the limits that the server
     announced (RFC 9422) are not kept to.  `more` tells that there are other hosts to try: then raises Lacking
-    when this one can be sent nothing for want of an extension.
+    when this one can be sent nothing for want of an extension.  `fitting` is what may be done about that.
     """
     if pending is None:
         pending = claim.pending
@@ -75,6 +78,7 @@ async def send(
                 outgoing.fit,
                 recipients[start : start + count],
                 offer,
+                fitting,
                 waited=clock() - claim.message.arrival.at,
                 authenticated=client.account is not None,
                 secured=client.secure is not None,
