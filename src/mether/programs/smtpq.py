@@ -42,8 +42,8 @@ PROGRAM = Program(
     then. cat prints its content. export prints batch SMTP, which any in.smtpd reads, without the
     parameters that it does not take (all but SIZE and BODY), which a note names; hold the messages before,
     and remove them after. hold keeps messages from being tried until release. retry makes them
-    due now. remove forgets them without telling anyone; returnsmtpmail returns them. check looks over
-    everything stored and names what is damaged.
+    due now, but none before the release that its sender asked for. remove forgets them without telling
+    anyone; returnsmtpmail returns them. check looks over everything stored and names what is damaged.
 
     An ID is a queue id, or the path of its *.sh file. Filters hold together; globs are without case.""",
     [
