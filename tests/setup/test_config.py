@@ -103,6 +103,13 @@ def test_without_a_file_everything_is_built_in(monkeypatch):
     assert config.origins == {}
 
 
+def test_content_that_a_next_hop_does_not_take():
+    """8BM-2: converted, or returned, as configured."""
+    assert loads("", environ=ENV).service.unsupported_content == "convert"
+    text = "[service]\nunsupported_content = 'return'\n"
+    assert loads(text, environ=ENV).service.unsupported_content == "return"
+
+
 def test_where_a_value_comes_from_is_known():
     config = loads(FULL, "m.toml", environ={**ENV, "METHER_SPOOL": "sqlite:/x"})
     assert config.origins["service.hostname"] == "m.toml:3"

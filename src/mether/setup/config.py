@@ -40,12 +40,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """``[service]``: who we are.
 
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
-    delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.
+    delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.  `unsupported_content` is
+    what becomes of 8-bit or binary content for a next hop that does not take it: "convert" or "return".
     """
 
     hostname: str
     postmaster: str
     undeliverable_reports: str = "postmaster"
+    unsupported_content: str = "convert"
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

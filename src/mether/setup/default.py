@@ -23,6 +23,8 @@ TEXT: Final = """\
 postmaster = "postmaster@example.test"
 # What becomes of such reports: "postmaster" or "drop".
 #undeliverable_reports = "postmaster"
+# What becomes of 8-bit content for a next hop that does not take it: "convert" or "return".
+#unsupported_content = "convert"
 
 [queue]
 # sqlite:DIR, or directory:DIR for a spool of plain files.

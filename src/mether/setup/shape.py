@@ -133,6 +133,7 @@ SERVICE: Final[Shape] = {
     "hostname": _hostname,
     "postmaster": _mailbox,
     "undeliverable_reports": decode.one_of("postmaster", "drop"),
+    "unsupported_content": decode.one_of("convert", "return"),
 }
 QUEUE: Final[Shape] = {"spool": _spool, "memory": decode.size}
 _networks: Final = decode.list_of(_network, "networks", empty=True)

@@ -199,6 +199,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     from mether.relay.nexthop import Settings
     from mether.relay.pool import Pool
     from mether.runner.run import Runner
+    from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
     queue = GroupCommit(
@@ -235,6 +236,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         clock=time.time,
         done=runner.done,
         returned=runner.returned,
+        fitting=Policy(convert=config.service.unsupported_content == "convert"),
     )
     local = Local(
         loop=loop,
