@@ -17,6 +17,7 @@ STRUCTS = {
     "queue": config.Queue,
     "listen": config.Listen,
     "auth": config.Auth,
+    "tls": config.Tls,
     "route": config.Route,
     "retry": config.Retry,
     "dns": config.Dns,

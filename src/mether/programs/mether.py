@@ -138,7 +138,7 @@ def effective(config: Config) -> Iterator[str]:
     for name in ("listen", "route"):
         for number, each in enumerate(getattr(config, name)):
             yield from _table(f"[[{name}]]", f"{name}[{number}]", each, config)
-    for name in ("auth", "retry", "dns", "log"):
+    for name in ("auth", "tls", "retry", "dns", "log"):
         if getattr(config, name) is not None:
             yield from _table(f"[{name}]", name, getattr(config, name), config)
 

@@ -21,10 +21,11 @@ import msgspec
 from mether.address import parse as parse_address
 from mether.routing import table as routing
 from mether.routing import target
-from mether.setup import decode, endpoint, locate, shape
+from mether.setup import decode, endpoint, locate, sending, shape
 from mether.setup import listen as listening
 from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
+from mether.setup.sending import Login as Login
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,12 +60,15 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
     """``[tls]``: the files of our certificates with their keys, the first pair the default, the authorities
-    for clients' certificates (SASL EXTERNAL), and the least version."""
+    for clients' certificates (SASL EXTERNAL), the least version; the level for sending, and the authorities
+    for servers' certificates (None: the system's)."""
 
     certificate: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     client_ca: str | None = None
     minimum: str = "1.2"
+    send: str = "may"
+    ca: str | None = None
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -78,7 +82,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """``[[route]]``: the domains it takes, and exactly one of what follows; the others are None.
 
     `maildir` is a path template, `pipe` an argument vector template with its time limit `timeout` in
-    seconds; `smtp` and `lmtp` are targethosts; `mx` stands for each domain's own MX.
+    seconds; `smtp` and `lmtp` are targethosts; `mx` stands for each domain's own MX.  `tls` None means the
+    level for all, `tls_names` None the names that `relay.tlspolicy` takes then.
     """
 
     domains: tuple[str, ...]
@@ -88,6 +93,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     lmtp: str | None = None
     mx: bool | None = None
     timeout: float = 300.0
+    tls: str | None = None
+    tls_names: tuple[str, ...] | None = None
+    tls_fingerprints: tuple[str, ...] | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +143,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth | None = None
     tls: Tls = Tls()
     route: tuple[Route, ...] = ()
+    login: tuple[Login, ...] = ()
     retry: Retry = Retry()
     dns: Dns = Dns()
     log: Log = Log()
@@ -188,7 +197,9 @@ def rule(route: Route) -> routing.Rule:
 
 
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
-    decode.sections(document, ("service", "queue", "auth", "tls", "retry", "dns", "log"), ("listen", "route"))
+    decode.sections(
+        document, ("service", "queue", "auth", "tls", "retry", "dns", "log"), ("listen", "route", "login")
+    )
     origins: dict[str, str] = {}
 
     def one(name: str, keys: Shape) -> dict[str, Any]:
@@ -232,6 +243,13 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     routes = many("route", shape.ROUTE)
     for number, values in enumerate(routes):
         _check_route(document, number, values, path)
+        sending.check_route(document, number, values, routes[:number])
+    accounts = [
+        sending.check_login(
+            document, number, each, lambda place: place if path is None else _absolute(place, path)
+        )
+        for number, each in enumerate(many("login", shape.SHAPES["login"]))
+    ]
     _check_reachable(document, routes)
     return Config(
         service=Service(**service),
@@ -240,6 +258,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         auth=logins,
         tls=secure,
         route=tuple(Route(**each) for each in routes),
+        login=tuple(Login(**each) for each in accounts),
         retry=Retry(**one("retry", shape.RETRY)),
         dns=Dns(**one("dns", shape.DNS)),
         log=Log(**one("log", shape.LOG)),
@@ -263,8 +282,9 @@ def _tls(document: Document, values: dict[str, Any], path: str | None) -> Tls:
         for name in ("certificate", "key"):
             if name in values:
                 values[name] = tuple(_absolute(each, path) for each in values[name])
-        if "client_ca" in values:
-            values["client_ca"] = _absolute(values["client_ca"], path)
+        for name in ("client_ca", "ca"):
+            if name in values:
+                values[name] = _absolute(values[name], path)
     return Tls(**values)
 
 

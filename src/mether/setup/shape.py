@@ -12,7 +12,7 @@ from mether.address import AddressError, check_domain, is_literal
 from mether.address import parse as parse_address
 from mether.routing import table as routing
 from mether.routing import target
-from mether.setup import decode, endpoint, listen
+from mether.setup import decode, endpoint, listen, sending
 from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
 from mether.smtp.extension import KNOWN
@@ -189,6 +189,8 @@ TLS: Final[Shape] = {
     "key": decode.list_of(decode.text, "files", empty=True),
     "client_ca": decode.text,
     "minimum": decode.one_of("1.2", "1.3"),
+    "send": decode.one_of(*sending.SEND),
+    "ca": decode.text,
 }
 ROUTE: Final[Shape] = {
     "domains": decode.list_of(_domain, "domains"),
@@ -198,6 +200,7 @@ ROUTE: Final[Shape] = {
     "lmtp": _lmtp,
     "mx": _mx,
     "timeout": decode.duration,
+    **sending.ROUTE_TLS,
 }
 RETRY: Final[Shape] = {
     "intervals": decode.list_of(decode.duration, "durations"),
@@ -220,6 +223,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "auth": AUTH,
     "tls": TLS,
     "route": ROUTE,
+    "login": sending.LOGIN,
     "retry": RETRY,
     "dns": DNS,
     "log": LOG,
