@@ -64,7 +64,12 @@ class TestMechanisms:
         assert self.offered(users(Fixed()), secure=False) == ()
         assert self.offered(users(Fixed(passwords=False, tokens=True))) == ("OAUTHBEARER", "XOAUTH2")
         assert self.offered(users()) == ()
-        assert self.offered(users(Fixed(), Fixed(keys=True)))[0] == "SCRAM-SHA-256"
+        keys_alone = Fixed(passwords=False, keys=True)
+        assert self.offered(users(keys_alone, Fixed(keys=True)))[0] == "SCRAM-SHA-256"
+
+    def test_no_scram_where_a_backend_has_passwords_alone(self):
+        """Its users would be locked out by every client that prefers SCRAM."""
+        assert self.offered(users(Fixed(), Fixed(keys=True))) == ("PLAIN", "LOGIN")
 
     def test_the_configuration_may_allow_fewer(self):
         assert self.offered(users(Fixed(keys=True), allowed=["plain"])) == ("PLAIN",)

@@ -57,13 +57,22 @@ def test_keys(file):
     assert answer.keys.iterations == 4096
     assert file.check(FindKeys("ann@x.test")) is REJECTED  # Argon2id has no keys
     assert file.check(FindKeys("nobody")) is REJECTED
-    assert file.keys
     assert file.iterations == 4096
 
 
-def test_scram_is_offered_only_where_some_login_has_keys(path, said):
-    path.write_text(f"ann:{ARGON2}\n")
-    assert not PasswordFile(str(path), said.append).keys
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        (f"ann:{ARGON2}\n", False),
+        (f"ann:{ARGON2}\nbob:{SCRAM}\n", False),
+        (f"bob:{SCRAM}\n", True),
+        ("", False),
+    ],
+)
+def test_scram_is_offered_only_where_every_login_has_keys(path, said, text, keys):
+    """A client that prefers SCRAM would lock out the user of an Argon2id verifier."""
+    path.write_text(text)
+    assert PasswordFile(str(path), said.append).keys is keys
 
 
 def test_senders(file):

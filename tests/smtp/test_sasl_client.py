@@ -1,6 +1,8 @@
 """Which mechanism a client takes, and what it says (AUT-10; RFC 4954)."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mether.smtp import sasl
 from mether.smtp.sasl_client import BadServer, Credentials, choose
@@ -100,7 +102,8 @@ def test_names_are_prepared_where_they_can_be():
 
 @pytest.mark.parametrize(
     "named",
-    [{"user": ""}, {"user": "a\0b"}, {"user": "ann", "password": ""}, {"user": "ann", "password": "a\0"},
+    [{"user": ""}, {"user": "a\udcff"}, {"user": "a\0b"}, {"user": "ann", "password": ""},
+     {"user": "ann", "password": "a\0"},
      {"user": "ann", "token": "a b"}, {"user": "ann", "token": "a\x01"}, {"user": "ann", "token": "é"},
      {"user": "a" * 256}, {"user": "ann", "password": "p" * 1025},
      {"user": "ann", "mechanisms": ["CRAM-MD5"]}],
@@ -113,3 +116,24 @@ def test_credentials_that_no_mechanism_could_send(named):
 def test_nothing_secret_is_shown():
     """AUT-5."""
     assert repr(Credentials("ann", "geheim", token="t0ken")) == "Credentials('ann')"
+
+
+@given(
+    st.sampled_from(ALL),
+    st.booleans(),
+    st.lists(st.binary(max_size=40) | st.sampled_from([b"", b"Username:", b"e=x", b"v=AAAA"]), max_size=5),
+)
+def test_no_server_makes_it_raise_anything_else(mechanism, begins, challenges):
+    """Whatever a server says is answered or is BadServer; what proves nothing is not finished."""
+    credentials = Credentials("ann", "pw", token="t" * (600 if begins else 6), mechanisms=[mechanism])
+    exchange = choose([mechanism], credentials, secure=True, binding=b"x", random=bytes)
+    line = exchange.line()
+    assert line.split(" ")[0] == mechanism
+    assert len(line) <= 512
+    try:
+        for challenge in challenges:
+            assert isinstance(exchange.respond(challenge), bytes)
+    except BadServer:
+        pass
+    if mechanism.startswith("SCRAM"):
+        assert not exchange.finished

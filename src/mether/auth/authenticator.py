@@ -87,9 +87,12 @@ class Authenticator:
 
         `secure`: TLS is up, or the configuration trusts the network (RFC 4954 section 4); `certificate`: the
         client's was verified and names it; `binding`: tls-server-end-point is known."""
-        keys = any(backend.keys for backend in self._backends)
         tokens = any(backend.tokens for backend in self._backends)
         passwords = any(backend.passwords for backend in self._backends)
+        # Where one backend has passwords but no keys, a client that prefers SCRAM would lock its user out.
+        keys = any(backend.keys for backend in self._backends) and all(
+            backend.keys or not backend.passwords for backend in self._backends
+        )
         there = {
             SCRAM_PLUS: keys and binding,
             SCRAM: keys,

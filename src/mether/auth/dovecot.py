@@ -25,6 +25,7 @@ from mether.smtp.sasl import (
     CheckPassword,
     CheckToken,
     encode,
+    name_from,
 )
 from mether.smtp.sasl_oauth import ClientBearer, ClientXoauth2
 
@@ -240,7 +241,7 @@ def verdict(words: list[str]) -> Answer:
     """What an OK or FAIL line says."""
     named = dict(word.partition("=")[::2] for word in words[2:])
     if words[0] == "OK":
-        return Answer("accepted", login=named.get("user", ""))
+        return Answer("accepted", login=name_from(named.get("user", "").encode()) or "")
     code = named.get("code", "")
     if "temp" in named or code == "temp_fail":
         return TEMPORARY

@@ -13,7 +13,13 @@ it in a `mether.auth.threads.InThread`.  It looks at the file's time and size at
 again when they have changed; a new file with a mistake in it is complained about once, and the last good
 one stays in force.  While there is no file that may be read, every answer is *temporary*.
 
-An unknown login takes as long as a known one: the password is held against another's verifier.
+An unknown login takes as long as a known one: the password is held against another's verifier.  SCRAM is
+offered only when all logins have keys for it: a client takes the strongest mechanism it sees, and few try
+another when that fails, so that one login more must not lock the others out.
+
+    file = PasswordFile("/etc/mether/passwords", complain=log)
+    users = Authenticator([InThread(file)], random=os.urandom, complain=log)
+    senders.may(login, reverse_path, file.senders(login))
 """
 
 from __future__ import annotations
@@ -177,8 +183,8 @@ class PasswordFile:
                 count = entry.verifier.keys.iterations
                 counts[count] = counts.get(count, 0) + 1
         self._entries = entries
-        self.keys = bool(counts)
-        """Whether some login can use SCRAM."""
+        self.keys = sum(counts.values()) == len(entries) > 0
+        """Whether every login can use SCRAM."""
         self.iterations = max(counts, key=counts.__getitem__) if counts else 0
         """The iteration count of most logins, so that unknown ones do not differ; 0 without any."""
 

@@ -12,6 +12,9 @@ Behind the login stand patterns: an address; ``@domain``, all of a domain; ``*``
 one they may use any.  The null reverse-path may always be used (it is that of every report and receipt).
 Patterns are compared without case, domains as A-labels.
 
+    table = read("/etc/mether/senders")
+    if not table.may(login, reverse_path): ...      # 550 5.7.1
+
 `Senders.may` is pure.  `read` raises `SendersError`, one line with file and line.
 """
 

@@ -2,6 +2,9 @@
 
 Checking a password is slow on purpose, and Argon2id takes memory: hence few `workers`.  Beyond `waiting`
 questions in hand the answer is *temporary* at once.
+
+    backend = InThread(PasswordFile(path, complain=log), workers=2)
+    answer = await backend.ask(CheckPassword("ann", "secret"), "192.0.2.1")
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ class ServerExchange:
 
     def answer(self, answer: Answer) -> Step:
         """The step after the answer to a question."""
-        return refused(answer) or Failed(REJECTION)
+        return malformed("nothing was asked")
 
 
 def server(

@@ -59,8 +59,8 @@ class Credentials:
             (password, "password", MAX_PASSWORD),
             (token, "token", MAX_TOKEN),
         ):
-            if text is not None and ("\0" in text or len(text.encode("utf-8", "replace")) > limit):
-                raise ValueError(f"the {what} holds a NUL, or is longer than {limit} octets")
+            if text is not None and ("\0" in text or not 0 <= _octets(text) <= limit):
+                raise ValueError(f"the {what} holds a NUL, is not UTF-8, or is longer than {limit} octets")
         if password == "" or token == "":
             raise ValueError("an empty password or token")
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
@@ -187,6 +187,14 @@ def _exchange(
         )
     except SaslprepError:
         return None
+
+
+def _octets(text: str) -> int:
+    """The length as UTF-8, -1 for what has none (an argument in another encoding)."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return -1
 
 
 def _prepared(text: str) -> str:

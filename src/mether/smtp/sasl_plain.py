@@ -28,23 +28,25 @@ if TYPE_CHECKING:
 
 
 class _ServerPassword(ServerExchange):
-    """What PLAIN and LOGIN have in common: a question about a password."""
+    """What PLAIN and LOGIN have in common: a question about a password, and one answer to it."""
 
-    __slots__ = ("_login",)
+    __slots__ = ("_login", "_stage")
 
     def __init__(self, mechanism: str) -> None:
         super().__init__(mechanism)
-        self._login: str | None = None
+        self._stage = "first"
+        self._login = ""
 
     def _ask(self, login: bytes, password: bytes) -> Step:
         name, secret = name_from(login), password_from(password)
         if name is None or secret is None:
             return Failed(REJECTION)
-        self._login = name
+        self._login, self._stage = name, "asked"
         return CheckPassword(name, secret)
 
     def answer(self, answer: Answer) -> Step:
-        if self._login is None:
+        stage, self._stage = self._stage, "over"
+        if stage != "asked":
             return malformed("nothing was asked")
         return refused(answer) or Done(answer.login or self._login)
 
@@ -58,8 +60,9 @@ class ServerPlain(_ServerPassword):
         super().__init__("PLAIN")
 
     def respond(self, data: bytes) -> Step:
+        stage, self._stage = self._stage, "over"
         parts = data.split(b"\0", 3)
-        if len(parts) != 3 or self._login is not None:
+        if len(parts) != 3 or stage != "first":
             return malformed("PLAIN is [authorization identity] NUL login NUL password")
         authzid, login, password = parts
         if authzid and (name_from(authzid) is None or name_from(authzid) != name_from(login)):
@@ -74,36 +77,38 @@ class ServerLogin(_ServerPassword):
 
     def __init__(self) -> None:
         super().__init__("LOGIN")
-        self._name: bytes | None = None
+        self._name = b""
 
     def begin(self, initial: bytes | None) -> Step:
         return Challenge(b"Username:") if initial is None else self.respond(initial)
 
     def respond(self, data: bytes) -> Step:
-        if self._login is not None:
-            return malformed("LOGIN has no third response")
-        if self._name is None:
-            self._name = data
+        stage, self._stage = self._stage, "over"
+        if stage == "first":
+            self._name, self._stage = data, "named"
             return Challenge(b"Password:")
-        return self._ask(self._name, data)
+        if stage == "named":
+            return self._ask(self._name, data)
+        return malformed("LOGIN has no third response")
 
 
 class ServerExternal(ServerExchange):
     """The client is who its verified certificate says; it may name itself, and nobody else."""
 
-    __slots__ = ("_certificate",)
+    __slots__ = ("_certificate", "_over")
 
     def __init__(self, certificate: str) -> None:
         super().__init__("EXTERNAL")
         self._certificate = certificate
+        self._over = False
 
     def respond(self, data: bytes) -> Step:
+        over, self._over = self._over, True
+        if over:
+            return malformed("EXTERNAL has no second response")
         if data and name_from(data) != self._certificate:
             return Failed(REJECTION)
         return Done(self._certificate)
-
-    def answer(self, answer: Answer) -> Step:
-        return malformed("nothing was asked")
 
 
 class ClientPlain(ClientExchange):
