@@ -7,13 +7,42 @@ import pytest
 from mether.smtp import state
 from mether.smtp.state import CLOSED, CONNECTED, CONTENT, GREETED, GREETING, MAIL, RCPT, READY
 
-STATES = (CONNECTED, GREETED, READY, MAIL, RCPT, CONTENT, CLOSED)
+STATES = (CONNECTED, GREETED, READY, MAIL, RCPT, CONTENT, "CHUNKS", "SPOILT", "AUTH", CLOSED)
 
 
 @pytest.mark.parametrize(
     ("before", "verb", "code", "then"),
     [
         (CONNECTED, GREETING, 220, GREETED),
+        (READY, "STARTTLS", 220, GREETED),
+        (READY, "STARTTLS", 454, READY),
+        (READY, "AUTH", 334, "AUTH"),
+        (READY, "AUTH", 235, READY),
+        (READY, "AUTH", 504, READY),
+        ("AUTH", "RESPONSE", 334, "AUTH"),
+        ("AUTH", "RESPONSE", 235, READY),
+        ("AUTH", "RESPONSE", 535, READY),
+        ("AUTH", "RESPONSE", 421, CLOSED),
+        (RCPT, "BDAT", 250, "CHUNKS"),
+        ("CHUNKS", "BDAT", 250, "CHUNKS"),
+        ("CHUNKS", "BDAT", 451, "SPOILT"),
+        (RCPT, "BDAT", 552, "SPOILT"),
+        (READY, "BDAT", 503, READY),
+        (READY, "BDAT LAST", 503, READY),
+        ("SPOILT", "BDAT", 503, "SPOILT"),
+        ("SPOILT", "BDAT LAST", 503, "SPOILT"),
+        ("SPOILT", "BDAT LAST", 250, "SPOILT"),
+        ("SPOILT", "RSET", 250, READY),
+        ("SPOILT", "EHLO", 250, READY),
+        ("SPOILT", "EHLO", 501, "SPOILT"),
+        (RCPT, "BDAT LAST", 250, READY),
+        ("CHUNKS", "BDAT LAST", 554, READY),
+        ("CHUNKS", "RSET", 250, READY),
+        (READY, "XCLIENT", 220, GREETED),
+        (READY, "XCLIENT", 550, READY),
+        (READY, "ETRN", 250, READY),
+        (CLOSED, "RCPT", 250, CLOSED),
+        (CLOSED, "EHLO", 250, CLOSED),
         (CONNECTED, GREETING, 554, GREETED),
         (CONNECTED, GREETING, 421, CLOSED),
         (GREETED, "EHLO", 250, READY),

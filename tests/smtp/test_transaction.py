@@ -289,3 +289,18 @@ def test_a_reply_before_the_end_of_a_chunk(reply: Reply, lmtp: bool) -> None:
     made.reply("BDAT LAST", reply)
     assert made.finished and not any(one.accepted for one in made.results)
     assert {one.reply.code for one in made.results} == {451 if reply is OK else reply.code}
+
+
+def test_lmtp_by_bdat() -> None:
+    """RFC 2033 section 4.3: a reply for each recipient, and the content goes out once."""
+    made = transaction("a", "b", "c", offer=["CHUNKING"], lmtp=True)
+    made.start()
+    for verb, reply in (("MAIL", OK), ("RCPT", OK), ("RCPT", NO), ("RCPT", OK)):
+        made.reply(verb, reply)
+    assert made.wants_content and made.chunk is not None
+    assert made.sent() == 2
+    assert made.reply("BDAT LAST", OK) == []
+    assert not made.wants_content and not made.finished
+    assert made.reply("BDAT LAST", LATER) == []
+    assert made.finished and not made.reset_needed
+    assert results(made) == [". 250", "RCPT 550", ". 450"]

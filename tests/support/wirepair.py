@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 
 from mether.address import path_text
 from mether.envelope import Envelope, Recipient
+from mether.net.tls import Security
 from mether.reply import Reply
 from mether.server.dialogue import Dialogue
 from mether.smtp import client, server
 from mether.smtp.command import Command, Grammar
-from mether.smtp.server import EndOfContent, Invalid, ServerProtocol
+from mether.smtp.server import EndOfChunk, EndOfContent, Invalid, ServerProtocol
 from mether.smtp.transaction import Transaction
 from mether.smtp.wire import Stuffer
 
@@ -47,6 +48,7 @@ class Taker:
     """Accepts everything, except what `refuse` has a reply for: a verb, or a local-part of RCPT.
 
     With `later`, the answer to content is owed: `owed` then counts them, and somebody calls `resume`.
+    `challenges` are the replies to AUTH and to each response, one after the other.
     """
 
     def __init__(self, refuse: dict[str, Reply] | None = None, *, later: bool = False) -> None:
@@ -56,6 +58,7 @@ class Taker:
         self.events: list[tuple[str, str]] = []
         self.messages: list[Message] = []
         self.keywords = KEYWORDS
+        self.challenges: list[Reply] = []
         self._sender = ""
         self._recipients: list[str] = []
         self._content = b""
@@ -74,6 +77,7 @@ class Taker:
         if verb == "MAIL":
             assert isinstance(command.value, Envelope)
             self._sender, self._recipients = path_text(command.value.reverse_path), []
+            self._content = b""
         elif verb == "RCPT":
             assert isinstance(command.value, Recipient)
             path = command.value.forward_path
@@ -85,11 +89,25 @@ class Taker:
             return Reply(354, None, "go ahead")
         elif verb == "QUIT":
             return Reply(221, "2.0.0", "bye")
+        elif verb == "STARTTLS":
+            return Reply(220, "2.0.0", "go ahead")
+        elif verb in ("AUTH", "RESPONSE"):
+            return self.challenges.pop(0)
+        elif verb == "RSET":
+            self._content = b""
         return OK
 
     def content(self, data: bytes) -> None:
         assert data, "an empty piece of content"
         self._content += data
+
+    def end_of_chunk(self, event: EndOfChunk) -> Reply:
+        self._content += event.data
+        self.events.append(("BDAT", str(event.fault)))
+        return event.fault or self.refuse.get("BDAT") or OK
+
+    def secured(self, security: Security) -> None:
+        self.events.append(("secured", security.version))
 
     def end_of_content(self, event: EndOfContent) -> Reply | None:
         content = self._content + event.data
@@ -111,12 +129,23 @@ class Taker:
         return event.reply
 
 
-def dialogue(decider: Taker | None = None, *, max_size: int = 0, batch: bool = False) -> Dialogue:
+def dialogue(
+    decider: Taker | None = None,
+    *,
+    max_size: int = 0,
+    batch: bool = False,
+    lmtp: bool = False,
+    normalize: bool = False,
+) -> Dialogue:
     """A server's session with its greeting not yet given."""
     decider = decider or Taker()
     return Dialogue(
         ServerProtocol(
-            Grammar([k.partition(" ")[0] for k in decider.keywords]), max_size=max_size, batch=batch
+            Grammar([k.partition(" ")[0] for k in decider.keywords]),
+            max_size=max_size,
+            batch=batch,
+            lmtp=lmtp,
+            normalize=normalize,
         ),
         decider,
     )
@@ -155,9 +184,17 @@ class Pair:
     state: that is checked here, whatever a test is about.
     """
 
-    def __init__(self, decider: Taker | None = None, *, cut: Cut = whole, max_size: int = 0) -> None:
+    def __init__(
+        self,
+        decider: Taker | None = None,
+        *,
+        cut: Cut = whole,
+        max_size: int = 0,
+        lmtp: bool = False,
+        normalize: bool = False,
+    ) -> None:
         self.taker = decider or Taker()
-        self.server = dialogue(self.taker, max_size=max_size)
+        self.server = dialogue(self.taker, max_size=max_size, lmtp=lmtp, normalize=normalize)
         self.client = client.ClientProtocol()
         self.replies: list[tuple[str, Reply]] = []
         self.agreed = 0
@@ -219,7 +256,18 @@ class Pair:
         """Greeting and EHLO."""
         [(verb, _)] = self.run()
         assert verb == "greeting"
-        return self.ask("EHLO", b"EHLO client.example\r\n")
+        verb = "LHLO" if self.server.protocol.lmtp else "EHLO"
+        return self.ask(verb, f"{verb} client.example\r\n".encode())
+
+    def starttls(self) -> Reply:
+        """STARTTLS, and after its 220 both sides begin anew as if TLS were there."""
+        reply = self.ask("STARTTLS", b"STARTTLS\r\n")
+        assert self.server.securing == reply.ok
+        if reply.ok:
+            assert not self._to_client and not self._to_server, "plaintext in the handshake"
+            self.server.secured(Security("TLSv1.3", "none"))
+            self.client.tls_started()
+        return reply
 
     def transact(self, transaction: Transaction, content: bytes, cut: Cut = whole) -> None:
         """Run a transaction as the clients' shells do."""
@@ -231,7 +279,12 @@ class Pair:
             for verb, reply in replies:
                 for name, line in transaction.reply(verb, reply):
                     self.send(name, line)
-            if transaction.wants_content:
+            if transaction.wants_content and transaction.chunk is not None:
+                self.send(*transaction.chunk)
+                self.write(content)
+                for _ in range(transaction.sent() - 1):
+                    self.client.expect_another()
+            elif transaction.wants_content:
                 self.content(b"" if transaction.dot_only else content, cut)
                 for _ in range(transaction.sent() - 1):
                     self.client.expect_another()

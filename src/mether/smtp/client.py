@@ -53,7 +53,7 @@ class LocalError(Exception):
 class ClientProtocol:
     """One session, seen by the client; `state` as in smtp.state, `offer` the latest EHLO's.
 
-    `greeting` and `hello_reply` are kept for whoever shows them.
+    `greeting` is kept for whoever shows it.
     """
 
     __slots__ = (
@@ -97,6 +97,8 @@ class ClientProtocol:
             self.state == state.CONTENT and self._outstanding
         ):
             raise LocalError(f"{verb} in state {self.state}")
+        if (self.state == state.AUTH) != (verb == state.RESPONSE):
+            raise LocalError(f"{verb} in state {self.state}")  # the server would take it for the other
         self._outstanding.append(verb)
         return line
 

@@ -108,8 +108,8 @@ def barrier(verb: str) -> bool:
 
 def after(state: str, verb: str, code: int) -> str:
     """The state after `verb`, in `state`, was answered with `code`."""
-    if code == 421:
-        return CLOSED  # RFC 5321 section 3.8
+    if code == 421 or state == CLOSED:
+        return CLOSED  # RFC 5321 section 3.8; whatever is still said, nothing opens it again
     if verb == END_OF_CONTENT:
         return READY  # whatever the reply, the transaction is over (section 4.1.1.4)
     if verb == "RSET":

@@ -118,6 +118,7 @@ class Transaction:
             self._data(reply)
         else:
             self._end(reply)
+            return []
         if self.finished or self.wants_content:
             return []
         if self._replied == len(self._asked) and (self.fit.chunking or self._group):
