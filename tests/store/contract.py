@@ -618,6 +618,22 @@ class StoreContract:
         (other,) = store.claim(9, T0 + 101)
         assert [one.number for one in other.pending] == [1 - number]
 
+    def test_a_warning_is_no_try(self, make_store: Maker, kill: Killer) -> None:
+        """A suspect that was only warned of is tried alone as before, and its recipients wait as they did."""
+        first = make_store()
+        commit(first, draft(warn_at=T0 + 500))
+        (claim,) = first.claim(9, T0)
+        kill(first)
+        store = make_store()
+        (claim,) = store.claim(9, T0 + 100)
+        assert claim.suspect
+        assert store.settle([Settlement(claim, [], warned=True)], now=T0 + 100) == []
+        (entry,) = store.entries(Filter())
+        assert [(row.suspect, row.attempts, row.owner) for row in entry.rows] == [(True, 1, None)]
+        assert entry.message.warn_at is None
+        (claim,) = store.claim(9, T0 + 101)
+        assert claim.suspect
+
     # Release in the future
 
     def test_nothing_is_released_early(self, store: Store) -> None:

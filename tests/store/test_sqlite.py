@@ -550,6 +550,15 @@ def test_many_that_wait_at_other_priorities_are_not_looked_at(spool: str) -> Non
     assert steps.count(10_000) < steps.count(100) * 1.5 + 100
 
 
+def test_start_begins_with_the_highest_priority(spool: str) -> None:
+    """EXT-3: where more waits than is made due at once."""
+    store = SqliteStore(spool, now=T0)
+    commit(store, *(draft(priority=number, due=T0 + 900) for number in (-2, 5, 0)))
+    assert store.start("mx.example.net", now=T0, limit=2) == 2
+    assert [claim.message.priority for claim in store.claim(9, T0)] == [5, 0]
+    store.close()
+
+
 # A queue of the first schema
 
 

@@ -224,11 +224,12 @@ SELECT max(priority) FROM recipient INDEXED BY recipient_due WHERE hop = ?1 AND 
 -- name: hops-like
 SELECT id, next_hop FROM next_hop WHERE instr(lower(next_hop), ?1)
 
+-- The index from its end: the highest priority first, and there what would have waited longest.
 -- name: hop-waiting
 SELECT DISTINCT r.message FROM recipient AS r INDEXED BY recipient_due
 WHERE r.hop = ?1 AND r.state = 0
 AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = r.message AND json_extract(m.more, '$.release') > ?2)
-LIMIT ?3
+ORDER BY r.priority DESC, r.next_attempt DESC LIMIT ?3
 
 -- name: hop-start
 UPDATE recipient SET next_attempt = ?2
