@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mether.smtp.sasl import Answer, ServerExchange, Step
 
 BLOCKED: Final = Reply(454, "4.7.0", "too many failed logins from your network; please try again later")
+TLS_FIRST: Final = Reply(530, "5.7.0", "must issue a STARTTLS command first")
 TOO_MANY: Final = Reply(421, "4.7.0", "too many failed logins; closing")
 
 
@@ -59,12 +60,18 @@ class Authentication:
         self.max_failures = max_failures
 
     def mechanisms(self, address: str, security: Security | None) -> tuple[str, ...]:
-        """What a client at that address is offered now."""
+        """What a client at that address is offered now: nothing in clear, unless its network is trusted."""
+        if not self.heard(address, security):
+            return ()
         return self.authenticator.mechanisms(
-            secure=security is not None or address in self.clear_from,
+            secure=True,
             certificate=_certificate(security) is not None,
             binding=security is not None and security.end_point != b"",
         )
+
+    def heard(self, address: str, security: Security | None) -> bool:
+        """Whether a client at that address may log in at all now."""
+        return security is not None or address in self.clear_from
 
 
 class Login:
@@ -96,13 +103,15 @@ class Login:
     def begin(self, argument: str, security: Security | None) -> Reply | None:
         """Answer AUTH; None when that takes time."""
         shared = self._shared
+        if not shared.heard(self._address, security):
+            return TLS_FIRST
         if shared.throttle.blocked(self._address, shared.clock()):
             return BLOCKED
         mechanism, space, initial = argument.partition(" ")
         try:
             self._exchange = shared.authenticator.exchange(
                 mechanism,
-                secure=security is not None or self._address in shared.clear_from,
+                secure=True,
                 binding=(security.end_point or None) if security is not None else None,
                 certificate=_certificate(security),
             )

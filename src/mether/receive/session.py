@@ -23,7 +23,7 @@ from mether.event import mail as event
 from mether.queue.store import Arrival, Committed, StoreError
 from mether.receive import accept, words
 from mether.receive.intake import Intake
-from mether.receive.login import TOO_MANY, Login
+from mether.receive.login import TLS_FIRST, TOO_MANY, Login
 from mether.receive.offer import MAX_HOLD, Who, etrn_domain
 from mether.reply import Reply
 from mether.smtp.moment import release_at
@@ -134,7 +134,7 @@ class Session:
             event.cut(self.address, "too many commands", after=verb)
             reply = words.TOO_MANY_COMMANDS
         elif reception.require_tls and self._security is None and verb not in _BEFORE_TLS:
-            reply = words.TLS_FIRST
+            reply = TLS_FIRST
         elif verb == "RCPT":
             assert isinstance(command.value, Recipient)
             reply = self._rcpt(command.value)

@@ -20,7 +20,6 @@ NOTHING_DONE: Final = Reply(250, "2.0.0", "ok")
 GO_SECURE: Final = Reply(220, "2.0.0", "ready to start TLS")
 
 NO_SERVICE: Final = Reply(503, "5.5.1", "no service here; say QUIT")
-TLS_FIRST: Final = Reply(530, "5.7.0", "must issue a STARTTLS command first")
 LOGIN_FIRST: Final = Reply(530, "5.7.0", "authentication required")
 ALREADY_SECURE: Final = Reply(503, "5.5.1", "TLS is in use already")
 ALREADY_LOGGED_IN: Final = Reply(503, "5.5.1", "you have logged in already")
