@@ -19,6 +19,7 @@ STRUCTS = {
     "auth": config.Auth,
     "tls": config.Tls,
     "route": config.Route,
+    "login": config.Login,
     "retry": config.Retry,
     "dns": config.Dns,
     "log": config.Log,

@@ -4,7 +4,21 @@ import pytest
 
 from mether.address import parse
 from mether.setup import shape
-from mether.setup.config import Auth, Config, Dns, Listen, Log, Queue, Retry, Route, Service, Tls, load, loads
+from mether.setup.config import (
+    Auth,
+    Config,
+    Dns,
+    Listen,
+    Log,
+    Login,
+    Queue,
+    Retry,
+    Route,
+    Service,
+    Tls,
+    load,
+    loads,
+)
 from mether.setup.locate import ConfigError
 
 ENV = {"HOME": "/h"}
@@ -127,6 +141,7 @@ def test_every_key_of_a_struct_has_a_shape_and_no_other():
         "auth": Auth,
         "tls": Tls,
         "route": Route,
+        "login": Login,
         "retry": Retry,
         "dns": Dns,
         "log": Log,

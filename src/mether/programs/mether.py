@@ -135,7 +135,7 @@ def effective(config: Config) -> Iterator[str]:
     yield f"# {config.path}" if config.path else "# no configuration file: everything is built in"
     for name in ("service", "queue"):
         yield from _table(f"[{name}]", name, getattr(config, name), config)
-    for name in ("listen", "route"):
+    for name in ("listen", "route", "login"):
         for number, each in enumerate(getattr(config, name)):
             yield from _table(f"[[{name}]]", f"{name}[{number}]", each, config)
     for name in ("auth", "tls", "retry", "dns", "log"):

@@ -145,6 +145,17 @@ class Table:
             route = Route(route.transport, route.next_hop)
         return self._routes.get(route)
 
+    def sending(self, route: Route) -> Rule | None:
+        """The rule by which mail goes out to a Route of the queue: that of its target, or of its domain by
+        MX.
+        """
+        rule = self.rule(route)
+        if rule is None and route.transport == "smtp":
+            rule = self._rule(route.next_hop)
+            if rule is not None and (rule.transport != "smtp" or rule.argument is not None):
+                return None
+        return rule
+
     def _reached(self, postmaster: Address) -> Address:
         """Who reads the postmaster's mail."""
         if self.is_local(postmaster) or postmaster.domain.lower() != self.hostname.lower():

@@ -199,6 +199,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     from mether.relay.nexthop import Settings
     from mether.relay.pool import Pool
     from mether.runner.run import Runner
+    from mether.setup import sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
@@ -237,6 +238,9 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         done=runner.done,
         returned=runner.returned,
         fitting=Policy(convert=config.service.unsupported_content == "convert"),
+        policy=sending.policies(config, table),
+        tls=sending.client_tls(config),
+        logins=sending.logins(config),
     )
     local = Local(
         loop=loop,

@@ -1,0 +1,222 @@
+"""How mail is sent to others: ``[[login]]``, the TLS of routes, and the parts made of them.
+
+`check_login` and `check_route` raise ConfigError for what contradicts itself, such as a name to verify where
+nothing is verified: an option that would do nothing is an error.  `client_tls`, `logins` and `policies` make
+what `relay.nexthop` takes.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from mether.net.tls import LEVELS, fingerprint
+from mether.routing import target
+from mether.setup import decode
+from mether.smtp.sasl import MECHANISMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from mether.net.tls import ClientTls
+    from mether.outcome import Route
+    from mether.relay.credentials import Logins
+    from mether.relay.tlspolicy import Policy
+    from mether.routing.table import Table
+    from mether.setup.config import Config
+    from mether.setup.decode import Document, Shape
+
+SECRETS: Final = ("password_file", "password_command", "password_env", "password_credential", "token_command")
+SEND: Final = LEVELS[:-1]
+"""The levels that may hold for all next hops: a fingerprint is one server's."""
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[login]]``: who we are at the next hops and for the senders that fit the patterns.
+
+    Exactly one of the five sources of the secret is given, none only for EXTERNAL alone; `token_command`
+    prints a bearer token.  `mechanisms` None means all.
+    """
+
+    next_hop: str = "*"
+    sender: str = "*"
+    user: str = ""
+    password_file: str | None = None
+    password_command: tuple[str, ...] | None = None
+    password_env: str | None = None
+    password_credential: str | None = None
+    token_command: tuple[str, ...] | None = None
+    mechanisms: tuple[str, ...] | None = None
+
+
+def _name(value: object) -> str:
+    name = decode.text(value)
+    try:
+        return name if name.startswith(".") else target.parse(f"[{name}]").host
+    except target.TargetError as error:
+        raise ValueError(
+            f'expected a host name, ".domain" for every name below it, or an address: {error}'
+        ) from None
+
+
+def _fingerprint(value: object) -> str:
+    return fingerprint(decode.text(value))
+
+
+def _mechanism(value: object) -> str:
+    name = decode.text(value).upper()
+    if name not in MECHANISMS:
+        raise ValueError(f"expected a SASL mechanism: {', '.join(MECHANISMS)}")
+    return name
+
+
+def _plain_name(value: object) -> str:
+    name = decode.text(value)
+    if "/" in name or name.startswith("."):
+        raise ValueError("expected the credential's name, as LoadCredential= has it, without a path")
+    return name
+
+
+_argv: Final = decode.list_of(decode.text, "a program and its arguments")
+
+LOGIN: Final[Shape] = {
+    "next_hop": decode.text,
+    "sender": decode.text,
+    "user": decode.text,
+    "password_file": decode.text,
+    "password_command": _argv,
+    "password_env": decode.text,
+    "password_credential": _plain_name,
+    "token_command": _argv,
+    "mechanisms": decode.list_of(_mechanism, "SASL mechanisms"),
+}
+ROUTE_TLS: Final[Shape] = {
+    "tls": decode.one_of(*LEVELS),
+    "tls_names": decode.list_of(_name, "names"),
+    "tls_fingerprints": decode.list_of(_fingerprint, "SHA-256 fingerprints"),
+}
+
+
+def check_login(
+    document: Document, number: int, values: dict[str, Any], find: Callable[[str], str]
+) -> dict[str, Any]:
+    """The values of one login, checked; `find` makes a path absolute.  Raises ConfigError."""
+    at = ("login", number)
+    given = [key for key in SECRETS if key in values]
+    mechanisms = values.get("mechanisms", ())
+    external = "EXTERNAL" in mechanisms
+    if len(given) > 1:
+        raise document.wrong((*at, given[1]), f"contradicts {given[0]}: a login has one secret")
+    if not given and mechanisms != ("EXTERNAL",):
+        raise document.wrong(at, f"expected one of {', '.join(SECRETS)} beside user")
+    if given and mechanisms == ("EXTERNAL",):
+        raise document.wrong((*at, given[0]), "does nothing: EXTERNAL shows a certificate and no secret")
+    if "user" not in values and not external:
+        raise document.wrong((*at, "user"), "missing; expected the name to log in with")
+    if given == ["token_command"] and not all(one in _TOKENS for one in mechanisms):
+        raise document.wrong((*at, "mechanisms"), f"a token is for {' and '.join(_TOKENS)} alone")
+    if given and given != ["token_command"] and any(one in _TOKENS for one in mechanisms):
+        raise document.wrong((*at, "mechanisms"), f"{' and '.join(_TOKENS)} need token_command")
+    if "password_file" in values:
+        values["password_file"] = find(values["password_file"])
+    for key in ("password_command", "token_command"):
+        if key in values and "/" in values[key][0]:
+            values[key] = (find(values[key][0]), *values[key][1:])
+    return values
+
+
+def check_route(
+    document: Document, number: int, values: dict[str, Any], before: list[dict[str, Any]]
+) -> None:
+    """Check the TLS of one route; `before` are the routes above it.  Raises ConfigError."""
+    at = ("route", number)
+    given = [key for key in ROUTE_TLS if key in values]
+    if given and not any(kind in values for kind in ("smtp", "lmtp", "mx")):
+        raise document.wrong((*at, given[0]), "is for smtp, lmtp and mx: nothing else goes over a network")
+    if given and str(values.get("lmtp", "")).startswith("unix:"):
+        raise document.wrong((*at, given[0]), "does nothing: there is no TLS over a Unix socket")
+    level = values.get("tls")
+    if level == "fingerprint" and "tls_fingerprints" not in values:
+        raise document.wrong((*at, "tls"), "expected tls_fingerprints beside it")
+    if "tls_fingerprints" in values and level != "fingerprint":
+        raise document.wrong((*at, "tls_fingerprints"), 'does nothing without tls = "fingerprint"')
+    if "tls_names" in values and level == "fingerprint":
+        raise document.wrong((*at, "tls_names"), 'does nothing beside tls = "fingerprint"')
+    for kind in ("smtp", "lmtp"):
+        for other, earlier in enumerate(before):
+            if kind in values and values[kind] == earlier.get(kind) and _tls(values) != _tls(earlier):
+                line = document.line(("route", other, kind))
+                raise document.wrong(
+                    (*at, kind), f"the route on line {line} goes to the same next hop with other TLS"
+                )
+
+
+_TOKENS: Final = ("OAUTHBEARER", "XOAUTH2")
+
+
+def _tls(values: dict[str, Any]) -> list[object]:
+    return [values.get(key) for key in ROUTE_TLS]
+
+
+def client_tls(config: Config) -> ClientTls:
+    """The contexts for connecting to servers; our certificate is shown where a login is EXTERNAL."""
+    from mether.net.tls import ClientTls
+
+    external = any("EXTERNAL" in (one.mechanisms or ()) for one in config.login)
+    pairs = config.tls.pairs
+    return ClientTls(
+        ca=config.tls.ca,
+        minimum=config.tls.minimum,
+        certificate=pairs[0] if external and pairs else None,
+    )
+
+
+def logins(config: Config) -> Logins:
+    """The logins, with the keepers of their secrets."""
+    from mether.relay import credentials
+
+    made = []
+    for one in config.login:
+        source: Any = "none"
+        where: str | tuple[str, ...] = ""
+        for key, named in zip(SECRETS, ("file", "command", "env", "credential", "command"), strict=True):
+            value = getattr(one, key)
+            if value is not None:
+                source, where = named, value
+        made.append(
+            credentials.Login(
+                one.user,
+                source,
+                where,
+                next_hop=one.next_hop,
+                sender=one.sender,
+                token=one.token_command is not None,
+                mechanisms=one.mechanisms,
+            )
+        )
+    return credentials.Logins(made, environ=os.environ)
+
+
+def policies(config: Config, table: Table) -> Callable[[Route], Policy]:
+    """What TLS each next hop is to have: the route's that leads there, else that for all."""
+    from mether.relay.tlspolicy import Policy
+
+    usual = Policy(config.tls.send)
+    by_rule = {}
+    for rule, route in zip(table.rules, config.route, strict=True):
+        if route.tls is not None or route.tls_names:
+            by_rule[rule] = Policy(
+                route.tls or config.tls.send,
+                names=route.tls_names or (),
+                fingerprints=route.tls_fingerprints or (),
+                given=route.tls is not None,
+            )
+
+    def policy(route: Route) -> Policy:
+        rule = table.sending(route)
+        return usual if rule is None else by_rule.get(rule, usual)
+
+    return policy if by_rule else lambda route: usual
