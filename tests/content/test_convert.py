@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import email
 import email.message
 import email.policy
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mether.content import convert
+from mether.content import convert, mime_walk
 from mether.content.convert import Unconvertible
 
 MAIL = pathlib.Path(__file__).parents[3] / "shared" / "testdata" / "mail"
@@ -256,3 +257,47 @@ def _with_eight_bits(message: bytes) -> bytes:
     out.append(message[:start])
     out.append(message[start:].replace(b"e", b"\xe9"))
     return b"".join(out)
+
+
+ROUGH = st.lists(
+    st.sampled_from(
+        [
+            b"\r\n", b"\r\n\r\n", b"--a\r\n", b"--a--\r\n", b"--b\r\n", b"--b--", b"x", b"\xe9", b"\xe9" * 9,
+            b"--", b"=", b" ", b"\r", b"\n", b"\0", b"z" * 1100,
+            b"Content-Type: multipart/mixed; boundary=a\r\n",
+            b"Content-Type: multipart/digest; boundary=b\r\n", b"Content-Type: message/rfc822\r\n",
+            b"Content-Type: image/x\r\n", b"Content-Transfer-Encoding: 8bit\r\n", b"MIME-Version: 1.0\r\n",
+            b"Content-Transfer-Encoding: binary\r\n",
+        ]
+    ),
+    max_size=40,
+).map(b"".join)  # fmt: skip
+
+
+@given(ROUGH, st.sampled_from(["7bit", "8bit"]), st.integers(1, 300))
+@settings(max_examples=600, deadline=None)
+def test_malformed_messages(message: bytes, target: str, cut: int) -> None:
+    """8BM-2: of anything at all the bodies come back octet for octet, or it is told of."""
+    try:
+        out = _converted(message, target, cut=cut)
+    except Unconvertible:
+        return
+    assert target == "8bit" or out.isascii()
+    assert out.count(b"\r") == out.count(b"\n") == out.count(b"\r\n") and b"\0" not in out
+    assert _bodies(out) == _bodies(message)
+    assert not convert.plan([out], target).changes
+
+
+def _bodies(message: bytes) -> list[bytes]:
+    walker = mime_walk.Walker()
+    bodies: dict[int, bytes] = {}
+    for event, number, data in walker.walk([message]):
+        if event in (mime_walk.BODY, mime_walk.END):
+            bodies[number] = bodies.get(number, b"") + data
+    for number, body in bodies.items():
+        encoding = walker.parts[number].entity.encoding
+        if encoding == b"quoted-printable":
+            bodies[number] = binascii.a2b_qp(body)
+        elif encoding == b"base64":
+            bodies[number] = binascii.a2b_base64(body)
+    return list(bodies.values())
