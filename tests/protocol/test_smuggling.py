@@ -10,25 +10,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lookalikes import LOOKALIKES
 from wirepair import Taker, dialogue, feed
 
 from mether.server.dialogue import Dialogue
-
-LOOKALIKES = [
-    bytes.fromhex(octets)
-    for octets in (
-        "0A 2E 0A",
-        "0A 2E 0D 0A",
-        "0D 0A 2E 0A",
-        "0D 2E 0D",
-        "0D 2E 0D 0A",
-        "0D 0A 2E 0D",
-        "0D 0D 0A 2E 0D 0D 0A",
-        "0D 0A 2E 0D 0D 0A",
-        "0D 0A 00 2E 0D 0A",
-        "0D 0A 2E 00 0D 0A",
-    )
-]
 
 SMUGGLED = b"MAIL FROM:<admin@bank.example>\r\nRCPT TO:<victim@example.test>\r\nDATA\r\nForged\r\n"
 END = b"\r\n.\r\n"
