@@ -149,7 +149,8 @@ class MemoryStore(Store):
             hop = self._hop(new.route).hop
             hop.failures, hop.not_before, hop.last = new.failures, new.not_before, new.last
         gone = {one.claim.message.ident for one in settlements if one not in refused}
-        return Applied(answers, refused, gone - self.memory.messages.keys())
+        # Not `gone - messages.keys()`: that walks every message that is queued.
+        return Applied(answers, refused, {ident for ident in gone if ident not in self.memory.messages})
 
     def _insert(self, draft: Draft, now: float) -> Committed:
         memory, message = self.memory, draft.message
