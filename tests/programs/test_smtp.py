@@ -470,3 +470,17 @@ def test_announced_limits_are_kept_to(capsys):
         status, out, _ = smtp(capsys, peer.target, SENDER, ANN, BOB, CAT)
     assert status == 0 and len(out) == 3
     assert [one.recipients for one in peer.messages] == [[ANN, BOB], [CAT]]
+
+
+def test_the_next_host_may_have_the_extension(capsys, monkeypatch):
+    """QUE-10, EAI-5: an address in UTF-8 goes to the host that takes it."""
+    with Peer(host="127.0.0.1") as old, Peer(host="127.0.0.2", port=old.port, offer=("SMTPUTF8",)) as new:
+        found = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.0.0.2")]
+        monkeypatch.setattr(blocking, "addresses", lambda *_: found)
+        target = f"mx.example.net:{old.port}"
+        status, out, _ = smtp(capsys, target, SENDER, "jürgen@example.net")
+        assert status == 0, out
+        assert [one.recipients for one in new.messages] == [["jürgen@example.net"]]
+        monkeypatch.setattr(blocking, "addresses", lambda *_: found[:1])
+        status, out, _ = smtp(capsys, target, SENDER, "jürgen@example.net")
+    assert status == 65 and "5.6.7" in out[0] and not old.messages

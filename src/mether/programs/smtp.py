@@ -162,8 +162,9 @@ class _Talk:
         client.quit()
         return outcomes
 
-    def _transactions(self, client: BlockingClient, host: str) -> list[Outcome]:
-        """Send to all recipients.  Raises Lost only when nothing was decided by this host yet."""
+    def _transactions(self, client: BlockingClient, host: str) -> list[Outcome] | Callable[[int], Outcome]:
+        """Send to all recipients: the outcomes, or, where this host lacks an extension that the next one may
+        have, what that means.  Raises Lost only when nothing was decided by this host yet."""
         outcomes: list[Outcome] = []
         recipients = self._envelope.recipients
         outgoing = Outgoing(self._envelope, b"", self._content, eight_bit=self._eight_bit)
@@ -174,7 +175,9 @@ class _Talk:
             count = offer.budget.room(recipients, start) or MAX_RECIPIENTS
             part = recipients[start : start + count]
             offer.budget.spend(part)
-            made, trace, source = outgoing.fit(part, offer, lmtp=self._target.lmtp)
+            made, trace, source = outgoing.fit(
+                part, offer, secured=client.secure is not None, lmtp=self._target.lmtp
+            )
             transaction = Transaction(made, offer, lmtp=self._target.lmtp)
             lost: Lost | None = None
             try:
@@ -197,6 +200,8 @@ class _Talk:
             if lost is not None:
                 rest = range(start + len(part), len(recipients))
                 return outcomes + [failure.of_lost(number, lost, remote_mta=host) for number in rest]
+            if made.lacking and len(part) == len(recipients):
+                return outcomes.__getitem__
             start += len(part)
         return outcomes
 
