@@ -1,0 +1,315 @@
+"""Listeners as the configuration makes them: each role, its guards, TLS and logins, through a real smtpd."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import certificates
+import pytest
+from daemon import Client, Daemon
+
+from mether.auth.verifier import make
+
+Start = Callable[..., Daemon]
+
+PLAIN = "AUTH PLAIN " + base64.b64encode(b"\0ann@example.com\0secret").decode()
+WRONG = "AUTH PLAIN " + base64.b64encode(b"\0ann@example.com\0guess").decode()
+SUBMISSION = 'role = "submission"\ntls = "none"\n'
+AUTH = '[auth]\npasswords = "passwords"\nclear_from = ["127.0.0.0/8"]\n'
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    (tmp_path / "passwords").write_text(f"ann@example.com:{make('scram-sha-256', 'secret', os.urandom)}\n")
+    (tmp_path / "passwords").chmod(0o600)
+    running: list[Daemon] = []
+
+    def begin(listen: str, more: str = "") -> Daemon:
+        running.append(Daemon(tmp_path, "memory:", listen=listen, routes=more))
+        return running[-1]
+
+    yield begin
+    for daemon in running:
+        if daemon.process.poll() is None:
+            daemon.stop(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def client(smtpd: Daemon, hello: str = "EHLO client.example") -> Iterator[Client]:
+    one = Client(smtpd.port)
+    try:
+        if hello:
+            one.say(hello)
+        yield one
+    finally:
+        one.close()
+
+
+def offered(one: Client, hello: str = "EHLO client.example") -> list[str]:
+    """The lines of the reply to EHLO, after the first."""
+    one.socket.sendall(f"{hello}\r\n".encode())
+    lines = []
+    while True:
+        line = one.file.readline().decode().rstrip()
+        lines.append(line[4:])
+        if line[3:4] != "-":
+            return lines[1:]
+
+
+def secured(one: Client, tmp_path: Path, name: str = "mx.example.com") -> None:
+    """Go on under TLS, trusting the tests' authority alone."""
+    context = ssl.create_default_context(cafile=certificates.ca_file(tmp_path))
+    one.file.close()
+    one.socket = context.wrap_socket(one.socket, server_hostname=name)
+    one.file = one.socket.makefile("rb")
+
+
+def tls(tmp_path: Path) -> str:
+    chain, key = certificates.pair(tmp_path, "mx.example.com")
+    return f'[tls]\ncertificate = ["{chain}"]\nkey = ["{key}"]\n'
+
+
+def test_an_mx_relays_for_nobody(start: Start) -> None:
+    """SEC-1"""
+    smtpd = start('role = "mx"')
+    with client(smtpd) as one:
+        assert not [line for line in offered(one) if line.startswith(("AUTH", "STARTTLS"))]
+        replies = one.say(
+            "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>", "RCPT TO:<bob@example.com>"
+        )
+    assert [reply[:9] for reply in replies] == ["250 2.1.0", "550 5.7.1", "250 2.1.5"]
+    assert smtpd.stop() == 0
+
+
+def test_submission_wants_a_login_and_mends_the_header(start: Start) -> None:
+    """SUB-1, SUB-2, SUB-5, AUT-4, DAT-13"""
+    smtpd = start(SUBMISSION, AUTH)
+    with client(smtpd) as one:
+        assert one.say("MAIL FROM:<ann@example.com>")[0].startswith("530 5.7.0")
+        assert one.say(WRONG)[0].startswith("535 5.7.8")
+        assert one.say(PLAIN)[0].startswith("235 2.7.0")
+        assert one.say("MAIL FROM:<ann@host>")[0].startswith("554 5.1.8")
+        assert one.say("MAIL FROM:<ann@example.com>")[0].startswith("250 ")
+        assert one.say("RCPT TO:<bob@host>", "RSET")[0].startswith("554 5.1.2")
+        to = ("ann@example.com", "bob@example.com")
+        assert one.mail(*to).startswith("554 5.6.0")
+        assert one.mail(*to, content="From: a@b.example\r\nFrom: c@d.example\r\n\r\nx").startswith(
+            "554 5.6.0"
+        )
+        answer = one.mail(*to, content="From: ann@example.com\r\nMessage-ID: none\r\n\r\nhello")
+        ident = answer.rpartition(" ")[2]
+        assert answer.startswith("250 2.0.0")
+    smtpd.wait_for("removed", ident)
+    (message,) = smtpd.mailbox("bob")
+    head, _, body = message.partition(b"\n\n")
+    assert b" with ESMTPA id " in head
+    assert head.count(b"\nDate: ") == 1
+    assert f"\nMessage-ID: <{ident}@mx.example.com>\n".encode() in head
+    assert b"none" not in head
+    assert b"\nSender: " not in head
+    assert body == b"hello\n"
+    assert smtpd.stop() == 0
+
+
+def test_the_login_stands_in_sender_only_where_that_was_asked_for(start: Start) -> None:
+    """SUB-5"""
+    smtpd = start(SUBMISSION + "add_sender = true\n", AUTH)
+    with client(smtpd) as one:
+        one.say(PLAIN)
+        answer = one.mail("ann@example.com", "bob@example.com", content="From: boss@example.com\r\n\r\nx")
+    smtpd.wait_for("removed", answer.rpartition(" ")[2])
+    (message,) = smtpd.mailbox("bob")
+    assert b"\nSender: <ann@example.com>\n" in message
+    assert smtpd.stop() == 0
+
+
+def test_a_login_may_be_tied_to_its_senders(start: Start, tmp_path: Path) -> None:
+    """SUB-4: 550 5.7.1 at MAIL."""
+    (tmp_path / "senders").write_text("ann@example.com  {login} @ann.example\n")
+    smtpd = start(SUBMISSION, AUTH + 'senders = "senders"\n')
+    with client(smtpd) as one:
+        one.say(PLAIN)
+        paths = ("<ann@example.com>", "<x@ann.example>", "<>", "<bob@example.com>")
+        replies = [one.say(f"MAIL FROM:{path}", "RSET")[0][:9] for path in paths]
+    assert replies == ["250 2.1.0"] * 3 + ["550 5.7.1"]
+    assert smtpd.stop() == 0
+
+
+def test_a_client_that_guesses_is_blocked(start: Start) -> None:
+    """AUT-5, SEC-5: even with the right password, and in another session."""
+    smtpd = start(SUBMISSION, AUTH + "max_failures = 1\n")
+    with client(smtpd) as one:
+        assert one.say(WRONG)[0].startswith("535 5.7.8")
+    with client(smtpd) as one:
+        assert one.say(PLAIN)[0].startswith("454 4.7.0")
+    assert smtpd.stop() == 0
+
+
+def test_passwords_only_under_tls(start: Start, tmp_path: Path) -> None:
+    """AUT-1, TLS-2: AUTH is offered once TLS is up, and what was said before does not count."""
+    smtpd = start('role = "submission"\n', AUTH.partition("clear_from")[0] + tls(tmp_path))
+    with client(smtpd, "") as one:
+        before = offered(one)
+        assert "STARTTLS" in before
+        assert not [line for line in before if line.startswith("AUTH") and "PLAIN" in line]
+        assert one.say(PLAIN)[0][:3] in ("504", "538", "530", "502")
+        assert one.say("STARTTLS")[0].startswith("220 ")
+        secured(one, tmp_path)
+        assert one.say("MAIL FROM:<ann@example.com>")[0].startswith("503 ")
+        after = offered(one)
+        assert "STARTTLS" not in after
+        assert any(line.startswith("AUTH ") and "PLAIN" in line for line in after)
+        assert one.say(PLAIN)[0].startswith("235 ")
+    assert smtpd.stop() == 0
+
+
+def test_tls_can_be_demanded(start: Start, tmp_path: Path) -> None:
+    """AUT-4: 530 5.7.0 where it is required but absent (RFC 3207 section 4)."""
+    smtpd = start('role = "mx"\nrequire_tls = true\n', tls(tmp_path))
+    with client(smtpd) as one:
+        assert one.say("MAIL FROM:<a@b.example>")[0].startswith("530 5.7.0")
+        one.say("STARTTLS")
+        secured(one, tmp_path)
+        one.say("EHLO client.example")
+        assert one.say("MAIL FROM:<a@b.example>")[0].startswith("250 ")
+    assert smtpd.stop() == 0
+
+
+def test_implicit_tls_behind_a_proxy(start: Start, tmp_path: Path) -> None:
+    """SUB-1: TLS from the first octet; the proxy's header stands before it, whatever comes with it."""
+    smtpd = start('role = "mx"\ntls = "implicit"\nproxy_from = ["127.0.0.1"]\n', tls(tmp_path))
+    context = ssl.create_default_context(cafile=certificates.ca_file(tmp_path))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    made = context.wrap_bio(incoming, outgoing, server_hostname="mx.example.com")
+    with socket.create_connection(("127.0.0.1", smtpd.port)) as sock:
+        header = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 465\r\n"
+        greeting = b""
+        while not greeting:
+            try:
+                made.do_handshake()
+                greeting = made.read()
+            except ssl.SSLWantReadError:
+                sock.sendall(header + outgoing.read())  # the first time with the header, in one piece
+                header = b""
+                incoming.write(sock.recv(65536))
+        assert greeting.startswith(b"220 mx.example.com ")
+    smtpd.wait_for("connect", "192.0.2.7")
+    assert smtpd.stop() == 0
+
+
+def test_an_lmtp_listener_answers_for_each_recipient(start: Start) -> None:
+    """LMT-1, LMT-2"""
+    smtpd = start('role = "lmtp"')
+    with client(smtpd, "") as one:
+        assert " LMTP " in one.greeting
+        assert one.say("EHLO client.example")[0].startswith("500 ")
+        assert {"PIPELINING", "ENHANCEDSTATUSCODES"} <= set(offered(one, "LHLO client.example"))
+        replies = one.say(
+            "MAIL FROM:<a@b.example>",
+            "RCPT TO:<bob@example.com>",
+            "RCPT TO:<x@elsewhere.example>",
+            "RCPT TO:<eve@example.com>",
+            "DATA",
+        )
+        assert [reply[:3] for reply in replies] == ["250", "250", "550", "250", "354"]
+        one.socket.sendall(b"Subject: hi\r\n\r\nhello\r\n.\r\n")
+        assert [one.reply()[:4] for _ in range(2)] == ["250 ", "250 "]
+        assert one.say("NOOP")[0].startswith("250 ")
+    smtpd.wait_for("removed")
+    assert smtpd.mailbox("bob")
+    assert smtpd.mailbox("eve")
+    assert smtpd.stop() == 0
+
+
+def test_a_client_has_its_rates(start: Start) -> None:
+    """SEC-5: messages and recipients a minute."""
+    smtpd = start("max_messages_per_minute = 2\nmax_recipients_per_minute = 3\n")
+    with client(smtpd) as one:
+        for _ in range(2):
+            assert one.say("MAIL FROM:<a@b.example>", "RSET")[0].startswith("250 ")
+        assert one.say("MAIL FROM:<a@b.example>")[0].startswith("450 4.7.0")
+    smtpd.stop()
+    smtpd = start("max_recipients_per_minute = 3\n")
+    with client(smtpd) as one:
+        one.say("MAIL FROM:<a@b.example>")
+        replies = [one.say(f"RCPT TO:<{user}@example.com>")[0][:9] for user in "abcd"]
+    assert replies == ["250 2.1.5"] * 3 + ["450 4.7.0"]
+    assert smtpd.stop() == 0
+
+
+def test_a_long_session_ends_between_two_messages(start: Start) -> None:
+    """TMO-1: with 421, at MAIL."""
+    smtpd = start('session_timeout = "1ms"')
+    with client(smtpd) as one:
+        replies = [""]
+        while not replies[-1].startswith("421"):
+            replies += one.say("MAIL FROM:<a@b.example>")
+            if replies[-1].startswith("250"):
+                one.say("RSET")
+        assert replies[-1].startswith("421 4.3.2")
+        assert one.reply() == ""
+    assert smtpd.stop() == 0
+
+
+def test_bare_newlines_are_refused_or_made_line_ends(start: Start) -> None:
+    """DAT-3"""
+    smtpd = start("")
+    with client(smtpd) as one:
+        assert one.mail("a@b.example", "bob@example.com", content="X: y\r\n\r\na\nb").startswith("550 5.6.0")
+    smtpd.stop()
+    smtpd = start('bare_newlines = "normalize"')
+    with client(smtpd) as one:
+        assert one.mail("a@b.example", "bob@example.com", content="X: y\r\n\r\na\nb").startswith("250 ")
+    smtpd.wait_for("removed")
+    assert smtpd.mailbox("bob")[0].endswith(b"\n\na\nb\n")
+    assert smtpd.stop() == 0
+
+
+def test_what_is_switched_off_is_not_offered(start: Start) -> None:
+    smtpd = start('extensions_off = ["chunking", "SMTPUTF8"]')
+    with client(smtpd) as one:
+        words = [line.split()[0] for line in offered(one)]
+        assert "PIPELINING" in words
+        assert not {"CHUNKING", "BINARYMIME", "SMTPUTF8"} & set(words)
+        assert one.say("MAIL FROM:<a@b.example> SMTPUTF8")[0].startswith("555 ")
+    assert smtpd.stop() == 0
+
+
+def test_xclient_is_for_listed_front_ends(start: Start) -> None:
+    """SEC-1: what it says decides who may relay."""
+    smtpd = start('xclient_from = ["127.0.0.1"]')
+    with client(smtpd, "") as one:
+        assert any(line.startswith("XCLIENT ") for line in offered(one))
+        assert one.say("XCLIENT ADDR=192.0.2.7 NAME=c.example")[0].startswith("220 ")
+        one.say("EHLO c.example")
+        one.say("MAIL FROM:<a@b.example>")
+        assert one.say("RCPT TO:<x@elsewhere.example>")[0].startswith("550 5.7.1")
+    smtpd.stop()
+    smtpd = start("")
+    with client(smtpd, "") as one:
+        assert not any(line.startswith("XCLIENT ") for line in offered(one))
+        assert one.say("XCLIENT ADDR=192.0.2.7")[0][:3] in ("500", "502")
+    assert smtpd.stop() == 0
+
+
+def test_a_password_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
+    config = tmp_path / "m.toml"
+    auth = AUTH.replace('"passwords"', '"nowhere"')
+    config.write_text(f'[[listen]]\naddress = "127.0.0.1:0"\n{SUBMISSION}{auth}')
+    ended = subprocess.run(
+        [str(Path(sys.executable).parent / "smtpd"), "-C", str(config), "--spool", "memory:"],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 78
+    assert ended.stderr.startswith(f"smtpd: {config}:6: auth.passwords: ")
+    assert ended.stderr.count("\n") == 1
