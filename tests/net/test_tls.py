@@ -223,6 +223,19 @@ def test_our_certificate_is_shown_to_who_asks(kind: str, tmp_path: Path):
     assert shake(kind, context, ours.terms("may"), send=b"x").version == "TLSv1.3"
 
 
+def test_changed_files_are_read_anew(tmp_path: Path):
+    """An authority that is added is trusted without a restart, within seconds."""
+    now = [0.0]
+    authority = Path(certificates.ca_file(tmp_path, "stranger"))
+    client = ClientTls(ca=str(authority), clock=lambda: now[0])
+    context = tlspeer.server_context(certificates.pair(tmp_path, "mx.example.com"))
+    with pytest.raises(TlsError, match="not trusted"):
+        shake("blocking", context, client.terms("verify", names=["mx.example.com"]))
+    authority.write_bytes(authority.read_bytes() + Path(certificates.ca_file(tmp_path)).read_bytes())
+    now[0] = tls.CHECK_SECONDS
+    assert shake("blocking", context, client.terms("verify", names=["mx.example.com"])).verified
+
+
 @pytest.mark.parametrize("text", ["ab" * 32, ":".join(["AB"] * 32), "sha256:" + "ab" * 32])
 def test_fingerprints_as_people_write_them(text: str):
     assert tls.fingerprint(text) == "ab" * 32

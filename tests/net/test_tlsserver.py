@@ -18,8 +18,8 @@ import tlspeer
 from loops import both
 
 from mether.net.certificate import Certificate
-from mether.net.tls import Security, TlsError
-from mether.net.tlsserver import CHECK_SECONDS, ServerTls
+from mether.net.tls import CHECK_SECONDS, Security, TlsError
+from mether.net.tlsserver import ServerTls
 
 
 def greet(

@@ -21,15 +21,19 @@ compression and no renegotiation (RFC 9325 section 3), and no ALPN, which SMTP h
 
 from __future__ import annotations
 
+import os
 import ssl
+import time
 
 from mether.net import identity
 from mether.net.certificate import Certificate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Final, Literal, Protocol
+
+    Stamp = tuple[int, int, int]
 
     Kind = Literal[
         "untrusted",
@@ -61,6 +65,8 @@ LEVELS: Final = ("none", "may", "encrypt", "verify", "fingerprint")
 MINIMUMS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 HANDSHAKE_SECONDS: Final = 60.0
 """How long a handshake may take, where nobody says otherwise."""
+CHECK_SECONDS: Final = 5.0
+"""Files are not looked at for changes more often than this."""
 SESSIONS: Final = 1000
 """Servers whose latest TLS session is remembered, to be resumed."""
 
@@ -143,7 +149,7 @@ class Security:
 
 
 class ClientTls:
-    """Contexts for connecting to servers, one for each level, made when first used.
+    """Contexts for connecting to servers, made when first used, and anew when a file has changed.
 
     `ca` is a file of authorities, None for the system's; `minimum` is "1.2" or "1.3"; `certificate` (chain
     file, key file) is shown to servers that ask for one.  `terms` raises TlsError("setup") when a file can't
@@ -156,11 +162,15 @@ class ClientTls:
         ca: str | None = None,
         minimum: str = "1.2",
         certificate: tuple[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ca = ca
         self._minimum = minimum
         self._certificate = certificate
         self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._clock = clock
+        self._looked = clock()
+        self._stamps = self._stamp()
         self._sessions: dict[tuple[object, ...], ssl.SSLSession] = {}
 
     def terms(
@@ -179,6 +189,7 @@ class ClientTls:
         level fingerprint.  `resume` stands for the server, such as (address, port): sessions are resumed
         among those with the same one and the same demands; None: never.
         """
+        self._look()
         verify = level == "verify"
         context = self._contexts.get(verify)
         if context is None:
@@ -186,6 +197,21 @@ class ClientTls:
         return ClientTerms(
             context, level, server_name, tuple(names), frozenset(fingerprints), self._sessions, resume
         )
+
+    def _look(self) -> None:
+        """Forget the contexts, and the sessions that began in them, when a file has changed."""
+        now = self._clock()
+        if now - self._looked < CHECK_SECONDS:
+            return
+        self._looked = now
+        stamps = self._stamp()
+        if stamps != self._stamps:
+            self._stamps = stamps
+            self._contexts.clear()
+            self._sessions.clear()
+
+    def _stamp(self) -> list[Stamp]:
+        return [stamp(path) for path in (self._ca, *(self._certificate or ())) if path is not None]
 
     def _context(self, verify: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -315,6 +341,15 @@ def fingerprint(text: str) -> str:
     if len(digits) != 64 or any(one not in "0123456789abcdef" for one in digits):
         raise ValueError("expected a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons")
     return digits
+
+
+def stamp(path: str) -> Stamp:
+    """What changes when a file is written or replaced."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return 0, 0, -(error.errno or 1)
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def load_pair(context: ssl.SSLContext, chain: str, key: str) -> None:

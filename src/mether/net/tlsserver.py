@@ -17,23 +17,21 @@ way.
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 
 from mether.net import identity
 from mether.net.certificate import Certificate
-from mether.net.tls import Security, TlsError, load_pair, prepare, security
+from mether.net.tls import CHECK_SECONDS, Security, TlsError, load_pair, prepare, security, stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final
 
-    Stamp = tuple[tuple[int, int, int], ...]
+    from mether.net.tls import Stamp
 
-CHECK_SECONDS: Final = 5.0
-"""Files are not looked at more often than this."""
+    Stamps = tuple[Stamp, ...]
 
 MAX_FILE: Final = 1 << 20
 """Octets of a certificate chain that are read for its names."""
@@ -50,12 +48,12 @@ class _Pair:
 
     __slots__ = ("chain", "complained", "context", "key", "stamp")
 
-    def __init__(self, chain: str, key: str, context: _Context, stamp: Stamp) -> None:
+    def __init__(self, chain: str, key: str, context: _Context, stamp: Stamps) -> None:
         self.chain = chain
         self.key = key
         self.context = context
         self.stamp = stamp
-        self.complained: Stamp | None = None
+        self.complained: Stamps | None = None
 
 
 class ServerTls:
@@ -105,15 +103,15 @@ class ServerTls:
         self._checked = self._clock()
         changed = False
         for pair in self._pairs:
-            stamp = self._stamp(pair.chain, pair.key)
-            if stamp == pair.stamp:
+            now = self._stamp(pair.chain, pair.key)
+            if now == pair.stamp:
                 pair.complained = None
                 continue
             try:
                 pair.context, pair.stamp = self._load(pair.chain, pair.key)
             except TlsError as error:
-                if pair.complained != stamp:
-                    pair.complained = stamp
+                if pair.complained != now:
+                    pair.complained = now
                     self._log(f"TLS: {error}; the certificate loaded before stays in use")
             else:
                 changed = True
@@ -140,9 +138,9 @@ class ServerTls:
         if found is not None and found is not context and identity.first_presented((name,), found.own):
             made.context = found
 
-    def _load(self, chain: str, key: str) -> tuple[_Context, Stamp]:
+    def _load(self, chain: str, key: str) -> tuple[_Context, Stamps]:
         # The stamp is taken first: a file that changes while it is read is read again.
-        stamp = self._stamp(chain, key)
+        then = self._stamp(chain, key)
         context = _Context(ssl.PROTOCOL_TLS_SERVER)
         prepare(context, self._minimum)
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -157,17 +155,10 @@ class ServerTls:
                     "setup", f"{self._client_ca}: {why or 'not a file of PEM certificates'}"
                 ) from None
             context.verify_mode = ssl.CERT_OPTIONAL
-        return context, stamp
+        return context, then
 
-    def _stamp(self, *paths: str) -> Stamp:
-        out = []
-        for path in (*paths, *((self._client_ca,) if self._client_ca else ())):
-            try:
-                found = os.stat(path)
-                out.append((found.st_mtime_ns, found.st_size, found.st_ino))
-            except OSError as error:
-                out.append((0, 0, -(error.errno or 1)))
-        return tuple(out)
+    def _stamp(self, *paths: str) -> Stamps:
+        return tuple(map(stamp, (*paths, self._client_ca) if self._client_ca else paths))
 
 
 class ServerTerms:

@@ -72,12 +72,15 @@ address = "127.0.0.1:2525"
 # max_failures = 10                  of one client; 0: no limit
 # senders = "senders"                which login may use which reverse-paths
 
-# Our certificates.  With one, listeners offer STARTTLS; on port 465 they begin with TLS.  For example:
+# Our certificates.  With one, listeners offer STARTTLS; on port 465 they begin with TLS.  And what TLS is
+# demanded when sending: "none", "may" (where it is offered), "encrypt" or "verify".  For example:
 # [tls]
 # certificate = ["mx.pem"]           chains in PEM
 # key = ["mx.key"]                   none: in the same files
 # client_ca = "clients.pem"          authorities for certificates of clients
 # minimum = "1.2"
+# send = "may"
+# ca = "ca.pem"                      authorities for certificates of servers; none: the system's
 
 # Where mail goes.  The first route that matches wins; what none matches goes by MX.
 # domains: "example.org", ".example.org" (every domain below it), "*" (all).
@@ -87,9 +90,22 @@ address = "127.0.0.1:2525"
 #   smtp = "mail.example.net:25"
 #   lmtp = "unix:/run/dovecot/lmtp"
 #   mx = true
+# With smtp, lmtp and mx also:
+#   tls = "verify"                   in place of send
+#   tls_names = ["mx.example.net"]   whose certificate it must be
+#   tls_fingerprints = []            SHA-256, for tls = "fingerprint"
 [[route]]
 domains = ["example.test"]
 maildir = "mail/{user}"
+
+# Who we are at next hops; the first that fits is used.  One secret: password_file, password_command,
+# password_env, password_credential (systemd's) or token_command.  For example:
+# [[login]]
+# next_hop = "smtp.example.net:587"
+# sender = "*"
+# user = "ann"
+# password_file = "password"
+# mechanisms = ["SCRAM-SHA-256", "PLAIN"]
 
 [retry]
 # How long to wait before each next attempt (the last one repeats), and how much of it is left to chance.

@@ -1,0 +1,141 @@
+"""[[login]], and the TLS of routes: what they take, what contradicts itself, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mether.outcome import Route
+from mether.routing import target
+from mether.setup import sending
+from mether.setup.config import Config, loads
+from mether.setup.locate import ConfigError
+
+PRINT = "ab" * 32
+
+
+def read(text: str) -> Config:
+    return loads(text, "/etc/mether/mether.toml", environ={})
+
+
+ROUTE = '[[route]]\ndomains = ["a.test"]\n'
+LOGIN = '[[login]]\nuser = "ann"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (ROUTE + 'maildir = "m/{user}"\ntls = "may"', 4, "tls: is for smtp, lmtp and mx"),
+        (
+            ROUTE + 'lmtp = "unix:/run/x"\ntls = "may"',
+            4,
+            "tls: does nothing: there is no TLS over a Unix socket",
+        ),
+        (ROUTE + 'mx = true\ntls = "fingerprint"', 4, "tls: expected tls_fingerprints beside it"),
+        (
+            ROUTE + f'mx = true\ntls = "verify"\ntls_fingerprints = ["{PRINT}"]',
+            5,
+            "tls_fingerprints: does nothing without",
+        ),
+        (
+            ROUTE + f'mx = true\ntls = "fingerprint"\ntls_fingerprints = ["{PRINT}"]\ntls_names = ["x"]',
+            6,
+            "tls_names: does nothing beside",
+        ),
+        (ROUTE + 'mx = true\ntls_fingerprints = ["ab"]', 4, "64 hexadecimal digits"),
+        (ROUTE + 'mx = true\ntls_names = ["a b"]', 4, "expected a host name"),
+        (ROUTE + 'mx = true\ntls = "maybe"', 4, 'did you mean "may"'),
+        (
+            ROUTE
+            + 'smtp = "h.test:25"\ntls = "may"\n'
+            + ROUTE.replace("a.test", "b.test")
+            + 'smtp = "h.test:25"',
+            7,
+            "the route on line 3 goes to the same next hop with other TLS",
+        ),
+        ('[tls]\nsend = "fingerprint"', 2, 'expected "none" or "may" or "encrypt" or "verify"'),
+        (LOGIN, 1, "expected one of password_file, password_command"),
+        (LOGIN + 'password_env = "A"\ntoken_command = ["x"]', 4, "token_command: contradicts password_env"),
+        ('[[login]]\npassword_env = "A"', 1, "user: missing"),
+        (LOGIN + 'password_env = "A"\nmechanisms = ["EXTERNAL"]', 3, "password_env: does nothing"),
+        (LOGIN + 'password_env = "A"\nmechanisms = ["XOAUTH2"]', 4, "need token_command"),
+        (LOGIN + 'token_command = ["x"]\nmechanisms = ["PLAIN"]', 4, "a token is for OAUTHBEARER"),
+        (LOGIN + 'password_env = "A"\nmechanisms = ["GSSAPI"]', 4, "expected a SASL mechanism"),
+        (LOGIN + 'password_credential = "../x"', 3, "without a path"),
+        (LOGIN + 'pasword_env = "A"', 3, "did you mean password_env"),
+        ("[login]\n", 1, "expected [[login]] with two brackets"),
+    ],
+)
+def test_what_contradicts_itself(text: str, line: int, words: str):
+    """One line: the file, the line, the key, and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert str(caught.value).startswith("/etc/mether/mether.toml:")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert f"toml:{line}:" in str(caught.value)
+
+
+def test_files_are_beside_the_configuration():
+    config = read(LOGIN + 'password_file = "secret"\n[[login]]\nuser = "b"\ntoken_command = ["./token", "b"]')
+    assert config.login[0].password_file == "/etc/mether/secret"
+    assert config.login[1].token_command == ("/etc/mether/token", "b")
+    assert read('[tls]\nca = "ca.pem"').tls.ca == "/etc/mether/ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("route", "level", "names", "given"),
+    [
+        (Route("smtp", "[smart.test]"), "verify", ("mx.smart.test",), True),
+        (Route("smtp", "by-mx.test"), "encrypt", (), True),
+        (Route("smtp", "named.test"), "may", (".named.test",), False),
+        (Route("smtp", "other.test"), "may", (), False),
+        (Route("smtp", "smart-a.test"), "may", (), False),
+        (Route("smtp", "by-mx.test:2525"), "may", (), False),
+        (Route("lmtp", "unix:/run/lmtp"), "may", (), False),
+        (Route("maildir", "x"), "may", (), False),
+    ],
+)
+def test_the_policy_of_a_next_hop(route: Route, level: str, names: tuple[str, ...], given: bool):
+    """TLS-5: per destination; for a target its route's, for a domain by MX the route's that takes it."""
+    config = read(
+        '[[route]]\ndomains = ["smart-a.test"]\nsmtp = "[smart.test]"\n'
+        'tls = "verify"\ntls_names = ["MX.smart.test"]\n'
+        '[[route]]\ndomains = ["by-mx.test"]\nmx = true\ntls = "encrypt"\n'
+        '[[route]]\ndomains = ["named.test"]\nmx = true\ntls_names = [".named.test"]\n'
+        '[[route]]\ndomains = ["box.test"]\nlmtp = "unix:/run/lmtp"\n'
+    )
+    policy = sending.policies(config, config.table())(route)
+    assert (policy.level, policy.names, policy.given) == (level, names, given)
+
+
+def test_the_level_for_all():
+    config = read('[tls]\nsend = "verify"')
+    assert sending.policies(config, config.table())(Route("smtp", "a.test")).level == "verify"
+
+
+def test_the_logins(tmp_path: Path):
+    config = read(
+        '[[login]]\nnext_hop = "smart.test"\nsender = "*@a.test"\nuser = "ann"\npassword_credential = "p"\n'
+        '[[login]]\nuser = "b"\ntoken_command = ["token"]\nmechanisms = ["xoauth2"]'
+    )
+    logins = sending.logins(config)
+    smart = target.parse("smart.test:587")
+    first, second = logins.choose(smart, "x@a.test"), logins.choose(smart, "")
+    assert first is not None
+    assert second is not None
+    assert (first.user, first.source, first.where, first.token) == ("ann", "credential", "p", False)
+    assert (second.user, second.source, second.where, second.token) == ("b", "command", ("token",), True)
+    assert second.mechanisms == ("XOAUTH2",)
+    assert not sending.logins(read(""))
+
+
+def test_our_certificate_is_shown_for_external_only(tmp_path: Path):
+    import certificates
+
+    chain, key = certificates.pair(tmp_path, "us.example.com")
+    text = f'[tls]\ncertificate = ["{chain}"]\nkey = ["{key}"]\n'
+    assert sending.client_tls(read(text))._certificate is None
+    external = sending.client_tls(read(text + '[[login]]\nmechanisms = ["EXTERNAL"]'))
+    assert external._certificate == (chain, key)
