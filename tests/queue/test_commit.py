@@ -37,6 +37,7 @@ class Gated(MemoryStore):
         self.gate.set()
         self.entered: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self.failure: Exception | None = None
+        self.wakes = 0
         self.poison: Settlement | None = None
 
     def apply(self, drafts: Any = (), settlements: Any = (), hops: Any = (), *, now: float) -> Applied:
@@ -48,17 +49,22 @@ class Gated(MemoryStore):
             raise StoreError("this one cannot be stored")
         return super().apply(drafts, settlements, hops, now=now)
 
+    def wake(self) -> None:
+        self.wakes += 1
+        if self.wakes == 3:
+            raise OSError("nobody can be woken")
+
 
 class Caller:
     """The thread that asks: runs what is posted, and keeps the answers in order."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, soon: Callable[[Callable[[], None]], object] | None = None) -> None:
         self.posted: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.trouble: list[StoreError] = []
         self.answers: list[Committed] = []
         self.settled: list[bool] = []
         self.results: list[Any] = []
-        self.queue = GroupCommit(store, self.posted.put, lambda: T0, self.trouble.append)
+        self.queue = GroupCommit(store, self.posted.put, lambda: T0, self.trouble.append, soon=soon)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Run what is posted until that holds."""
@@ -163,6 +169,46 @@ def test_a_batch_is_bounded(store: Gated, caller: Caller) -> None:
     store.gate.set()
     caller.answered(MAX_BATCH + 11)
     assert [store.entered.get()[0] for _ in range(2)] == [MAX_BATCH, 10]
+
+
+@pytest.mark.parametrize("count", [3, MAX_BATCH + 10])
+def test_a_turn_of_the_loop_shares_a_batch_within_its_bound(store: Gated, count: int) -> None:
+    turn: list[Callable[[], None]] = []
+    caller = Caller(store, turn.append)
+    caller.commit(*(draft() for _ in range(count)))
+    assert len(turn) == 1
+    assert store.entered.empty()
+    turn.pop()()
+    assert [answer.error for answer in caller.answered(count)] == [None] * count
+    sizes = [store.entered.get()[0] for _ in range(caller.queue.batches)]
+    assert sizes == [size for size in (min(count, MAX_BATCH), count - MAX_BATCH) if size > 0]
+    caller.commit(draft())
+    assert len(turn) == 1
+    caller.queue.close()
+    caller.answered(count + 1)
+    turn.pop()()
+
+
+def test_another_process_is_woken_once_a_batch(store: Gated, caller: Caller) -> None:
+    caller.queue.wakes_others = True
+    store.gate.clear()
+    caller.commit(draft())
+    store.entered.get()
+    caller.commit(*(draft() for _ in range(20)))
+    store.gate.set()
+    caller.answered(21)
+    caller.barrier()
+    assert store.wakes == 2
+    store.failure = StoreError("the disk is full")
+    caller.commit(draft())
+    caller.answered(22)
+    caller.barrier()
+    assert store.wakes == 2
+    store.failure = None
+    caller.commit(draft())
+    assert caller.answered(23)[-1].error is None
+    caller.barrier()
+    assert "nobody can be woken" in str(caller.trouble[-1])
 
 
 def test_one_bad_draft_fails_alone(store: Gated, caller: Caller) -> None:

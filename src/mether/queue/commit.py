@@ -42,13 +42,14 @@ RETRY_SECONDS = 1.0
 MAX_FAILURES = 8
 """Settlements that may fail one after the other before the rest is left for later."""
 
-_NOTHING: Job = ("", None, None)
-
 
 class GroupCommit:
     """The writer thread of one store.  Methods may be called from one thread, the event loop's.
 
-    `clock` gives Unix seconds; `post(function)` runs a function in the caller's thread soon.
+    `clock` gives Unix seconds; `post(function)` runs a function in the caller's thread soon.  With `soon`,
+    which does the same from that thread, what is asked for in one turn of the event loop goes to the writer
+    together.  Where `wakes_others` is set, the queue is worked by another process, which is woken once for
+    each batch with drafts.
     """
 
     def __init__(
@@ -58,15 +59,19 @@ class GroupCommit:
         clock: Callable[[], float],
         trouble: Callable[[StoreError], None] = lambda error: None,
         gone: Callable[[str], None] = lambda ident: None,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.store = store
         self.batches = 0
         self.committed = 0
+        self.wakes_others = False
         self._post = post
         self._clock = clock
         self._trouble = trouble
         self._gone = gone
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._soon = soon
+        self._gathered: list[Job] = []
+        self._jobs: SimpleQueue[list[Job]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
         self._syncer: Any = None
         self._known_bad: set[int] = set()
@@ -75,7 +80,7 @@ class GroupCommit:
     def commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
         """Queue a draft; `done` is called when it is durable, or with an answer whose `error` is set."""
         if isinstance(draft.content, bytes):
-            self._jobs.put(("draft", draft, done))
+            self._put(("draft", draft, done))
         else:
             self._sync_first(draft, done)
 
@@ -83,19 +88,35 @@ class GroupCommit:
         self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None] | None = None
     ) -> None:
         """Apply a settlement; `done` is told whether it was applied or refused as no longer ours."""
-        self._jobs.put(("settle", (settlement, hop), done))
+        self._put(("settle", (settlement, hop), done))
 
     def call(self, work: Callable[[Store], T], done: Callable[[T | StoreError], None]) -> None:
         """Run `work` on the store in the writer thread; `done` gets its result or the StoreError."""
-        self._jobs.put(("call", work, done))
+        self._put(("call", work, done))
 
     def close(self) -> None:
         """Finish what was asked for, then end the thread.  Settlements that can't be stored are dropped:
         their messages stay queued."""
         if self._syncer is not None:
             self._syncer.shutdown()
-        self._jobs.put(("stop", None, None))
+        self._hand_over()
+        self._jobs.put([("stop", None, None)])
         self._thread.join()
+
+    def _put(self, job: Job) -> None:
+        """Give the writer a job.  Waking it costs two system calls and the interpreter's lock, so jobs of one
+        turn go together."""
+        if self._soon is None:
+            self._jobs.put([job])
+            return
+        if not self._gathered:
+            self._soon(self._hand_over)
+        self._gathered.append(job)
+
+    def _hand_over(self) -> None:
+        jobs, self._gathered = self._gathered, []
+        if jobs:
+            self._jobs.put(jobs)
 
     def _sync_first(self, draft: Draft, done: Callable[[Committed], None]) -> None:
         if self._syncer is None:
@@ -112,7 +133,7 @@ class GroupCommit:
                 answer = Committed(draft.message.ident, error=_problem(error))
                 self._post(lambda: done(answer))
             else:
-                self._jobs.put(("draft", draft, done))
+                self._jobs.put([("draft", draft, done)])
 
         self._syncer.submit(sync)
 
@@ -121,17 +142,20 @@ class GroupCommit:
         kept: list[Settled] = []
         due = 0.0
         stop = False
+        waiting: list[Job] = []
         while not stop:
             drafts: list[Drafted] = []
             settlements: list[Settled] = []
             calls: list[Job] = []
-            job = _NOTHING
             try:
-                job = get(timeout=max(0.0, due - monotonic())) if kept else get()
+                if not waiting:
+                    waiting = get(timeout=max(0.0, due - monotonic())) if kept else get()
+                while len(waiting) < MAX_BATCH:
+                    waiting += get_nowait()
             except Empty:
                 pass
-            taken = 0
-            while True:
+            jobs, waiting = waiting[:MAX_BATCH], waiting[MAX_BATCH:]
+            for job in jobs:
                 kind, what, done = job
                 if kind == "draft":
                     drafts.append((what, done))
@@ -141,13 +165,6 @@ class GroupCommit:
                     calls.append(job)
                 elif kind == "stop":
                     stop = True
-                taken += 1
-                if taken >= MAX_BATCH:
-                    break
-                try:
-                    job = get_nowait()
-                except Empty:
-                    break
             if kept and (stop or monotonic() >= due):
                 batch, rest = kept[:MAX_BATCH], kept[MAX_BATCH:]
                 failed = self._again(batch)
@@ -222,7 +239,16 @@ class GroupCommit:
                 tell(self._gone, ident)
 
         self._post(succeeded)
+        if drafts and self.wakes_others:
+            self._wake()
         return True
+
+    def _wake(self) -> None:
+        try:
+            self.store.wake()
+        except Exception as error:
+            problem = _problem(error)
+            self._post(lambda: self._trouble(problem))
 
     def _tell(self, done: Callable[[Any], None], answer: object) -> None:
         """Give one answer: a fault of who gets it is not to cost the others theirs."""

@@ -46,6 +46,19 @@ class CannotListen(Exception):
     sysexit = 69
 
 
+class About:
+    """What a listener knows of a connection: whose it is, why it is refused, whether it is counted among the
+    open ones, and its session once there is one."""
+
+    __slots__ = ("address", "counted", "refuse", "session")
+
+    def __init__(self, address: str, refuse: Reply | None, counted: bool) -> None:
+        self.address = address
+        self.refuse = refuse
+        self.counted = counted
+        self.session: Session | None = None
+
+
 class Listener:
     """One listening address and its sessions."""
 
@@ -80,7 +93,7 @@ class Listener:
             table,
             budget,
             stage=working.store.stage,
-            commit=self._commit if with_runner else self._commit_only,
+            commit=self._commit if with_runner else working.queue.commit,
             admit=working.runner.admit if with_runner else lambda draft: False,
             start=working.runner.start,
             rates=self._rates,
@@ -138,15 +151,25 @@ class Listener:
             timeout=listen.command_timeout,
             terms=tls.terms if tls is not None else None,
             implicit=listen.tls == "implicit",
+            enter=self._enter,
             min_rate=listen.min_rate,
         )
 
-    def _dialogue(self, connection: Connection) -> Dialogue:
+    def _enter(self, connection: Connection) -> bool:
+        """Count a client that has just connected; whether it is welcome."""
         address = connection.peer[0]
-        refuse, welcome = self._refusal(address)
+        refuse, counted = self._refusal(address)
         self._connections.add(connection)
-        session = Session(self._reception, address, connection.decided, refuse=refuse)
-        connection.about = (session, address, welcome)
+        connection.about = About(address, refuse, counted)
+        return refuse is None
+
+    def _dialogue(self, connection: Connection) -> Dialogue:
+        if connection.about is None:
+            self._enter(connection)
+        about: About = connection.about
+        session = about.session = Session(
+            self._reception, about.address, connection.decided, refuse=about.refuse
+        )
         protocol = ServerProtocol(
             self._reception.grammar,
             max_size=self._listen.max_size,
@@ -167,11 +190,16 @@ class Listener:
         return None, True
 
     def _gone(self, connection: Connection) -> None:
-        session, address, welcome = connection.about
-        if welcome:
-            self._counter.leave(address)
+        about: About = connection.about
+        if about.counted:
+            self._counter.leave(about.address)
         self._connections.discard(connection)
-        session.ended("" if session.last == "QUIT" else connection.why)
+        if about.session is not None:
+            about.session.ended("" if about.session.last == "QUIT" else connection.why)
+        elif about.refuse is not None:
+            event.rejected(about.address, "CONNECT", about.refuse)
+        else:
+            event.cut(about.address, connection.why, after="CONNECT")
         if not self._connections:
             self._idle.set()
 
@@ -181,16 +209,6 @@ class Listener:
         def answered(answer: Committed) -> None:
             done(answer)
             self._working.runner.committed(draft, answer)
-
-        self._working.queue.commit(draft, answered)
-
-    def _commit_only(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        """Queue a draft for a runner in another process."""
-
-        def answered(answer: Committed) -> None:
-            done(answer)
-            if answer.error is None:
-                self._working.queue.call(lambda store: store.wake(), lambda result: None)
 
         self._working.queue.commit(draft, answered)
 

@@ -86,6 +86,7 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
             )
             await listener.open()
             listeners.append(listener)
+        working.queue.wakes_others = not with_runner
         if with_runner:
             loop.add_reader(store.fileno(), _woken, working)
             tasks.append(loop.create_task(working.runner.run()))

@@ -209,6 +209,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         time.time,
         lambda error: event.error(f"queue: {error}"),
         event.removed,
+        soon=loop.call_soon,
     )
     resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
     known = Hosts() if config.dns.hosts else None
