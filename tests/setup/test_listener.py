@@ -313,3 +313,16 @@ def test_a_password_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -
     assert ended.returncode == 78
     assert ended.stderr.startswith(f"smtpd: {config}:6: auth.passwords: ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_clients_are_counted_before_their_handshake(start: Start, tmp_path: Path) -> None:
+    """SEC-5: whoever connects and says nothing under implicit TLS has a limit too."""
+    smtpd = start('tls = "implicit"\nmax_connections_per_client = 2\n', tls(tmp_path))
+    silent = [socket.create_connection(("127.0.0.1", smtpd.port)) for _ in range(2)]
+    with socket.create_connection(("127.0.0.1", smtpd.port)) as third, contextlib.suppress(ConnectionError):
+        assert third.recv(1) == b""
+    smtpd.wait_for("rejected", "CONNECT", "4.3.2")
+    for one in silent:
+        one.close()
+    smtpd.wait_for("cut", "127.0.0.1")
+    assert smtpd.stop() == 0

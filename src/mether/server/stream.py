@@ -37,8 +37,8 @@ class Connection(Stream):
     """One client.  `make_dialogue` is called once it is connected; `closed` once it is gone.
 
     `terms` gives what we bring to a TLS handshake, None where there is no TLS; with `implicit` it comes
-    first.  `min_rate` is in octets a second, 0 for none.  `about` is for whoever made it; `why` tells how the
-    session ended when it was not by QUIT.
+    first, if `enter` lets the client in at all.  `min_rate` is in octets a second, 0 for none.  `about` is for
+    whoever made it; `why` tells how the session ended when it was not by QUIT.
     """
 
     dialogue: Dialogue
@@ -54,6 +54,7 @@ class Connection(Stream):
         timeout: float,
         terms: Callable[[], Terms] | None = None,
         implicit: bool = False,
+        enter: Callable[[Connection], bool] = lambda connection: True,
         min_rate: float = 0.0,
     ) -> None:
         super().__init__(loop)
@@ -62,6 +63,7 @@ class Connection(Stream):
         self._timeout = timeout
         self._terms = terms
         self._implicit = implicit
+        self._enter = enter
         self._received = 0
         self._in_content = False
         self._pace = Pace(min_rate) if min_rate else None
@@ -70,10 +72,12 @@ class Connection(Stream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: a client is there; greet it."""
         super().connection_made(transport)
-        if self._implicit and self._terms is not None:
+        if not self._implicit or self._terms is None:
+            self._open()
+        elif self._enter(self):
             self.start_tls(self._terms(), self._timeout)
         else:
-            self._open()
+            self.abort()  # nothing can be said before TLS
 
     def data_received(self, data: bytes) -> None:
         """asyncio: octets from the client."""
@@ -153,6 +157,7 @@ class Connection(Stream):
             self._pacing.cancel()
         if hasattr(self, "dialogue"):
             self.dialogue.closing = True
+        if hasattr(self, "dialogue") or self.about is not None:
             self._closed(self)
 
     def _open(self) -> None:
