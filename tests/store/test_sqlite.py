@@ -517,7 +517,7 @@ def plan(store: SqliteStore, statement: str, values: tuple[object, ...]) -> list
     [
         ("due-at-hop", (1, 0, T0)),
         ("priority-below", (1, 10)),
-        ("hop-refresh", (1,)),
+        ("first-at-hop", (1, 0)),
         ("hop-waiting", (1, T0, 9)),
     ],
 )

@@ -22,7 +22,7 @@ from mether.queue.store import Claim, Committed, Pending, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, Final
 
     from mether.outcome import Attempt, Route
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mether.queue.store import Decision, Draft, Hop, Settlement
 
 SQL: Final = load("statements.sql")
+ABOVE: Final = 10
+"""Above every priority (RFC 6710 section 3: -9 to 9)."""
 MAX_ATTEMPTS: Final = 100
 """Attempts kept for a message; older ones are forgotten."""
 
@@ -102,7 +104,19 @@ def learn(db: Database, hops: Sequence[Hop], touched: set[int]) -> None:
 def refresh(db: Database, hops: Iterable[int]) -> None:
     """Bring `ready` of next hops up to date, after their waiting recipients or their state changed."""
     for number in hops:
-        db.execute(SQL["hop-refresh"], (number,))
+        earliest = [db.value(SQL["first-at-hop"], (number, one)) for one in priorities(db, number)]
+        db.execute(SQL["hop-refresh"], (number, min(earliest, default=None)))
+
+
+def priorities(db: Database, hop: int) -> Iterator[int]:
+    """The priorities of what waits at a next hop, the highest first: each is one seek of `recipient_due`.
+
+    One recursive statement for all of it takes three times as long where there is but one priority.
+    """
+    priority = db.value(SQL["priority-below"], (hop, ABOVE))
+    while priority is not None:
+        yield priority
+        priority = db.value(SQL["priority-below"], (hop, priority))
 
 
 class Inserting:

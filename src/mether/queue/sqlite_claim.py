@@ -18,7 +18,7 @@ from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
 from mether.queue.content import in_memory
 from mether.queue.owner import alive
-from mether.queue.sqlite_apply import SQL, Settling, numbers, record, refresh
+from mether.queue.sqlite_apply import SQL, Settling, numbers, priorities, record, refresh
 from mether.queue.store import Claim, Pending
 from mether.reply import Reply
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from mether.queue.store import Hop, Select
 
 DIED: Final = Reply(451, "4.3.0", "the process that tried this ended before it said what came of it")
-ABOVE: Final = 10
-"""Above every priority (RFC 6710 section 3: -9 to 9)."""
 STRUCK: Final = "three processes in a row ended while they tried this message"
 
 
@@ -137,11 +135,9 @@ def _due_at(db: Database, hop: int, now: float) -> Iterator[int]:
 
     One seek finds each priority that is present, and one more what is due there, in order.
     """
-    priority = db.value(SQL["priority-below"], (hop, ABOVE))
-    while priority is not None:
+    for priority in priorities(db, hop):
         for (message,) in db.execute(SQL["due-at-hop"], (hop, priority, now)):
             yield message
-        priority = db.value(SQL["priority-below"], (hop, priority))
 
 
 def suspects(db: Database, hops: Hops, now: float) -> list[tuple[int, int, bool]]:

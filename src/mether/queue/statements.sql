@@ -22,22 +22,11 @@ INSERT INTO next_hop (transport, next_hop, helo) VALUES (?1, ?2, ?3)
 -- name: hop-learn
 UPDATE next_hop SET failures = ?2, not_before = ?3, last = ?4 WHERE id = ?1
 
--- The priorities present at a next hop are walked downwards, one seek of recipient_due each, and the earliest
--- at each is one more: its plan has no SCAN of recipient and no sorting (test_sqlite.py looks).
 -- name: hop-refresh
-WITH RECURSIVE present (priority) AS (
-  SELECT max(priority) FROM recipient WHERE hop = ?1 AND state = 0
-  UNION ALL
-  SELECT (SELECT max(r.priority) FROM recipient AS r
-          WHERE r.hop = ?1 AND r.state = 0 AND r.priority < present.priority)
-  FROM present WHERE priority IS NOT NULL)
 UPDATE next_hop SET ready = CASE
-  WHEN waiting.due IS NULL OR probe_owner IS NOT NULL THEN NULL
-  WHEN suspended IS NULL THEN max(waiting.due, not_before)
-  ELSE max(waiting.due, not_before, suspended_until) END
-FROM (SELECT min((SELECT min(r.next_attempt) FROM recipient AS r
-                  WHERE r.hop = ?1 AND r.state = 0 AND r.priority = present.priority)) AS due
-      FROM present) AS waiting
+  WHEN ?2 IS NULL OR probe_owner IS NOT NULL THEN NULL
+  WHEN suspended IS NULL THEN max(?2, not_before)
+  ELSE max(?2, not_before, suspended_until) END
 WHERE id = ?1
 
 -- name: hop-probe
@@ -217,9 +206,12 @@ GROUP BY message, hop ORDER BY min(deadline)
 SELECT message FROM recipient INDEXED BY recipient_due
 WHERE hop = ?1 AND state = 0 AND priority = ?2 AND next_attempt <= ?3 ORDER BY next_attempt
 
--- The next priority present at a next hop below ?2: one seek.
+-- The next priority present at a next hop below ?2, and the earliest of what waits at one: a seek each.
 -- name: priority-below
 SELECT max(priority) FROM recipient INDEXED BY recipient_due WHERE hop = ?1 AND state = 0 AND priority < ?2
+
+-- name: first-at-hop
+SELECT min(next_attempt) FROM recipient INDEXED BY recipient_due WHERE hop = ?1 AND state = 0 AND priority = ?2
 
 -- name: hops-like
 SELECT id, next_hop FROM next_hop WHERE instr(lower(next_hop), ?1)
