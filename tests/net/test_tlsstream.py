@@ -163,6 +163,7 @@ def test_every_end_is_seen(loop_name: str, how: str, tmp_path: Path):
             stream.write(b"bye.")
             done, _ = await asyncio.wait({stream.end, stream.gone}, return_when=asyncio.FIRST_COMPLETED)
             assert (stream.end in done) == (how in ("goodbye", "end"))
+            assert stream.ends <= 1
             stream.close()
             await stream.gone
             assert stream.problems == []

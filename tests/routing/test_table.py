@@ -169,3 +169,15 @@ def test_a_domain_that_can_match_nothing_is_refused(domain: str) -> None:
 def test_a_rule_that_cannot_deliver_is_refused(transport: str, argument: object) -> None:
     with pytest.raises(ValueError, match=r"route needs|no transport"):
         Rule(["example.org"], transport, argument)  # type: ignore[arg-type]
+
+
+def test_the_rule_by_which_mail_goes_out():
+    """TLS-5: of a target its own rule, of a domain by MX the rule that takes the domain, and no other."""
+    smart = Rule(["a.test"], "smtp", target.parse("[smart.test]"))
+    by_mx = Rule(["b.test", ".b.test"], "smtp")
+    table = Table([smart, by_mx, Rule(["c.test"], "maildir", "m/{user}")], "us.test")
+    assert table.sending(Route("smtp", "[smart.test]", "helo.test")) is smart
+    assert table.sending(Route("smtp", "b.test")) is by_mx
+    assert table.sending(Route("smtp", "x.b.test")) is by_mx
+    for none in (Route("smtp", "a.test"), Route("smtp", "other.test"), Route("lmtp", "b.test")):
+        assert table.sending(none) is None

@@ -25,6 +25,7 @@ class Kept(Stream):
         self.end: asyncio.Future[None] = loop.create_future()
         self.data = bytearray()
         self.got = asyncio.Event()
+        self.ends = 0
         self.problems: list[TlsError] = []
 
     def secured(self) -> None:
@@ -40,6 +41,7 @@ class Kept(Stream):
         self.got.set()
 
     def ended(self) -> None:
+        self.ends += 1
         if not self.end.done():
             self.end.set_result(None)
 

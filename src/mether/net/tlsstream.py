@@ -33,6 +33,7 @@ class Layer(asyncio.Protocol):
     """One session of TLS."""
 
     __slots__ = (
+        "_ended",
         "_established",
         "_incoming",
         "_object",
@@ -48,6 +49,7 @@ class Layer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = transport
         self._terms = terms
         self._established = False
+        self._ended = False
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object: ssl.SSLObject | None = None
@@ -81,7 +83,9 @@ class Layer(asyncio.Protocol):
         if not self._established:
             self._failed(ConnectionResetError())
             return False
-        return self._stream.eof_received() if self._object is not None else False
+        if self._object is None:
+            return False
+        return True if self._ended else self._stream.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: gone."""
@@ -211,8 +215,10 @@ class Layer(asyncio.Protocol):
             self._flush()
         if pieces:
             self._stream.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if ended and self._transport is not None and not self._transport.is_closing():
-            self._stream.eof_received()
+        if ended and not self._ended:
+            self._ended = True  # the end of the connection, which follows, says nothing new
+            if not self.is_closing():
+                self._stream.eof_received()
 
     def _flush(self) -> None:
         if self._transport is not None and self._outgoing.pending:
