@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from clock import virtual
 from hypothesis import given
 from hypothesis import strategies as st
+from wirepair import Taker, dialogue
 
 from mether.server.pace import SLOW, Pace, too_slow
+from mether.server.stream import Connection
 
 
 @pytest.mark.parametrize(
@@ -61,3 +66,58 @@ def test_whoever_keeps_to_the_minimum_is_never_cut(rate: int, steps: list[float]
         now += step
         sent = -int(-now * rate)  # rounded down, as octets are
         assert not pace.slow(now, sent + 1)
+
+
+async def send(pieces: int, every: float, piece: bytes) -> tuple[bytes, float, list[str]]:
+    """Send a message's content so; the answer, the seconds until it came, and how the session ended."""
+    loop = asyncio.get_running_loop()
+    why: list[str] = []
+    server = await loop.create_server(
+        lambda: Connection(
+            loop,
+            lambda connection: dialogue(Taker()),
+            lambda connection: why.append(connection.why),
+            timeout=300.0,
+            min_rate=16,
+        ),
+        "127.0.0.1",
+        0,
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+    for line in (b"", b"HELO c", b"MAIL FROM:<a@b.test>", b"RCPT TO:<c@d.test>", b"DATA"):
+        if line:
+            writer.write(line + b"\r\n")
+        await reader.readline()
+    start = loop.time()
+    answer = asyncio.ensure_future(reader.readline())
+    for _ in range(pieces):
+        if answer.done():
+            break
+        writer.write(piece)
+        await asyncio.wait((answer,), timeout=every)
+    if not answer.done():
+        writer.write(b"\r\n.\r\n")
+    found = await answer
+    seconds = loop.time() - start
+    writer.close()
+    server.close()
+    while not why:
+        await asyncio.sleep(1)
+    return found, seconds, why
+
+
+@virtual
+async def test_a_client_that_drips_content_is_cut() -> None:
+    """TMO: an octet every ten seconds never times out, and yet it ends."""
+    answer, seconds, why = await send(1000, 10.0, b"x")
+    assert answer.startswith(b"421 4.4.2 ")
+    assert 60 <= seconds <= 130
+    assert why == ["too slow"]
+
+
+@virtual
+async def test_a_slow_but_steady_client_is_heard_out() -> None:
+    """TMO-1: no limit on the whole."""
+    answer, seconds, _ = await send(100, 10.0, b"x" * 198 + b"\r\n")
+    assert answer.startswith(b"250 ")
+    assert seconds >= 990

@@ -37,8 +37,8 @@ class Connection(Stream):
     """One client.  `make_dialogue` is called once it is connected; `closed` once it is gone.
 
     `terms` gives what we bring to a TLS handshake, None where there is no TLS; with `implicit` it comes
-    first, if `enter` lets the client in at all.  `min_rate` is in octets a second, 0 for none.  `about` is for
-    whoever made it; `why` tells how the session ended when it was not by QUIT.
+    first, if `enter` lets the client in at all.  `min_rate` is in octets a second, 0 for none.  `about` is
+    for whoever made it; `why` tells how the session ended when it was not by QUIT.
     """
 
     dialogue: Dialogue
