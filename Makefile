@@ -5,6 +5,7 @@
 #   make test    run the tests
 #   make check   lint, format, types, layers, and that the tests mirror the tree
 #   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
+#   make fuzz    fuzz the parsers and protocol machines, FUZZ_SECONDS each (default 300; Python below 3.14)
 #   make bench   10,000 messages through smtpd and through Postfix, side by side (after make peers)
 #   make bench-receive, bench-idle, bench-tls, bench-startup   the other measurements: see bench/README.md
 #   make clean   remove all of that, but never var/, which may hold mail
@@ -23,7 +24,7 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_NO_COMPILE METHER_CONFIG METHER_SPOOL NOSYSE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run install test check peers bench bench-receive bench-idle bench-tls bench-startup clean
+.PHONY: help run install test check peers fuzz bench bench-receive bench-idle bench-tls bench-startup clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -75,6 +76,13 @@ run: install $(CONFIG)
 
 test: install $(VENV)/.test
 	$(PY) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+$(VENV)/.fuzz: $(VENV)/.core
+	$(PY) -m pip install --quiet --group fuzz
+	@touch $@
+
+fuzz: install $(VENV)/.fuzz
+	$(PY) fuzz/run.py $(FUZZ_TARGETS)
 
 check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
