@@ -152,6 +152,38 @@ def test_a_foreign_source_may_not_relay(configured):
     assert status == 0 and entries(configured) == []
 
 
+def listener(configured, more):
+    """The first listener has these keys as well."""
+    path = Path(os.environ["METHER_CONFIG"])
+    path.write_text(path.read_text().replace("relay_from =", more + "relay_from ="))
+
+
+def test_it_offers_no_tls_that_it_cannot_begin(configured):
+    """TLS-2: STARTTLS is offered where it can be had; in.smtpd has none, whatever the listeners have."""
+    path = Path(os.environ["METHER_CONFIG"])
+    path.write_text(path.read_text() + '[tls]\ncertificate = ["nowhere.pem"]\n')
+    replies, _, _ = converse([FOREIGN], (b"EHLO c.example\r\n", b"STARTTLS\r\n", b"QUIT\r\n"))
+    assert not any("STARTTLS" in line for line in replies if line.startswith("250"))
+    assert codes(replies) == ["220", "250", "502", "221"]
+
+
+def test_a_foreign_source_finds_the_role_of_the_first_listener(configured):
+    """LMT-1"""
+    listener(configured, 'role = "lmtp"\n')
+    replies, _, _ = converse([FOREIGN], (b"EHLO c.example\r\n", b"LHLO c.example\r\n", b"QUIT\r\n"))
+    assert codes(replies) == ["220", "500", "250", "221"]
+
+
+def test_a_batch_is_smtp_whatever_the_first_listener_is(configured, tmp_path):
+    listener(configured, 'role = "lmtp"\n')
+    batch = tmp_path / "batch"
+    batch.write_bytes(b"".join(DIALOGUE))
+    with batch.open("rb") as file:
+        ended = subprocess.run([BIN / "in.smtpd"], stdin=file, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.count("Traceback")) == (0, 0)
+    assert len(entries(configured)) == 1
+
+
 def test_a_foreign_source_reaches_local_domains(configured):
     local = [piece.replace(b"ann@example.net", b"ann@local.test") for piece in DIALOGUE]
     replies, _, _ = converse([FOREIGN], local)

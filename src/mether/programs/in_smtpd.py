@@ -90,6 +90,8 @@ def parse_source(text: str) -> tuple[str, int]:
 
 def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
     """Serve one session on descriptor 0; returns the exit status.  Raises StoreError."""
+    import msgspec
+
     from mether.queue.open import open_store
     from mether.receive.budget import Budget
     from mether.receive.session import Session
@@ -103,6 +105,8 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
     store = open_store(config.queue.spool, now=time.time())
     try:
         listen = config.listen[0]
+        if trusted:  # a program of this host: SMTP, with no TLS to begin and nobody to log in
+            listen = msgspec.structs.replace(listen, role="local", require_tls=False)
         reception = wiring.reception(
             config,
             listen,
@@ -117,7 +121,14 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
             dialogue.resume(reply)
 
         decider = Session(reception, address, decided, trusted=trusted)
-        dialogue = Dialogue(ServerProtocol(reception.grammar, max_size=listen.max_size, batch=batch), decider)
+        protocol = ServerProtocol(
+            reception.grammar,
+            max_size=listen.max_size,
+            batch=batch,
+            lmtp=listen.role == "lmtp",
+            normalize=listen.bare_newlines == "normalize",
+        )
+        dialogue = Dialogue(protocol, decider)
         sink = 0 if stat.S_ISSOCK(os.fstat(0).st_mode) else 1
         alive = pipe.serve(dialogue, 0, sink, timeout=listen.command_timeout, batch=batch)
         decider.ended("" if alive else "lost connection")

@@ -1,10 +1,11 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
-One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[route]] [[login]] [retry] [dns] [log]``;
-every key may be left out.  `load` gives a `Config` in which every default is filled in and every value checked,
-together with where each value came from.  Relative paths in the file (the spool's, a Maildir's, a program's
-that has a slash) are relative to the file's own directory, so that a service does not depend on where it is
-started; those on a command line and in the environment are relative to the working directory.
+One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[route]] [[login]] [retry] [dns]
+[log]``; every key may be left out.  `load` gives a `Config` in which every default is filled in and every
+value checked, together with where each value came from.  Relative paths in the file (the spool's, a
+Maildir's, a program's that has a slash) are relative to the file's own directory, so that a service does not
+depend on where it is started; those on a command line and in the environment are relative to the working
+directory.
 
 What no route takes goes by MX.  A file without ``[[listen]]`` listens as one without a file would.
 

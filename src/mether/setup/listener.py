@@ -98,6 +98,7 @@ class Listener:
             start=working.runner.start,
             rates=self._rates,
             authentication=logins.authentication if logins is not None and listen.auth else None,
+            tls=self._tls is not None,
         )
 
     async def open(self) -> None:

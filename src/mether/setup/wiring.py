@@ -92,12 +92,13 @@ def reception(
     start: Start | None = None,
     rates: Rates | None = None,
     authentication: Authentication | None = None,
+    tls: bool = False,
 ) -> Reception:
-    """What the sessions of one listener share."""
+    """What the sessions of one listener share; without `tls` there is none to be had, whatever it says."""
     from mether.receive.access import Networks
     from mether.receive.offer import Offers
 
-    starttls = listen.tls == "starttls"
+    starttls = tls and listen.tls == "starttls"
     return Reception(
         hostname=config.service.hostname,
         postmaster=postmaster(config, table),
