@@ -1,4 +1,4 @@
-"""Every dialogue of this directory, in memory and over TCP against one running smtpd.
+"""Every dialogue of this directory, in memory, and over TCP and TLS against a running smtpd.
 
 README.md says how a dialogue is written.  In memory the session is `receive.session` behind
 `server.dialogue`, with a queue that takes everything; what it took is held against the ``Q:`` lines.
@@ -6,135 +6,58 @@ README.md says how a dialogue is written.  In memory the session is `receive.ses
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
-from collections.abc import Callable, Iterator
+import ssl
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import certificates
 import pytest
 from daemon import Daemon
+from memory_server import MemoryServer
+from transcript import CLOSED, LATER, REST, TLS, Dialogue, Step, agree, is_act, octets, sent
 
 from mether.address import path_text
-from mether.queue.store import Committed, Draft
-from mether.receive.budget import Budget
-from mether.receive.session import Session
+from mether.auth.verifier import make
+from mether.net.certificate import Certificate
+from mether.net.tls import Security
+from mether.queue.store import Draft
 from mether.reply import Reply
-from mether.server.dialogue import Dialogue
 from mether.setup import config as config_
-from mether.setup import wiring
 from mether.smtp.command import VERBS
-from mether.smtp.server import ServerProtocol
 
-DIALOGUES = sorted(Path(__file__).parent.glob("*.txt"))
-LINE = re.compile(r"([CSQ])(?:\*(\d+))?:(?: (.*))?", re.DOTALL)
-OCTETS = {"NUL": b"\0", "CR": b"\r", "LF": b"\n", "DEL": b"\x7f", "SP": b" "}
-MARK = re.compile(rb"<(?:(NUL|CR|LF|DEL|SP)|octet-([0-9A-F]{2})|(.) x (\d+))>")
-CLOSED = "(closed)"
+DIALOGUES = [Dialogue(path) for path in sorted(Path(__file__).parent.glob("*.txt"))]
+HOSTED = [one for one in DIALOGUES if not one.memory]
+ANN = "ann@example.com"
+TOKENS = f"""\
+#!{sys.executable}
+import sys
+login, token = sys.stdin.read().split("\\n")[:2]
+print("{ANN}")
+sys.exit(token != "good-token")
+"""
 
-Step = tuple[int, str, str]
-
-
-def read(path: Path) -> tuple[str, list[Step]]:
-    """A dialogue: the configuration of its listener, and its lines as (number, who, text)."""
-    config, steps = ["relay_from = []"], []
-    for number, line in enumerate(path.read_text(encoding="ascii").split("\n"), 1):
-        if line.startswith("#"):
-            word, colon, setting = line[1:].strip().partition(": ")
-            if colon and word == "config":
-                config = [one for one in config if one.split(" ")[0] != setting.split(" ")[0]] + [setting]
-        elif line:
-            found = LINE.fullmatch(line)
-            assert found, f"{path.name}:{number}: neither C:, S:, Q: nor #"
-            steps += [(number, found[1], found[3] or "")] * int(found[2] or 1)
-    return "\n".join(config), steps
+every = pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda one: one.name)
 
 
-def octets(text: str) -> bytes:
-    """What the text stands for."""
-
-    def one(found: re.Match[bytes]) -> bytes:
-        name, number, letter, times = found.groups()
-        if name:
-            return OCTETS[name.decode()]
-        return bytes.fromhex(number.decode()) if number else letter * int(times)
-
-    return MARK.sub(one, text.encode())
+def files(base: Path) -> None:
+    """What ``[auth]`` names: ann's password is "secret", her token "good-token"."""
+    verifier = make("scram-sha-256", "secret", lambda size: bytes(range(size)))
+    (base / "passwords").write_text(f"{ANN}:{verifier}\n")
+    (base / "passwords").chmod(0o600)
+    (base / "tokens").write_text(TOKENS)
+    (base / "tokens").chmod(0o755)
+    (base / "senders").write_text(f"{ANN} {{login}}\n")
 
 
-def groups(steps: list[Step], who: str) -> Iterator[tuple[str, list[Step]]]:
-    """The dialogue in turns: lines of one side that follow each other, for the sides in `who`."""
-    turn: list[Step] = []
-    for step in [step for step in steps if step[1] in who]:
-        if turn and turn[0][1] != step[1]:
-            yield turn[0][1], turn
-            turn = []
-        turn.append(step)
-    if turn:
-        yield turn[0][1], turn
-
-
-def agree(expected: str, said: str) -> bool:
-    """Whether the server said what the file says."""
-    if expected.endswith("..."):
-        return said.startswith(expected[:-3].rstrip(" "))
-    return said == expected
-
-
-class Memory:
-    """A listener with this configuration, and a client of it at 127.0.0.1, without a socket."""
-
-    def __init__(self, listener: str) -> None:
-        text = (
-            '[service]\nhostname = "mx.example.com"\npostmaster = "postmaster@example.com"\n'
-            f'[[listen]]\naddress = "127.0.0.1:0"\n{listener}\n'
-            '[[route]]\ndomains = ["example.com"]\nmaildir = "mail/{user}"\n'
-        )
-        config = config_.loads(text, environ={"METHER_SPOOL": "memory:"})
-        self.drafts: list[Draft] = []
-        reception = wiring.reception(
-            config,
-            config.listen[0],
-            config.table(),
-            Budget(1 << 24),
-            stage=self._stage,
-            commit=self._commit,
-        )
-        self.dialogue = Dialogue(
-            ServerProtocol(reception.grammar, max_size=config.listen[0].max_size),
-            Session(reception, "127.0.0.1", self._decided),
-        )
-        self.said = self.dialogue.open()
-
-    def _stage(self, ident: str) -> Writer:
-        return Writer()
-
-    def _commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        self.drafts.append(draft)
-        done(Committed(draft.message.ident))
-
-    def _decided(self, reply: Reply) -> None:
-        self.said += self.dialogue.resume(reply)
-
-    def send(self, data: bytes) -> None:
-        self.said += self.dialogue.receive(data)
-
-
-class Writer:
-    """Content of more than a draft in memory may have."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-        self.size += len(data)
-
-    def sync(self) -> None:
-        pass
-
-    def discard(self) -> None:
-        pass
+def tls(base: Path) -> str:
+    """``[tls]``."""
+    chain, key = certificates.pair(base, "mx.example.com")
+    ca = certificates.ca_file(base)
+    return f'[tls]\ncertificate = ["{chain}"]\nkey = ["{key}"]\nclient_ca = "{ca}"\n'
 
 
 def queued(draft: Draft) -> list[bytes]:
@@ -148,62 +71,211 @@ def queued(draft: Draft) -> list[bytes]:
     return [head, *lines]
 
 
-@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
-def test_in_memory(path: Path) -> None:
-    config, steps = read(path)
-    server = Memory(config)
-    for who, turn in groups(steps, "CSQ"):
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("memory")
+    files(made)
+    return made
+
+
+@every
+def test_in_memory(dialogue: Dialogue, base: Path) -> None:
+    where = base / "mether.toml"
+    where.write_text(
+        '[service]\nhostname = "mx.example.com"\npostmaster = "postmaster@example.com"\n'
+        f'[[listen]]\naddress = "127.0.0.1:0"\n{dialogue.listen()}'
+        f'[[route]]\ndomains = ["example.com"]\nmaildir = "mail/{{user}}"\n{dialogue.auth}{tls(base)}'
+    )
+    security = Security(
+        "TLSv1.3",
+        "TLS_AES_256_GCM_SHA384",
+        256,
+        own=Certificate(certificates.der("mx.example.com")),
+        der=certificates.der(dialogue.certificate) if dialogue.certificate else None,
+        verified=bool(dialogue.certificate),
+    )
+    refusal = None
+    if dialogue.refusal:
+        code, status, text = dialogue.refusal.split(" ", 2)
+        refusal = Reply(int(code), status, text)
+    config = config_.load(str(where), environ={"METHER_SPOOL": "memory:"})
+    with contextlib.closing(MemoryServer(config, refuse=refusal, tls=security)) as server:
+        play_in_memory(dialogue, server)
+
+
+def play_in_memory(dialogue: Dialogue, server: MemoryServer) -> None:
+    name = dialogue.path.name
+    for who, turn in dialogue.groups("CSQ"):
+        number, _, text = turn[0]
         if who == "C":
-            assert server.said == b"", f"{path.name}:{turn[0][0]}: before it: {server.said!r}"
-            server.send(b"".join(octets(text) + b"\r\n" for _, _, text in turn))
+            assert server.said == b"", f"{name}:{number}: before it: {server.said!r}"
+            if text == TLS:
+                assert server.dialogue.securing, f"{name}:{number}: the server awaits no handshake"
+                server.handshake()
+            elif later := LATER.fullmatch(text):
+                server.later(60 * int(later[1]))
+            else:
+                server.send(sent(turn))
         elif who == "Q":
-            assert server.drafts, f"{path.name}:{turn[0][0]}: nothing is queued"
+            assert server.drafts, f"{name}:{number}: nothing is queued"
             assert [octets(text) for _, _, text in turn] == queued(server.drafts.pop(0))
         else:
             for number, _, text in turn:
                 if text == CLOSED:
-                    assert server.dialogue.closing, f"{path.name}:{number}: the session is open"
+                    assert server.dialogue.closing, f"{name}:{number}: the session is open"
                     continue
-                line, _, server.said = server.said.partition(b"\r\n")
-                assert agree(text, line.decode()), f"{path.name}:{number}: {line!r}"
+                line = b"NNN-"
+                while line[3:4] == b"-":
+                    line, _, server.said = server.said.partition(b"\r\n")
+                    if text != REST:
+                        break
+                assert text == REST or agree(text, line.decode()), f"{name}:{number}: {line!r}"
     assert server.said == b""
     assert server.drafts == [], "queued, and not in the file"
-    assert server.dialogue.closing == (steps[-1][2] == CLOSED)
+    assert server.dialogue.closing == (dialogue.steps[-1][2] == CLOSED)
+
+
+class Hosts:
+    """An smtpd for each ``[auth]`` that a dialogue asks for, with a listener for each ``[[listen]]``."""
+
+    def __init__(self, make_base: pytest.TempPathFactory) -> None:
+        wanted: dict[str, dict[str, None]] = {}
+        for one in HOSTED:
+            listeners = wanted.setdefault(one.auth, {})
+            for kind in (None,) if one.tls is not None else ("none", "starttls", "implicit"):
+                listeners[one.listen(kind)] = None
+        self._ports: dict[tuple[str, str], int] = {}
+        self._daemons = []
+        for auth, listeners in wanted.items():
+            base = make_base.mktemp("dialogs")
+            files(base)
+            text = '\n[[listen]]\naddress = "127.0.0.1:0"\n'.join(listeners)
+            daemon = Daemon(base, listen=text, routes=auth + tls(base))
+            self._daemons.append(daemon)
+            ports = re.findall(r"127\.0\.0\.1:(\d+)", daemon.lines[-1])
+            assert len(ports) == len(listeners)
+            self._ports.update({(auth, one): int(port) for one, port in zip(listeners, ports, strict=True)})
+
+    def port(self, dialogue: Dialogue, kind: str | None = None) -> int:
+        return self._ports[dialogue.auth, dialogue.listen(kind)]
+
+    def stop(self) -> list[int]:
+        return [daemon.stop() for daemon in self._daemons]
 
 
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
-    """The ports of one smtpd that listens with every configuration that a dialogue asks for."""
-    listeners = list(dict.fromkeys(read(path)[0] for path in DIALOGUES))
-    more = '\n[[listen]]\naddress = "127.0.0.1:0"\n'.join(listeners)
-    daemon = Daemon(tmp_path_factory.mktemp("dialogs"), listen=more)
-    found = re.findall(r"127\.0\.0\.1:(\d+)", daemon.lines[-1])
-    assert len(found) == len(listeners)
-    yield dict(zip(listeners, map(int, found), strict=True))
-    assert daemon.stop() == 0
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    made = Hosts(tmp_path_factory)
+    yield made
+    assert set(made.stop()) == {0}
 
 
-@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
-def test_over_tcp(path: Path, ports: dict[str, int]) -> None:
-    config, steps = read(path)
-    with socket.create_connection(("127.0.0.1", ports[config]), timeout=60) as connection:
-        lines = connection.makefile("rb")
-        for who, turn in groups(steps, "CS"):
+class Client:
+    """A client on a socket; `number` makes its address, so that none pays for what another did."""
+
+    def __init__(self, port: int, number: int, dialogue: Dialogue, base: Path) -> None:
+        self.name = dialogue.path.name
+        self._socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=60, source_address=(f"127.1.{number // 250}.{number % 250 + 1}", 0)
+        )
+        self._lines = self._socket.makefile("rb")
+        self._context = ssl.create_default_context(cafile=certificates.ca_file(base))
+        if dialogue.certificate:
+            self._context.load_cert_chain(*certificates.pair(base, dialogue.certificate))
+
+    def handshake(self) -> None:
+        self._lines.close()
+        self._socket = self._context.wrap_socket(self._socket, server_hostname="mx.example.com")
+        self._lines = self._socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def line(self) -> bytes:
+        return self._lines.readline()
+
+    def skip(self) -> None:
+        """Read one reply."""
+        while self.line()[3:4] == b"-":
+            pass
+
+    def play(self, groups: Iterator[tuple[str, list[Step]]]) -> bool:
+        """Hold the conversation; whether it is still open."""
+        for who, turn in groups:
             if who == "C":
-                connection.sendall(b"".join(octets(text) + b"\r\n" for _, _, text in turn))
+                if is_act(turn[0][2]):
+                    self.handshake()
+                else:
+                    self.send(sent(turn))
                 continue
             for number, _, text in turn:
                 if text == CLOSED:
-                    assert lines.read() == b"", f"{path.name}:{number}: the connection is open"
-                    return
-                line = lines.readline()
-                assert line.endswith(b"\r\n"), f"{path.name}:{number}: {line!r}"
-                assert agree(text, line[:-2].decode()), f"{path.name}:{number}: {line!r}"
-        connection.shutdown(socket.SHUT_WR)
-        assert lines.read() == b"", "the server says more than the file"
+                    assert self._lines.read() == b"", f"{self.name}:{number}: the connection is open"
+                    return False
+                if text == REST:
+                    self.skip()
+                    continue
+                line = self.line()
+                assert line.endswith(b"\r\n"), f"{self.name}:{number}: {line!r}"
+                assert agree(text, line[:-2].decode()), f"{self.name}:{number}: {line!r}"
+        return True
+
+    def end(self) -> None:
+        """Hear that the server says no more."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            self._socket.shutdown(socket.SHUT_WR)
+            assert self._lines.read() == b"", "the server says more than the file"
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+hosted = pytest.mark.parametrize(
+    ("number", "dialogue"), list(enumerate(HOSTED)), ids=[one.name for one in HOSTED]
+)
+anyhow = pytest.mark.parametrize(
+    ("number", "dialogue"),
+    [(number, one) for number, one in enumerate(HOSTED) if one.tls is None],
+    ids=[one.name for one in HOSTED if one.tls is None],
+)
+
+
+@hosted
+def test_over_tcp(number: int, dialogue: Dialogue, hosts: Hosts, base: Path) -> None:
+    port = hosts.port(dialogue, "none" if dialogue.tls is None else None)
+    with contextlib.closing(Client(port, number, dialogue, base)) as client:
+        if dialogue.tls == "implicit":
+            client.handshake()
+        if client.play(dialogue.groups("CS")):
+            client.end()
+
+
+@anyhow
+def test_over_tls(number: int, dialogue: Dialogue, hosts: Hosts, base: Path) -> None:
+    """TLS from the first octet on (RFC 8314)."""
+    port = hosts.port(dialogue, "implicit")
+    with contextlib.closing(Client(port, number, dialogue, base)) as client:
+        client.handshake()
+        client.play(dialogue.groups("CS"))
+
+
+@anyhow
+def test_after_starttls(number: int, dialogue: Dialogue, hosts: Hosts, base: Path) -> None:
+    """After STARTTLS everything begins anew, but that there is no second greeting (TLS-2)."""
+    port = hosts.port(dialogue, "starttls")
+    lmtp = 'role = "lmtp"' in dialogue.listen()
+    with contextlib.closing(Client(port, number, dialogue, base)) as client:
+        greeting, *rest = list(dialogue.groups("CS"))
+        assert client.play(iter([greeting]))
+        for line in (b"LHLO client.example\r\n" if lmtp else b"EHLO client.example\r\n", b"STARTTLS\r\n"):
+            client.send(line)
+            client.skip()
+        client.handshake()
+        client.play(iter(rest))
 
 
 def test_every_command_has_its_dialogue() -> None:
     """A postmaster finds each of them here."""
-    said = {text.split(" ")[0].upper() for path in DIALOGUES for _, who, text in read(path)[1] if who == "C"}
+    said = {text.split(" ")[0].upper() for one in DIALOGUES for _, who, text in one.steps if who == "C"}
     assert said >= VERBS
