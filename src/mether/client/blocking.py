@@ -16,7 +16,7 @@ import time
 
 from mether.client.session import Lost, Timeouts, pieces
 from mether.reply import Reply
-from mether.smtp import client, command
+from mether.smtp import client, command, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,6 +205,8 @@ class BlockingClient:
             if isinstance(event, tuple):
                 self._show(event[1])
                 transaction.reply(*event)
+                # Half of the content is out: the server would take whatever followed, QUIT too, for the rest.
+                self.protocol.state = state.CLOSED
                 return True
             if seconds is None or event == client.END_OF_INPUT:
                 return False
