@@ -243,3 +243,101 @@ def test_an_acceptance_in_mid_content_is_a_fault() -> None:
     made.receive(b"354 go\r\n250 taken\r\n")
     with pytest.raises(client.ProtocolFault, match="a reply to nothing"):
         events(made)
+
+
+def test_an_auth_exchange() -> None:
+    """AUT-3, PIP-2: one line at a time, and nothing but a response in between."""
+    made = ready()
+    made.send("AUTH", b"AUTH LOGIN\r\n")
+    with pytest.raises(LocalError):
+        made.send("RESPONSE", b"AAAA\r\n")
+    for octets in (b"334 VXNlcm5hbWU6\r\n", b"334-\r\n334 \r\n", b"334\r\n"):
+        made.receive(octets)
+        assert [reply.code for _, reply in events(made)] == [334] and made.state == state.AUTH
+        for verb in ("QUIT", "MAIL", "AUTH"):
+            with pytest.raises(LocalError):
+                made.send(verb, b"")
+        made.send("RESPONSE", b"AAAA\r\n")
+    made.receive(b"535 5.7.8 no\r\n")
+    assert [verb for verb, _ in events(made)] == ["RESPONSE"] and made.state == state.READY
+    with pytest.raises(LocalError):
+        made.send("RESPONSE", b"AAAA\r\n")
+    made.send("MAIL", b"")
+
+
+def test_starttls_forgets() -> None:
+    """TLS-2: the offer, and the next thing that is said is EHLO."""
+    made = ready()
+    made.send("STARTTLS", b"STARTTLS\r\n")
+    with pytest.raises(LocalError):
+        made.send("EHLO", b"EHLO c\r\n")
+    made.receive(b"220 go\r\n")
+    events(made)
+    made.tls_started()
+    assert made.state == state.GREETED and not made.offer.keywords
+    made.send("EHLO", b"EHLO c\r\n")
+    made.receive(b"250-mx\r\n250 AUTH PLAIN\r\n")
+    events(made)
+    assert made.offer.mechanisms == ("PLAIN",)
+
+
+@pytest.mark.parametrize("injected", [b"2", b"250 ok\r\n", b"250-x\r\n", b"\r\n", b"\0"])
+def test_plaintext_behind_the_220(injected: bytes) -> None:
+    """TLS-3: with it or after it, whole or not."""
+    for octets in ([b"220 go\r\n" + injected], [b"220 go\r\n", injected]):
+        made = ready()
+        made.send("STARTTLS", b"STARTTLS\r\n")
+        made.receive(octets[0])
+        assert isinstance(made.next_event(), tuple)
+        made.receive(b"".join(octets[1:]) or b"")
+        with pytest.raises(ProtocolFault):
+            made.tls_started()
+
+
+def test_chunks_one_after_the_other() -> None:
+    """BDT-2, BDT-3, PIP-2: a reply each; a refused one spoils the transaction until RSET."""
+    made = ready()
+    for verb in ("MAIL", "RCPT", "BDAT", "BDAT", "BDAT LAST", "RSET"):
+        made.send(verb, b"")
+    made.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n451 full\r\n503 skipped\r\n")
+    assert [reply.code for _, reply in events(made)] == [250, 250, 250, 451, 503]
+    assert made.state == state.SPOILT
+    made.receive(b"250 ok\r\n")
+    events(made)
+    assert made.state == state.READY
+
+
+@pytest.mark.parametrize("verb", [state.END_OF_CONTENT, state.LAST_CHUNK])
+def test_replies_for_each_recipient_by_dot_and_by_chunk(verb: str) -> None:
+    """RFC 2033 section 4.2: the transaction is over with the last of them."""
+    made = ready()
+    for each in ("MAIL", "RCPT", "RCPT", "RCPT"):
+        made.send(each, b"")
+    made.receive(b"250 ok\r\n" * 4)
+    events(made)
+    if verb == state.LAST_CHUNK:
+        made.send(verb, b"")
+    else:
+        made.send("DATA", b"")
+        made.receive(b"354 go\r\n")
+        events(made)
+        made.content_sent()
+    made.expect_another()
+    made.expect_another()
+    for code, then in ((250, ""), (451, ""), (550, state.READY)):
+        made.receive(b"%d x\r\n" % code)
+        [(answered, reply)] = events(made)
+        assert (answered, reply.code) == (verb, code)
+        assert (made.state == state.READY) == bool(then)
+
+
+def test_nothing_opens_a_session_again() -> None:
+    """CLI-9: what comes behind a 421 changes nothing."""
+    made = ready()
+    for verb in ("MAIL", "RCPT", "DATA"):
+        made.send(verb, b"")
+    made.receive(b"421 closing\r\n250 ok\r\n354 go\r\n")
+    events(made)
+    assert made.state == state.CLOSED
+    with pytest.raises(LocalError):
+        made.send("EHLO", b"")
