@@ -16,9 +16,11 @@ lines = st.lists(st.sampled_from([b".", b"..", b"a", b"\r\n", b"\r\n.", b"\xe9",
 sizes = st.lists(st.integers(1, 5))
 
 
-def decode(data: bytes, cuts: list[int]) -> tuple[bytes, bytes, bool, ContentDecoder]:
+def decode(
+    data: bytes, cuts: list[int], *, normalize: bool = False
+) -> tuple[bytes, bytes, bool, ContentDecoder]:
     """Content, what is left over, whether the end was seen, and the decoder with its flags."""
-    decoder = ContentDecoder()
+    decoder = ContentDecoder(normalize=normalize)
     out, buffer = b"", b""
     while True:
         size = cuts.pop(0) if cuts else len(data)
@@ -82,6 +84,17 @@ def test_the_end_is_where_the_standard_has_it(data: bytes, cuts: list[int]) -> N
     assert decoder.bare == (b"\r" in stripped or b"\n" in stripped)
     assert decoder.nul == (b"\0" in raw)
     assert decoder.eight_bit == (not raw.isascii())
+
+
+@given(octets, sizes)
+def test_what_is_normalized_ends_in_the_same_place(data: bytes, cuts: list[int]) -> None:
+    """DAT-2: whatever the cuts, each CR and LF that stands alone is a line end, and none ends the content."""
+    data += b"\r\n.\r\nafter"
+    plain, rest, _, decoder = decode(data, [])
+    found, left, _, other = decode(data, cuts, normalize=True)
+    assert found == plain.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    assert (left, other.bare, other.nul) == (rest, decoder.bare, decoder.nul)
+    assert other.size == len(found)
 
 
 def test_no_end_before_the_end() -> None:
