@@ -14,6 +14,7 @@ from mether.queue import ident
 from mether.queue.memory import MemoryStore
 from mether.queue.store import Committed, Filter
 from mether.receive.budget import Budget
+from mether.receive.offer import Who
 from mether.setup import config as config_
 from mether.setup import wiring
 from mether.setup.config import Config
@@ -81,7 +82,9 @@ def test_the_reception(config: Config) -> None:
     assert "192.0.2.9" in reception.relay_from
     assert "127.0.0.1" not in reception.relay_from
     assert reception.lifetime == 2 * 86400.0
-    assert f"SIZE {1 << 20}" in reception.hello_lines
+    lines = reception.offers.lines(Who(), 0.0)
+    assert f"SIZE {1 << 20}" in lines
+    assert "STARTTLS" not in lines, "there is none to be had"
 
 
 def test_an_id_is_made_of_the_time() -> None:
