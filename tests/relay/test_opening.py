@@ -101,11 +101,17 @@ def opening_timeouts() -> Any:
     return Timeouts(connect=20, greeting=20, command=20, data=20, block=20, end=20, quit=20, tls=20)
 
 
-def message(*, requiretls: bool = False, sender: str = "sender@example.com", bounce: bool = False) -> Claim:
+def message(
+    *,
+    requiretls: bool = False,
+    sender: str = "sender@example.com",
+    bounce: bool = False,
+    route: Route = SMART,
+) -> Claim:
     """A claim to be relayed."""
     from mether.address import parse
 
-    made = claim("rcpt@example.net")
+    made = claim("rcpt@example.net", route=route)
     made.message.envelope.requiretls = requiretls
     made.message.envelope.reverse_path = None if bounce else parse(sender)
     return made
@@ -321,3 +327,16 @@ def test_tls_from_the_beginning(loop_name: str, files: Any):
     with tlspeer.peer(SecureServer()) as there, pytest.raises(opening.Shortfall) as caught:
         loops.run(loop_name, session(there.port))
     assert caught.value.reply.status == "4.7.5"
+
+
+@both
+def test_lmtp_over_tcp(loop_name: str, files: Any):
+    """LMTP: LHLO before and after STARTTLS; REQUIRETLS asks nothing of a delivery (RFC 8689 section 4.4)."""
+    context, ca = files()
+    server = SecureServer(context)
+    route = Route("lmtp", "mx.example.com:2424")
+    results = Site(server, ca=ca).relay(
+        loop_name, message(requiretls=True, route=route), policy=Policy("verify"), route=route
+    )
+    assert [one[0] for one in shown(results)] == ["delivered"]
+    assert server.sessions[0][:3] == ["LHLO us.example.com", "STARTTLS", "tls LHLO us.example.com"]

@@ -139,3 +139,21 @@ def test_our_certificate_is_shown_for_external_only(tmp_path: Path):
     assert sending.client_tls(read(text))._certificate is None
     external = sending.client_tls(read(text + '[[login]]\nmechanisms = ["EXTERNAL"]'))
     assert external._certificate == (chain, key)
+
+
+def test_files_that_mail_would_wait_for(tmp_path: Path):
+    """config --check: each with its place in the file, and never the secret."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for path, mode in ((good, 0o600), (bad, 0o644)):
+        path.write_text("very secret")
+        path.chmod(mode)
+    text = '[tls]\nca = "/nonexistent/ca"\n'
+    for path in (good, bad, tmp_path / "none"):
+        text += f'[[login]]\nuser = "a"\npassword_file = "{path}"\n'
+    lines = list(sending.complaints(read(text)))
+    assert lines[0] == "/etc/mether/mether.toml:2: /nonexistent/ca: No such file or directory"
+    assert lines[1].startswith(f"/etc/mether/mether.toml:8: {bad}: others may read it (mode 0644)")
+    assert lines[2].startswith(f"/etc/mether/mether.toml:11: {tmp_path}/none: No such file")
+    assert len(lines) == 3
+    assert "secret" not in "".join(lines)
+    assert list(sending.complaints(read(""))) == []

@@ -2,7 +2,7 @@
 
 `check_login` and `check_route` raise ConfigError for what contradicts itself, such as a name to verify where
 nothing is verified: an option that would do nothing is an error.  `client_tls`, `logins` and `policies` make
-what `relay.nexthop` takes.
+what `relay.nexthop` takes; `complaints` looks at the files now, for ``mether config --check``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mether.smtp.sasl import MECHANISMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Final
 
     from mether.net.tls import ClientTls
@@ -172,6 +172,26 @@ def client_tls(config: Config) -> ClientTls:
         minimum=config.tls.minimum,
         certificate=pairs[0] if external and pairs else None,
     )
+
+
+def complaints(config: Config) -> Iterator[str]:
+    """A line for each file or variable that mail would have to wait for.
+
+    Programs are not asked, nor systemd's credentials: those are for the service to see.
+    """
+    from mether.net.tls import TlsError
+    from mether.relay.credentials import CredentialsError, read_file
+
+    try:
+        client_tls(config).terms("verify")
+    except TlsError as error:
+        yield f"{config.origins.get('tls.ca', 'tls')}: {error}"
+    for number, one in enumerate(config.login):
+        if one.password_file is not None:
+            try:
+                read_file(one.password_file)
+            except CredentialsError as error:
+                yield f"{config.origins[f'login[{number}].password_file']}: {error}"
 
 
 def logins(config: Config) -> Logins:
