@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from wirepair import OK, Taker, dialogue
 
+from mether.net.tls import Security
 from mether.reply import Reply
 from mether.server.dialogue import TIMED_OUT, Dialogue
 from mether.smtp.command import Command
@@ -166,3 +167,94 @@ def test_ended_by_the_shell() -> None:
     session = opened()
     assert session.end(TIMED_OUT).startswith(b"421 4.4.2 ")
     assert session.closing and session.receive(b"NOOP\r\n") == b""
+
+
+TLS = Security("TLSv1.3", "none")
+
+
+def securing(taker: Taker) -> Dialogue:
+    """A session in which 220 was just said to STARTTLS."""
+    session = opened(taker)
+    session.receive(b"EHLO c\r\n")
+    assert codes(session.receive(b"STARTTLS\r\n")) == [220]
+    assert session.securing and not session.closing
+    return session
+
+
+def test_starttls() -> None:
+    """TLS-2: the decider is told, and all begins anew."""
+    taker = Taker()
+    session = securing(taker)
+    session.secured(TLS)
+    assert not session.securing
+    assert taker.events[-1] == ("secured", "TLSv1.3")
+    assert codes(session.receive(b"MAIL FROM:<>\r\n")) == [503]
+    assert codes(session.receive(b"EHLO d\r\n")) == [250]
+    assert codes(session.receive(GROUP)) == [250, 250, 354]
+
+
+@pytest.mark.parametrize("late", [b"NOOP\r\n", b"N", b"\r\n", b"EHLO evil\r\n"])
+def test_nothing_is_done_in_plaintext_behind_the_220(late: bytes) -> None:
+    """TLS-3: and what has come stops the handshake."""
+    taker = Taker()
+    session = securing(taker)
+    assert session.receive(late) == b""
+    with pytest.raises(ValueError, match="plaintext"):
+        session.secured(TLS)
+    assert [verb for verb, _ in taker.events] == ["EHLO", "STARTTLS"]
+
+
+def test_only_starttls_begins_tls() -> None:
+    """A 220 to anything else does not, nor does a refusal."""
+    taker = Taker({"XCLIENT": Reply(220, None, "mx"), "STARTTLS": Reply(454, "4.7.0", "not now")})
+    session = opened(taker)
+    session.receive(b"EHLO c\r\n")
+    assert codes(session.receive(b"STARTTLS\r\n")) == [454] and not session.securing
+    assert codes(session.receive(b"XCLIENT ADDR=192.0.2.1\r\n")) == [220] and not session.securing
+    assert codes(session.receive(b"MAIL FROM:<>\r\n")) == [503]
+
+
+def test_stopping_in_the_handshake() -> None:
+    """CMD-27: no octet in clear text may follow the 220; the client is told afterwards."""
+    session = securing(Taker())
+    assert session.stop() == b"" and not session.closing
+    session.secured(TLS)
+    assert codes(session.receive(b"EHLO d\r\n")) == [250, 421]
+    assert session.closing
+
+
+def test_chunks_are_answered_one_by_one_and_the_last_may_wait() -> None:
+    """BDT-2: in the order in which they came, whatever is owed."""
+    taker = Taker(later=True)
+    taker.keywords = [*taker.keywords, "CHUNKING"]
+    session = opened(taker)
+    session.receive(b"EHLO c\r\n")
+    session.receive(GROUP[: GROUP.index(b"DATA")])
+    assert codes(session.receive(b"BDAT 3\r\na\r\nBDAT 3\r\nb\r\nBDAT 3 LAST\r\nc\r\nRSET\r\n")) == [250, 250]
+    assert session.paused
+    assert codes(session.resume(OK)) == [250, 250]
+    assert [message.content for message in taker.messages] == [b"a\r\nb\r\nc\r\n"]
+
+
+def test_stopping_in_a_chunk() -> None:
+    """CMD-27, DAT-9: half a chunk is content, which is not cut off; behind it the client is told."""
+    taker = Taker()
+    taker.keywords = [*taker.keywords, "CHUNKING"]
+    for begun, done in ((b"BDAT 5\r\nab", b"cde"), (b"BDAT 5 LAST\r\nab", b"c\r\n")):
+        session = opened(taker)
+        session.receive(b"EHLO c\r\n")
+        session.receive(GROUP[: GROUP.index(b"DATA")] + begun)
+        assert session.stop() == b""
+        assert codes(session.receive(done)) == [250, 421]
+        assert session.closing
+
+
+def test_an_auth_exchange_is_one_question_at_a_time() -> None:
+    """AUT-3."""
+    taker = Taker()
+    taker.challenges = [Reply(334, None, ""), Reply(334, None, "AAAA"), Reply(235, "2.7.0", "ok")]
+    session = opened(taker)
+    session.receive(b"EHLO c\r\n")
+    for line, code in ((b"AUTH LOGIN\r\n", 334), (b"QUIT\r\n", 334), (b"*\r\n", 235), (b"QUIT\r\n", 221)):
+        assert codes(session.receive(line)) == [code]
+    assert [argument for verb, argument in taker.events if verb == "RESPONSE"] == ["QUIT", "*"]
