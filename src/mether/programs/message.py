@@ -70,6 +70,26 @@ def read(pull: Callable[[], bytes], spill: Callable[[], W]) -> bytes | W:
     return b"".join(chunks) if writer is None else writer
 
 
+def read_binary(pull: Callable[[], bytes], spill: Callable[[], W]) -> bytes | W:
+    """The whole message, octets as they are.  Raises whatever `pull` and the writer raise."""
+    chunks: list[bytes] = []
+    size = 0
+    writer: W | None = None
+    try:
+        while data := pull():
+            size += len(data)
+            chunks.append(data)
+            if size > SMALL:
+                writer = writer or spill()
+                writer.write(b"".join(chunks))
+                chunks.clear()
+    except BaseException:
+        if writer is not None:
+            writer.discard()
+        raise
+    return b"".join(chunks) if writer is None else writer
+
+
 class Scratch:
     """A writer into a temporary file that has no name, so that it goes when the program does."""
 

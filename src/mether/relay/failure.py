@@ -54,6 +54,7 @@ EX_NOHOST: Final = 68
 EX_UNAVAILABLE: Final = 69
 EX_TEMPFAIL: Final = 75
 EX_PROTOCOL: Final = 76
+EX_NOPERM: Final = 77
 
 PROTOCOL: Final = "4.5.0"
 """The status of a peer that does not keep to the protocol."""
@@ -171,7 +172,7 @@ def of_fault(number: int, what: str, *, at: float = 0.0) -> Outcome:
 def exit_status(outcomes: Iterable[Outcome]) -> int:
     """The sysexits(3) status of a program that had these outcomes.
 
-    All done: 0.  A protocol fault: 76.  Any delayed: 75.  Else by the first failed: 67 for an unknown user,
+    All done: 0.  A protocol fault: 76.  A login that was refused: 77.  Any other delayed: 75.  Else by the first failed: 67 for an unknown user,
     68 for an unknown host, 65 for content that cannot be sent, 69 for any other refusal.
     """
     outcomes = [outcome for outcome in outcomes if outcome.action not in DONE]
@@ -179,6 +180,8 @@ def exit_status(outcomes: Iterable[Outcome]) -> int:
         return EX_OK
     delayed = [outcome for outcome in outcomes if outcome.action == "delayed"]
     if delayed:
+        if all(outcome.status == "4.7.8" for outcome in delayed):
+            return EX_NOPERM
         return EX_PROTOCOL if all(outcome.status == PROTOCOL for outcome in delayed) else EX_TEMPFAIL
     first = outcomes[0]
     status, code = first.status, first.reply.code

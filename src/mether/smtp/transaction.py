@@ -103,6 +103,10 @@ class Transaction:
             return group
         return [self._group.pop(0)]
 
+    def asking(self) -> list[tuple[str, bytes]]:
+        """MAIL and every RCPT, for one who wants to know what is accepted and sends nothing."""
+        return [] if self.finished else [one for one in self._group if one[0] != "DATA"]
+
     def reply(self, verb: str, reply: Reply) -> list[tuple[str, bytes]]:
         """Take the reply to the next command outstanding; returns what to send now."""
         if reply.code == 421:
