@@ -192,6 +192,19 @@ def test_a_session_is_resumed(kind: str, version: ssl.TLSVersion, tmp_path: Path
             handshake.client(kind, there.port, other)
 
 
+def test_a_session_goes_on_for_an_hour_at_most(tmp_path: Path):
+    """Counted from the handshake that showed the certificate: resuming checks no dates."""
+    now = [0.0]
+    client = ClientTls(clock=lambda: now[0])
+    with tlspeer.peer(serve(tlspeer.server_context(certificates.pair(tmp_path, "a.example")))) as there:
+        found = []
+        for _ in range(6):
+            terms = client.terms("may", resume=1)
+            found.append(handshake.client("blocking", there.port, terms, send=b"x")[0].resumed)
+            now[0] += tls.RESUMED_SECONDS / 4
+    assert found == [False, True, True, True, False, True]
+
+
 def test_sessions_are_remembered_for_so_many_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tls, "SESSIONS", 2)
     client = ClientTls()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from mether.address import parse
+from mether.envelope import Envelope
 from mether.net.tls import Security
 from mether.relay import failure, tlspolicy
 from mether.relay.tlspolicy import Policy, need
 from mether.routing import target
-
-CLEAR = None
-ENCRYPTED = Security("TLSv1.3", "x")
-VERIFIED = Security("TLSv1.3", "x", verified=True)
 
 
 def wanted(policy: Policy, where: str, host: str = "mx1.example.net", port: int = 25, **how: bool):
@@ -33,9 +31,6 @@ def test_the_configured_level(level: str, expected: str):
     made = wanted(Policy(level), "example.org")
     assert made.level == expected
     assert made.fall_back == (level == "may")
-    assert made.met_by(CLEAR, ()) == (level in ("none", "may"))
-    assert made.met_by(ENCRYPTED, ()) == (level in ("none", "may", "encrypt"))
-    assert made.met_by(VERIFIED, ())
 
 
 @pytest.mark.parametrize(
@@ -80,15 +75,30 @@ def test_requiretls(level: str):
     assert made.level == ("fingerprint" if level == "fingerprint" else "verify")
     assert made.required
     assert not made.fall_back
-    assert not made.met_by(CLEAR, {"REQUIRETLS"})
-    assert not made.met_by(ENCRYPTED, {"REQUIRETLS"})
-    assert not made.met_by(VERIFIED, {"SIZE"})
-    assert made.met_by(VERIFIED, {"REQUIRETLS"})
+
+
+@pytest.mark.parametrize(
+    ("secure", "offer", "expected"),
+    [
+        (None, {"REQUIRETLS"}, False),
+        (Security("TLSv1.3", "x"), {"REQUIRETLS"}, False),
+        (Security("TLSv1.3", "x", verified=True), {"SIZE"}, False),
+        (Security("TLSv1.3", "x", verified=True), {"REQUIRETLS"}, True),
+    ],
+)
+def test_which_kept_session_will_do(secure: Security | None, offer: set[str], expected: bool):
+    """DAN (REQUIRETLS): the same is asked of a session that is there already."""
+    assert tlspolicy.good_enough(secure, offer, requiretls=True) is expected
+    assert tlspolicy.good_enough(secure, offer, requiretls=False)
 
 
 def test_requiretls_is_about_relaying():
-    """RFC 8689 section 4.4: LMTP delivers, and a Unix socket is no wire."""
-    assert wanted(Policy(), "lmtp:box.example.org", requiretls=True).level == "may"
+    """RFC 8689 section 4.4: LMTP delivers, a report goes as any mail, and a Unix socket is no wire."""
+    envelope = Envelope(parse("a@b.example"), [], requiretls=True)
+    assert tlspolicy.asks(envelope, lmtp=False)
+    assert not tlspolicy.asks(envelope, lmtp=True)
+    assert not tlspolicy.asks(Envelope(None, [], requiretls=True), lmtp=False)
+    assert not tlspolicy.asks(Envelope(parse("a@b.example"), []), lmtp=False)
     unix = need(Policy("verify"), target.parse("unix:/run/lmtp"), "/run/lmtp", 0, requiretls=True)
     assert unix.level == "none"
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Final, Literal, Protocol
 
     Stamp = tuple[int, int, int]
+    Sessions = dict[tuple[object, ...], tuple[ssl.SSLSession, float]]
 
     Kind = Literal[
         "untrusted",
@@ -69,6 +70,8 @@ CHECK_SECONDS: Final = 5.0
 """Files are not looked at for changes more often than this."""
 SESSIONS: Final = 1000
 """Servers whose latest TLS session is remembered, to be resumed."""
+RESUMED_SECONDS: Final = 3600.0
+"""How long after a certificate was shown a session may go on from it: resuming checks no dates."""
 
 
 class TlsError(Exception):
@@ -171,7 +174,7 @@ class ClientTls:
         self._clock = clock
         self._looked = clock()
         self._stamps = self._stamp()
-        self._sessions: dict[tuple[object, ...], ssl.SSLSession] = {}
+        self._sessions: Sessions = {}
 
     def terms(
         self,
@@ -195,7 +198,14 @@ class ClientTls:
         if context is None:
             context = self._contexts[verify] = self._context(verify)
         return ClientTerms(
-            context, level, server_name, tuple(names), frozenset(fingerprints), self._sessions, resume
+            context,
+            level,
+            server_name,
+            tuple(names),
+            frozenset(fingerprints),
+            self._sessions,
+            resume,
+            self._clock(),
         )
 
     def _look(self) -> None:
@@ -236,7 +246,17 @@ class ClientTls:
 class ClientTerms:
     """What is demanded of one server; made by `ClientTls.terms`."""
 
-    __slots__ = ("_context", "_fingerprints", "_key", "_names", "_sessions", "level", "server_name")
+    __slots__ = (
+        "_began",
+        "_context",
+        "_fingerprints",
+        "_key",
+        "_names",
+        "_sessions",
+        "_since",
+        "level",
+        "server_name",
+    )
 
     def __init__(
         self,
@@ -245,9 +265,11 @@ class ClientTerms:
         server_name: str,
         names: tuple[str, ...],
         fingerprints: frozenset[str],
-        sessions: dict[tuple[object, ...], ssl.SSLSession],
+        sessions: Sessions,
         resume: object,
+        now: float,
     ) -> None:
+        self._began = self._since = now
         self._context = context
         self.level = level
         self.server_name = server_name
@@ -258,7 +280,7 @@ class ClientTerms:
 
     def object(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         """The TLS machine, with SNI, and the latest session with this server where there is one."""
-        session = self._sessions.get(self._key) if self._key is not None else None
+        session = self._session()
         name = self.server_name.removesuffix(".")
         if name and identity.address_octets(name) is None:
             try:
@@ -266,6 +288,16 @@ class ClientTerms:
             except (ValueError, ssl.SSLError):
                 pass  # a name that can't be said in SNI (RFC 6066 section 3): the default certificate will do
         return self._context.wrap_bio(incoming, outgoing, session=session)
+
+    def _session(self) -> ssl.SSLSession | None:
+        """The session to go on with."""
+        if self._key is None:
+            return None
+        session, began = self._sessions.get(self._key, (None, 0.0))
+        if session is None or self._began - began >= RESUMED_SECONDS:
+            return None
+        self._since = began
+        return session
 
     def judge(self, made: ssl.SSLObject) -> Security:
         """Check the certificate against the demands; OpenSSL has checked the chain for level verify."""
@@ -302,7 +334,7 @@ class ClientTerms:
             self._sessions.pop(self._key, None)
             if len(self._sessions) >= SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
-            self._sessions[self._key] = session
+            self._sessions[self._key] = (session, self._since if made.session_reused else self._began)
 
 
 def prepare(context: ssl.SSLContext, minimum: str) -> None:

@@ -230,8 +230,7 @@ class NextHop:
         """Work one claim; returns the session to go on with, and its host."""
         settings = self._settings
         started = settings.clock()
-        envelope = claim.message.envelope
-        strict = envelope.requiretls and envelope.reverse_path is not None
+        strict = tlspolicy.asks(claim.message.envelope, lmtp=self.route.transport == "lmtp")
         login = self._login(claim) if settings.logins else None
         walk = _Walk(self.route, settings, strict, login)
         outcomes: list[Outcome] = []
@@ -342,10 +341,8 @@ class NextHop:
 
 def _enough(client: StreamClient, strict: bool, login: Login | None) -> bool:
     """Whether a kept session will do for a claim: `strict` asks for REQUIRETLS."""
-    if client.account is not login:
-        return False
-    return not strict or (
-        client.secure is not None and client.secure.verified and "REQUIRETLS" in client.protocol.offer
+    return client.account is login and tlspolicy.good_enough(
+        client.secure, client.protocol.offer.keywords, requiretls=strict
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
     from typing import Final
 
+    from mether.envelope import Envelope
     from mether.net.tls import Security
     from mether.routing.target import Target
 
@@ -84,13 +85,15 @@ class Need:
         self.required = required
         self.fall_back = level == "may" and not implicit
 
-    def met_by(self, secure: Security | None, offer: Container[str]) -> bool:
-        """Whether a session to the same next hop is enough, as it is."""
-        if self.required and "REQUIRETLS" not in offer:
-            return False
-        if self.level in ("none", "may"):
-            return True
-        return secure is not None and (self.level == "encrypt" or secure.verified)
+
+def asks(envelope: Envelope, *, lmtp: bool) -> bool:
+    """Whether a message must go by REQUIRETLS on its way to this next hop."""
+    return envelope.requiretls and envelope.reverse_path is not None and not lmtp
+
+
+def good_enough(secure: Security | None, offer: Container[str], *, requiretls: bool) -> bool:
+    """Whether a session that is kept, opened as the next hop's policy has it, will do for another message."""
+    return not requiretls or (secure is not None and secure.verified and "REQUIRETLS" in offer)
 
 
 def need(
@@ -98,14 +101,13 @@ def need(
 ) -> Need:
     """What a connection to `host` at `port` (0: a Unix socket) needs, for mail to `target`.
 
-    `requiretls` is the message's, with a reverse-path; `login` tells that we are going to log in there: then
+    `requiretls` is what `asks` says of the message; `login` tells that we are going to log in there: then
     a level that was not written for this next hop is at least verify (RFC 8314 section 5.3).
     """
     if not port:
         return Need("none")
     level = policy.level
-    required = requiretls and not target.lmtp
-    if (required and level in ("none", "may", "encrypt")) or (
+    if (requiretls and level in ("none", "may", "encrypt")) or (
         login and not policy.given and level in ("may", "encrypt")
     ):
         level = "verify"
@@ -122,7 +124,7 @@ def need(
         names=names,
         fingerprints=policy.fingerprints,
         implicit=implicit,
-        required=required,
+        required=requiretls,
     )
 
 
