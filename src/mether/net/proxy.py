@@ -117,6 +117,8 @@ def _line(data: bytes) -> Source | None:
         if b"\n" in data:
             raise ProxyError("a line that does not end in CRLF")
         return None
+    if b"\n" in data[:end]:  # refused here too, so that it does not depend on how the octets came
+        raise ProxyError("a line that does not end in CRLF")
     rest = data[end + 2 :]
     words = data[:end].split(b" ")
     if words[1] == b"UNKNOWN":
