@@ -13,15 +13,15 @@ acting on it.  `closing` is set when the connection is to end after what was ret
 from __future__ import annotations
 
 from mether.reply import Reply
-from mether.smtp import server
 from mether.smtp.command import Command
+from mether.smtp.server import Broken, Content, EndOfChunk, EndOfContent, Invalid, NeedData
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from mether.net.tls import Security
-    from mether.smtp.server import EndOfChunk, EndOfContent, Invalid, ServerProtocol
+    from mether.smtp.server import ServerProtocol
 
     class Decider(Protocol):
         """Whoever answers: see `receive.session`."""
@@ -127,22 +127,22 @@ class Dialogue:
         while not (self.closing or self.securing):
             event = protocol.next_event()
             kind = type(event)
-            if kind is server.NeedData:
+            if kind is Command:
+                reply = decider.command(event)  # type: ignore[arg-type]
+            elif kind is NeedData:
                 if self.stopping and not protocol.in_content:
                     out.append(self.end(SHUTTING_DOWN))
                 break
-            if kind is Command:
-                reply = decider.command(event)  # type: ignore[arg-type]
-            elif kind is server.Content:
+            elif kind is Content:
                 decider.content(event.data)  # type: ignore[union-attr]
                 continue
-            elif kind is server.EndOfContent:
+            elif kind is EndOfContent:
                 reply = decider.end_of_content(event)  # type: ignore[arg-type]
-            elif kind is server.EndOfChunk:
+            elif kind is EndOfChunk:
                 reply = decider.end_of_chunk(event)  # type: ignore[arg-type]
-            elif kind is server.Invalid:
+            elif kind is Invalid:
                 reply = decider.invalid(event)  # type: ignore[arg-type]
-            elif kind is server.Broken:
+            elif kind is Broken:
                 out.append(self.end(event.reply))  # type: ignore[union-attr]
                 break
             else:  # EndOfInput

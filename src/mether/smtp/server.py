@@ -138,6 +138,8 @@ SAY_LHLO: Final = Reply(500, "5.5.1", "this is an LMTP server: say LHLO")
 SAY_EHLO: Final = Reply(500, "5.5.1", "this is an SMTP server: say EHLO")
 RESPONSE_TOO_LONG: Final = Reply(500, "5.5.6", "that line of the AUTH exchange is too long")
 
+_CHUNKS: Final = frozenset(("BDAT", state.LAST_CHUNK))
+
 
 class ServerProtocol:
     """One session, seen by the server.
@@ -237,19 +239,20 @@ class ServerProtocol:
         """Answer the latest event (at first: give the greeting); returns the octets to write."""
         assert self.waiting is not None, "a reply to nothing"
         verb, self.waiting = self.waiting, None
-        before = self.state
-        self.state = state.after(before, verb, reply.code)
+        self.state = state.after(self.state, verb, reply.code)
         if verb == "RCPT":
             if reply.ok:
                 self._accepted += 1
-        elif self.state == state.CONTENT and verb == "DATA":
-            self._decoder, self._fault = wire.ContentDecoder(normalize=self._normalize), None
+        elif verb == "DATA":
+            if self.state == state.CONTENT:
+                self._decoder, self._fault = wire.ContentDecoder(normalize=self._normalize), None
         elif self.lmtp and verb in (state.END_OF_CONTENT, state.LAST_CHUNK) and reply.code != 421:
             return reply.encode() * self._accepted
-        elif reply.ok and verb in ("EHLO", "LHLO"):
-            self.esmtp = True
-            self.grammar = self._base.offering(reply.lines[1:])
-        elif reply.ok and verb == "HELO":
+        elif verb in ("EHLO", "LHLO"):
+            if reply.ok:
+                self.esmtp = True
+                self.grammar = self._base.offering(reply.lines[1:])
+        elif verb == "HELO" and reply.ok:
             self.esmtp = False
         return reply.encode()
 
@@ -264,14 +267,16 @@ class ServerProtocol:
         self.grammar = self._base
 
     def _command(self) -> Event:
-        end = self._buffer.find(wire.CRLF, self._position)
+        buffer = self._buffer
+        end = buffer.find(b"\r\n", self._position)
         if end < 0:
             return self._incomplete()
-        line = self._buffer[self._position : end]
+        line = buffer[self._position : end]
         self._position = end + 2
         if self.state == state.AUTH:
             return self._response(line)
-        if self._discarding or len(line) + 2 > _limit(line):
+        size = len(line) + 2
+        if self._discarding or (size > wire.MAX_COMMAND_LINE and size > _limit(line)):
             if is_chunk(line) and not self._discarding:
                 return Broken(BAD_CHUNK)
             self._discarding = False
@@ -285,10 +290,11 @@ class ServerProtocol:
             self.waiting = ""
             return Invalid(error.reply, error.verb)
         verb = command.verb
-        if state.barrier(verb) and self._position < len(self._buffer) and not self.batch:
+        row = state.TABLE[verb]
+        if row.barrier and end + 2 < len(buffer) and not self.batch:
             return Broken(NOT_WAITED)
         refusal = None
-        if not state.allowed(self.state, verb):
+        if self.state not in row.allowed:
             refusal = self._out_of_order(verb)
         elif verb == "MAIL":
             self._begin(command)
@@ -296,7 +302,7 @@ class ServerProtocol:
             refusal = BINARY_BY_DATA
         elif verb in ("EHLO", "HELO", "LHLO") and (verb == "LHLO") != self.lmtp:
             refusal = SAY_LHLO if self.lmtp else SAY_EHLO
-        if verb in ("BDAT", state.LAST_CHUNK):
+        if verb in _CHUNKS:
             assert isinstance(command.value, int)
             return self._begin_chunk(verb, command.value, refusal)
         if refusal is not None:

@@ -59,14 +59,21 @@ _CHUNKED: Final = frozenset((RCPT, CHUNKS))
 
 
 class Row:
-    """A verb's line in the table: where it may stand, the state after it was done, and barrier."""
+    """A verb's line in the table: where it may stand, the state after it was done, and barrier.
 
-    __slots__ = ("after", "allowed", "barrier")
+    With `plain` a reply of 2yz leads to `after`, and nothing else has to be looked at: so it is with what
+    every message takes.
+    """
 
-    def __init__(self, allowed: frozenset[str], after: str | None, barrier: bool = False) -> None:
+    __slots__ = ("after", "allowed", "barrier", "plain")
+
+    def __init__(
+        self, allowed: frozenset[str], after: str | None, barrier: bool = False, plain: bool = False
+    ) -> None:
         self.allowed = allowed
         self.after = after
         self.barrier = barrier
+        self.plain = plain
 
 
 TABLE: Final = {
@@ -74,10 +81,10 @@ TABLE: Final = {
     "EHLO": Row(_OPEN, READY, barrier=True),
     "HELO": Row(_OPEN, READY, barrier=True),
     "LHLO": Row(_OPEN, READY, barrier=True),
-    "MAIL": Row(frozenset((READY,)), MAIL),
-    "RCPT": Row(frozenset((MAIL, RCPT)), RCPT),
+    "MAIL": Row(frozenset((READY,)), MAIL, plain=True),
+    "RCPT": Row(frozenset((MAIL, RCPT)), RCPT, plain=True),
     "DATA": Row(frozenset((RCPT,)), CONTENT, barrier=True),
-    END_OF_CONTENT: Row(frozenset((CONTENT,)), READY),
+    END_OF_CONTENT: Row(frozenset((CONTENT,)), READY, plain=True),
     "BDAT": Row(_CHUNKED, CHUNKS),
     LAST_CHUNK: Row(_CHUNKED, READY),
     "RSET": Row(_OPEN, None),
@@ -108,6 +115,9 @@ def barrier(verb: str) -> bool:
 
 def after(state: str, verb: str, code: int) -> str:
     """The state after `verb`, in `state`, was answered with `code`."""
+    row = TABLE.get(verb)
+    if row is not None and row.plain and 200 <= code < 300 and state != CLOSED:
+        return row.after or state
     if code == 421 or state == CLOSED:
         return CLOSED  # RFC 5321 section 3.8; whatever is still said, nothing opens it again
     if verb == END_OF_CONTENT:
@@ -116,7 +126,6 @@ def after(state: str, verb: str, code: int) -> str:
         return READY if 200 <= code < 300 and state in _HELLO_SAID else state
     if verb in ("AUTH", RESPONSE):
         return AUTH if code == 334 else READY
-    row = TABLE.get(verb)
     if row is None or row.after is None:
         return state
     if verb in ("BDAT", LAST_CHUNK):
