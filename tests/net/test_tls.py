@@ -12,6 +12,7 @@ import pytest
 import tlspeer
 
 from mether.net import tls
+from mether.net.certificate import Certificate
 from mether.net.tls import ClientTls, TlsError
 
 kinds = pytest.mark.parametrize("kind", handshake.KINDS)
@@ -54,6 +55,22 @@ def test_encrypted_without_asking_who(kind: str, tmp_path: Path):
     assert seen == ["mx.example.com"]
     assert security.peer is not None
     assert security.peer.dns_names == ("other.example",)
+
+
+@pytest.mark.parametrize("level", ["may", "encrypt", "fingerprint"])
+def test_an_old_cipher_is_better_than_clear_text(level: str, tmp_path: Path):
+    """TLS-7: one with SHA-1 (an old Exchange's), where nobody asks who the server is; and there only."""
+    pair = certificates.pair(tmp_path, "mx.example.com")
+    context = tlspeer.server_context(pair, most=ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+    prints = [Certificate(certificates.der("mx.example.com")).fingerprint]
+    terms = ClientTls().terms(level, fingerprints=prints)
+    if level == "fingerprint":
+        with pytest.raises(TlsError) as caught:
+            shake("blocking", context, terms)
+        assert caught.value.kind == "alert"
+    else:
+        assert shake("blocking", context, terms).cipher == "ECDHE-ECDSA-AES128-SHA"
 
 
 @kinds
@@ -102,8 +119,6 @@ def test_a_chain_that_does_not_hold(
 @pytest.mark.parametrize("which", ["fingerprint", "key_fingerprint"])
 def test_a_fingerprint_is_enough(kind: str, which: str, tmp_path: Path):
     """Of the certificate or of its key; who signed it and when does not matter."""
-    from mether.net.certificate import Certificate
-
     context = tlspeer.server_context(certificates.pair(tmp_path, "x.example", by="stranger", expired=True))
     leaf = certificates.issued("x.example", by="stranger", expired=True).cert_chain_pems[0].bytes()
     made = Certificate(ssl.PEM_cert_to_DER_cert(leaf.decode()))

@@ -66,6 +66,8 @@ LEVELS: Final = ("none", "may", "encrypt", "verify", "fingerprint")
 MINIMUMS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 HANDSHAKE_SECONDS: Final = 60.0
 """How long a handshake may take, where nobody says otherwise."""
+OPPORTUNISTIC: Final = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=1"
+"""What is taken for TLS 1.2 where nobody asks who the server is."""
 CHECK_SECONDS: Final = 5.0
 """Files are not looked at for changes more often than this."""
 SESSIONS: Final = 1000
@@ -170,7 +172,7 @@ class ClientTls:
         self._ca = ca
         self._minimum = minimum
         self._certificate = certificate
-        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._clock = clock
         self._looked = clock()
         self._stamps = self._stamp()
@@ -193,10 +195,10 @@ class ClientTls:
         among those with the same one and the same demands; None: never.
         """
         self._look()
-        verify = level == "verify"
-        context = self._contexts.get(verify)
+        kind = level if level in ("verify", "fingerprint") else "any"
+        context = self._contexts.get(kind)
         if context is None:
-            context = self._contexts[verify] = self._context(verify)
+            context = self._contexts[kind] = self._context(kind)
         return ClientTerms(
             context,
             level,
@@ -223,11 +225,14 @@ class ClientTls:
     def _stamp(self) -> list[Stamp]:
         return [stamp(path) for path in (self._ca, *(self._certificate or ())) if path is not None]
 
-    def _context(self, verify: bool) -> ssl.SSLContext:
+    def _context(self, kind: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         prepare(context, self._minimum)
         context.check_hostname = False  # several names, addresses, and an error with what was found: `judge`
-        if not verify:
+        if kind == "any":
+            # An old cipher hides more than clear text does (RFC 7435 section 3), and nothing is proven here.
+            context.set_ciphers(OPPORTUNISTIC)
+        if kind != "verify":
             context.verify_mode = ssl.CERT_NONE
         elif self._ca is None:
             context.set_default_verify_paths()
