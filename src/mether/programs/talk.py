@@ -45,8 +45,8 @@ MAX_RECIPIENTS: Final = 100
 class Manner:
     """How to talk: the name for EHLO by our own address (`name`), what is shown (`watch`), `lmtp`, `probe`.
 
-    `level` is the TLS level that was asked for, None for none in particular; with `implicit` it begins with the
-    connection, whatever the port; `ca` is a file of authorities; `credentials` what to log in with.
+    `level` is the TLS level that was asked for, None for none in particular; with `implicit` it begins with
+    the connection, whatever the port; `ca` is a file of authorities; `credentials` what to log in with.
     """
 
     __slots__ = ("ca", "credentials", "implicit", "level", "lmtp", "name", "probe", "watch")
