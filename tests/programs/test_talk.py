@@ -1,0 +1,196 @@
+"""``smtp`` under TLS, logged in, as a question, and with what the message asks for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import certificates
+import pytest
+import tlspeer
+from peer import Peer, fed
+from secure_server import SecureServer
+
+from mether.net import blocking
+from mether.programs.smtp import main
+
+MESSAGE = b"Subject: hi\n\nHello.\n"
+ME, ANN, BOB = "me@example.org", "ann@example.net", "bob@example.net"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METHER_CONFIG", "")
+    monkeypatch.delenv("NOSYSEXITS", raising=False)
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> str:
+    path = tmp_path / "password"
+    path.write_text("secret\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def smtp(capsys: pytest.CaptureFixture[str], *argv: str, message: bytes = MESSAGE) -> tuple[int, str, str]:
+    with fed(message):
+        status = main(list(argv))
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out, err
+
+
+def server(tmp_path: Path, *names: str, **more: object) -> SecureServer:
+    context = tlspeer.server_context(certificates.pair(tmp_path, *(names or ("localhost",))))
+    return SecureServer(context, **more)  # type: ignore[arg-type]
+
+
+def test_tls_is_begun_where_it_is_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """RFC 7435: any certificate is better than none."""
+    peer_server = server(tmp_path, "other.example.com")
+    with tlspeer.peer(peer_server) as peer:
+        status, out, _ = smtp(capsys, f"127.0.0.1:{peer.port}", ME, ANN)
+    assert status == 0 and out == f"{ANN}: relayed (250 2.0.0 queued)\n"
+    assert "tls DATA" in peer_server.sessions[0]
+
+
+def test_a_failed_handshake_is_followed_by_clear_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TLS-6: at level may, and on a new connection."""
+    peer_server = server(tmp_path, garbage=b"no tls here\r\n")
+    with tlspeer.peer(peer_server) as peer:
+        status, _, _ = smtp(capsys, f"127.0.0.1:{peer.port}", ME, ANN)
+        assert status == 0
+        status, out, _ = smtp(capsys, "--tls", "encrypt", f"127.0.0.1:{peer.port}", ME, ANN)
+    assert status == 75 and "4.7.5" in out
+    assert [said[-1] for said in peer_server.sessions] == ["STARTTLS", "QUIT", "STARTTLS"]
+
+
+def test_no_tls_is_begun_where_none_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    peer_server = server(tmp_path)
+    with tlspeer.peer(peer_server) as peer:
+        assert smtp(capsys, "--tls", "none", f"127.0.0.1:{peer.port}", ME, ANN)[0] == 0
+    assert "DATA" in peer_server.sessions[0]
+
+
+def test_the_name_must_be_right_for_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TLS-8: the name that was asked for, by an authority that is trusted."""
+    peer_server, ca = server(tmp_path, "localhost"), certificates.ca_file(tmp_path)
+    with tlspeer.peer(peer_server) as peer:
+        target = f"localhost:{peer.port}"
+        assert smtp(capsys, "--tls", "verify", "--ca", ca, target, ME, ANN)[0] == 0
+        status, out, _ = smtp(capsys, "--tls", "verify", "--ca", ca, f"127.0.0.1:{peer.port}", ME, ANN)
+        assert status == 75 and "4.7.5" in out
+        assert smtp(capsys, "--tls", "verify", target, ME, ANN)[0] == 75
+    assert len(peer_server.messages) == 1
+
+
+def test_tls_from_the_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """RFC 8314 section 3: as on port 465."""
+    peer_server = server(tmp_path, implicit=True)
+    with tlspeer.peer(peer_server) as peer:
+        assert smtp(capsys, "--tls-on-connect", f"127.0.0.1:{peer.port}", ME, ANN)[0] == 0
+    assert "tls DATA" in peer_server.sessions[0]
+    assert smtp(capsys, "--tls-on-connect", "--tls", "none", "127.0.0.1:1", ME, ANN)[0] == 64
+
+
+@pytest.mark.parametrize("word", ["secret", "wrong"])
+def test_logging_in(tmp_path: Path, capsys: pytest.CaptureFixture[str], password: str, word: str) -> None:
+    """AUT-5: the password shows nowhere; a login that is refused is no reason to try again."""
+    Path(password).write_text(word)
+    options = ("--ca", certificates.ca_file(tmp_path), "--auth-user", "ann", "--auth-password-file", password)
+    peer_server = server(tmp_path, secure=("AUTH PLAIN",), passwords={"ann": "secret"})
+    with tlspeer.peer(peer_server) as peer:
+        status, out, err = smtp(capsys, "-v", "--tls", "verify", *options, f"localhost:{peer.port}", ME, ANN)
+    if word == "secret":
+        assert status == 0 and peer_server.logins == ["PLAIN ann"]
+    else:
+        assert status == 77 and "4.7.8" in out and not peer_server.messages
+    shown = [line for line in err.splitlines() if line.startswith("-> AUTH")]
+    assert shown == ["-> AUTH PLAIN (secret)"]
+
+
+def test_a_password_that_others_can_read_is_not_used(
+    capsys: pytest.CaptureFixture[str], password: str
+) -> None:
+    Path(password).chmod(0o644)
+    argv = ("--auth-user", "ann", "--auth-password-file", password, "127.0.0.1:1", ME, ANN)
+    status, _, err = smtp(capsys, *argv)
+    assert status == 77 and err.count("\n") == 1 and password in err
+    assert smtp(capsys, "--auth-user", "ann", "127.0.0.1:1", ME, ANN)[0] == 64
+
+
+def test_a_question_sends_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MAIL and RCPT are said, and then RSET; standard input is left alone."""
+    monkeypatch.setattr("mether.programs.message.octets", lambda source: pytest.fail("stdin was read"))
+    with Peer({"RCPT": ["250 2.1.5 fine", "550 5.1.1 no such user"]}) as peer:
+        status, out, _ = smtp(capsys, "--probe", "--json", peer.target, ME, ANN, BOB)
+        assert peer.said() == ["EHLO", "MAIL", "RCPT", "RCPT", "RSET", "QUIT"]
+    assert status == 67 and not peer.messages
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert (first["action"], first["reply"]) == ("acceptable", "250 2.1.5 fine")
+    assert (second["action"], second["code"]) == ("failed", 550)
+
+
+def test_a_question_whose_sender_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with Peer({"MAIL": ["550 5.7.1 not you"]}) as peer:
+        status, out, _ = smtp(capsys, "--probe", peer.target, ME, ANN, BOB)
+    assert status == 69 and out.count("550 5.7.1 not you") == 2
+
+
+def test_what_the_message_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """DSN-1, SMTPUTF8, BODY: as the options say, where it is offered."""
+    offer = ("DSN", "SMTPUTF8", "8BITMIME", "SIZE 1000000")
+    options = ("--dsn", "success,delay", "--dsn-return", "hdrs", "--dsn-envid", "a+b", "--smtputf8")
+    with Peer(offer=offer) as peer:
+        message = "Subject: grüß\n\nHello.\n".encode()
+        assert smtp(capsys, *options, peer.target, ME, ANN, message=message)[0] == 0
+    mail, rcpt = (next(line for line in peer.sessions[0] if line.startswith(verb)) for verb in ("MAIL", "RCPT"))
+    assert mail.split()[2:] == ["SIZE=24", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=a+2Bb"]
+    assert rcpt.split()[2:] == ["NOTIFY=SUCCESS,DELAY"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--dsn", "often"), ("--dsn", "never,success"), ("--dsn-return", "all"), ("--body", "9bit")]
+)
+def test_what_no_message_can_ask_for(capsys: pytest.CaptureFixture[str], options: tuple[str, ...]) -> None:
+    status, _, err = smtp(capsys, *options, "127.0.0.1:1", ME, ANN)
+    assert status == 64 and err.count("\n") == 1 and options[0] in err
+
+
+def test_binary_content_goes_octet_for_octet(capsys: pytest.CaptureFixture[str]) -> None:
+    """8BM-4, BDT-1: by BDAT alone, with nothing made a line end."""
+    octets = b"Content-Type: application/octet-stream\r\n\r\n\0\r\n.\r\n\n\rend"
+    with tlspeer.peer(_chunks) as peer:
+        status, _, _ = smtp(capsys, "--body", "binarymime", f"127.0.0.1:{peer.port}", ME, ANN, message=octets)
+    assert status == 0 and peer.results == [octets]
+
+
+def _chunks(sock: blocking._socket.socket) -> bytes:
+    """A server that takes one BDAT."""
+    file = sock.makefile("rb")  # type: ignore[attr-defined]
+    content = b""
+    sock.sendall(b"220 here\r\n")
+    while line := file.readline():
+        verb, _, rest = line.decode().partition(" ")
+        if verb == "EHLO":
+            sock.sendall(b"250-here\r\n250-CHUNKING\r\n250 BINARYMIME\r\n")
+            continue
+        if verb == "BDAT":
+            content = file.read(int(rest.split()[0]))
+        sock.sendall(b"250 2.0.0 fine\r\n")
+        if verb == "QUIT\r\n":
+            break
+    file.close()
+    return content
+
+
+def test_lmtp_where_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """LMT-4: a reply for each recipient."""
+    with Peer({".": ["250 2.0.0 in", "452 4.2.2 full"]}, lmtp=True) as peer:
+        status, out, _ = smtp(capsys, "--lmtp", peer.target.removeprefix("lmtp:"), ME, ANN, BOB)
+    assert status == 75
+    assert out.splitlines() == [f"{ANN}: delivered (250 2.0.0 in)", f"{BOB}: delayed (452 4.2.2 full)"]
