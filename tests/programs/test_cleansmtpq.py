@@ -49,6 +49,18 @@ def test_held_messages_are_left_alone(store, capsys):
     assert waiting(store) == [ident]
 
 
+def test_what_was_to_go_later_counts_its_days_from_then(store, capsys):
+    """FUTURERELEASE (RFC 4865): a message whose time came yesterday is a day old, not a month."""
+    young = put(store, age=30 * DAY, release_at=NOW - DAY)
+    waits = put(store, age=30 * DAY, release_at=NOW + DAY)
+    old = put(store, age=30 * DAY, release_at=NOW - 4 * DAY)
+    assert main(["-n"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [old]
+    assert main([]) == 0
+    assert {young, waits} < set(waiting(store))
+    assert old not in waiting(store)
+
+
 def test_dry_run_changes_nothing(store, capsys):
     ident, orphan = put(store, age=4 * DAY), put(store, age=4 * DAY, sender="")
     assert main(["-n"]) == 0

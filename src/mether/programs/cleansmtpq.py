@@ -1,7 +1,8 @@
 """``cleansmtpq``: return to their senders what has been queued too long, and remove it.
 
 "Too long" is three days, as in 1986, or what ``-d`` says; the age at which the service itself gives up is
-``retry.expire``, and is another matter.
+``retry.expire``, and is another matter.  A message whose sender asked for a later delivery (RFC 4865) counts its
+days from its release, as its lifetime does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ PROGRAM = Program(
     "cleansmtpq",
     ["[-d DAYS] [-n]"],
     """Returns to its sender what has been queued for more than three days, with what was last said of each
-    recipient as the reason, and removes it from the queue. Prints a line for each message.
+    recipient as the reason, and removes it from the queue. Prints a line for each message. The days of a message whose sender
+    asked for a later delivery begin then.
 
     Held messages are left alone, and so is what is being tried at this moment. A message without a sender
     is never returned: it goes to the postmaster or is dropped, as configured.""",
@@ -50,11 +52,16 @@ def _work(argv: list[str]) -> int:
         )
     days = options.number("days", whole=False)
     now = time.time()
-    old = Filter(before=now - (DAYS if days is None else days) * 86400)
+    before = now - (DAYS if days is None else days) * 86400
+    old = Filter(before=before)
     store, reporter = open_both(options.text("config"), options.text("spool"), now)
     busy: list[str] = []
     try:
-        entries = (entry for entry in pages(store, old) if entry.status != "held")
+        entries = (
+            entry
+            for entry in pages(store, old)
+            if entry.status != "held" and entry.message.release_at < before
+        )
         if options.flag("dry-run"):
             for entry in entries:
                 sender = entry.message.envelope.reverse_path
