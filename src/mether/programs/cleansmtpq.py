@@ -1,8 +1,8 @@
 """``cleansmtpq``: return to their senders what has been queued too long, and remove it.
 
 "Too long" is three days, as in 1986, or what ``-d`` says; the age at which the service itself gives up is
-``retry.expire``, and is another matter.  A message whose sender asked for a later delivery (RFC 4865) counts its
-days from its release, as its lifetime does.
+``retry.expire``, and is another matter.  A message whose sender asked for a later delivery (RFC 4865) counts
+its days from its release, as its lifetime does.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ PROGRAM = Program(
     "cleansmtpq",
     ["[-d DAYS] [-n]"],
     """Returns to its sender what has been queued for more than three days, with what was last said of each
-    recipient as the reason, and removes it from the queue. Prints a line for each message. The days of a message whose sender
-    asked for a later delivery begin then.
+    recipient as the reason, and removes it from the queue. Prints a line for each message.
+    The days of a message whose sender asked for a later delivery begin then.
 
     Held messages are left alone, and so is what is being tried at this moment. A message without a sender
     is never returned: it goes to the postmaster or is dropped, as configured.""",
