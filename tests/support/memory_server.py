@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 class Now:
     """A loop for what needs one to be patient: all is done at once."""
 
+    seconds = 0.0
+
     def call_later(self, delay: float, call: Callable[[], None]) -> None:
         call()
 
@@ -42,7 +44,7 @@ class Now:
         call(*args)
 
     def time(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self.seconds
 
 
 class MemoryServer:
@@ -53,9 +55,10 @@ class MemoryServer:
         self.drafts: list[Draft] = []
         self._tls = tls
         self._logins: Logins | None = None
+        self._now = Now()
         if listen.auth:
             assert config.auth is not None
-            self._logins = Logins(config, config.auth, Now())  # type: ignore[arg-type]
+            self._logins = Logins(config, config.auth, self._now)  # type: ignore[arg-type]
             authenticator: Any = self._logins.authentication.authenticator
             authenticator._random = lambda size: bytes(range(size))
 
@@ -71,11 +74,11 @@ class MemoryServer:
             stage=lambda ident: Writer(),
             commit=self._commit,
             start=self._start,
+            tls=True,
             rates=wiring.rates(listen),
             authentication=self._logins.authentication if self._logins is not None else None,
         )
-        self.seconds = 0.0
-        reception.clock = lambda: time.time() + self.seconds
+        reception.clock = lambda: time.time() + self._now.seconds
         self.dialogue = Dialogue(
             ServerProtocol(
                 reception.grammar,
@@ -101,7 +104,7 @@ class MemoryServer:
 
     def later(self, seconds: float) -> None:
         """Time goes on."""
-        self.seconds += seconds
+        self._now.seconds += seconds
 
     def close(self) -> None:
         """Let go of the backends."""

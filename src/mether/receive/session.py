@@ -6,7 +6,8 @@ has returned.  What all sessions of a listener share is in a `Reception`.
 
 Relaying is for clients in `relay_from` and for those who logged in; all others reach local domains only, else
 `550 5.7.1` (checklist SEC-1).  A submission listener takes mail from no one else, and mends what a submitted
-message's header lacks (RFC 6409).  A session that has lasted long ends between two transactions, with 421.
+message's header lacks (RFC 6409).  A session that has brought no message for long ends outside a transaction,
+with 421; one that is busy, or slow within a message, is let be.
 
 Nothing here raises to the shell: trouble with the queue is a 451 or 452, and the session goes on.
 """
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 _BEFORE_TLS: Final = frozenset(("EHLO", "HELO", "LHLO", "NOOP", "STARTTLS", "QUIT", "RSET", "HELP"))
 """What a client may say where TLS must come first (RFC 3207 section 4)."""
 
+SMALL_CHUNK: Final = 512
+"""Octets below which a chunk counts as a command: chunks without end must not hold a session for ever."""
+
 
 class Session:
     """One client, at `address` (an IP address, or "" for a program of this host).
@@ -71,6 +75,7 @@ class Session:
         "_routes",
         "_security",
         "_seen",
+        "_since",
         "_started",
         "_trusted",
         "address",
@@ -104,7 +109,7 @@ class Session:
         self._errors = 0
         self._commands = 0
         self._counts: dict[str, tuple[int, int]] = {}
-        self._started = reception.clock()
+        self._started = self._since = reception.clock()
         self.last = "CONNECT"
         self.worst = 0
         self._envelope: Envelope | None = None
@@ -159,6 +164,12 @@ class Session:
     def end_of_chunk(self, chunk: EndOfChunk) -> Reply:
         """A chunk of the content is complete, and is not the last one."""
         self.last = "BDAT"
+        self._commands += len(chunk.data) < SMALL_CHUNK
+        limit = self._reception.limits.commands
+        if limit and self._commands > limit:
+            event.cut(self.address, "too many commands", after="BDAT")
+            self._abandon()
+            return self._count("BDAT", words.TOO_MANY_COMMANDS)
         self.content(chunk.data)
         if chunk.fault is not None:
             self._abandon()
@@ -169,6 +180,7 @@ class Session:
         """The content is complete: refuse it, or queue it and answer when that is durable."""
         self.last = "END-OF-MESSAGE"
         self._commands = 0
+        self._since = self._reception.clock()
         if self._intake is None:
             self._begin()
         intake = self._intake
@@ -201,6 +213,7 @@ class Session:
         self._hello = ""
         self._esmtp = False
         self.login = ""
+        self._may_relay = self._trusted or self.address in self._reception.relay_from
 
     def ended(self, why: str = "") -> None:
         """The session is over; `why` when it ended without QUIT."""
@@ -252,6 +265,8 @@ class Session:
     def _other(self, verb: str, argument: str) -> Reply | None:
         if self._refuse is not None and verb != "QUIT":
             return words.NO_SERVICE  # RFC 5321 section 3.1
+        if verb != "QUIT" and self._envelope is None and self._too_long():
+            return words.TOO_LONG_HERE
         if verb in ("EHLO", "HELO", "LHLO"):
             return self._greeted(verb, argument)
         if verb == "RSET":
@@ -415,7 +430,7 @@ class Session:
         reception = self._reception
         limits = reception.limits
         sender = envelope.reverse_path
-        if limits.seconds and reception.clock() - self._started > limits.seconds:
+        if self._too_long():
             return words.TOO_LONG_HERE
         if limits.size and envelope.size is not None and envelope.size > limits.size:
             return self._refused("MAIL", words.TOO_BIG)
@@ -434,6 +449,11 @@ class Session:
         if rates is not None and not rates.messages.take(network(self.address), reception.clock()):
             return self._refused("MAIL", words.TOO_FAST)
         return None
+
+    def _too_long(self) -> bool:
+        """Whether the session went on for too long without a message."""
+        seconds = self._reception.limits.seconds
+        return bool(seconds) and self._reception.clock() - self._since > seconds
 
     def _may_use(self, sender: Address | None) -> bool:
         authentication = self._reception.authentication
