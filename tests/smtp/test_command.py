@@ -403,3 +403,69 @@ def test_the_memory_of_paths_has_a_limit() -> None:
     assert grammar.path("first@x.test") is not first
     with pytest.raises(AddressError):
         grammar.path("no address")
+
+
+def test_a_line_that_comes_again_is_a_command_of_its_own() -> None:
+    """SEC-4: what is kept of a line is no other transaction's envelope."""
+    grammar = Grammar(["SIZE"])
+    for line in (
+        b"MAIL FROM:<bob@x.test>",
+        b"MAIL FROM:<>",
+        b"RCPT TO:<bob@x.test>",
+        b'rcpt to:<"a b"@x.test>',
+    ):
+        first, second = grammar.parse(line), grammar.parse(line)
+        assert (first.verb, first.argument, first.value) == (second.verb, second.argument, second.value)
+        assert first.value is not second.value
+    envelope = grammar.parse(b"MAIL FROM:<bob@x.test>").value
+    assert isinstance(envelope, Envelope)
+    envelope.recipients.append(Recipient(parse("amy@x.test")))
+    again = grammar.parse(b"MAIL FROM:<bob@x.test>").value
+    assert isinstance(again, Envelope)
+    assert again.recipients == []
+
+
+def test_parameters_are_read_anew_each_time() -> None:
+    """CMD-18: a line with parameters means what is offered now, however often it came."""
+    grammar = Grammar(["SIZE"])
+    line = b"MAIL FROM:<bob@x.test> SIZE=12"
+    for _ in range(3):
+        value = grammar.parse(line).value
+        assert isinstance(value, Envelope)
+        assert value.size == 12
+        with pytest.raises(BadCommand):
+            grammar.offering(()).parse(line)
+    assert grammar.parse(b"MAIL FROM:<bob@x.test>").value.size is None  # type: ignore[union-attr]
+
+
+def test_a_path_outside_ascii_is_no_better_for_having_been_taken() -> None:
+    """EAI-4: it is for a transaction with SMTPUTF8 alone."""
+    grammar = Grammar(["SMTPUTF8"])
+    line = "RCPT TO:<bücher@x.test>".encode()
+    for _ in range(2):
+        assert isinstance(either(line, grammar, utf8=True), Command)
+        assert isinstance(either(line, grammar), Reply)
+
+
+@given(
+    st.binary(max_size=30), st.sampled_from([b"MAIL FROM:", b"RCPT TO:", b"rcpt to:<a@b", b"mail from:<>"])
+)
+def test_a_line_is_read_the_same_the_second_time(rest: bytes, front: bytes) -> None:
+    grammar = Grammar(["SIZE", "8BITMIME", "SMTPUTF8"])
+    first, second = either(front + rest, grammar), either(front + rest, grammar)
+    if isinstance(first, Reply):
+        assert first == second
+    else:
+        assert isinstance(second, Command)
+        assert (first.verb, first.argument, first.value) == (second.verb, second.argument, second.value)
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SEC-2."""
+    monkeypatch.setattr(command, "_CACHE_LIMIT", 3)
+    grammar = Grammar([])
+    for number in range(8):
+        grammar.parse(b"RCPT TO:<a%d@x.test>" % number)
+        grammar.parse(b"RCPT TO:<b@x.test>" + b"\t" * (300 + number))
+    assert 0 < len(grammar._lines) <= 3
+    assert not any(b"\t" in line for line in grammar._lines)

@@ -41,6 +41,7 @@ _SYNTAX: Final = {"AUTH": "mechanism [response]", "ETRN": "domain", "XCLIENT": "
 _NO_ARGUMENT: Final = frozenset(("DATA", "RSET", "QUIT", "STARTTLS"))
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t"
 _CACHE_LIMIT: Final = 4096
+_LINE_LIMIT: Final = address.MAX_PATH + 16
 _GRAMMARS: Final = 64
 
 
@@ -84,12 +85,12 @@ _PLAIN: Final = {verb.encode(): Command(verb) for verb in ("DATA", "RSET", "QUIT
 class Grammar:
     """What a server's offer lets MAIL and RCPT carry.
 
-    `lines` are those of an EHLO reply after its first.  It keeps the last few thousand paths it has
-    read, since the same ones come again and again; `offering` gives the grammars of other offers of the
-    same server, which share them.
+    `lines` are those of an EHLO reply after its first.  It keeps the last few thousand paths, and lines
+    without parameters, that it has read, since the same ones come again and again; `offering` gives the
+    grammars of other offers of the same server, which share them.
     """
 
-    __slots__ = ("_grammars", "_paths", "binary", "chunking", "mail", "rcpt", "utf8")
+    __slots__ = ("_grammars", "_lines", "_paths", "binary", "chunking", "mail", "rcpt", "utf8")
 
     def __init__(self, lines: Iterable[str]) -> None:
         offer = extension.parse(lines)
@@ -100,6 +101,7 @@ class Grammar:
         self.binary = "BINARYMIME" in offer
         self.chunking = "CHUNKING" in offer
         self._paths: dict[str, Address] = {}
+        self._lines: dict[bytes, tuple[str, str, ReversePath]] = {}
         self._grammars: dict[tuple[str, ...], Grammar] = {}
 
     def offering(self, lines: tuple[str, ...]) -> Grammar:
@@ -109,7 +111,7 @@ class Grammar:
             if len(self._grammars) >= _GRAMMARS:
                 self._grammars.clear()
             found = self._grammars[lines] = Grammar(lines)
-            found._paths, found._grammars = self._paths, self._grammars
+            found._paths, found._lines, found._grammars = self._paths, self._lines, self._grammars
         return found
 
     def path(self, text: str) -> Address:
@@ -130,6 +132,9 @@ class Grammar:
         known = _PLAIN.get(line)
         if known is not None:
             return known
+        seen = self._lines.get(line)
+        if seen is not None:
+            return _again(*seen)
         if line.translate(None, _PRINTABLE):
             if is_chunk(line):
                 raise BadCommand(BAD_CHUNK, "BDAT", fatal=True)
@@ -139,9 +144,9 @@ class Grammar:
         word, _, argument = text.partition(" ")
         verb = word.upper() if word.isascii() else ""  # upper() makes ASCII of a few other letters
         if verb == "MAIL":
-            return self._mail(argument)
+            return self._keep(line, self._mail(argument))
         if verb == "RCPT":
-            return self._rcpt(argument, utf8)
+            return self._keep(line, self._rcpt(argument, utf8))
         if verb not in VERBS:
             if is_chunk(line):
                 raise BadCommand(BAD_CHUNK, "BDAT", fatal=True)
@@ -160,6 +165,16 @@ class Grammar:
         if not argument.isascii() and verb not in ("NOOP", "HELP"):
             raise BadCommand(BAD_OCTETS, verb)
         return Command(verb, argument)
+
+    def _keep(self, line: bytes, command: Command) -> Command:
+        """Remember a good line with a path and no parameter: it means the same whenever it comes."""
+        if b" " not in line[5:] and len(line) <= _LINE_LIMIT and line.isascii():
+            if len(self._lines) >= _CACHE_LIMIT:
+                self._lines.clear()
+            value = command.value
+            path = value.forward_path if isinstance(value, Recipient) else value.reverse_path  # type: ignore[union-attr]
+            self._lines[line] = (command.verb, command.argument, path)
+        return command
 
     def _foreign(self, line: bytes) -> str:
         """The text of a line that holds anything but printable ASCII: a NUL, a bare CR or LF, UTF-8."""
@@ -228,6 +243,14 @@ class Grammar:
         if not (utf8 or argument.isascii()):
             raise BadCommand(Reply(550, "5.6.7", f"a name outside ASCII needs {verb} name SMTPUTF8"), verb)
         return Command(verb, argument)
+
+
+def _again(verb: str, argument: str, path: ReversePath) -> Command:
+    """MAIL or RCPT with a path that was read before and no parameters, as a value of its own."""
+    if verb == "MAIL":
+        return Command(verb, argument, Envelope(path))
+    assert path is not None
+    return Command(verb, argument, Recipient(path))
 
 
 def _hello(verb: str, argument: str) -> Command:
