@@ -158,3 +158,25 @@ def test_the_standard_library_reads_it_without_complaint() -> None:
 def test_the_bare_postmaster_is_no_path() -> None:
     """TRC-2: the for clause holds a path, and <postmaster> is none."""
     assert b"for" not in received(recipient=Address("postmaster", ""))
+
+
+def test_no_field_takes_anything_from_another_session() -> None:
+    """TRC-2: what is kept of a session's fields is that session's alone, and bounded."""
+    differing: list[dict[str, object]] = [
+        {},
+        {"helo": "other.example.org"},
+        {"address": "192.0.2.2"},
+        {"host": ""},
+        {"by": "mx2.example.net"},
+        {"protocol": "ESMTPS"},
+        {"protocol": "local"},
+        {"helo": "b\u00fccher.example"},
+        {"helo": "b\u00fccher.example", "smtputf8": True},
+    ]
+    first = [received(**one) for one in differing]
+    assert len(set(first)) == len(first)
+    for number in range(trace.REMEMBERED + 10):
+        received(helo=f"h{number}.example")
+    assert len(trace._fronts) <= trace.REMEMBERED
+    assert [received(**one) for one in differing] == first
+    assert b"id OTHER\r\n" in received(ident="OTHER")

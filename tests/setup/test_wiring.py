@@ -189,3 +189,22 @@ def test_notices_go_where_the_bare_postmaster_does() -> None:
     table = config.table()
     assert wiring.reporter(config, table).postmaster == address("postmaster@home.test")
     assert wiring.postmaster(config, table) == address("postmaster@home.test")
+
+
+def test_local_time_is_asked_anew_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRC-4: a service that runs through the end of summer time writes the right zone after it."""
+    now, lead = 1792980000.0, 7200  # a full minute
+
+    class Clock:
+        def time(self) -> float:
+            return now
+
+        def localtime(self) -> object:
+            return type("Local", (), {"tm_gmtoff": lead})
+
+    monkeypatch.setattr(wiring, "time", Clock())
+    assert wiring.offset() == 7200
+    now, lead = now + 59.9, 3600
+    assert wiring.offset() == 7200
+    now += 0.2
+    assert wiring.offset() == 3600

@@ -31,6 +31,10 @@ _LITERAL: Final = frozenset(_LETTERS + "-._:")
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+REMEMBERED: Final = 1024
+"""Sessions whose part of the field is kept, since a session brings more than one message."""
+
+_fronts: dict[tuple[str, str, str, str, str, bool], str] = {}
 _last_date: tuple[int, int, str] = (0, 0, "Thu, 01 Jan 1970 00:00:00 +0000")
 
 
@@ -58,16 +62,13 @@ def received(
     under (RFC 8314 section 4.3), `priority` that of RFC 6710 section 7.  `at` is Unix time and `offset`
     local time's lead over UTC, both in seconds.
     """
-    if protocol == "local":
-        text = f"Received: by {by} (local) id {ident}"
-    else:
-        name = _token(helo, smtputf8) or "unknown"
-        info = _token(host, smtputf8)
-        if address:
-            literal = _literal(address)
-            info = f"{info} {literal}" if info else literal
-        client = f"{name} ({info})" if info else name
-        text = f"Received: from {client}\r\n\tby {by} with {protocol} id {ident}"
+    session = (helo, address, host, by, protocol, smtputf8)
+    front = _fronts.get(session)
+    if front is None:
+        if len(_fronts) >= REMEMBERED:
+            _fronts.clear()
+        front = _fronts[session] = _front(*session)
+    text = front + ident
     if recipient is not None and recipient.domain:
         path = str(recipient)
         if path.isprintable() and (smtputf8 or path.isascii()):
@@ -78,6 +79,19 @@ def received(
         )
         text += f"\r\n\t{' '.join(clauses)}"
     return f"{text};\r\n\t{date(at, offset)}\r\n".encode("utf-8", "replace")
+
+
+def _front(helo: str, address: str, host: str, by: str, protocol: str, smtputf8: bool) -> str:
+    """What the fields of one session have in common: all up to the id."""
+    if protocol == "local":
+        return f"Received: by {by} (local) id "
+    name = _token(helo, smtputf8) or "unknown"
+    info = _token(host, smtputf8)
+    if address:
+        literal = _literal(address)
+        info = f"{info} {literal}" if info else literal
+    client = f"{name} ({info})" if info else name
+    return f"Received: from {client}\r\n\tby {by} with {protocol} id "
 
 
 def client(helo: str, address: str) -> str:

@@ -36,14 +36,21 @@ if TYPE_CHECKING:
     from mether.setup.config import Config, Listen
 
 
+_offset = (-1, 0)
+
+
 def new_id(now: float) -> str:
     """A queue id for a message that arrives at `now`."""
     return ident.new_id(now, random.getrandbits(12))
 
 
 def offset() -> int:
-    """Local time's lead over UTC, in seconds."""
-    return time.localtime().tm_gmtoff
+    """Local time's lead over UTC, in seconds; asked anew each minute, since it changes at no other time."""
+    global _offset
+    minute = int(time.time()) // 60
+    if _offset[0] != minute:
+        _offset = (minute, time.localtime().tm_gmtoff)
+    return _offset[1]
 
 
 def retry(config: Config) -> Retry:
