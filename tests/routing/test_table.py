@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mether.address import Address, parse
 from mether.outcome import Route
+from mether.routing import table as table_module
 from mether.routing import target
 from mether.routing.table import Rule, Table
 
@@ -44,6 +45,7 @@ def test_where_mail_goes(address: str, route: Route, local: bool) -> None:
     mailbox = parse(address, utf8=True)
     assert TABLE.route(mailbox) == route
     assert TABLE.is_local(mailbox) is local
+    assert TABLE.find(mailbox) == TABLE.find(mailbox) == (local, route)
 
 
 def test_a_smart_host_takes_the_rest_and_makes_nothing_local() -> None:
@@ -181,3 +183,13 @@ def test_the_rule_by_which_mail_goes_out():
     assert table.sending(Route("smtp", "x.b.test")) is by_mx
     for none in (Route("smtp", "a.test"), Route("smtp", "other.test"), Route("lmtp", "b.test")):
         assert table.sending(none) is None
+
+
+def test_what_is_found_is_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SEC-2: however many domains somebody names."""
+    monkeypatch.setattr(table_module, "REMEMBERED", 3)
+    made = Table(TABLE.rules, "mx.example.net")
+    for number in range(10):
+        one = parse(f"x@d{number}.example")
+        assert made.find(one) == made.find(one) == (False, Route("smtp", f"d{number}.example"))
+    assert len(made._found) <= 3

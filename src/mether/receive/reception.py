@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     class Table(Protocol):
         """Where mail goes: see routing.table."""
 
+        def find(self, address: Address) -> tuple[bool, Route]:
+            """`is_local` and `route` in one."""
+
         def route(self, address: Address) -> Route:
             """The next hop of an address."""
 

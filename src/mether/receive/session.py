@@ -108,7 +108,7 @@ class Session:
         self._failures = 0
         self._errors = 0
         self._commands = 0
-        self._counts: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, list[int]] = {}
         self._started = self._since = reception.clock()
         self.last = "CONNECT"
         self.worst = 0
@@ -224,7 +224,8 @@ class Session:
             if why and self.last != "QUIT":
                 event.cut(self.address, why, after=self.last)
             seconds = self._reception.clock() - self._started
-            event.disconnected(self.address, commands=self._counts, seconds=seconds)
+            counts = {verb.lower(): (done, given) for verb, (done, given) in self._counts.items()}
+            event.disconnected(self.address, commands=counts, seconds=seconds)
 
     def _banner(self) -> Reply:
         protocol = "LMTP" if self._reception.role == "lmtp" else "ESMTP"
@@ -232,14 +233,18 @@ class Session:
 
     def _count(self, verb: str, reply: Reply) -> Reply:
         """Count a reply: DATA once, when its content was answered."""
-        if 300 <= reply.code < 400:
+        code = reply.code
+        if 300 <= code < 400:
             return reply
-        if reply.code >= 400:
-            self.worst = max(self.worst, reply.code)
-        verb = verb.lower()
-        done, given = self._counts.get(verb, (0, 0))
-        self._counts[verb] = (done + (reply.code < 400), given + 1)
-        if reply.code >= 500:
+        counts = self._counts.get(verb)
+        if counts is None:
+            counts = self._counts[verb] = [0, 0]
+        counts[1] += 1
+        if code < 400:
+            counts[0] += 1
+            return reply
+        self.worst = max(self.worst, code)
+        if code >= 500:
             self._errors += 1
             limit = self._reception.limits.errors
             if limit and self._errors >= limit and self._refuse is None:
@@ -468,9 +473,10 @@ class Session:
         if rates is not None and not rates.recipients.take(network(self.address), reception.clock()):
             return self._refused("RCPT", words.TOO_FAST, recipient.forward_path)
         path = recipient.forward_path
-        local = reception.table.is_local(path)  # the bare postmaster's mail is, wherever it is read
+        local, route = reception.table.find(path)  # the bare postmaster's mail is local, wherever it is read
         if not path.domain:
             path = recipient.forward_path = reception.postmaster
+            route = reception.table.route(path)
         if not local and not self._may_relay:
             return self._refused("RCPT", words.NO_RELAY, path)
         if local and not self._may_relay and any(char in path.local_part for char in "@%!"):
@@ -478,7 +484,6 @@ class Session:
             return self._refused("RCPT", words.NO_SUCH_USER, path)
         if reception.role == "submission" and not local and not _qualified(path):
             return self._refused("RCPT", words.UNQUALIFIED_RECIPIENT, path)
-        route = reception.table.route(path)
         if route.transport == "maildir" and not _mailbox_name(path.local_part):
             return self._refused("RCPT", words.NO_SUCH_USER, path)
         if path in self._seen:

@@ -34,6 +34,10 @@ LOCAL: Final = frozenset(("maildir", "pipe", "lmtp"))
 TRANSPORTS: Final = ("smtp", "lmtp", "maildir", "pipe")
 
 
+REMEMBERED: Final = 4096
+"""Domains whose answers are kept."""
+
+
 class Rule:
     """One rule: its `name`, the `domains` it takes, the `transport`, and the transport's `argument`.
 
@@ -83,7 +87,17 @@ class Rule:
 class Table:
     """The rules in order.  `hostname` is our own name, `postmaster` who gets mail for the bare postmaster."""
 
-    __slots__ = ("_all", "_below", "_exact", "_first_local", "_routes", "hostname", "postmaster", "rules")
+    __slots__ = (
+        "_all",
+        "_below",
+        "_exact",
+        "_first_local",
+        "_found",
+        "_routes",
+        "hostname",
+        "postmaster",
+        "rules",
+    )
 
     def __init__(self, rules: Iterable[Rule], hostname: str, postmaster: Address | None = None) -> None:
         self.rules = tuple(rules)
@@ -94,6 +108,7 @@ class Table:
         self._all: int | None = None
         self._first_local: Rule | None = None
         self._routes: dict[Route, Rule] = {}
+        self._found: dict[str, tuple[bool, Route]] = {}
         for number, rule in enumerate(self.rules):
             for domain in rule.domains:
                 if domain == "*":
@@ -131,6 +146,18 @@ class Table:
         except AddressError:
             domain = address.domain.lower()  # no look-up will find it, and the failure will say so
         return rule.route(domain) if rule is not None else Route("smtp", domain)
+
+    def find(self, address: Address) -> tuple[bool, Route]:
+        """`is_local` and `route` in one; the answers for the last few thousand domains are kept."""
+        domain = address.domain
+        if not domain:
+            return True, self.route(address)
+        found = self._found.get(domain)
+        if found is None:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            found = self._found[domain] = (self.is_local(address), self.route(address))
+        return found
 
     def is_local(self, address: Address) -> bool:
         """Whether anybody may send to the address: it is delivered here, or is the bare postmaster."""
