@@ -5,6 +5,7 @@
 #   make test    run the tests
 #   make check   lint, format, types, layers, and that the tests mirror the tree
 #   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
+#   make conformance   drive a conformance suite, where there is one in $CONFORMANCE: tools/conformance.py
 #   make fuzz    fuzz the parsers and protocol machines, FUZZ_SECONDS each (default 300; Python below 3.14)
 #   make bench   10,000 messages through smtpd and through Postfix, side by side (after make peers)
 #   make bench-receive, bench-idle, bench-tls, bench-startup   the other measurements: see bench/README.md
@@ -24,7 +25,8 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_NO_COMPILE METHER_CONFIG METHER_SPOOL NOSYSE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run install test check peers fuzz bench bench-receive bench-idle bench-tls bench-startup clean
+.PHONY: help run install test check conformance peers fuzz clean
+.PHONY: bench bench-receive bench-idle bench-tls bench-startup
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -90,6 +92,9 @@ check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) tools/mirror.py
+
+conformance: install
+	$(PY) tools/conformance.py $(CONFORMANCE_ARGS)
 
 peers: $(VENV)/.made
 	$(PY) tests/system/peers.py
