@@ -149,7 +149,7 @@ def test_what_the_message_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
         message = "Subject: grüß\n\nHello.\n".encode()
         assert smtp(capsys, *options, peer.target, ME, ANN, message=message)[0] == 0
     mail, rcpt = (next(line for line in peer.sessions[0] if line.startswith(verb)) for verb in ("MAIL", "RCPT"))
-    assert mail.split()[2:] == ["SIZE=24", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=a+2Bb"]
+    assert mail.split()[2:] == ["SIZE=27", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=a+2Bb"]
     assert rcpt.split()[2:] == ["NOTIFY=SUCCESS,DELAY"]
 
 
