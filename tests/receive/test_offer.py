@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mether.receive.offer import MAX_HOLD, Offers, Who, etrn_domain
+from mether.smtp.xclient import KEYWORD
 
 DAY = 86400.0
 
@@ -70,6 +71,7 @@ def test_etrn_and_xclient_are_for_those_who_may() -> None:
     """SUB-6"""
     assert not {"ETRN", "XCLIENT"} & words(Who())
     assert {"ETRN", "XCLIENT"} <= words(Who(etrn=True, xclient=True))
+    assert KEYWORD in Offers(size=0, recipients=1).lines(Who(xclient=True), 0.0)
 
 
 @pytest.mark.parametrize(

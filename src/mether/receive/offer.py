@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 MAX_HOLD: Final = 30 * 86400
 """Seconds for which a message may be held for the future (RFC 4865 section 3)."""
 
-XCLIENT: Final = "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
 _REMEMBERED: Final = 256
 
 
@@ -105,7 +104,9 @@ class Offers:
         if who.etrn:
             yield "ETRN"
         if who.xclient:
-            yield XCLIENT
+            from mether.smtp.xclient import KEYWORD
+
+            yield KEYWORD
         yield "VRFY"
         yield "HELP"
 

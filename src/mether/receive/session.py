@@ -70,6 +70,7 @@ class Session:
         "_intake",
         "_login",
         "_may_relay",
+        "_peer",
         "_reception",
         "_refuse",
         "_routes",
@@ -94,7 +95,7 @@ class Session:
         trusted: bool = False,
     ) -> None:
         self._reception = reception
-        self.address = address
+        self.address = self._peer = address
         self._decided = decided
         self._refuse = refuse
         self._trusted = trusted
@@ -296,7 +297,8 @@ class Session:
             return words.NO_EXPANSION
         if verb == "ETRN":
             return self._etrn(argument)
-        if verb == "XCLIENT" and self.address in self._reception.xclient_from:
+        # Whoever connected may say it again, whomever it has spoken for before.
+        if verb == "XCLIENT" and self._peer in self._reception.xclient_from:
             return self._xclient(argument)
         return Reply(502, "5.5.1", f"{verb} is not offered here")
 
@@ -318,7 +320,7 @@ class Session:
             submitter=reception.role == "submission" or (reception.role == "local" and self._may_relay),
             mechanisms=login.mechanisms(self.address, self._security) if login is not None else (),
             etrn=reception.start is not None and self.address in reception.etrn_from,
-            xclient=self.address in reception.xclient_from,
+            xclient=self._peer in reception.xclient_from,
         )
 
     def _starttls(self) -> Reply:
