@@ -90,7 +90,10 @@ class Scan:
 
 
 def plan(chunks: Iterable[bytes], target: str) -> Plan:
-    """What must be changed for `target`, "7bit" or "8bit".  Raises Unconvertible, and what reading `chunks` raises."""
+    """What must be changed for `target`, "7bit" or "8bit".
+
+    Raises Unconvertible, and what reading `chunks` raises.
+    """
     walker = Walker()
     encodings: list[bytes | None] = []
     scan = Scan()

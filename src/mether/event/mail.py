@@ -121,6 +121,35 @@ def cut(address: str, why: str, *, host: str = "", after: str = "") -> None:
         _emit("cut", {"address": address, "host": host, "why": why, "after": after or "CONNECT"})
 
 
+def secured(
+    peer: str,
+    version: str,
+    cipher: str,
+    bits: int,
+    *,
+    outgoing: bool = False,
+    verified: bool = False,
+    name: str = "",
+) -> None:
+    """A session went on under TLS: with a client at the IP address `peer`, or when `outgoing` with a host.
+
+    `verified`: the peer is who it should be, by `name` or fingerprint, or as a client by an authority.
+    """
+    if sinks:
+        _emit(
+            "secured",
+            {
+                "peer": peer,
+                "version": version,
+                "cipher": cipher,
+                "bits": bits,
+                "outgoing": outgoing,
+                "verified": verified,
+                "name": name,
+            },
+        )
+
+
 def rejected(
     address: str,
     stage: str,

@@ -183,6 +183,17 @@ def _connected(fields: Fields) -> Lines:
     yield "smtpd", f"connect from {_client(fields)}"
 
 
+def _secured(fields: Fields) -> Lines:
+    trust = "Verified" if fields["verified"] else "Untrusted" if fields["outgoing"] else "Anonymous"
+    component, way = ("smtp", "to") if fields["outgoing"] else ("smtpd", "from")
+    peer = fields["peer"] if fields["outgoing"] else f"unknown[{fields['peer']}]"
+    yield (
+        component,
+        f"{trust} TLS connection established {way} {peer}: {fields['version']} with cipher {fields['cipher']}"
+        f" ({fields['bits']} bits)",
+    )
+
+
 def _disconnected(fields: Fields) -> Lines:
     words, accepted, given = [], 0, 0
     for verb, (good, all_) in fields["commands"].items():
@@ -308,6 +319,7 @@ _LINES: Final[dict[str, Callable[[Fields], Lines]]] = {
     "warning": _said,
     "error": _said,
     "connected": _connected,
+    "secured": _secured,
     "disconnected": _disconnected,
     "cut": _cut,
     "rejected": _rejected,

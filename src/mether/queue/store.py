@@ -56,8 +56,8 @@ class Arrival:
     """How a message came: for the trace field, the log and `smtpq show`.
 
     `protocol` is the ``with`` keyword of RFC 3848 ("SMTP", "ESMTP" ...) or "local"; `address` is the client's
-    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds.  `tls`, the
-    cipher it came under, is for the trace field alone and not stored.
+    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds.  `tls`,
+    the cipher it came under, is for the trace field alone and not stored.
     """
 
     __slots__ = ("address", "at", "helo", "host", "login", "protocol", "tls")

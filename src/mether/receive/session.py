@@ -22,12 +22,11 @@ from mether.content.header import split
 from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
 from mether.queue.store import Arrival, Committed, StoreError
-from mether.receive import accept, words
+from mether.receive import accept, hold, words
 from mether.receive.intake import Intake
 from mether.receive.login import TLS_FIRST, TOO_MANY, Login
-from mether.receive.offer import MAX_HOLD, Who, etrn_domain
+from mether.receive.offer import Who, etrn_domain
 from mether.reply import Reply
-from mether.smtp.moment import release_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,6 +209,9 @@ class Session:
     def secured(self, security: Security) -> None:
         """TLS has begun: what the client said before does not count (RFC 3207 section 4.2)."""
         self._abandon()
+        event.secured(
+            self.address, security.version, security.cipher, security.bits, verified=security.verified
+        )
         self._security = security
         self._hello = ""
         self._esmtp = False
@@ -401,6 +403,8 @@ class Session:
         reception = self._reception
         if reception.start is None or self.address not in reception.etrn_from:
             return words.NO_ETRN
+        if argument.startswith("#"):
+            return words.NO_SUCH_QUEUE
         domain = etrn_domain(argument)
         if domain is None:
             return words.BAD_NODE
@@ -449,9 +453,9 @@ class Session:
         if self.login and not self._may_use(sender):
             return self._refused("MAIL", words.NOT_YOURS)
         if envelope.hold is not None:
-            now = reception.clock()
-            if release_at(envelope.hold, now) > now + MAX_HOLD:
-                return words.HELD_TOO_LONG
+            refusal = hold.refusal(envelope, reception.clock())
+            if refusal is not None:
+                return self._refused("MAIL", refusal)
         rates = reception.rates
         if rates is not None and not rates.messages.take(network(self.address), reception.clock()):
             return self._refused("MAIL", words.TOO_FAST)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from mether.client.session import Lost, own_name
 from mether.client.stream import StreamClient, connect
+from mether.event import mail as event
 from mether.net.tls import TlsError
 from mether.relay import tlspolicy
 from mether.relay.credentials import CredentialsError
@@ -126,6 +127,18 @@ async def _protected(
     if not reply.ok:
         await client.quit()
         raise Refused(reply)
+    if client.secure is not None:
+        secure = client.secure
+        shown = f"{host.name}[{host.address}]:{host.port}"
+        event.secured(
+            shown,
+            secure.version,
+            secure.cipher,
+            secure.bits,
+            outgoing=True,
+            verified=secure.verified,
+            name=secure.name,
+        )
     if need.required and "REQUIRETLS" not in client.protocol.offer:
         await client.quit()
         raise Shortfall(tlspolicy.requiretls_missing(), alone=True)
