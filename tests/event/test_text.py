@@ -40,13 +40,13 @@ def test_a_message_from_a_client(log):
 
 def test_tls_with_a_client_and_with_a_host(log):
     mail.secured("192.0.2.1", "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
-    mail.secured("mx.test[192.0.2.9]:25", "TLSv1.2", "X", 128, outgoing=True)
-    mail.secured("mx.test[192.0.2.9]:25", "TLSv1.2", "X", 128, outgoing=True, verified=True, name="mx.test")
+    mail.secured("mx.test[::9]:25", "TLSv1.2", "X", 128, outgoing=True)
+    mail.secured("mx.test[::9]:25", "TLSv1.2", "X", 128, outgoing=True, verified=True, name="mx.test")
     assert log == [
         "smtpd: Anonymous TLS connection established from unknown[192.0.2.1]: TLSv1.3 with cipher "
         "TLS_AES_256_GCM_SHA384 (256 bits)",
-        "smtp: Untrusted TLS connection established to mx.test[192.0.2.9]:25: TLSv1.2 with cipher X (128 bits)",
-        "smtp: Verified TLS connection established to mx.test[192.0.2.9]:25: TLSv1.2 with cipher X (128 bits)",
+        "smtp: Untrusted TLS connection established to mx.test[::9]:25: TLSv1.2 with cipher X (128 bits)",
+        "smtp: Verified TLS connection established to mx.test[::9]:25: TLSv1.2 with cipher X (128 bits)",
     ]
 
 

@@ -172,9 +172,9 @@ def of_fault(number: int, what: str, *, at: float = 0.0) -> Outcome:
 def exit_status(outcomes: Iterable[Outcome]) -> int:
     """The sysexits(3) status of a program that had these outcomes.
 
-    All done: 0.  A protocol fault: 76.  A login that was refused: 77.  Any other delayed: 75.  Else by the first
-    failed: 67 for an unknown user, 68 for an unknown host, 65 for content that cannot be sent, 69 for any
-    other refusal.
+    All done: 0.  A protocol fault: 76.  A login that was refused: 77.  Any other delayed: 75.  Else by the
+    first failed: 67 for an unknown user, 68 for an unknown host, 65 for content that cannot be sent, 69 for
+    any other refusal.
     """
     outcomes = [outcome for outcome in outcomes if outcome.action not in DONE]
     if not outcomes:
