@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mether.receive.offer import MAX_HOLD, Offers, Who, etrn_domain
+from mether.receive.hold import MAX_HOLD
+from mether.receive.offer import Offers, Who, etrn_domain
 from mether.smtp.xclient import KEYWORD
 
 DAY = 86400.0
