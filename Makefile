@@ -41,7 +41,7 @@ $(VENV)/.made:
 	echo "make: found no Python 3.11 or newer; say which one with: make PYTHON=/path/to/python3" >&2; exit 1
 
 $(VENV)/.core: $(VENV)/.made pyproject.toml
-	$(PY) -m pip install --quiet --editable .
+	$(PY) -m pip install --quiet --editable '.[all]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core
