@@ -11,14 +11,12 @@ The lines are remembered, as the same few are asked for again and again.  Nothin
 from __future__ import annotations
 
 from mether.content.trace import civil
+from mether.receive.hold import MAX_HOLD, latest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
-
-MAX_HOLD: Final = 30 * 86400
-"""Seconds for which a message may be held for the future (RFC 4865 section 3)."""
 
 _REMEMBERED: Final = 256
 
@@ -99,7 +97,7 @@ class Offers:
         yield f"LIMITS RCPTMAX={min(self._recipients, 999_999)}"
         if who.submitter:
             yield "DELIVERBY"
-            yield f"FUTURERELEASE {MAX_HOLD} {_date(now + MAX_HOLD)}"
+            yield f"FUTURERELEASE {MAX_HOLD} {_date(latest(now))}"
             yield "MT-PRIORITY"
         if who.etrn:
             yield "ETRN"
@@ -124,6 +122,6 @@ def etrn_domain(argument: str) -> str | None:
 
 
 def _date(at: float) -> str:
-    """The latest date that a message may be held until: a whole day, so that the line lasts for one."""
+    """The day of a time, as RFC 3339 has its beginning."""
     year, month, day = civil(int(at // 86400))
     return f"{year:04d}-{month:02d}-{day:02d}T00:00:00Z"

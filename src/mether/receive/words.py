@@ -28,6 +28,9 @@ NOT_YOURS: Final = Reply(550, "5.7.1", "that sender address is not yours to use"
 UNQUALIFIED_SENDER: Final = Reply(554, "5.1.8", "the sender's domain is not a full one")
 UNQUALIFIED_RECIPIENT: Final = Reply(554, "5.1.2", "the recipient's domain is not a full one")
 HELD_TOO_LONG: Final = Reply(501, "5.5.4", "that is longer than a message is held here")
+HELD_BEYOND_BY: Final = Reply(
+    501, "5.5.4", "it would be held beyond the time that BY gives (RFC 4865 section 5.2)"
+)
 NO_RELAY: Final = Reply(
     550, "5.7.1", "relaying denied: neither is your address trusted here nor is that domain ours"
 )
@@ -40,6 +43,9 @@ TOO_BIG: Final = Reply(552, "5.3.4", "the message is larger than this system tak
 CANNOT_VERIFY: Final = Reply(252, "2.5.0", "cannot verify; send the message and see")
 NO_EXPANSION: Final = Reply(252, "2.5.0", "lists are not shown")
 NO_ETRN: Final = Reply(459, "4.7.1", "you may not start a queue here")
+NO_SUCH_QUEUE: Final = Reply(
+    458, "4.3.3", "unable to start that queue: the queues here have no names but domains"
+)
 BAD_NODE: Final = Reply(501, "5.5.4", "syntax: ETRN domain, or ETRN @domain for all below it")
 
 _HELP: Final = {
