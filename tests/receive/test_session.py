@@ -45,6 +45,7 @@ class Place:
         self.stage_failure: StoreError | None = None
         self.write_failure: StoreError | None = None
         self.commit_failure: StoreError | None = None
+        self.options: dict[str, Any] = {}
 
     def reception(self) -> Reception:
         return Reception(
@@ -59,6 +60,7 @@ class Place:
             lifetime=5 * 86400.0,
             stage=self.stage,
             commit=self.commit,
+            **self.options,
         )
 
     def stage(self, ident: str) -> Any:
@@ -116,7 +118,10 @@ class Client:
         self.place = place
         reception = place.reception()
         self.session = Session(reception, from_, self.decided, **options)
-        self.dialogue = Dialogue(ServerProtocol(reception.grammar, max_size=place.limits.size), self.session)
+        self.dialogue = Dialogue(
+            ServerProtocol(reception.grammar, max_size=place.limits.size, lmtp=reception.role == "lmtp"),
+            self.session,
+        )
         self.said = b""
         self.greeting = self._text(self.dialogue.open())
 
@@ -568,6 +573,135 @@ def test_a_session_is_logged_with_its_counts(place: Place) -> None:
         "quit": (1, 1),
     }
     assert "cut" not in named
+
+
+# Who asks for what
+
+
+@pytest.mark.parametrize(
+    ("count", "reply"),
+    [
+        (0, "251 2.0.0 no messages wait for example.net"),
+        (3, "253 2.0.0 3 messages for example.net are started"),
+        (StoreError("the queue is locked"), "458 4.3.0 unable to start the queue for example.net"),
+    ],
+)
+@pytest.mark.parametrize("later", [False, True])
+def test_etrn_says_what_was_started(place: Place, count: int | StoreError, reply: str, later: bool) -> None:
+    """RFC 1985 section 5.2; the answer may take its time."""
+    asked: list[tuple[str, Callable[..., None]]] = []
+
+    def start(domain: str, done: Callable[[int | StoreError], None]) -> None:
+        asked.append((domain, done))
+        if not later:
+            done(count)
+
+    place.options = {"start": start, "etrn_from": Networks(["192.0.2.0/24"])}
+    client = place.client()
+    client.say("EHLO c.example")
+    said = client.send(b"ETRN Example.NET\r\nNOOP\r\n")
+    if later:
+        assert said == ""
+        before = len(client.said)
+        asked[0][1](count)
+        said = client.said[before:].decode()
+    assert [domain for domain, _ in asked] == ["example.net"]
+    first, second = said.splitlines()
+    assert first.lower() == reply
+    assert second.startswith("250 ")
+
+
+def test_etrn_is_for_listed_hosts(place: Place) -> None:
+    """RFC 1985 section 5.2: 459 for all others."""
+    place.options = {"start": lambda domain, done: done(1), "etrn_from": Networks(["10.0.0.0/8"])}
+    assert place.client().say("EHLO c.example", "ETRN example.net")[1].startswith("459 ")
+
+
+def test_a_front_end_may_say_who_has_logged_in(place: Place) -> None:
+    """SEC-1: XCLIENT's LOGIN counts, from a listed front end, until the next XCLIENT."""
+    place.options = {"xclient_from": Networks(["192.0.2.1"])}
+    relay = ("EHLO c.example", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>")
+    client = place.client("192.0.2.1")
+    assert client.say("XCLIENT ADDR=192.0.2.2 LOGIN=ann")[0].startswith("220 ")
+    assert client.say(*relay)[-1].startswith("250 ")
+    client.say("RSET")
+    assert client.say("XCLIENT ADDR=192.0.2.99 LOGIN=[UNAVAILABLE]")[0].startswith("220 ")
+    assert client.say(*relay)[-1].startswith("550 5.7.1 ")
+
+
+def test_who_names_no_address_is_nobody(place: Place) -> None:
+    """SEC-1: a front end that does not know its client does not lend it its own rights."""
+    place.options = {"xclient_from": Networks(["127.0.0.1"])}
+    client = place.client("127.0.0.1")
+    client.say("XCLIENT ADDR=[UNAVAILABLE]")
+    replies = client.say("EHLO c.example", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>")
+    assert replies[-1].startswith("550 5.7.1 ")
+
+
+def test_an_lmtp_client_hears_of_each_recipient(place: Place) -> None:
+    """LMT-2: in RCPT order, one that was named twice twice; in the queue it is there once."""
+    place.options = {"role": "lmtp"}
+    client = place.client()
+    client.say("LHLO c.example", "MAIL FROM:<a@b.example>")
+    for name in ("bob", "eve", "bob"):
+        client.say(f"RCPT TO:<{name}@example.com>")
+    client.say("DATA")
+    assert [line[:9] for line in client.send(b"hi\r\n.\r\n").splitlines()] == ["250 2.0.0"] * 3
+    (entry,) = place.queued()
+    assert [str(row.recipient.forward_path) for row in entry.rows] == ["bob@example.com", "eve@example.com"]
+    assert entry.message.arrival.protocol == "LMTP"
+
+
+# A session's time
+
+
+def test_a_session_without_a_message_ends_and_a_busy_one_does_not(place: Place) -> None:
+    """TMO-1: 421 for half an hour without mail; whoever brings some may stay for days."""
+    place.limits = Limits(size=MIB, recipients=3, commands=0, errors=4, seconds=1800.0)
+    client = place.client()
+    for _ in range(100):
+        assert client.mail().startswith("250 ")
+        place.clock.now += 1799.0
+    assert client.say("NOOP")[0].startswith("250 ")
+    place.clock.now += 2.0
+    assert client.say("NOOP")[0].startswith("421 4.3.2 ")
+    assert client.dialogue.closing
+
+
+def test_a_slow_message_is_heard_out(place: Place) -> None:
+    """TMO-1: no limit within a transaction."""
+    place.limits = Limits(size=MIB, recipients=3, commands=0, errors=4, seconds=1800.0)
+    client = place.client()
+    client.say("EHLO c.example", "MAIL FROM:<a@b.example>")
+    for lines in (["NOOP"], ["RCPT TO:<bob@example.com>"], ["DATA"]):
+        place.clock.now += 3600.0
+        assert client.say(*lines)[0][:3] in ("250", "354")
+    place.clock.now += 86400.0
+    assert client.send(b"hi\r\n.\r\n").startswith("250 ")
+    assert client.mail().startswith("250 ")
+
+
+def test_quit_is_always_heard(place: Place) -> None:
+    """CMD-25"""
+    place.limits = Limits(size=MIB, recipients=3, commands=0, errors=4, seconds=1800.0)
+    client = place.client()
+    place.clock.now += 3600.0
+    assert client.say("QUIT")[0].startswith("221 ")
+
+
+def test_small_chunks_are_counted_and_large_ones_are_not(place: Place) -> None:
+    """RFC 5321 section 7.8: a chunk of no octets is no way to stay for ever."""
+    place.limits = Limits(size=MIB, recipients=3, commands=20, errors=4)
+    client = place.client()
+    client.say("EHLO c.example", "MAIL FROM:<a@b.example>", "RCPT TO:<bob@example.com>")
+    for _ in range(100):
+        assert client.send(b"BDAT 1000\r\n" + b"x" * 998 + b"\r\n").startswith("250 ")
+    for _ in range(17):
+        assert client.send(b"BDAT 0\r\n").startswith("250 ")
+    assert client.send(b"BDAT 0\r\n").startswith("421 4.7.0 ")
+    assert client.dialogue.closing
+    client.end()
+    assert place.budget.used == 0
 
 
 LINES = st.sampled_from(
