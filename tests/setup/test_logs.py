@@ -6,6 +6,7 @@ import json
 import syslog
 
 import pytest
+from clock import virtual
 
 from mether.event import mail as event
 from mether.setup import config as config_
@@ -67,9 +68,10 @@ def test_the_level_is_kept(config):
     assert "broken" in stream.getvalue()
 
 
-def test_a_daemon_writes_once_each_turn(config):
+def test_a_daemon_writes_a_turn_at_once_and_a_flood_now_and_then(config):
     stream = Stream()
 
+    @virtual
     async def work():
         logs.to_stream(config(), stream, asyncio.get_running_loop())
         for number in range(20):
@@ -77,14 +79,40 @@ def test_a_daemon_writes_once_each_turn(config):
         assert stream.writes == 0
         await asyncio.sleep(0)
         assert stream.writes == 1
+        for _ in range(50):
+            event.connected("192.0.2.99")
+            await asyncio.sleep(logs.GATHER / 100)
+        assert stream.writes == 1
+        await asyncio.sleep(logs.GATHER)
+        assert stream.writes == 2
+        assert len(stream.getvalue().splitlines()) == 70
+        await asyncio.sleep(logs.GATHER)
         event.connected("192.0.2.99")
         await asyncio.sleep(0)
-        assert stream.writes == 2
+        assert stream.writes == 3
+
+    work()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 71
+    assert [f"[192.0.2.{number}]" in line for number, line in enumerate(lines[:20])] == [True] * 20
+
+
+def test_no_line_is_lost_when_the_loop_ends(config):
+    stream = Stream()
+
+    async def work():
+        finish = logs.to_stream(config(), stream, asyncio.get_running_loop())
+        event.connected("192.0.2.1")
+        await asyncio.sleep(0)
+        event.connected("192.0.2.2")
+        finish()
+        event.connected("192.0.2.3")
 
     asyncio.run(work())
-    lines = stream.getvalue().splitlines()
-    assert len(lines) == 21
-    assert [f"[192.0.2.{number}]" in line for number, line in enumerate(lines[:20])] == [True] * 20
+    event.connected("192.0.2.4")
+    assert [
+        f"[192.0.2.{number}]" in line for number, line in enumerate(stream.getvalue().splitlines(), 1)
+    ] == ([True] * 4)
 
 
 def test_trouble_goes_out_at_once_with_all_before_it(config):

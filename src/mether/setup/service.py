@@ -60,7 +60,7 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
     Raises StoreError, CannotListen or ConfigError.
     """
     loop = asyncio.get_running_loop()
-    logs.to_stream(config, sys.stderr, loop)
+    finish = logs.to_stream(config, sys.stderr, loop)
     store = open_store(config.queue.spool, now=time.time())
     table = config.table()
     working = wiring.working(config, store, table, loop)
@@ -99,6 +99,7 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
         working.runner.stop()
         await _end(listeners, hurry)
     finally:
+        finish()
         for listener in listeners:
             listener.close()
         for task in tasks:
@@ -153,8 +154,7 @@ async def work(
     With `quiet` nothing is logged.  Returns what `once` did.  Raises StoreError.
     """
     loop = asyncio.get_running_loop()
-    if not quiet:
-        logs.to_stream(config, sys.stderr, loop)
+    finish = logs.to_stream(config, sys.stderr, loop) if not quiet else lambda: None
     store = open_store(config.queue.spool, now=time.time())
     working = wiring.working(config, store, config.table(), loop)
     if once is None:  # whoever queues a message takes a process that can be woken for one that stays
@@ -179,6 +179,7 @@ async def work(
             task.cancel()
         return 0
     finally:
+        finish()
         if once is None:
             loop.remove_reader(store.fileno())
         await working.close(hurry)
