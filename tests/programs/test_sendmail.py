@@ -46,6 +46,7 @@ class Queued:
         self.sender = entry.message.envelope.reverse_path
         self.body = entry.message.envelope.body
         self.smtputf8 = entry.message.envelope.smtputf8
+        self.envelope = entry.message.envelope
         self.recipients = [str(row.recipient.forward_path) for row in entry.rows]
         self.rows = entry.rows
         self.content = content
@@ -280,6 +281,56 @@ def test_addresses_in_utf8(configured, capsys):
 def test_what_cannot_be_sent(configured, capsys, message):
     status, _, err = run(capsys, ANN, message=message)
     assert (status, err.count("\n")) == (65, 1)
+
+
+def test_what_is_asked_of_reports_and_next_hops(configured, capsys):
+    """DSN (RFC 3461), 8BITMIME, SMTPUTF8 and REQUIRETLS, as other sendmails take them."""
+    asked = [
+        "-N",
+        "success,DELAY",
+        "-R",
+        "hdrs",
+        "-Vorder+2B1",
+        "-B8BITMIME",
+        "-Osmtputf8",
+        "-O",
+        "RequireTLS",
+    ]
+    queued = send(configured, capsys, *asked, ANN, BOB)
+    envelope = queued.envelope
+    assert {row.recipient.notify for row in queued.rows} == {"SUCCESS,DELAY"}
+    assert (envelope.ret, envelope.envid, envelope.body) == ("HDRS", "order+2B1", "8BITMIME")
+    assert envelope.smtputf8
+    assert envelope.requiretls
+
+
+def test_reports_for_recipients_from_the_header(configured, capsys):
+    queued = send(configured, capsys, "-t", "-Nnever")
+    assert [row.recipient.notify for row in queued.rows] == ["NEVER"]
+
+
+def test_octets_above_127_are_8bitmime_whatever_is_said(configured, capsys):
+    queued = send(configured, capsys, "-B7BIT", ANN, message="Subject: x\n\ngrüß\n".encode())
+    assert queued.body == "8BITMIME"
+
+
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        (("-N", "sometimes"), "-N: NOTIFY is NEVER, or of SUCCESS"),
+        (("-N", "never,delay"), "-N: NOTIFY is NEVER, or of SUCCESS"),
+        (("-R", "some"), "-R: RET is FULL or HDRS"),
+        (("-V", "a b"), "-V: ENVID is xtext of up to 100 characters"),
+        (("-V", "x" * 101), "-V: ENVID is xtext of up to 100 characters"),
+        (("-B9BIT",), "-B: BODY is 7BIT, 8BITMIME"),
+        (("-BBINARYMIME",), "-B: sendmail reads lines; expected 7BIT or 8BITMIME"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_64(configured, capsys, argv, why):
+    status, out, err = run(capsys, *argv, ANN)
+    assert (status, out, err.count("\n")) == (64, "", 1)
+    assert err.startswith(f"sendmail: {why}")
+    assert everything(configured) == []
 
 
 HARMLESS = [

@@ -75,6 +75,59 @@ def test_the_id_names_what_is_queued(url, capsys):
     assert ident.encode() in entry.message.trace
 
 
+def test_the_envelope_has_what_is_asked_for(url, capsys):
+    """DSN, BODY, SMTPUTF8 and REQUIRETLS, kept for the next hop."""
+    asked = "--dsn failure,delay --dsn-return full --dsn-envid a=b --body 8bitmime --smtputf8 --requiretls"
+    queue(capsys, "-n", *asked.split(), "mx.example.net", SENDER, ANN, BOB)
+    (entry,) = entries(url)
+    envelope = entry.message.envelope
+    assert [row.recipient.notify for row in entry.rows] == ["FAILURE,DELAY"] * 2
+    assert (envelope.ret, envelope.envid, envelope.body) == ("FULL", "a+3Db", "8BITMIME")
+    assert (envelope.smtputf8, envelope.requiretls) == (True, True)
+
+
+def test_a_binary_message_is_kept_octet_for_octet(url, capsys):
+    ident = queue(capsys, "-n", "--body", "binarymime", *ENVELOPE, message=b"X: y\n\n\0\r\xff")
+    (entry,) = entries(url)
+    assert entry.message.envelope.body == "BINARYMIME"
+    assert content(url, ident) == b"X: y\n\n\0\r\xff"
+
+
+@pytest.mark.parametrize(
+    ("at", "wait"),
+    [("90m", 5400), ("1d1h", 90000), ("2126-12-24T18:00:00Z", None), ("2001-01-01t00:00:00z", 0)],
+)
+def test_it_waits_for_its_time(url, capsys, at, wait):
+    """It is held back as FUTURERELEASE has it (RFC 4865)."""
+    queue(capsys, "--at", at, "-n", *ENVELOPE)
+    (entry,) = entries(url)
+    message = entry.message
+    if wait is None:
+        assert message.release_at == 4953808800.0
+    elif wait:
+        assert message.release_at == message.arrival.at + wait
+    else:
+        assert message.release_at == 0
+    assert all(row.next_attempt == (message.release_at or message.arrival.at) for row in entry.rows)
+
+
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        (("--at", "soon"), "--at: 'soon' is neither a time to wait"),
+        (("--at", "0s"), "--at: '0s' is neither a time to wait"),
+        (("--dsn", "maybe"), "--dsn: NOTIFY is NEVER"),
+        (("--dsn-return", "x"), "--dsn-return: RET is FULL or HDRS"),
+        (("--body", "9bit"), "--body: "),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_64(url, capsys, argv, why):
+    status, out, err = run(capsys, *argv, *ENVELOPE)
+    assert (status, out, err.count("\n")) == (64, "", 1)
+    assert err.startswith(f"smtpqer: {why}")
+    assert entries(url) == []
+
+
 def test_the_id_is_printed_after_the_commit_only(url, capsys, monkeypatch):
     """QUE-1: nobody is told of a message that a power cut could take."""
     seen = []

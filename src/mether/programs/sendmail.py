@@ -13,7 +13,7 @@ import time
 
 from mether import address
 from mether.envelope import Envelope, Recipient
-from mether.programs import errors, message, queueing
+from mether.programs import errors, message, parameters, queueing
 from mether.programs.options import Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ PROGRAM = Program(
     line of one dot, unless -i is given.
 
     -bm is the default; -bs speaks SMTP on standard input and output; -bp lists the queue; -q runs it.
+    -O requiretls wants verified TLS of every hop (RFC 8689); -O smtputf8 says that the header holds UTF-8.
     Harmless options of other sendmails are accepted and do nothing.""",
     (
         Option("t", "", "take the recipients from To, Cc and Bcc as well, and remove Bcc"),
@@ -40,6 +41,11 @@ PROGRAM = Program(
             "f", "", "the envelope's sender; <> or empty for the null reverse-path (also: -r)", value="SENDER"
         ),
         Option("F", "", "the sender's full name, for a From that has to be added", value="NAME"),
+        Option("N", "", "ask for reports: never, or some of success,failure,delay", value="NOTIFY"),
+        Option("R", "", "what reports bring back: full or hdrs", value="WHAT"),
+        Option("V", "", "the name that reports give this sending, in xtext", value="ENVID"),
+        Option("B", "", "what the message is: 7BIT or 8BITMIME", value="TYPE"),
+        Option("O", "", "smtputf8 or requiretls, as above", value="NAME"),
         Option("b", "", "the mode: m, s or p as above; i does nothing, cheerfully", value="MODE"),
         Option("q", "", "run the queue once", value="INTERVAL", attached=True),
     ),
@@ -68,10 +74,13 @@ WITH_VALUE: Final = frozenset("fFrBNRVXhLpACoObO")
 ATTACHED: Final = frozenset("qdo")
 """Options whose argument can only be in the same word."""
 
-IGNORED: Final = frozenset("GUnmvNRVXhLpABO")
+IGNORED: Final = frozenset("GUnmvXhLpA")
 """Options that other sendmails know and that change nothing here."""
 
 MODES: Final = frozenset("mspi")
+_PARAMETERS: Final = {"R": "RET", "V": "ENVID", "B": "BODY"}
+_NAMED: Final = frozenset(("SMTPUTF8", "REQUIRETLS"))
+"""What -O can ask for of the envelope."""
 
 
 class Arguments:
@@ -87,6 +96,9 @@ class Arguments:
         self.spool: str | None = None
         self.run_queue = False
         self.recipients: list[str] = []
+        self.notify: str | None = None
+        self.parameters: list[tuple[str, str]] = []
+        """MAIL's, each with its value."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -174,8 +186,24 @@ def _flag(out: Arguments, letter: str, value: str) -> None:
         out.mode = "i"
     elif letter == "q":
         out.run_queue = True
-    elif letter not in IGNORED and letter not in "od":
+    elif letter in "NRVB" or (letter == "O" and value.upper() in _NAMED):
+        _parameter(out, letter, value)
+    elif letter not in IGNORED and letter not in "odO":
         raise UsageError(f"unknown option -{letter}")
+
+
+def _parameter(out: Arguments, letter: str, value: str) -> None:
+    """Take what is for the envelope; it is judged here, before anything is read."""
+    tried = Envelope(None, [Recipient(address.Address("x", ""))])
+    if letter == "N":
+        parameters.recipients(tried, value, "-N")
+        out.notify = value
+        return
+    name, value = (value.upper(), "") if letter == "O" else (_PARAMETERS[letter], value)
+    parameters.envelope(tried, name, value, f"-{letter}")
+    if tried.body == "BINARYMIME":
+        raise UsageError("-B: sendmail reads lines; expected 7BIT or 8BITMIME")
+    out.parameters.append((name, value))
 
 
 def _mailq(argv: list[str]) -> int:
@@ -256,9 +284,14 @@ def _submit(config: Config, given: Arguments) -> int:
     envelope = Envelope(
         sender,
         [Recipient(path) for path in unique],
-        body="8BITMIME" if message.content(content)[1] else "7BIT",
         smtputf8=not all(path.is_ascii for path in unique) or not (sender is None or sender.is_ascii),
     )
+    for name, value in given.parameters:
+        parameters.envelope(envelope, name, value, name)
+    if given.notify is not None:
+        parameters.recipients(envelope, given.notify, "-N")
+    if message.content(content)[1]:
+        envelope.body = "8BITMIME"  # whatever -B said: nobody can send it as anything else
     table = config.table()
     basics = locate.Basics(
         config.path,

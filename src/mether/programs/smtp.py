@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from mether.client.session import own_name
-from mether.programs import errors, message
+from mether.programs import errors, message, parameters
 from mether.programs.operands import check_helo, envelope_of
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 from mether.programs.talk import Manner, Talk
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mether.smtp.sasl_client import Credentials
 
 LEVELS = ("none", "may", "encrypt", "verify")
-BODIES = ("7bit", "8bitmime", "binarymime")
 
 PROGRAM = Program(
     "smtp",
@@ -48,12 +47,7 @@ PROGRAM = Program(
         Option("", "auth-password-file", "the password is this file's first line", value="FILE"),
         Option("", "lmtp", "speak LMTP, whatever TARGETHOST says"),
         Option("", "probe", "stop after RCPT: say what would be accepted, and send nothing"),
-        Option("", "dsn", "ask for reports: never, or some of success,failure,delay", value="NOTIFY"),
-        Option("", "dsn-return", "what reports bring back: full or hdrs", value="WHAT"),
-        Option("", "dsn-envid", "the name that reports give this sending", value="ID"),
-        Option("", "body", "what the message is: 7bit, 8bitmime or binarymime", value="TYPE", choices=BODIES),
-        Option("", "smtputf8", "the message needs SMTPUTF8: its header holds UTF-8"),
-        Option("", "requiretls", "no hop may send it on without verified TLS (RFC 8689)"),
+        *parameters.OPTIONS,
         JSON,
     ),
     exits=(
@@ -85,7 +79,7 @@ def _work(argv: list[str]) -> int:
     helo = given.text("h")
     if helo is not None:
         check_helo(helo)
-    _parameters(given, envelope)
+    parameters.put(given, envelope)
     if given.flag("tls-on-connect") and given.text("tls") == "none":
         raise UsageError("--tls-on-connect contradicts --tls none")
     credentials = _credentials(given)
@@ -117,35 +111,6 @@ def _work(argv: list[str]) -> int:
         errors.complain("smtp", f"the outcome cannot be printed: {error.strerror or error}")
         errors.silence()
     return failure.exit_status(outcomes)
-
-
-def _parameters(given: Parsed, envelope: Envelope) -> None:
-    """Put what the options say of the message into its envelope.  Raises UsageError."""
-    from mether.smtp import parameter
-
-    def put(option: str, name: str, value: str) -> None:
-        try:
-            parameter.MAIL[name](envelope, value)
-        except parameter.BadParameter as error:
-            raise UsageError(f"--{option}: {error.reply.text}") from None
-
-    notify, envid, what = given.text("dsn"), given.text("dsn-envid"), given.text("dsn-return")
-    if notify is not None:
-        for recipient in envelope.recipients:
-            try:
-                parameter.RCPT["NOTIFY"](recipient, notify.upper())
-            except parameter.BadParameter as error:
-                raise UsageError(f"--dsn: {error.reply.text}") from None
-    if what is not None:
-        put("dsn-return", "RET", what)
-    if envid is not None:
-        from mether import xtext
-
-        put("dsn-envid", "ENVID", xtext.encode(envid))
-    if (body := given.text("body")) is not None:
-        put("body", "BODY", body)
-    envelope.smtputf8 = envelope.smtputf8 or given.flag("smtputf8")
-    envelope.requiretls = given.flag("requiretls")
 
 
 def _credentials(given: Parsed) -> Credentials | None:
