@@ -55,23 +55,21 @@ KNOWN: Final = {
 
 
 class Offer:
-    """What a server offered in its latest EHLO reply; an empty one after HELO."""
+    """What a server offered in its latest EHLO reply; an empty one after HELO.
 
-    __slots__ = ("_budget", "keywords")
+    `size_limit` is the largest message taken, in octets; None when none is stated (RFC 1870 section 4).
+    """
+
+    __slots__ = ("_budget", "keywords", "size_limit")
 
     def __init__(self, keywords: dict[str, str] | None = None) -> None:
         self.keywords = keywords or {}
+        size = self.keywords.get("SIZE", "")
+        self.size_limit = int(size) or None if size.isascii() and size.isdigit() and len(size) <= 20 else None
         self._budget: Budget | None = None
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.keywords
-
-    @property
-    def size_limit(self) -> int | None:
-        """The largest message taken, in octets; None when none is stated (RFC 1870 section 4)."""
-        value = self.keywords.get("SIZE", "")
-        limit = int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else 0
-        return limit or None
 
     @property
     def budget(self) -> Budget:

@@ -245,6 +245,8 @@ def _internationalize(
     header = envelope.smtputf8 and facts.header_eight_bit
     foreign = [number for number, one in enumerate(recipients) if not one.forward_path.is_ascii]
     foreign_sender = sender is not None and not sender.is_ascii
+    if not (envelope.smtputf8 or foreign or foreign_sender):
+        return False
     if "SMTPUTF8" in offer:
         return (
             header
