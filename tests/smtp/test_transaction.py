@@ -25,11 +25,14 @@ def transaction(
     eight_bit: bool = False,
     lmtp: bool = False,
     sender: str | None = "alice@example.org",
+    authenticated: bool = False,
 ) -> Transaction:
     recipients = [Recipient(parse(f"{name}@example.test", utf8=True)) for name in names]
     envelope = Envelope(parse(sender, utf8=True) if sender else None, recipients)
     offered = extension.parse(PIPELINING if offer is None else offer)
-    return fitted(envelope, recipients, offered, size=size, eight_bit=eight_bit, lmtp=lmtp)
+    return fitted(
+        envelope, recipients, offered, size=size, eight_bit=eight_bit, lmtp=lmtp, authenticated=authenticated
+    )
 
 
 def verbs(commands: list[tuple[str, bytes]]) -> list[str]:
@@ -304,3 +307,31 @@ def test_lmtp_by_bdat() -> None:
     assert made.reply("BDAT LAST", LATER) == []
     assert made.finished and not made.reset_needed
     assert results(made) == [". 250", "RCPT 550", ". 450"]
+
+
+UNKNOWN = Reply(555, "5.5.4", "parameters not recognized")
+
+
+def test_a_server_that_knows_no_auth_parameter_is_asked_without() -> None:
+    """RFC 4954 section 5: it has to know it, but aiosmtpd does not; nothing is lost with AUTH=<>."""
+    made = transaction("bob", offer=["AUTH PLAIN"], authenticated=True)
+    assert made.start() == [("MAIL", b"MAIL FROM:<alice@example.org> AUTH=<>\r\n")]
+    assert made.reply("MAIL", UNKNOWN) == [("MAIL", b"MAIL FROM:<alice@example.org>\r\n")]
+    assert verbs(made.reply("MAIL", OK)) == ["RCPT"]
+
+
+def test_it_is_asked_once_more_and_no_oftener() -> None:
+    made = transaction("bob", offer=["AUTH PLAIN"], authenticated=True)
+    made.start()
+    made.reply("MAIL", UNKNOWN)
+    assert made.reply("MAIL", UNKNOWN) == []
+    assert made.finished and results(made) == ["MAIL 555"]
+
+
+@pytest.mark.parametrize("offer", [["AUTH PLAIN", "PIPELINING"], ["SIZE 1000"]])
+def test_nobody_else_is_asked_twice(offer: list[str]) -> None:
+    """Not where other commands are on their way, nor where AUTH= was not said."""
+    made = transaction("bob", offer=offer, authenticated="AUTH PLAIN" in offer)
+    made.start()
+    assert made.reply("MAIL", UNKNOWN) == []
+    assert results(made) == ["MAIL 555"]

@@ -29,9 +29,11 @@ def transaction(
     eight_bit: bool = False,
     binary: bool = False,
     lmtp: bool = False,
+    authenticated: bool = False,
 ) -> Transaction:
     """The transaction; content that would have to be converted is refused."""
-    made = fit(envelope, recipients, Facts(size, eight_bit=eight_bit, binary=binary), offer, lmtp=lmtp)
+    facts = Facts(size, eight_bit=eight_bit, binary=binary)
+    made = fit(envelope, recipients, facts, offer, lmtp=lmtp, authenticated=authenticated)
     if made.convert is not None:
         made.refuse(NOT_CONVERTIBLE)
     return Transaction(made, offer, lmtp=lmtp)

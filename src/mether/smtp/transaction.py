@@ -62,6 +62,7 @@ class Transaction:
 
     __slots__ = (
         "_accepted",
+        "_again",
         "_asked",
         "_group",
         "_lmtp",
@@ -92,6 +93,7 @@ class Transaction:
         self._accepted: list[int] = []
         self._replied = 0
         self._group: list[tuple[str, bytes]] = []
+        self._again = False
         self._build()
 
     def start(self) -> list[tuple[str, bytes]]:
@@ -178,6 +180,13 @@ class Transaction:
     def _mail(self, reply: Reply) -> None:
         if reply.ok:
             self.reset_needed = True
+            return
+        if reply.code == 555 and not self._pipelining and not self._again and "AUTH=<>" in self.fit.mail:
+            # Some servers with AUTH (aiosmtpd 1.4) lack the parameter that comes with it (RFC 4954 section 5),
+            # and it says nothing here but that nobody vouches for the sender.
+            self._again = True
+            mail = [parameter for parameter in self.fit.mail if parameter != "AUTH=<>"]
+            self._group.insert(0, ("MAIL", command.mail(self.fit.reverse_path, mail)))
             return
         self.results = [result or Result("MAIL", reply) for result in self.results]
         if not self._pipelining:
