@@ -19,9 +19,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import peers
+from certificates import authority, ca_file
 from door import Door
+from dovecot import Dovecot
 from exim import Exim
 from postfix import Postfix
+from servers import Aiosmtpd, Exim4, OpenSmtpd6, PostfixServer
 
 BIN = Path(sys.executable).parent
 
@@ -180,6 +183,64 @@ def mether() -> Callable[..., subprocess.CompletedProcess[bytes]]:
         return Client(str(BIN / name))(*arguments, content=content, check=check)
 
     return run
+
+
+class Files:
+    """Certificates in `directory`: for servers on this host, for another host, and for a client."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ca = ca_file(directory, "good")
+        self.other_ca = ca_file(directory, "other")
+        self.server = self._pair("server", "127.0.0.1", "localhost", "mx.example.test")
+        self.wrong = self._pair("wrong", "elsewhere.example")
+        self.client = self._pair("client", "ann@example.test")
+
+    def _pair(self, stem: str, *names: str) -> tuple[str, str]:
+        made = authority("good").issue_cert(*names)
+        chain, key = self.directory / f"{stem}.pem", self.directory / f"{stem}.key"
+        chain.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+        key.write_bytes(made.private_key_pem.bytes())
+        key.chmod(0o644)  # Exim reads it without privilege
+        return str(chain), str(key)
+
+
+@pytest.fixture(scope="session")
+def files() -> Iterator[Files]:
+    """Certificates where every account can read them."""
+    directory = Path(tempfile.mkdtemp(prefix="certificates-"))
+    directory.chmod(0o755)
+    yield Files(directory)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[Dovecot]:
+    """A running Dovecot."""
+    _peer("dovecot")
+    _as_root()
+    instance = Dovecot()
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture(scope="module", params=["postfix", "exim", "opensmtpd", "aiosmtpd"])
+def server(
+    request: pytest.FixtureRequest, files: Files
+) -> Iterator[PostfixServer | Exim4 | OpenSmtpd6 | Aiosmtpd]:
+    """Each real server in turn, as `servers` describes."""
+    running: PostfixServer | Exim4 | OpenSmtpd6 | Aiosmtpd
+    if request.param == "aiosmtpd":
+        running = Aiosmtpd(*files.server)
+    else:
+        _peer(request.param)
+        _as_root()
+        if request.param == "postfix":
+            running = PostfixServer(*files.server, request.getfixturevalue("dovecot"))
+        else:
+            running = {"exim": Exim4, "opensmtpd": OpenSmtpd6}[request.param](*files.server)
+    yield running
+    running.stop()
 
 
 class Daemon:

@@ -1,5 +1,7 @@
 """A private Exim, from the unpacked package, with a configuration and spool of its own.
 
+`Exim` is run for each message; `EximServer` takes mail by SMTP and keeps it in its queue.
+
 Exim insists on the user and group ``Debian-exim`` that its package creates; libnss-wrapper shows it
 a passwd file that has them.  It delivers through the one transport that a test writes.  It must be
 started by root: only then does it keep its privilege with a configuration of ours.
@@ -28,7 +30,20 @@ trusted_users = root
 never_users =
 disable_ipv6
 local_interfaces = 127.0.0.1
-log_selector = +all_parents +smtp_confirmation
+"""
+
+PIPE = """\
+  driver = pipe
+  user = nobody
+  group = nogroup
+  message_prefix =
+  message_suffix =
+  return_fail_output
+"""
+
+DELIVERY = """\
+log_selector = +all_parents +smtp_confirmation +tls_cipher +tls_certificate_verified
+{main}
 begin routers
 all:
   driver = accept
@@ -39,22 +54,66 @@ reports:
   data = :blackhole:
 begin transports
 mailer:
-  driver = pipe
-  user = nobody
-  group = nogroup
-  message_prefix =
-  message_suffix =
-  return_fail_output
 {transport}
 begin retry
 * * F,1h,15m
 """
 
+SERVER = """\
+daemon_smtp_ports = {port} : {tls_port}
+tls_on_connect_ports = {tls_port}
+tls_advertise_hosts = *
+tls_certificate = {certificate}
+tls_privatekey = {key}
+auth_advertise_hosts = ${{if def:tls_in_cipher{{*}}}}
+dsn_advertise_hosts = *
+smtp_accept_max = 100
+queue_only
+acl_smtp_mail = acl_mail
+acl_smtp_rcpt = acl_rcpt
+acl_smtp_predata = acl_data
+log_selector = +all
+begin acl
+acl_mail:
+  accept
+    logwrite = MAIL $smtp_command
+acl_rcpt:
+  deny
+    domains = refused.example
+    message = no such user here
+  accept
+    logwrite = RCPT $smtp_command
+acl_data:
+  accept
+    logwrite = SAID $smtp_command login=$authenticated_id cipher=$tls_in_cipher envid=$dsn_envid ret=$dsn_ret
+begin authenticators
+PLAIN:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if and{{{{eq{{$auth2}}{{{login}}}}}{{eq{{$auth3}}{{{password}}}}}}}}}
+  server_set_id = $auth2
+LOGIN:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${{if and{{{{eq{{$auth1}}{{{login}}}}}{{eq{{$auth2}}{{{password}}}}}}}}}
+  server_set_id = $auth1
+"""
+
 
 class Exim:
-    """An Exim that delivers everything by the pipe transport whose settings are `transport`."""
+    """An Exim that delivers everything by one transport, by a pipe unless its settings name another driver.
 
-    def __init__(self, transport: str) -> None:
+    `main` are more of the main settings, `rest` is begin authenticators or the like.
+    """
+
+    def __init__(self, transport: str, main: str = "", rest: str = "") -> None:
+        if "driver" not in transport:
+            transport = PIPE + transport
+        self._make(DELIVERY.format(transport=transport, main=main) + rest)
+
+    def _make(self, settings: str) -> None:
         self.program = peers.program("exim")
         wrapper = list(peers.ROOT.glob("usr/lib/*/libnss_wrapper.so"))
         if self.program is None or not wrapper:
@@ -70,7 +129,7 @@ class Exim:
         passwd.write_text(Path("/etc/passwd").read_text() + ACCOUNT)
         group.write_text(Path("/etc/group").read_text() + "Debian-exim:x:65533:\n")
         self.config = self.base / "exim.conf"
-        self.config.write_text(CONFIG.format(exim=self.program, base=self.base, transport=transport))
+        self.config.write_text(CONFIG.format(exim=self.program, base=self.base) + settings)
         self.environment = peers.environment(
             LD_PRELOAD=str(wrapper[0]), NSS_WRAPPER_PASSWD=str(passwd), NSS_WRAPPER_GROUP=str(group)
         )
@@ -114,3 +173,56 @@ class Exim:
     def stop(self) -> None:
         """Remove all it wrote."""
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+class EximServer(Exim):
+    """A listening Exim: `port` offers STARTTLS, `tls_port` begins with TLS; AUTH is offered within it.
+
+    `certificate` and `key` are files in PEM that anybody may read.  It takes mail for any domain but
+    refused.example.
+    """
+
+    LOGIN, PASSWORD = "ann@example.test", "secret"
+
+    def __init__(self, certificate: str, key: str) -> None:
+        self.port, self.tls_port = peers.free_port(), peers.free_port()
+        self._make(
+            SERVER.format(
+                port=self.port,
+                tls_port=self.tls_port,
+                certificate=certificate,
+                key=key,
+                login=self.LOGIN,
+                password=self.PASSWORD,
+            )
+        )
+        assert self.program is not None
+        with (self.base / "output").open("wb") as output:
+            self.process = subprocess.Popen(
+                [self.program, "-C", str(self.config), "-bdf"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            peers.await_listener(self.port, self.process)
+        except RuntimeError as error:
+            text = (self.base / "output").read_text(errors="replace") + self.log()
+            self.stop()
+            raise RuntimeError(f"{error}\n{text}") from error
+
+    def main_log(self) -> str:
+        """The main log alone: each thing once."""
+        return (self.base / "log/mainlog").read_text(errors="replace")
+
+    def body(self, ident: str) -> bytes:
+        """The body of a message in its queue."""
+        [path] = (self.base / "spool/input").rglob(f"{ident}-D")
+        return path.read_bytes().partition(b"\n")[2]
+
+    def stop(self) -> None:
+        """End it and remove all it wrote."""
+        self.process.terminate()
+        self.process.wait()
+        super().stop()

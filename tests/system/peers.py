@@ -2,8 +2,8 @@
 
     python tests/system/peers.py
 
-unpacks Postfix, Exim, swaks and msmtp from Debian's archive under .peers/root, with the libraries that
-the system lacks.  Nothing is installed: the packages are fetched with ``apt-get download`` and
+unpacks Postfix, Exim, OpenSMTPD, Dovecot, swaks and msmtp from Debian's archive under .peers/root, with
+the libraries that the system lacks.  Nothing is installed: the packages are fetched with ``apt-get download`` and
 unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.  It needs no
 privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit status
 is 1.  Run again it does nothing, unless what is wanted has changed.
@@ -33,6 +33,10 @@ PACKAGES = (
     "msmtp",
     "libnss-wrapper",  # Exim insists on a user Debian-exim; this shows it one without touching /etc/passwd
     "libnet-ssleay-perl",  # swaks speaks TLS with it
+    "libsasl2-modules",  # Postfix's client logs in with them
+    "dovecot-core",
+    "dovecot-lmtpd",
+    "opensmtpd",
 )
 
 WHERE = {
@@ -42,6 +46,8 @@ WHERE = {
     "exim": "usr/sbin/exim4",
     "swaks": "usr/bin/swaks",
     "msmtp": "usr/bin/msmtp",
+    "dovecot": "usr/sbin/dovecot",
+    "opensmtpd": "usr/sbin/smtpd",
 }
 
 
@@ -54,7 +60,9 @@ def program(name: str) -> str | None:
 
 def libraries() -> str:
     """The directories of the unpacked libraries, as LD_LIBRARY_PATH wants them."""
-    places = [ROOT / "usr/lib/postfix", *ROOT.glob("usr/lib/*-linux-*"), *ROOT.glob("lib/*-linux-*")]
+    dovecot = ROOT / "usr/lib/dovecot"
+    places = [ROOT / "usr/lib/postfix", dovecot, dovecot / "modules/old-stats"]
+    places += [*ROOT.glob("usr/lib/*-linux-*"), *ROOT.glob("lib/*-linux-*")]
     return ":".join(str(place) for place in places if place.is_dir())
 
 

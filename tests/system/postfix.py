@@ -152,7 +152,8 @@ class Postfix:
             [str(self.places["commands"] / name), "-c", str(self.base / "etc"), *arguments],  # type: ignore[operator]
             env=peers.environment(MAIL_CONFIG=str(self.base / "etc")),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             check=False,
         )
         if check and done.returncode:

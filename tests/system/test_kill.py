@@ -71,7 +71,7 @@ def arrivals(sink) -> Counter[str]:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", ["sqlite", "directory"])
 def test_what_was_answered_survives_kills_under_load(kind, smtp_source, smtp_sink, smtpd, mether):
-    """QUE-5: no message that was answered 250 is lost, and none that was settled is sent again."""
+    """DAT-5, QUE-5: no message that was answered 250 is lost, and none that was settled is sent again."""
     sink = smtp_sink()
     daemon = smtpd(CONFIG.format(kind=kind, sink=sink.port))
     load = Load(daemon.port)
