@@ -234,3 +234,54 @@ def test_a_large_message_under_tls(loop_name: str, tmp_path: Path):
     taker, _, said = serve(loop_name, tmp_path, work, implicit=True)
     assert said == "250"
     assert taker.messages[0].content == content
+
+
+@both
+def test_a_changed_certificate_is_shown_to_the_next_client(loop_name: str, tmp_path: Path):
+    """TLS: without a restart, and whoever is connected already goes on."""
+    now = 0.0
+    chain, key = certificates.pair(tmp_path, "mx.example.com")
+    tls = ServerTls([(chain, key)], clock=lambda: now)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Connection(
+                loop,
+                lambda one: dialogue(Taker()),
+                lambda one: None,
+                timeout=20,
+                terms=tls.terms,
+                implicit=True,
+            ),
+            "127.0.0.1",
+            0,
+        )
+        port = server.sockets[0].getsockname()[1]
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+            context = tlspeer.client_context()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            assert (await reader.readline()).startswith(b"220 ")
+            return reader, writer, writer.get_extra_info("ssl_object").getpeercert(True)
+
+        def der(path: str) -> bytes:
+            pem, end, _ = Path(path).read_text().partition("-----END CERTIFICATE-----")
+            return ssl.PEM_cert_to_DER_cert(pem + end)
+
+        nonlocal now
+        reader, before, shown = await connect()
+        assert shown == der(chain)
+        other = certificates.pair(tmp_path, "other.example.com")
+        Path(chain).write_bytes(Path(other[0]).read_bytes())
+        Path(key).write_bytes(Path(other[1]).read_bytes())
+        now += 3600.0
+        _, after, shown = await connect()
+        assert shown == der(other[0])
+        before.write(b"NOOP\r\n")
+        assert (await reader.readline()).startswith(b"250 ")
+        for writer in (before, after):
+            writer.close()
+        server.close()
+
+    loops.run(loop_name, main())

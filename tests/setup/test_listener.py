@@ -323,3 +323,43 @@ def test_clients_are_counted_before_their_handshake(start: Start, tmp_path: Path
         one.close()
     smtpd.wait_for("cut", "127.0.0.1")
     assert smtpd.stop() == 0
+
+
+def proxied(smtpd: Daemon, address: str) -> Client:
+    """A client that comes from this address through a proxy."""
+    return Client(smtpd.port, first=f"PROXY TCP4 {address} 198.51.100.1 40000 25\r\n".encode())
+
+
+def test_limits_count_the_client_behind_a_proxy(start: Start, tmp_path: Path) -> None:
+    """SEC-5: connections, messages and failed logins, also under TLS; one client pays for no other."""
+    smtpd = start(
+        'role = "submission"\nproxy_from = ["127.0.0.1"]\nmax_connections_per_client = 1\n'
+        "max_messages_per_minute = 1\n",
+        AUTH.partition("clear_from")[0] + "max_failures = 1\n" + tls(tmp_path),
+    )
+
+    def ready(address: str) -> Client:
+        one = proxied(smtpd, address)
+        assert one.greeting.startswith("220 ")
+        one.say("EHLO client.example")
+        assert one.say("STARTTLS")[0].startswith("220 ")
+        secured(one, tmp_path)
+        one.say("EHLO client.example")
+        return one
+
+    first, second = ready("192.0.2.7"), ready("192.0.2.8")
+    third = proxied(smtpd, "192.0.2.7")
+    assert third.greeting.startswith("421 4.3.2")
+    third.close()
+    assert first.say(WRONG)[0].startswith("535 ")
+    assert first.say(PLAIN)[0].startswith("454 4.7.0")
+    assert second.say(PLAIN)[0].startswith("235 ")
+    for one in (second, ready("192.0.2.9")):
+        one.say(PLAIN)
+        assert one.say("MAIL FROM:<ann@example.com>")[0].startswith("250 ")
+        one.say("RSET")
+        assert one.say("MAIL FROM:<ann@example.com>")[0].startswith("450 4.7.0")
+        one.close()
+    first.close()
+    assert '"192.0.2.7"' in smtpd.wait_for("rejected", "AUTH")
+    assert smtpd.stop() == 0
