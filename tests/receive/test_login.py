@@ -217,3 +217,33 @@ def test_a_mechanism_that_is_not_offered() -> None:
     client.auth("SCRAM-SHA-256")
     client.auth("CRAM-MD5")
     assert client.said == [sasl.UNKNOWN_MECHANISM] * 2
+
+
+def test_guesses_at_once_gain_nothing_over_guesses_in_turn() -> None:
+    """AUT-5: connections that all begin before the first has failed; of those too many even the right guess
+    is told nothing."""
+    place = Place(limit=3)
+    authenticator: Any = place.shared.authenticator
+    asked: list[tuple[Any, Callable[[sasl.Answer], None]]] = []
+    authenticator.ask = lambda question, done, *, remote="": asked.append((question, done))
+    clients = [Client(place) for _ in range(20)]
+    for number, client in enumerate(clients):
+        client.auth(plain("ann", "secret" if number == 19 else f"guess {number}"))
+    for question, done in asked:
+        done(asyncio.run(authenticator.answer(question, remote="192.0.2.7")))
+    for _, call in place.waits:
+        call()
+    assert [client.codes() for client in clients] == [[535]] * 3 + [[454]] * 17
+    assert clients[19].login == ""
+
+
+def test_an_exchange_under_way_ends_when_its_address_is_blocked() -> None:
+    """AUT-5: nor does it help to have begun before"""
+    place = Place(limit=1)
+    patient = Client(place)
+    patient.auth("PLAIN")
+    other = Client(place)
+    other.auth(plain("ann", "guess"))
+    patient.respond(b64encode(b"\0ann\0secret").decode())
+    assert patient.said[-1] == BLOCKED
+    assert patient.login == ""

@@ -105,7 +105,7 @@ class Login:
         shared = self._shared
         if not shared.heard(self._address, security):
             return TLS_FIRST
-        if shared.throttle.blocked(self._address, shared.clock()):
+        if self._blocked():
             return BLOCKED
         mechanism, space, initial = argument.partition(" ")
         try:
@@ -124,10 +124,17 @@ class Login:
         assert self._exchange is not None
         if line == "*":
             return sasl.CANCELLED
+        if self._blocked():
+            return BLOCKED
         try:
             return self._step(self._exchange.respond(sasl.decode(line)))
         except sasl.SaslError as error:
             return error.reply
+
+    def _blocked(self) -> bool:
+        """Whether the address may not try now: asked at every step, since guesses on many connections at once
+        all begin before the first of them has failed.  Of those too many none is told right from wrong."""
+        return self._shared.throttle.blocked(self._address, self._shared.clock())
 
     def _step(self, step: Step) -> Reply | None:
         if isinstance(step, sasl.Challenge):
@@ -145,7 +152,7 @@ class Login:
         if self.over:
             return
         assert self._exchange is not None
-        reply = self._step(self._exchange.answer(answer))
+        reply = BLOCKED if self._blocked() else self._step(self._exchange.answer(answer))
         if reply is not None:
             self._decided(reply)
 
