@@ -354,3 +354,29 @@ def test_the_same_events_whatever_the_cuts(
         assert events(data, [1] * len(data), max_size=max_size, normalize=normalize) == expected
         assert expected[-1][0] == "NOOP"
         assert len(expected) == begin.count(b"\r\n") + len(pieces) + 1
+
+
+def test_an_lmtp_client_is_answered_for_each_recipient() -> None:
+    """LMT-2: of a last chunk that is skipped too; where nobody was accepted, with nothing."""
+    made = protocol(lmtp=True)
+    hello, mail, rcpt = b"LHLO c\r\n", b"MAIL FROM:<a@x.test>\r\n", b"RCPT TO:<b@x.test>\r\n"
+    refused = Reply(550, "5.1.1", "nobody")
+
+    def said(octets: bytes, *replies: Reply) -> list[bytes]:
+        """What each reply puts on the wire; none is awaited behind them."""
+        made.receive(octets)
+        written = []
+        for reply in replies:
+            event = made.next_event()
+            written.append(made.reply(event.reply if isinstance(event, Invalid) else reply))
+        assert made.next_event() is server.NEED_DATA
+        return written
+
+    said(hello + mail + rcpt, Reply(250, None, "mx", *KEYWORDS), OK, refused)
+    assert said(bdat(b"x" * 9, last=True)) == []
+    assert said(bdat(b"x" * 9)[:12]) == []
+    (skipped,) = said(b"x" * 5 + bdat(b"", last=True) * 3000 + b"BDAT 0\r\n", *[OK] * 2)[1:]
+    assert skipped.startswith(b"503 ")
+    said(b"RSET\r\n" + mail + rcpt * 3 + bdat(b"x"), *[OK] * 4, refused, LATER)
+    (last,) = said(bdat(b"y", last=True), OK)
+    assert last.count(b"503 5.5.1") == 2

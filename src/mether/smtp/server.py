@@ -20,7 +20,7 @@ whoever owns the socket calls `tls_started`: nothing that was said before counts
 answers a 334 is a Command of the verb RESPONSE.
 
 With `lmtp` the hello is LHLO, and the end of the content gets as many replies as recipients were
-accepted (RFC 2033 section 4.2).
+accepted (RFC 2033 section 4.2); so has a last chunk that is skipped, even where they are none.
 
 Input that is already there behind a barrier command is `Broken` on a socket (checklist DAT-14) and
 simply next in batch mode (RFC 2442), where nobody waits for replies.
@@ -118,6 +118,8 @@ Event = Command | Invalid | Content | EndOfChunk | EndOfContent | Broken | EndOf
 NEED_DATA: Final = NeedData()
 PAUSED: Final = Paused()
 END_OF_INPUT: Final = EndOfInput()
+_UNANSWERED: Final = NeedData()
+"""In place of an event: something was read that gets no reply, and what follows it is to be looked at."""
 
 NOT_WAITED: Final = Reply(554, "5.5.0", "you must wait for the reply to that command before sending more")
 BARE: Final = Reply(550, "5.6.0", "bare CR or LF received; lines must end in CRLF (RFC 5321 section 2.3.8)")
@@ -163,6 +165,7 @@ class ServerProtocol:
         "_fault",
         "_normalize",
         "_position",
+        "_repeat",
         "_skipped",
         "_utf8",
         "batch",
@@ -203,6 +206,7 @@ class ServerProtocol:
         self._utf8 = False
         self._binary = False
         self._accepted = 0
+        self._repeat = 1
 
     @property
     def buffered(self) -> int:
@@ -213,6 +217,11 @@ class ServerProtocol:
     def in_content(self) -> bool:
         """Whether the octets that come next are content."""
         return self._decoder is not None or self._chunk is not None
+
+    @property
+    def chunk_left(self) -> int:
+        """Octets of a chunk that are still to come."""
+        return self._chunk[1] if self._chunk is not None else 0
 
     def receive(self, data: bytes) -> None:
         """Take octets from the client; b"" says that no more will come."""
@@ -231,9 +240,12 @@ class ServerProtocol:
             return END_OF_INPUT if self._ended else NEED_DATA
         if self._decoder is not None:
             return self._content(self._decoder)
-        if self._chunk is not None:
-            return self._chunked(*self._chunk)
-        return self._command()
+        event = self._chunked(*self._chunk) if self._chunk is not None else self._command()
+        while event is _UNANSWERED:
+            if self._position == len(self._buffer):
+                return END_OF_INPUT if self._ended else NEED_DATA
+            event = self._command()
+        return event
 
     def reply(self, reply: Reply) -> bytes:
         """Answer the latest event (at first: give the greeting); returns the octets to write."""
@@ -248,6 +260,9 @@ class ServerProtocol:
                 self._decoder, self._fault = wire.ContentDecoder(normalize=self._normalize), None
         elif self.lmtp and verb in (state.END_OF_CONTENT, state.LAST_CHUNK) and reply.code != 421:
             return reply.encode() * self._accepted
+        elif not verb and self._repeat != 1:
+            times, self._repeat = self._repeat, 1
+            return reply.encode() * (times if reply.code != 421 else 1)
         elif verb in ("EHLO", "LHLO"):
             if reply.ok:
                 self.esmtp = True
@@ -393,6 +408,11 @@ class ServerProtocol:
         if self._skipped is not None:
             if left:
                 return END_OF_INPUT if self._ended else NEED_DATA
+            if self.lmtp and verb == state.LAST_CHUNK and self.state in (state.MAIL, state.SPOILT):
+                # RFC 2033 section 4.3: a reply for each recipient that was accepted, and none where none was.
+                if not self._accepted:
+                    return _UNANSWERED
+                self._repeat = self._accepted
             self.waiting = ""
             return Invalid(self._skipped, verb)
         decoder = self._chunks
