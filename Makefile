@@ -3,7 +3,7 @@
 #
 #   make run     start the service on 127.0.0.1:2525, with its configuration, queue and mail under var/
 #   make test    run the tests
-#   make check   lint, format, types, layers, and that the tests mirror the tree
+#   make check   lint, format, types, layers, that tests mirror the tree, and that docs/conformance.md is current
 #   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
 #   make conformance   drive a conformance suite, where there is one in $CONFORMANCE: tools/conformance.py
 #   make fuzz    fuzz the parsers and protocol machines, FUZZ_SECONDS each (default 300; Python below 3.14)
@@ -92,6 +92,7 @@ check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) tools/mirror.py
+	$(PY) tools/checklist.py --check
 
 conformance: install
 	$(PY) tools/conformance.py $(CONFORMANCE_ARGS)

@@ -40,6 +40,17 @@ def test_the_whole_field() -> None:
     )
 
 
+def test_tls_and_priority_have_their_clauses() -> None:
+    """TRC-5; RFC 8314 section 4.3, RFC 6710 section 7."""
+    field = received(tls="TLS_AES_128_GCM_SHA256", priority=3)
+    assert field.endswith(
+        b"\tfor <bob@example.net>\r\n"
+        b"\ttls TLS_AES_128_GCM_SHA256 PRIORITY 3;\r\n"
+        b"\tTue, 03 Mar 2026 09:12:44 +0000\r\n"
+    )
+    assert b" PRIORITY -9;" in received(priority=-9).replace(b"\t", b" ")
+
+
 def test_without_a_verified_name_the_address_stands_alone() -> None:
     """TRC-2."""
     assert b"from mail.example.org ([192.0.2.1])\r\n" in received(host="")
@@ -63,7 +74,7 @@ def test_local_mail_came_from_no_host_and_by_no_protocol() -> None:
 
 
 def test_utf8_only_where_the_message_may_hold_it() -> None:
-    """TRC-4, EAI: RFC 6531 section 3.7.3."""
+    """TRC-4, EAI-8: RFC 6531 section 3.7.3."""
     recipient = parse("jürgen@example.net", utf8=True)
     assert received(recipient=recipient, helo="bücher.example").isascii()
     assert b"for" not in received(recipient=recipient)

@@ -86,7 +86,7 @@ def settled(lines: list[str]) -> set[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("spool", ["sqlite:spool", "directory:spool"])
 def test_nothing_that_was_answered_is_lost(tmp_path: Path, spool: str) -> None:
-    """QUE-1, QUE-5"""
+    """DAT-5, QUE-1, QUE-5"""
     answered: dict[str, str] = {}
     done_before_kill: set[str] = set()  # by the process that took them, so that no other ever had them
     daemon = Daemon(tmp_path, spool)

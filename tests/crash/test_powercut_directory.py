@@ -19,7 +19,7 @@ def recording() -> Recording:
 
 
 def test_what_was_answered_survives_a_power_cut_at_any_step(recording):
-    """QUE-5: every image that the disk may hold is opened, checked, and held against what was promised."""
+    """DAT-5, QUE-5: every image that the disk may hold is opened, and held against what was promised."""
     assert list(recording.failures())[:3] == []
 
 

@@ -38,7 +38,7 @@ def test_the_workload_reaches_every_kind_of_sync(recording):
 
 
 def test_what_was_answered_survives_a_power_cut_at_any_step(recording):
-    """QUE-5: every image that the disk may hold is opened, checked, and held against what was promised."""
+    """DAT-5, QUE-5: every image that the disk may hold is opened, and held against what was promised."""
     assert list(recording.failures())[:3] == []
 
 

@@ -84,7 +84,7 @@ NO_USER = "550 5.1.1 no such user"
     ],
 )
 def test_the_exit_status_is_the_outcome(capsys, replies, status, action):
-    """CLI-2: the first digit decides."""
+    """CLI-8, CLI-12, CLI-2: the first digit decides."""
     with Peer(replies) as peer:
         result, out, err = smtp(capsys, peer.target, SENDER, ANN)
     assert result == status
@@ -344,7 +344,7 @@ def test_what_cannot_be_sent_is_65(capsys, message):
     ],
 )
 def test_wrong_arguments_are_64_and_one_line(capsys, argv):
-    """SEC-7: nothing in the arguments becomes a command of its own."""
+    """CLI-5, CLI-12: nothing in the arguments becomes a command of its own."""
     status, out, err = smtp(capsys, *argv)
     assert (status, out) == (64, [])
     assert err.startswith("smtp: ") and err.count("\n") == 1

@@ -188,7 +188,7 @@ def spooled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 def test_a_stranger_may_not_relay(place: Place) -> None:
-    """SEC-1"""
+    """DAT-11, SEC-1"""
     client = place.client()
     replies = client.say("EHLO c.example", "MAIL FROM:<a@client.example>", "RCPT TO:<x@elsewhere.example>")
     assert replies[-1].startswith("550 5.7.1 ")
@@ -291,13 +291,14 @@ def test_the_same_recipient_twice_gets_one_copy(place: Place) -> None:
 
 
 def test_a_declared_size_over_the_limit_is_refused_at_mail(place: Place) -> None:
-    """RFC 1870 section 6.1"""
+    """SIZ-3: RFC 1870 section 6.1"""
     client = place.client()
     assert client.say("EHLO c.example", f"MAIL FROM:<a@b.example> SIZE={6 * MIB}")[1].startswith("552 5.3.4")
     assert client.say("MAIL FROM:<a@b.example>")[0].startswith("250 ")
 
 
 def test_content_over_the_limit_is_refused_at_its_end(spooled: Place) -> None:
+    """DAT-7, SIZ-4."""
     client = spooled.client()
     assert client.mail(b"x" * 998 + b"\r\n" + (b"y" * 998 + b"\r\n") * 5500, 100_000).startswith("552 5.3.4")
     assert not spooled.queued()
@@ -362,6 +363,7 @@ def test_small_content_stays_in_memory(place: Place) -> None:
 
 @pytest.mark.parametrize("piece", [1000, 60_000, 1 << 20])
 def test_large_content_goes_to_a_file_and_is_the_same(spooled: Place, piece: int) -> None:
+    """DAT-10."""
     content = b"Subject: large\r\n\r\n" + b"".join(b"line %d\r\n" % n for n in range(20_000))
     assert len(content) > SMALL
     client = spooled.client()
@@ -438,6 +440,7 @@ def test_the_budget_is_whole_again_when_the_client_left_before_the_commit_return
 
 
 def test_a_full_disk_when_content_is_staged(spooled: Place) -> None:
+    """SIZ-3."""
     spooled.stage_failure = FULL
     client = spooled.client()
     assert client.mail(b"x\r\n" * 40_000, 50_000).startswith("452 4.3.1 ")
@@ -448,6 +451,7 @@ def test_a_full_disk_when_content_is_staged(spooled: Place) -> None:
 
 
 def test_a_full_disk_while_content_is_written(spooled: Place) -> None:
+    """SIZ-3."""
     spooled.write_failure = FULL
     client = spooled.client()
     assert client.mail(b"x\r\n" * 40_000, 50_000).startswith("452 4.3.1 ")
@@ -460,6 +464,7 @@ def test_a_full_disk_while_content_is_written(spooled: Place) -> None:
 @pytest.mark.parametrize("content", [b"small\r\n", b"large\r\n" * 20_000])
 @pytest.mark.parametrize(("failure", "code"), [(FULL, "452 4.3.1 "), (StoreError("down"), "451 4.3.0 ")])
 def test_trouble_with_the_commit(spooled: Place, content: bytes, failure: StoreError, code: str) -> None:
+    """DAT-7."""
     spooled.commit_failure = failure
     client = spooled.client()
     assert client.mail(content, 50_000).startswith(code)
@@ -485,7 +490,7 @@ def test_a_commit_that_raises(place: Place, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_250_comes_from_the_commit_alone(place: Place) -> None:
-    """QUE-1"""
+    """DAT-5, DAT-8: the commit is all that the client waits for. QUE-1."""
     place.waiting = True
     client = place.client()
     assert client.mail() == ""
@@ -499,6 +504,7 @@ def test_the_250_comes_from_the_commit_alone(place: Place) -> None:
 
 @pytest.mark.parametrize("fault", [b"a\rb\r\n", b"a\nb\r\n", b"nul \0\r\n"])
 def test_nothing_is_queued_after_a_fault_in_the_content(spooled: Place, fault: bytes) -> None:
+    """DAT-3, DAT-7, DAT-12."""
     for content in (fault, b"x\r\n" * 30_000 + fault, fault + b"x\r\n" * 30_000):
         client = spooled.client()
         assert client.mail(content, 10_000)[:3] in ("550", "554")
@@ -522,7 +528,7 @@ def test_each_message_of_a_session_stands_alone(place: Place) -> None:
 
 
 def test_the_trace_field_says_how_it_came(place: Place) -> None:
-    """RFC 5321 section 4.4; the content itself is untouched."""
+    """DAT-10, TRC-1, TRC-2: RFC 5321 section 4.4; the content itself is untouched."""
     place.client("2001:db8::1").mail()
     (entry,) = place.queued()
     trace = entry.message.trace.decode()
@@ -533,7 +539,7 @@ def test_the_trace_field_says_how_it_came(place: Place) -> None:
 
 
 def test_several_recipients_are_not_told_of_each_other(place: Place) -> None:
-    """SEC-5, RFC 5321 section 7.2: no for clause with more than one."""
+    """TRC-7: RFC 5321 section 7.2: no for clause with more than one."""
     client = place.client()
     client.begin("one@example.com", "two@example.com")
     client.send(b"x\r\n.\r\n")
@@ -726,7 +732,7 @@ LINES = st.sampled_from(
 
 @given(st.lists(LINES, max_size=30), st.lists(st.sampled_from([b"hi\r\n", b"a\rb\r\n", b""]), max_size=30))
 def test_every_command_gets_exactly_one_reply(lines: list[str], contents: list[bytes]) -> None:
-    """CMD: the client and we never get out of step, whatever is refused."""
+    """CMD-4, DAT-6: the client and we never get out of step, whatever is refused."""
     place = Place(MemoryStore(now=T0))
     place.limits = Limits(size=0, recipients=3, commands=0, errors=0)
     client = place.client()

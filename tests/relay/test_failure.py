@@ -44,7 +44,7 @@ AT = 1_800_000_000.0
     ],
 )
 def test_what_a_refusal_means(stage: str, reply: Reply, action: str, scope: str) -> None:
-    """CLI-2, CLI-6: the first digit decides, but for 421 and 552."""
+    """CLI-8, CLI-2, CLI-6: the first digit decides, but for 421 and 552."""
     outcome = failure.of_result(3, Result(stage, reply), remote_mta="mx [192.0.2.1]", at=AT)
     assert (outcome.recipient, outcome.action, outcome.scope) == (3, action, scope)
     assert outcome.reply == reply

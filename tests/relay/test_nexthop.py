@@ -96,6 +96,7 @@ async def server(**options: list[str]) -> ScriptServer:
 
 @virtual
 async def test_a_message_is_relayed() -> None:
+    """DAT-10, TRC-1."""
     mx = await server()
     relay = Relay(mx)
     ((outcome,),) = await relay.send(claim())
@@ -249,7 +250,7 @@ async def test_a_server_that_goes_on_with_nobody_gets_an_empty_content() -> None
 )
 @virtual
 async def test_the_second_host_is_tried_when_the_first_cannot_be_used(trouble: dict[str, list[str]]) -> None:
-    """RFC 5321 section 5.1, CLI-8"""
+    """CLI-9, CLI-13: RFC 5321 section 5.1."""
     first, second = await ScriptServer(**trouble).start(), await server()
     ((outcome,),) = await Relay(first, second).send(claim())
     assert outcome.action == "relayed"
@@ -295,6 +296,17 @@ async def test_a_refused_transaction_goes_to_no_other_host(reply: str) -> None:
     ((outcome,),) = await Relay(first, second).send(claim())
     assert outcome.action == ("delayed" if reply[0] == "4" else "failed")
     assert not second.sessions
+
+
+@virtual
+async def test_a_refused_sender_is_refused_for_that_message_alone() -> None:
+    """CLI-11: the next message of the same sender is tried as if nothing had been said."""
+    mx = await server(MAIL=["550 5.7.1 not you", "250 2.1.0 ok"])
+    relay = Relay(mx)
+    ((first,),) = await relay.send(claim())
+    ((second,),) = await relay.send(claim())
+    assert (first.action, second.action) == ("failed", "relayed")
+    assert mx.messages[-1].content == TRACE + CONTENT
 
 
 @virtual

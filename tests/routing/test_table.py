@@ -186,7 +186,7 @@ def test_the_rule_by_which_mail_goes_out():
 
 
 def test_what_is_found_is_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SEC-2: however many domains somebody names."""
+    """However many domains somebody names."""
     monkeypatch.setattr(table_module, "REMEMBERED", 3)
     made = Table(TABLE.rules, "mx.example.net")
     for number in range(10):

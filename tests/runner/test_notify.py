@@ -51,7 +51,7 @@ def text(draft: Draft) -> str:
 
 
 def test_one_report_tells_of_all_that_failed_at_once() -> None:
-    """BNC-2"""
+    """DAT-6, BNC-2"""
     about = claim("one@example.net", "two@example.net", "three@example.net")
     (draft,) = reports(about, numbers=(0, 2))
     assert "one@example.net" in text(draft) and "three@example.net" in text(draft)
@@ -60,7 +60,7 @@ def test_one_report_tells_of_all_that_failed_at_once() -> None:
 
 
 def test_a_report_goes_to_the_sender_with_a_null_reverse_path() -> None:
-    """BNC-3, RFC 5321 section 4.5.5"""
+    """DAT-6, BNC-3, RFC 5321 section 4.5.5"""
     (draft,) = reports(claim())
     envelope = draft.message.envelope
     assert envelope.reverse_path is None

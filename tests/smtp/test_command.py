@@ -141,7 +141,7 @@ def test_rcpt(line: bytes, path: str | None) -> None:
     ],
 )
 def test_refusals(line: bytes, reply: str) -> None:
-    """CMD-14, CMD-18, CMD-19, CMD-21, CMD-22, LIM."""
+    """CMD-14, CMD-18, CMD-19, CMD-21, CMD-22, SUB-3, LIM."""
     assert refusal(line) == reply
 
 
@@ -406,7 +406,7 @@ def test_the_memory_of_paths_has_a_limit() -> None:
 
 
 def test_a_line_that_comes_again_is_a_command_of_its_own() -> None:
-    """SEC-4: what is kept of a line is no other transaction's envelope."""
+    """What is kept of a line is no other transaction's envelope."""
     grammar = Grammar(["SIZE"])
     for line in (
         b"MAIL FROM:<bob@x.test>",
@@ -461,7 +461,7 @@ def test_a_line_is_read_the_same_the_second_time(rest: bytes, front: bytes) -> N
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SEC-2."""
+    """However many lines, and whatever is in them."""
     monkeypatch.setattr(command, "_CACHE_LIMIT", 3)
     grammar = Grammar([])
     for number in range(8):

@@ -94,7 +94,7 @@ def test_nothing_before_crlf() -> None:
     ],
 )
 def test_out_of_order(said: list[bytes], line: bytes, reply: str) -> None:
-    """CMD-9, CMD-11, CMD-12: 503, and the state is as it was."""
+    """PIP-6, CMD-9, CMD-11, CMD-12: 503, and the state is as it was."""
     made = protocol()
     for each in said:
         made.receive(each + b"\r\n")
