@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def octets(intake: Intake) -> bytes:
 
 @given(
     st.integers(0, 3 * SMALL),
-    st.integers(1, 2 * SMALL),
+    st.integers(100, 2 * SMALL),
     st.integers(0, 2 * SMALL),
     st.sampled_from([b"", b"X-Added: 1\r\n"]),
 )
@@ -80,6 +82,22 @@ def test_what_was_sent_is_what_is_there(size: int, piece: int, limit: int, added
     intake.discard()
     assert budget.used == 0
     assert all(file.discarded for file in spool.files)
+
+
+def test_crumbs_take_no_more_memory_than_the_budget_counts() -> None:
+    """A client that sends octet by octet is no worse than others."""
+    intake = Intake("1", Budget(1 << 20), Spool())
+    octet = bytes(bytearray(b"x"))
+    tracemalloc.start()
+    try:
+        for _ in range(SMALL):
+            intake.add(octet)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert intake.finish() is None
+    assert octets(intake) == b"x" * SMALL
+    assert held < 2 * SMALL
 
 
 def test_what_is_handed_over_is_the_callers() -> None:

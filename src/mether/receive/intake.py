@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 MAX_RECEIVED: Final = 100
 """Trace fields in a message beyond which it is in a loop (RFC 5321 section 6.3)."""
 
+CRUMB: Final = 512
+PIECE: Final = 4096
+"""Octets that come in less than CRUMB at a time are put together up to PIECE: an object for each octet would
+take forty times what the budget counts."""
+
 LOOP: Final = Reply(554, "5.4.6", f"more than {MAX_RECEIVED} Received fields: the message is in a loop")
 
 
@@ -59,7 +64,11 @@ class Intake:
         if self._writer is None:
             if self.held + len(data) <= SMALL and self._budget.take(len(data)):
                 self.held += len(data)
-                self._chunks.append(data)
+                chunks = self._chunks
+                if chunks and len(data) < CRUMB and len(chunks[-1]) < PIECE:
+                    chunks[-1] += data
+                else:
+                    chunks.append(data)
                 return
             data = self._spill(data)
         else:
