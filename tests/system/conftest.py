@@ -173,7 +173,7 @@ def door() -> Iterator[Door]:
     opened.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mether() -> Callable[..., subprocess.CompletedProcess[bytes]]:
     """Runs one of our programs by name: `mether("smtp", host, sender, rcpt, content=b"...")`."""
 

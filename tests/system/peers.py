@@ -3,9 +3,9 @@
     python tests/system/peers.py
 
 unpacks Postfix, Exim, OpenSMTPD, Dovecot, swaks and msmtp from Debian's archive under .peers/root, with
-the libraries that the system lacks.  Nothing is installed: the packages are fetched with ``apt-get download`` and
-unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.  It needs no
-privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit status
+the libraries that the system lacks.  Nothing is installed: the packages are fetched with ``apt-get
+download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.  It needs
+no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit status
 is 1.  Run again it does nothing, unless what is wanted has changed.
 
 The rest is for the fixtures in conftest.py.  A program unpacked there is run with `environment`.

@@ -182,8 +182,8 @@ class Transaction:
             self.reset_needed = True
             return
         if reply.code == 555 and not self._pipelining and not self._again and "AUTH=<>" in self.fit.mail:
-            # Some servers with AUTH (aiosmtpd 1.4) lack the parameter that comes with it (RFC 4954 section 5),
-            # and it says nothing here but that nobody vouches for the sender.
+            # Some servers with AUTH (aiosmtpd 1.4) lack the parameter that comes with it (RFC 4954 section
+            # 5), and it says nothing here but that nobody vouches for the sender.
             self._again = True
             mail = [parameter for parameter in self.fit.mail if parameter != "AUTH=<>"]
             self._group.insert(0, ("MAIL", command.mail(self.fit.reverse_path, mail)))
