@@ -11,6 +11,7 @@ import pytest
 from peer import Peer, fed, standard_input
 from queues import put
 
+from mether.envelope import By
 from mether.event import mail as event
 from mether.programs import in_smtpd
 from mether.programs.options import UsageError
@@ -301,23 +302,63 @@ def test_batch_smtp_without_quit(configured, capfd):
     assert len(entries(configured)) == 1
 
 
+EVERYTHING = {
+    "body": "8BITMIME",
+    "smtputf8": True,
+    "requiretls": True,
+    "ret": "HDRS",
+    "envid": "QQ+2B1",
+    "auth": "joe@example.org",
+    "priority": 7,
+}
+
+
 def test_what_smtpq_exports_it_reads(configured, tmp_path):
-    """A queue goes from one host to another through a pipe."""
-    store = open_store(configured, now=time.time())
-    first = put(store, "bob@example.net", "cat@example.net", notify="NEVER")
+    """A queue goes from one host to another through a pipe, and no envelope loses anything."""
+    now = float(int(time.time()))
+    binary = b"X: y\r\n\r\nBDAT 5\n\0\r.\n\xff"
+    store = open_store(configured, now=now)
+    put(store, "bob@example.net", "cat@example.net", notify="SUCCESS,DELAY", **EVERYTHING)
+    put(
+        store,
+        "grüße@example.net",
+        sender="jürgen@example.org",
+        content=binary,
+        **{**EVERYTHING, "body": "BINARYMIME"},
+    )
+    put(store, "bob@local.test", sender="", content=b"X: " + b"x" * 200_000 + b"\r\n", auth="<>", priority=-9)
+    put(store, "later@example.net", hold="for;7776000", release_at=now + 7776000)
+    put(store, "soon@example.net", by=By(7200, "R", True))
+    before = store.entries(Filter())
+    content = [store.content(entry.message.ident).read() for entry in before]
     store.close()
     other = f"sqlite:{tmp_path / 'other'}"
-    exported = subprocess.run([BIN / "smtpq", "export", first], capture_output=True, timeout=60, check=True)
+    exported = subprocess.run([BIN / "smtpq", "export", "--all"], capture_output=True, timeout=60, check=True)
+    assert exported.stderr == b""
     done = subprocess.run(
         [BIN / "in.smtpd", "--spool", other], input=exported.stdout, capture_output=True, timeout=60
     )
-    assert done.returncode == 0, done.stderr
-    assert exported.stderr == b"smtpq: left out what in.smtpd does not take: NOTIFY\n"
-    (entry,) = entries(other)
-    assert [str(row.recipient.forward_path) for row in entry.rows] == ["bob@example.net", "cat@example.net"]
+    assert done.returncode == 0, done.stdout
     store = open_store(other, now=time.time())
-    assert store.content(entry.message.ident).read().endswith(b"Subject: hi\r\n\r\n.dot\r\n")
+    after = store.entries(Filter())
+    assert len(after) == len(before)
+    for old, new, octets in zip(before, after, content, strict=True):
+        assert [row.recipient for row in new.rows] == [row.recipient for row in old.rows]
+        for name in ("reverse_path", "body", "smtputf8", "requiretls", "ret", "envid", "auth", "priority"):
+            assert getattr(new.message.envelope, name) == getattr(old.message.envelope, name), name
+        assert new.message.release_at == old.message.release_at
+        assert store.content(new.message.ident).read() == old.message.trace + octets
+    assert [entry.message.envelope.hold is None for entry in after] == [True, True, True, False, True]
+    by = after[-1].message.envelope.by
+    assert by is not None and by.mode == "R" and by.trace and 7000 < by.seconds <= 7200
     store.close()
+
+
+def test_a_client_of_the_network_is_not_offered_all_that(configured):
+    """RFC 8689 section 4, RFC 4865 section 4.2."""
+    replies, _, _ = converse([FOREIGN], (b"EHLO c.example\r\n", b"QUIT\r\n"))
+    words = {line[4:].split()[0] for line in replies}
+    assert not words & {"REQUIRETLS", "AUTH", "FUTURERELEASE"}
 
 
 def test_a_daemon_is_woken(url, tmp_path):

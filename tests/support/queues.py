@@ -29,11 +29,11 @@ def put(
     """Queue a message; its id."""
     at = NOW - age
     ident = new_id(at + next(_count) / 1000, 1)
-    paths = [Recipient(parse(each), notify=notify) for each in recipients or ("bob@example.net",)]
+    paths = [Recipient(parse(each, utf8=True), notify=notify) for each in recipients or ("bob@example.net",)]
     trace = b"Received: by mx.test; now\r\n"
     message = Message(
         ident,
-        Envelope(parse(sender) if sender else None, paths, **envelope),
+        Envelope(parse(sender, utf8=True) if sender else None, paths, **envelope),
         Arrival(at, "ESMTP", address="192.0.2.1", host="c.test", helo="c.test"),
         trace=trace,
         size=len(trace) + len(content),

@@ -1,28 +1,36 @@
 """Queued messages as batch SMTP (RFC 2442): a dialogue's client side, in one stream.
 
-Any SMTP server that reads a file reads it: ``smtpq export --all | in.smtpd``.  There is nobody to ask what
-it offers, so only the parameters that `in.smtpd` takes are written (`TAKEN`), and `left_out` names the
-others: a parameter that is not known would cost the recipient (RFC 5321 section 4.1.1.11).  Content is
-streamed, never held whole.  Raises ValueError for an address that cannot stand in a command, and what
-reading the content raises.
+``smtpq export --all | in.smtpd`` gives the same messages again, to the recipients that wait.  There is nobody
+to ask what is offered, so every parameter that the envelope has is written: `in.smtpd` offers them all to a
+batch.  Times are those that are left: a message that was to be held for an hour (RFC 4865) is held until that
+hour has passed since it came, and BY (RFC 2852) has what is left of its time; where it has passed already,
+the message is returned a second after it was read.  Binary content goes by BDAT, octet for octet (RFC 3030),
+all other by DATA.
+
+Content is streamed, never held whole.  Raises ValueError for an address that cannot stand in a command, and
+what reading the content raises.
 """
 
 from __future__ import annotations
 
+import math
+
+from mether.content.trace import civil
+from mether.envelope import By
 from mether.programs.listing import mail_parameters, rcpt_parameters
 from mether.smtp import command
 from mether.smtp.wire import Stuffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Final
 
     from mether.queue.content import Content
-    from mether.queue.store import Entry
+    from mether.queue.store import Entry, Message
 
-TAKEN: Final = frozenset(("SIZE", "BODY"))
-"""The parameters of MAIL and RCPT that `in.smtpd` takes."""
+MOST_SECONDS: Final = 999_999_999
+"""What BY can say (RFC 2852 section 4)."""
 
 
 def opening(hostname: str) -> bytes:
@@ -30,12 +38,17 @@ def opening(hostname: str) -> bytes:
     return command.hello("EHLO", hostname)
 
 
-def transaction(entry: Entry, content: Content) -> Iterator[bytes]:
-    """One message to its recipients that wait, in pieces."""
+def transaction(entry: Entry, content: Content, now: float) -> Iterator[bytes]:
+    """One message to its recipients that wait, in pieces; `now` is Unix time in seconds."""
     message = entry.message
-    parameters = [f"SIZE={message.size}", *_taken(mail_parameters(entry))]
-    lines = [command.mail(message.envelope.reverse_path, parameters)]
-    lines += [command.rcpt(row.recipient.forward_path, _taken(rcpt_parameters(row))) for row in entry.rows]
+    lines = [command.mail(message.envelope.reverse_path, _mail(entry, now))]
+    lines += [command.rcpt(row.recipient.forward_path, rcpt_parameters(row)) for row in entry.rows]
+    if message.envelope.body == "BINARYMIME":
+        lines.append(command.chunk(len(message.trace) + content.size))
+        yield b"".join(lines)
+        yield message.trace
+        yield from content.chunks()
+        return
     lines.append(command.plain("DATA"))
     yield b"".join(lines)
     stuffer = Stuffer()
@@ -45,22 +58,37 @@ def transaction(entry: Entry, content: Content) -> Iterator[bytes]:
     yield stuffer.end()
 
 
-def left_out(entry: Entry) -> set[str]:
-    """The names of the entry's parameters that `transaction` does not write."""
-    words = mail_parameters(entry)
-    for row in entry.rows:
-        words += rcpt_parameters(row)
-    return {_name(word) for word in words} - TAKEN
-
-
 def closing() -> bytes:
     """What stands after the last message."""
     return command.plain("QUIT")
 
 
-def _taken(words: Iterable[str]) -> list[str]:
-    return [word for word in words if _name(word) in TAKEN]
+def _mail(entry: Entry, now: float) -> Iterator[str]:
+    """The parameters of MAIL, in times that count from `now`."""
+    message = entry.message
+    yield f"SIZE={message.size}"
+    for word in mail_parameters(entry):
+        name = word.partition("=")[0]
+        if name == "BY":
+            yield f"BY={_left(message, now)}"
+        elif name == "HOLDFOR":
+            yield f"HOLDUNTIL={_moment(message.release_at)}"
+        else:
+            yield word
 
 
-def _name(word: str) -> str:
-    return word.partition("=")[0]
+def _left(message: Message, now: float) -> By:
+    by = message.envelope.by
+    assert by is not None
+    left = math.ceil(message.arrival.at + by.seconds - now)
+    least = 1 if by.mode == "R" else -MOST_SECONDS  # R needs a time above 0 (RFC 2852 section 4)
+    return By(max(least, min(left, MOST_SECONDS)), by.mode, by.trace)
+
+
+def _moment(at: float) -> str:
+    """A time as RFC 3339 writes it, not before `at`."""
+    second, fraction = divmod(math.ceil(at * 1000), 1000)
+    year, month, day = civil(second // 86400)
+    hour, rest = divmod(second % 86400, 3600)
+    clock = f"{hour:02d}:{rest // 60:02d}:{rest % 60:02d}"
+    return f"{year:04d}-{month:02d}-{day:02d}T{clock}{f'.{fraction:03d}' if fraction else ''}Z"

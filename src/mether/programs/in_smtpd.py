@@ -105,8 +105,10 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
     store = open_store(config.queue.spool, now=time.time())
     try:
         listen = config.listen[0]
-        if trusted:  # a program of this host: SMTP, with no TLS to begin and nobody to log in
-            listen = msgspec.structs.replace(listen, role="local", require_tls=False)
+        if trusted:
+            # A program of this host: SMTP, with no TLS to begin and nobody to log in.  What a client of the
+            # network is not offered it is: a queue that is exported must lose nothing on its way in.
+            listen = msgspec.structs.replace(listen, role="local", require_tls=False, extensions_off=())
         reception = wiring.reception(
             config,
             listen,

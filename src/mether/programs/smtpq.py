@@ -39,11 +39,12 @@ PROGRAM = Program(
     recipients with what was last said of them.
 
     show tells all that is known of a message: its envelope, every attempt, when it is tried next and why
-    then. cat prints its content. export prints batch SMTP, which any in.smtpd reads, without the
-    parameters that it does not take (all but SIZE and BODY), which a note names; hold the messages before,
-    and remove them after. hold keeps messages from being tried until release. retry makes them
-    due now, but none before the release that its sender asked for. remove forgets them without telling
-    anyone; returnsmtpmail returns them. check looks over everything stored and names what is damaged.
+    then. cat prints its content. export prints batch SMTP, which in.smtpd reads, with all that the envelopes
+    say; hold the messages before, and remove them after.
+
+    hold keeps messages from being tried until release. retry makes them due now, but none before the release
+    that its sender asked for. remove forgets them without telling anyone; returnsmtpmail returns them.
+    check looks over everything stored and names what is damaged.
 
     An ID is a queue id, or the path of its *.sh file. Filters hold together; globs are without case.""",
     [
@@ -290,12 +291,13 @@ def _cat(store: Store, filter: Filter) -> None:
 
 
 def _export(store: Store, filter: Filter, hostname: str) -> None:
+    import time
+
     from mether.programs import batch
     from mether.queue.store import Damaged
 
     out = sys.stdout.buffer
     out.write(batch.opening(hostname))
-    left_out: set[str] = set()
     damaged = 0
     for entry in pages(store, filter, 100):
         try:
@@ -307,15 +309,12 @@ def _export(store: Store, filter: Filter, hostname: str) -> None:
         if content is None:
             continue
         try:
-            for piece in batch.transaction(entry, content):
+            for piece in batch.transaction(entry, content, time.time()):
                 out.write(piece)
         except ValueError as error:
             raise Failure(DATAERR, f"{entry.message.ident}: {error}") from None
-        left_out |= batch.left_out(entry)
     out.write(batch.closing())
     out.flush()
-    if left_out:
-        print(f"smtpq: left out what in.smtpd does not take: {', '.join(sorted(left_out))}", file=sys.stderr)
     if damaged:
         raise Failure(TEMPFAIL, f"{_messages(damaged)} could not be exported")
 

@@ -22,9 +22,13 @@ _REMEMBERED: Final = 256
 
 
 class Who:
-    """Who says EHLO: under TLS or not, a submitter or not, with which `mechanisms` for AUTH."""
+    """Who says EHLO: under TLS or not, a submitter or not, with which `mechanisms` for AUTH.
 
-    __slots__ = ("etrn", "mechanisms", "secure", "submitter", "xclient")
+    `local` is a trusted program of this host, on no network: what it says was protected all the way, and it
+    may say who submitted a message first.
+    """
+
+    __slots__ = ("etrn", "local", "mechanisms", "secure", "submitter", "xclient")
 
     def __init__(
         self,
@@ -34,17 +38,19 @@ class Who:
         mechanisms: tuple[str, ...] = (),
         etrn: bool = False,
         xclient: bool = False,
+        local: bool = False,
     ) -> None:
         self.secure = secure
         self.submitter = submitter
         self.mechanisms = mechanisms
         self.etrn = etrn
         self.xclient = xclient
+        self.local = local
 
     @property
     def key(self) -> tuple[object, ...]:
         """What two askers who are offered the same have in common."""
-        return (self.secure, self.submitter, self.mechanisms, self.etrn, self.xclient)
+        return (self.secure, self.submitter, self.mechanisms, self.etrn, self.xclient, self.local)
 
 
 class Offers:
@@ -90,10 +96,12 @@ class Offers:
             yield "BINARYMIME"  # RFC 3030 section 3: never without CHUNKING
         if self._starttls and not who.secure:
             yield "STARTTLS"
-        if who.secure:
+        if who.secure or who.local:
             yield "REQUIRETLS"
         if who.mechanisms:
             yield f"AUTH {' '.join(who.mechanisms)}"
+        elif who.local:
+            yield "AUTH"  # nobody to log in as, but MAIL may carry AUTH= (RFC 4954 section 5)
         yield f"LIMITS RCPTMAX={min(self._recipients, 999_999)}"
         if who.submitter:
             yield "DELIVERBY"

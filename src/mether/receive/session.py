@@ -323,6 +323,7 @@ class Session:
             mechanisms=login.mechanisms(self.address, self._security) if login is not None else (),
             etrn=reception.start is not None and self.address in reception.etrn_from,
             xclient=self._peer in reception.xclient_from,
+            local=self._trusted,
         )
 
     def _starttls(self) -> Reply:
@@ -453,7 +454,7 @@ class Session:
         if self.login and not self._may_use(sender):
             return self._refused("MAIL", words.NOT_YOURS)
         if envelope.hold is not None:
-            refusal = hold.refusal(envelope, reception.clock())
+            refusal = hold.refusal(envelope, reception.clock(), local=self._trusted)
             if refusal is not None:
                 return self._refused("MAIL", refusal)
         rates = reception.rates

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import select
 
+from mether.server.batch import Batch
 from mether.server.dialogue import TIMED_OUT, Dialogue
-from mether.smtp.wire import Normalizer
 
 CHUNK = 64 * 1024
 
@@ -19,9 +19,9 @@ CHUNK = 64 * 1024
 def serve(dialogue: Dialogue, source: int, sink: int, *, timeout: float, batch: bool = False) -> bool:
     """Run the session until it ends; False when the client was lost.  Raises no OSError for that.
 
-    A `batch` is a file of this host: its lines may end in LF.
+    A `batch` is a file of this host: its lines may end in LF (`server.batch`).
     """
-    lines = Normalizer()
+    lines = Batch(dialogue) if batch else None
     poll = select.poll()
     poll.register(source, select.POLLIN)
     try:
@@ -31,11 +31,8 @@ def serve(dialogue: Dialogue, source: int, sink: int, *, timeout: float, batch: 
                 _write(sink, dialogue.end(TIMED_OUT))
                 break
             data = os.read(source, CHUNK)
-            if batch:
-                ended, data = not data, lines.feed(data) if data else lines.end()
-                if not data and not ended:
-                    continue  # a CR whose LF is still to come
-            _write(sink, dialogue.receive(data))
+            for replies in lines.feed(data) if lines is not None else (dialogue.receive(data),):
+                _write(sink, replies)
     except (BrokenPipeError, ConnectionError):
         return False
     return True
