@@ -168,3 +168,24 @@ def test_mending_sees_no_more_than_the_beginning() -> None:
     assert intake.finish() is None
     assert seen == [SMALL]
     intake.discard()
+
+
+@pytest.mark.parametrize("room", [0, 10, 30])
+@pytest.mark.parametrize("size", [100, 3 * SMALL])
+def test_mending_waits_for_the_beginning_though_the_budget_is_used_up(room: int, size: int) -> None:
+    """SUB-4: a header that comes in pieces is judged as a whole, however short memory is."""
+    seen: list[bytes] = []
+
+    def mend(head: bytes) -> bytes:
+        seen.append(head)
+        return head
+
+    content = (b"From: ann@example.org\r\nDate: today\r\n\r\n" + b"x" * size)[:size]
+    budget, spool = Budget(room), Spool()
+    intake = Intake("1", budget, spool, mend)
+    feed(intake, content, 7)
+    assert intake.finish() is None
+    assert seen == [content[:SMALL]]
+    assert octets(intake) == content
+    intake.discard()
+    assert budget.used == 0

@@ -3,7 +3,8 @@
 Content that is being received or waits for its commit is held in memory while the budget has room; beyond
 it new content goes to files from its first octet.  What rides straight through to the runner is given
 back here at its commit and counted by `runner.window` from then on.  Not counted are one read of each
-connection, and the first 64 KiB that a session keeps of content in a file, for the loop check.
+connection, and the first 64 KiB of content that a session keeps, of what is in a file for the loop check, of
+a submitted message until its header can be mended.
 """
 
 from __future__ import annotations

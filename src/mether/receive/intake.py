@@ -4,8 +4,9 @@ An `Intake` is made when content begins, is given its octets (`add`), and at the
 taken (`finish`) and what they are now (`content`, octets or a writer).  More than MAX_RECEIVED trace fields
 are a loop, `554 5.4.6` (RFC 5321 section 6.3).
 
-`mend` is asked once for the beginning of a submitted message, up to SMALL octets: it gives the octets to
-keep in their place, or the reply that refuses the message (RFC 6409 section 8).
+`mend` is asked once for the beginning of a submitted message, SMALL octets or all of it: it gives the octets
+to keep in their place, or the reply that refuses the message (RFC 6409 section 8).  Until they are there they
+are held, budget or no.
 
 Trouble with the spool is a reply, 451 or 452, kept until `finish`.  `discard` gives back everything.
 """
@@ -42,7 +43,18 @@ LOOP: Final = Reply(554, "5.4.6", f"more than {MAX_RECEIVED} Received fields: th
 class Intake:
     """The content of the message `ident`.  `held` counts the octets taken from the budget."""
 
-    __slots__ = ("_budget", "_chunks", "_failed", "_head", "_ident", "_mend", "_stage", "_writer", "held")
+    __slots__ = (
+        "_budget",
+        "_chunks",
+        "_failed",
+        "_head",
+        "_ident",
+        "_mend",
+        "_spare",
+        "_stage",
+        "_writer",
+        "held",
+    )
 
     def __init__(
         self, ident: str, budget: Budget, stage: Callable[[str], Writer], mend: Mend | None = None
@@ -52,7 +64,7 @@ class Intake:
         self._stage = stage
         self._mend = mend
         self._chunks: list[bytes] = []
-        self._head = 0
+        self._head = self._spare = 0
         self._writer: Writer | None = None
         self._failed: Reply | None = None
         self.held = 0
@@ -62,8 +74,7 @@ class Intake:
         if self._failed is not None or not data:
             return
         if self._writer is None:
-            if self.held + len(data) <= SMALL and self._budget.take(len(data)):
-                self.held += len(data)
+            if self.held + self._spare + len(data) <= SMALL and self._may_hold(len(data)):
                 chunks = self._chunks
                 if chunks and len(data) < CRUMB and len(chunks[-1]) < PIECE:
                     chunks[-1] += data
@@ -108,6 +119,17 @@ class Intake:
         self.held = 0
         self._chunks = []
 
+    def _may_hold(self, octets: int) -> bool:
+        """Whether so many may stay in memory: from the budget, or since they are to be mended."""
+        if self._budget.take(octets):
+            self.held += octets
+            return True
+        # By a part of its header a good message would be refused, and half of a bad one would pass.
+        if self._mend is None:
+            return False
+        self._spare += octets
+        return True
+
     def _spill(self, data: bytes) -> bytes:
         """Open a file; returns what has to be written to it: all so far."""
         try:
@@ -117,7 +139,7 @@ class Intake:
             return b""
         data = b"".join((*self._chunks, data))
         self._budget.give(self.held)
-        self.held = self._head = 0
+        self.held = self._head = self._spare = 0
         self._chunks = []
         if self._mend is not None:
             mended = self._mend(data[:SMALL])
