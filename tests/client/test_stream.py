@@ -14,7 +14,7 @@ import pytest
 from clients import CONTENT, ME, transaction
 from clock import running, virtual
 from loops import both
-from script_server import ScriptServer
+from script_server import SILENCE, ScriptServer
 
 from mether.client import stream
 from mether.client.session import Lost, Timeouts
@@ -337,3 +337,19 @@ def test_quit_does_not_wait_for_long(loop_name: str) -> None:
         assert server.said() == ["EHLO", "QUIT"]
 
     loops.run(loop_name, main())
+
+
+@virtual
+async def test_an_answer_on_the_heels_of_the_last_octets() -> None:
+    """CLI-8, DAT-8: a server may answer a large message before we look up from writing it."""
+    async with session(ScriptServer(offer=("PIPELINING",), **{".": [SILENCE]})) as client:
+        written = client.write
+
+        def write(data: bytes) -> None:
+            written(data)
+            if data.endswith(b"\r\n.\r\n") or data == b".\r\n":
+                asyncio.get_running_loop().call_soon(client.data_received, b"250 2.0.0 taken\r\n")
+
+        client.write = write  # type: ignore[method-assign]
+        assert await send(client, in_file(LARGE)) == [". 250 2.0.0 taken"]
+        assert client.alive

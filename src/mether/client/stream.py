@@ -268,12 +268,11 @@ class StreamClient(Stream):
     async def _stream(self, transaction: Transaction, trace: bytes, content: Source) -> None:
         """Send content from a file, no faster than the server takes it."""
         self.write(self._chunk(transaction))
-        for piece in pieces(trace, content, chunked=transaction.chunk is not None):
-            if transaction.finished:
-                break
-            if self._problem is not None:
-                raise self._problem
+        source = pieces(trace, content, chunked=transaction.chunk is not None)
+        piece = next(source)
+        for following in source:
             self.write(piece)
+            piece = following
             if not self.writable:
                 self.set_deadline(self._timeouts.block)
                 self._room = self.loop.create_future()
@@ -282,11 +281,15 @@ class StreamClient(Stream):
                 # A server that takes all as fast as it is read must not keep the others waiting, nor us
                 # from hearing what it says meanwhile.
                 await asyncio.sleep(0)
-        if transaction.finished:
-            # The server gave up.  Half of the content is out: only the end of the connection follows it.
-            self.alive = False
-            self.abort()
-            return
+            if transaction.finished:
+                # The server gave up.  Half of the content is out: only the end of the connection follows it.
+                self.alive = False
+                self.abort()
+                return
+            if self._problem is not None:
+                raise self._problem
+        # With the last octets, and before anything else can run: their reply may come at once.
+        self.write(piece)
         self._sent(transaction)
 
     async def _wait(self) -> Reply:
