@@ -150,14 +150,14 @@ def postfix() -> Iterator[Callable[..., Postfix]]:
 
 
 @pytest.fixture
-def exim() -> Iterator[Callable[[str], Exim]]:
-    """Makes a private Exim that delivers by the given pipe transport."""
+def exim() -> Iterator[Callable[..., Exim]]:
+    """Makes a private Exim that delivers by the given transport."""
     _peer("exim")
     _as_root()
     made: list[Exim] = []
 
-    def make(transport: str) -> Exim:
-        made.append(Exim(transport))
+    def make(*settings: str) -> Exim:
+        made.append(Exim(*settings))
         return made[-1]
 
     yield make

@@ -40,6 +40,12 @@ service lmtp {{
     mode = 0666
   }}
 }}
+# Else it slows logins from an address down after a failure.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service auth {{
   unix_listener auth-client {{
     mode = 0666

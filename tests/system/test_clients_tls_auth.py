@@ -6,6 +6,7 @@ import re
 import smtplib
 import ssl
 from email import message_from_bytes
+from email.policy import SMTP
 
 import aiosmtplib
 import pytest
@@ -91,7 +92,7 @@ class Service:
             for path in (self.base / "mail" / user / "new").glob("*"):
                 octets = path.read_bytes()
                 if octets.startswith(f"Return-Path: <{sender}>".encode()):
-                    found.append(message_from_bytes(octets))
+                    found.append(message_from_bytes(octets, policy=SMTP))
             return found
 
         until(look)
@@ -109,7 +110,7 @@ def service(tmp_path_factory, files, mether):
 
 def protocol(message):
     """What the trace field says that it came with."""
-    return message["Received"].split(" with ")[1].split()[0]
+    return str(message["Received"]).split(" with ")[1].split()[0]
 
 
 def sender_of(request):

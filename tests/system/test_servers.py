@@ -4,8 +4,54 @@ from __future__ import annotations
 
 import base64
 import re
+import smtplib
 
 import pytest
+from peers import until
+
+from conftest import Daemon
+
+RELAY = """
+[service]
+hostname = "relay.example.test"
+[[listen]]
+address = "127.0.0.1:{{port}}"
+role = "local"
+[tls]
+ca = "{ca}"
+send = "may"
+[retry]
+intervals = ["1h"]
+[[login]]
+sender = "login@*"
+user = "{login}"
+password_file = "{password}"
+[[login]]
+sender = "wrong@*"
+user = "{login}"
+password_file = "{wrong}"
+"""
+
+ROUTE = """
+[[route]]
+domains = ["{name}.example"]
+smtp = "{host}:{port}"
+{tls}
+"""
+
+# One next hop has one level; localhost is another than its address.
+LEVELS = {
+    "verify": ("127.0.0.1", 'tls = "verify"\ntls_names = ["mx.example.test"]'),
+    "another": ("localhost", 'tls = "verify"\ntls_names = ["elsewhere.example"]'),
+}
+
+ONCE = """
+[service]
+hostname = "relay.example.test"
+[tls]
+ca = "{ca}"
+send = "{level}"
+"""
 
 BODY = "Grüße,\n.\n..two dots\n\nlast line\n".encode()
 HEADER = b"From: <a@example.com>\nTo: <b@example.net>\nSubject: hello\nMIME-Version: 1.0\n"
@@ -139,3 +185,93 @@ def test_smtputf8(talk, server):
     else:
         assert status == 65, (lines, dialogue)
         assert "5.6.7" in lines
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory, server, password, files):
+    """smtpd with the server as its next hop, verified, and again under a name that it cannot prove."""
+    base = tmp_path_factory.mktemp("relay")
+    wrong = base / "wrong"
+    wrong.write_text("guess\n")
+    wrong.chmod(0o600)
+    settings = RELAY.format(ca=files.ca, login=server.login, password=password, wrong=wrong)
+    for name, (host, tls) in LEVELS.items():
+        if name == "verify" and server.tls_fault:
+            tls = 'tls = "may"'
+        settings += ROUTE.format(name=name, host=host, port=server.port, tls=tls)
+    daemon = Daemon(base, settings)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def hand_over(relay):
+    """Gives the relay a message, and waits for its fate: the log's line."""
+
+    def send(sender, to, *, mail=(), rcpt=()):
+        with smtplib.SMTP("127.0.0.1", relay.port) as client:
+            client.sendmail(
+                sender, [to], MESSAGE.replace(b"\n", b"\r\n"), mail_options=mail, rcpt_options=rcpt
+            )
+
+        def fate():
+            lines = relay.log().splitlines()
+            return [line for line in lines if f"to=<{to}>" in line and "status=" in line]
+
+        until(fate)
+        return fate()[0]
+
+    return send
+
+
+@pytest.mark.parametrize("level", ["none", "may", "encrypt", "verify"])
+def test_runsmtpq_at_every_level(level, server, files, mether, tmp_path):
+    """What the queue holds goes out with as much TLS as is demanded, or waits."""
+    config = tmp_path / "mether.toml"
+    config.write_text(ONCE.format(ca=files.ca, level=level))
+    common = ("-C", str(config), "--spool", f"sqlite:{tmp_path}/spool")
+    sender = f"queue-{level}@example.com"
+    to = (f"127.0.0.1:{server.port}", sender, "b@example.net")
+    mether("smtpqer", *common, "-n", *to, content=MESSAGE, check=True)
+    done = mether("runsmtpq", *common)
+    assert b"Traceback" not in done.stderr
+    if server.tls_fault and level in ("encrypt", "verify"):
+        assert b"status=deferred" in done.stderr
+        assert b"4.7.5" in done.stderr
+        return
+    assert b"status=sent" in done.stderr, done
+    held = server.held(sender)
+    assert held.secure is (level != "none" and not server.tls_fault)
+    assert held.body == BODY
+
+
+def test_a_certificate_for_another_name_is_refused(hand_over, server):
+    """TLS-5 (RFC 9525): level verify, a known authority, the wrong name."""
+    line = hand_over("another@example.com", "b@another.example")
+    assert "status=deferred" in line, line
+    assert "4.7.5" in line, line
+
+
+def test_dsn_is_carried_to_the_next_hop(hand_over, server):
+    """DSN-5: NOTIFY, ORCPT and ENVID arrive as they came, and where they cannot the sender is told."""
+    to, original = "c@verify.example", "rfc822;Original+2Bx@example.org"
+    rcpt = ["NOTIFY=FAILURE,DELAY", f"ORCPT={original}"]
+    line = hand_over("carried@example.com", to, mail=["ENVID=QQ314159", "RET=HDRS"], rcpt=rcpt)
+    assert "status=sent" in line, line
+    held = server.held("carried@example.com")
+    if "DSN" in server.offers:
+        assert held.envid == "QQ314159"
+        words, address = held.recipients[to]
+        assert words == ["DELAY", "FAILURE"]
+        assert address in ("Original+2Bx@example.org", "Original+x@example.org")
+
+
+@pytest.mark.usefixtures("secured")
+def test_relaying_with_a_login(hand_over, server):
+    """The login of a sender; its level is verify although `send` says may, so the route may say less."""
+    line = hand_over("login@example.com", "b@verify.example")
+    assert "status=sent" in line, line
+    assert server.held("login@example.com").login == server.login
+    line = hand_over("wrong@example.com", "d@verify.example")
+    assert "status=deferred" in line, line
+    assert "535" in line, line
