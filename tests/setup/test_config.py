@@ -189,7 +189,8 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         ("[[listen]]\n", '1: listen.address: missing; expected where to listen, such as "127.0.0.1:2525"'),
         (
             "[[listen]]\naddress = '25'\n",
-            '2: listen.address: expected an address and a port, such as "127.0.0.1:25", "[::1]:25" or ":25"',
+            '2: listen.address: expected an address and a port, such as "127.0.0.1:25", "[::1]:25" or ":25", '
+            'or "unix:/path"',
         ),
         (
             "[[listen]]\naddress = ':25'\n[[listen]]\naddress = ':025'\n",

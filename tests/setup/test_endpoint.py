@@ -12,6 +12,7 @@ from mether.setup.endpoint import parse_listen, parse_server, written
         ("[::1]:2525", ("::1", 2525)),
         (":25", ("", 25)),
         ("localhost:0", ("localhost", 0)),
+        ("unix:/run/mether/lmtp", ("unix:/run/mether/lmtp", 0)),
     ],
 )
 def test_where_to_listen(text, pair):
@@ -25,6 +26,18 @@ def test_where_to_listen(text, pair):
 def test_what_is_nowhere_to_listen(text):
     with pytest.raises(ValueError, match="expected an address and a port"):
         parse_listen(text)
+
+
+@pytest.mark.parametrize("text", ["unix:", "unix:lmtp", "unix:/run/", "unix:/a\nb"])
+def test_a_unix_socket_has_an_absolute_path(text):
+    with pytest.raises(ValueError, match="expected an absolute path after unix:"):
+        parse_listen(text)
+
+
+def test_the_path_of_a_unix_socket_is_short():
+    assert parse_listen("unix:/" + "x" * 106)[1] == 0
+    with pytest.raises(ValueError, match="at most 107 octets"):
+        parse_listen("unix:/" + "ü" * 60)
 
 
 @pytest.mark.parametrize(

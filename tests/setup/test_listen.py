@@ -33,6 +33,44 @@ def test_the_port_makes_the_role_and_the_role_the_rest(
     assert (listen.role, listen.relay_from, listen.auth, listen.tls) == (role, relay_from, False, "none")
 
 
+UNIX = '[[listen]]\naddress = "unix:/run/m/s"\n'
+
+
+def test_a_unix_socket_is_for_lmtp_if_nothing_else_is_said() -> None:
+    listen = load(UNIX).listen[0]
+    assert (listen.role, listen.relay_from, listen.tls, listen.mode) == ("lmtp", (), "none", 0o660)
+    assert (listen.path, listen.port, listen.max_connections_per_client) == ("/run/m/s", 0, 0)
+    listen = load(UNIX + 'role = "local"\nsocket_mode = "666"\nmax_connections_per_client = 3\n').listen[0]
+    assert (listen.role, listen.socket_mode, listen.max_connections_per_client) == ("local", "0666", 3)
+    assert load(LISTEN.format(25)).listen[0].path == ""
+    assert load(LISTEN.format(25)).listen[0].socket_mode is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (UNIX + 'relay_from = ["::1"]', "3: listen.relay_from: names networks, and the clients of a Unix"),
+        (UNIX + 'xclient_from = ["::1"]', "3: listen.xclient_from: names networks"),
+        (UNIX + 'proxy_from = ["::1"]', "3: listen.proxy_from: names networks"),
+        (UNIX + 'role = "mx"\netrn_from = ["::1"]', "4: listen.etrn_from: names networks"),
+        (LISTEN.format(24) + 'socket_mode = "0660"', "3: listen.socket_mode: is for a Unix socket only"),
+        (UNIX + 'socket_mode = "rw"', "3: listen.socket_mode: expected a file mode in octal"),
+        (UNIX + 'socket_mode = "4777"', "3: listen.socket_mode: expected a file mode in octal"),
+        (UNIX + 'role = "submission"', "3: listen.role: nobody could send"),
+        (
+            UNIX + 'role = "submission"\n' + AUTH + 'clear_from = ["::1"]',
+            "2: listen.address: nobody could log in: there is no TLS here, and no auth",
+        ),
+        (UNIX + UNIX, "4: listen.address: unix:/run/m/s is already listened on by line 2"),
+    ],
+)
+def test_what_a_unix_socket_cannot_have(text: str, why: str) -> None:
+    """No client of it has an address, and so a name for one would mean nobody, or everybody."""
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    assert why in str(caught.value)
+
+
 def test_what_is_said_goes_before_what_follows() -> None:
     listen = load(LISTEN.format(25) + 'role = "local"\n').listen[0]
     assert (listen.role, listen.relay_from) == ("local", LOOPBACK)

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -295,6 +296,101 @@ def test_xclient_is_for_listed_front_ends(start: Start) -> None:
     with client(smtpd, "") as one:
         assert not any(line.startswith("XCLIENT ") for line in offered(one))
         assert one.say("XCLIENT ADDR=192.0.2.7")[0][:3] in ("500", "502")
+    assert smtpd.stop() == 0
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """A Unix socket's path, which is to be short."""
+    with tempfile.TemporaryDirectory() as base:
+        yield f"{base}/lmtp"
+
+
+def over_unix(place: str, *lines: str) -> list[str]:
+    """Each reply's last line, the greeting's first."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(place)
+        with one.makefile("rb") as file:
+
+            def reply() -> str:
+                while True:
+                    line = file.readline().decode().rstrip()
+                    if line[3:4] != "-":
+                        return line
+
+            said = [reply()]
+            for line in lines:
+                one.sendall(f"{line}\r\n".encode())
+                said.append(reply())
+            return said
+
+
+def test_lmtp_on_a_unix_socket(start: Start, place: str, tmp_path: Path) -> None:
+    """RFC 2033 section 5; SEC-1: who has no address may reach local domains only."""
+    smtpd = start(f'[[listen]]\naddress = "unix:{place}"\nsocket_mode = "0600"\n')
+    assert Path(place).stat().st_mode & 0o777 == 0o600
+    assert f"unix:{place}" in smtpd.lines[-1]
+    said = over_unix(place, "LHLO c", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>", "QUIT")
+    assert [line[:3] for line in said] == ["220", "250", "250", "550", "221"]
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "smtp"), f"unix:{place}", "a@b.example", "bob@example.com"],
+        input=b"Subject: hi\n\nHello.\n",
+        capture_output=True,
+        env={**os.environ, "METHER_CONFIG": str(smtpd.config)},
+    )
+    assert done.returncode == 0, done.stderr
+    smtpd.wait_for("removed")
+    (mail,) = smtpd.mailbox("bob")
+    assert b" with LMTP" in mail
+    # A killed one leaves its socket, which is no hindrance to the next; a stopped one takes it along.
+    smtpd.stop(signal.SIGKILL)
+    assert Path(place).exists()
+    smtpd.start()
+    assert over_unix(place)[0].startswith("220 ")
+    second = subprocess.run(
+        [str(Path(sys.executable).parent / "smtpd"), "-C", str(smtpd.config), "-l", f"unix:{place}"],
+        capture_output=True,
+        text=True,
+    )
+    assert second.returncode == 69
+    assert second.stderr.startswith(f"smtpd: cannot listen on unix:{place}: ")
+    assert over_unix(place)[0].startswith("220 ")
+    assert smtpd.stop() == 0
+    assert not Path(place).exists()
+
+
+def test_a_route_leads_to_a_unix_socket(start: Start, place: str, tmp_path: Path) -> None:
+    """From one service to another's LMTP; and mail that would come back to its own is a loop."""
+    store = tmp_path / "store"
+    store.mkdir()
+    there = Daemon(store, "memory:", listen=f'[[listen]]\naddress = "unix:{place}"\n')
+    try:
+        routes = f'[[route]]\ndomains = ["list.example"]\nlmtp = "unix:{place}"\n'
+        own = f"{place}2"
+        routes += f'[[route]]\ndomains = ["loop.example"]\nlmtp = "unix:{own}"\n'
+        here = start(f'[[listen]]\naddress = "unix:{own}"\n', routes)
+        with client(here) as one:
+            assert one.mail("bob@example.com", "joe@list.example").startswith("250 ")
+            here.wait_for("relay", "550")  # list.example is not that service's
+            assert one.mail("bob@example.com", "joe@loop.example").startswith("250 ")
+            here.wait_for("loop", "554")
+        assert here.stop() == 0
+    finally:
+        assert there.stop() == 0
+
+
+def test_programs_of_this_host_are_trusted_on_a_unix_socket(start: Start, place: str) -> None:
+    smtpd = start(f'role = "mx"\n[[listen]]\naddress = "unix:{place}"\nrole = "local"\n')
+    asked = (
+        "EHLO c",
+        "MAIL FROM:<a@b.example> MT-PRIORITY=1 AUTH=<>",
+        "RCPT TO:<x@elsewhere.example>",
+        "QUIT",
+    )
+    assert [line[:3] for line in over_unix(place, *asked)] == ["220", "250", "250", "250", "221"]
+    with client(smtpd) as one:  # the network gains nothing by it
+        replies = one.say("MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>")
+    assert replies[1].startswith("550 5.7.1")
     assert smtpd.stop() == 0
 
 

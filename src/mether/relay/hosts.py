@@ -43,14 +43,15 @@ async def find(
     """The hosts of a route.
 
     `hosts` is the hosts file, None when it is not to be asked; `ourselves` are our own names; `own` are the
-    (IP address, port) pairs at which this service itself takes mail: what would be sent there loops.
+    (IP address, port) pairs, for a Unix socket (path, 0), at which this service itself takes mail: what would
+    be sent there loops.
     """
     try:
         where = target.from_route(route)
     except target.TargetError as error:
         raise mx.DnsFailure(Reply(550, "5.1.2", str(error))) from None
     if where.kind == "unix":
-        return [Host(where.host, where.host, 0)]
+        return _not_ours([Host(where.host, where.host, 0)], own)
     if where.is_ip:
         return _not_ours([Host(f"[{where.host}]", where.host, where.port)], own)
 

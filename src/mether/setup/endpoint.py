@@ -1,16 +1,29 @@
 """Addresses with ports, as the configuration and `smtpd -l` write them.
 
-``127.0.0.1:25``, ``[::1]:25``, ``localhost:2525``, and ``:25`` for every address of the host.  Fails with
-ValueError, whose text says what was expected.
+``127.0.0.1:25``, ``[::1]:25``, ``localhost:2525``, ``:25`` for every address of the host, and ``unix:/path``
+for a Unix socket.  Fails with ValueError, whose text says what was expected.
 """
 
 from __future__ import annotations
 
 from mether.address import AddressError, check_domain, literal_ip
+from mether.routing.target import MAX_SOCKET_PATH
+
+UNIX = "unix:"
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """The (host, port) to listen on; the host is ``""`` for all, the port 0 for any that is free."""
+    """The (host, port) to listen on; the host is ``""`` for all, the port 0 for any that is free.
+
+    For a Unix socket they are ``unix:/path`` and 0.
+    """
+    if text.startswith(UNIX):
+        path = text[len(UNIX) :]
+        if not path.startswith("/") or path.endswith("/") or not path.isprintable():
+            raise ValueError('expected an absolute path after unix:, such as "unix:/run/mether/lmtp"')
+        if len(path.encode()) > MAX_SOCKET_PATH:
+            raise ValueError(f"a socket's path is at most {MAX_SOCKET_PATH} octets long")
+        return text, 0
     host, colon, digits = text.rpartition(":")
     port = _port(digits)
     if colon and port is not None:
@@ -24,7 +37,9 @@ def parse_listen(text: str) -> tuple[str, int]:
                 return host, port
             except AddressError:
                 pass
-    raise ValueError('expected an address and a port, such as "127.0.0.1:25", "[::1]:25" or ":25"')
+    raise ValueError(
+        'expected an address and a port, such as "127.0.0.1:25", "[::1]:25" or ":25", or "unix:/path"'
+    )
 
 
 def parse_server(text: str) -> tuple[str, int]:
@@ -41,6 +56,8 @@ def parse_server(text: str) -> tuple[str, int]:
 
 def written(host: str, port: int) -> str:
     """The two as one text, an IPv6 address in brackets."""
+    if host.startswith(UNIX):
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -9,6 +9,9 @@ A listener has a `role`, and most of what it does follows from that:
 | lmtp | 24 | nobody | no |
 | local | any other | loopback | no |
 
+A Unix socket has by default the role lmtp.  Its clients have no address, so no key that names networks can
+mean them; with the role local they are programs of this host that may write to the socket, and are trusted.
+
 `complete` fills in what a table does not say, `check` raises ConfigError where what it says cannot be:
 an option that would do nothing, or a listener that nobody could use, is an error and no warning.
 """
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 MIB: Final = 1 << 20
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+SOCKET_MODE: Final = "0660"
+"""The built-in mode of a Unix socket: its owner and group may connect."""
+_NETWORKS: Final = ("relay_from", "etrn_from", "proxy_from", "xclient_from")
 ROLES: Final = ("mx", "submission", "local", "lmtp")
 _ROLE_OF_PORT: Final = {25: "mx", 587: "submission", 465: "submission", 24: "lmtp"}
 
@@ -36,7 +42,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
 
     Networks and hosts are as the file has them.  0 means no limit for `max_connections_per_client`, the
     three rates and `min_rate` (octets a second).  Time-outs are in seconds.  `tls` is "none", "starttls" or
-    "implicit"; `bare_newlines` is "refuse" or "normalize".
+    "implicit"; `bare_newlines` is "refuse" or "normalize"; `socket_mode` is in octal, None on the network.
     """
 
     address: str
@@ -64,10 +70,21 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     proxy_from: tuple[str, ...] = ()
     xclient_from: tuple[str, ...] = ()
     extensions_off: tuple[str, ...] = ()
+    socket_mode: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of the Unix socket, ``""`` for a listener on the network."""
+        return self.address[len(endpoint.UNIX) :] if self.address.startswith(endpoint.UNIX) else ""
+
+    @property
+    def mode(self) -> int:
+        """The mode of the Unix socket."""
+        return int(self.socket_mode or SOCKET_MODE, 8)
 
     @property
     def host(self) -> str:
-        """The host or IP address, ``""`` for every address."""
+        """The host or IP address, ``""`` for every address; ``unix:/path`` for a Unix socket."""
         return endpoint.parse_listen(self.address)[0]
 
     @property
@@ -101,6 +118,17 @@ def complete(values: dict[str, Any], *, tls: bool, auth: bool) -> dict[str, Any]
 
     `tls` and `auth` say whether the file has a certificate and an ``[auth]``.
     """
+    if values["address"].startswith(endpoint.UNIX):
+        role = values.get("role") or "lmtp"
+        return {
+            "role": role,
+            "relay_from": (),
+            "tls": "none",
+            "auth": role == "submission" and auth,
+            "max_connections_per_client": 0,  # they all are one: none has an address
+            "socket_mode": SOCKET_MODE,
+            **values,
+        }
     port = endpoint.parse_listen(values["address"])[1]
     role = values.get("role") or _ROLE_OF_PORT.get(port, "local")
     return {
@@ -123,6 +151,12 @@ def check(
 
     port = endpoint.parse_listen(values["address"])[1]
     role = values["role"]
+    unix = values["address"].startswith(endpoint.UNIX)
+    for key in _NETWORKS if unix else ():
+        if values.get(key):
+            raise wrong(key, "names networks, and the clients of a Unix socket have no address")
+    if "socket_mode" in values and not unix:
+        raise wrong("socket_mode", "is for a Unix socket only")
     if role == "lmtp" and port == 25:
         raise wrong("role", "LMTP must not be spoken on port 25 (RFC 2033 section 5)")
     if values["tls"] != "none" and not tls:
@@ -132,9 +166,15 @@ def check(
     if values["auth"]:
         if auth is None:
             raise wrong("auth", "needs an [auth] that says how logins are checked")
-        if values["tls"] == "none" and not auth.clear_from:
+        if values["tls"] == "none" and (unix or not auth.clear_from):
             raise wrong(
-                "auth", "nobody could log in: there is no TLS here, and auth.clear_from names no network"
+                "auth",
+                "nobody could log in: there is no TLS here, and "
+                + (
+                    "no auth.clear_from can mean a Unix socket"
+                    if unix
+                    else "auth.clear_from names no network"
+                ),
             )
     elif role == "submission" and not values["relay_from"]:
         raise wrong(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from mether.event import mail as event
+from mether.net import unix
 from mether.receive.access import Counter, Networks
 from mether.receive.rate import network
 from mether.receive.session import Session
@@ -82,6 +83,9 @@ class Listener:
         self._connections: set[Connection] = set()
         self._counter = Counter(listen.max_connections, listen.max_connections_per_client)
         self._server: asyncio.Server | None = None
+        # Whoever may write to it is of this host; what a proxy says has no say here, as there is none.
+        self._trusted = bool(listen.path) and listen.role == "local"
+        self._file: tuple[int, int] | None = None
         self._idle = asyncio.Event()
         self._stopping = False
         self._rates = wiring.rates(listen)
@@ -105,6 +109,12 @@ class Listener:
         """Listen.  Raises CannotListen."""
         listen = self._listen
         try:
+            if listen.path:
+                made = unix.listening(listen.path, listen.mode, BACKLOG)
+                self._file = unix.identity(listen.path)
+                self._server = await self._loop.create_unix_server(self._accepted, sock=made, backlog=BACKLOG)
+                self.addresses.append(listen.address)
+                return
             self._server = await self._loop.create_server(
                 self._accepted, listen.host or None, listen.port, backlog=BACKLOG
             )
@@ -118,6 +128,8 @@ class Listener:
         """Accept no more."""
         if self._server is not None:
             self._server.close()
+        if self._listen.path:
+            unix.remove(self._listen.path, self._file)
 
     def stop(self) -> None:
         """Accept no more, and end each session at its next safe point."""
@@ -169,7 +181,11 @@ class Listener:
             self._enter(connection)
         about: About = connection.about
         session = about.session = Session(
-            self._reception, about.address, connection.decided, refuse=about.refuse
+            self._reception,
+            about.address,
+            connection.decided,
+            refuse=about.refuse,
+            trusted=self._trusted,
         )
         protocol = ServerProtocol(
             self._reception.grammar,

@@ -59,6 +59,13 @@ def _listen(value: object) -> str:
     return endpoint.written(*endpoint.parse_listen(decode.text(value)))
 
 
+def _mode(value: object) -> str:
+    mode = decode.text(value)
+    if not (len(mode) in (3, 4) and set(mode) <= set("01234567") and int(mode, 8) <= 0o777):
+        raise ValueError('expected a file mode in octal, such as "0660"')
+    return f"0{mode[-3:]}"
+
+
 def _network(value: object) -> str:
     try:
         return str(ipaddress.ip_network(decode.text(value)))
@@ -172,6 +179,7 @@ LISTENER: Final[Shape] = {
     "proxy_from": _networks,
     "xclient_from": _networks,
     "extensions_off": decode.list_of(_keyword, "keywords", empty=True),
+    "socket_mode": _mode,
 }
 AUTH: Final[Shape] = {
     "passwords": decode.text,

@@ -146,9 +146,13 @@ def reception(
 
 
 def own_endpoints(config: Config) -> frozenset[tuple[str, int]]:
-    """The (IP address, port) pairs known to be this service's; of a listener on every address, loopback's."""
+    """The (IP address, port) pairs known to be this service's; of a listener on every address, loopback's, of
+    a Unix socket its path and 0."""
     pairs = set()
     for listen in config.listen:
+        if listen.path:
+            pairs.add((listen.path, 0))
+            continue
         for host in (listen.host,) if listen.host else ("127.0.0.1", "::1"):
             pairs.add((host, listen.port))
     return frozenset(pairs)
