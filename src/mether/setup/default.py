@@ -32,8 +32,8 @@ spool = "sqlite:spool"
 # Content held in memory over all sessions, before it goes to files.
 #memory = "64MiB"
 
-# An address to listen on.  There may be several: repeat [[listen]].  address = "unix:/run/mether/lmtp" is a Unix
-# socket, with socket_mode = "0660" and role = "lmtp" built in.
+# An address to listen on.  There may be several: repeat [[listen]].  A Unix socket is written as
+# address = "unix:/run/mether/lmtp"; built in are then socket_mode = "0660" and role = "lmtp".
 [[listen]]
 address = "127.0.0.1:2525"
 # What it is for: "mx" (built in on port 25), "submission" (587, 465), "lmtp" (24), "local" (any other).
