@@ -79,6 +79,25 @@ def test_remove_takes_away_every_field_of_that_name_and_nothing_else(
     assert header.remove(write(pairs), b"Return-Path") == write(kept)
 
 
+@pytest.mark.parametrize(
+    ("section", "left"),
+    [
+        (b"Return-Path: <a@b>\nSubject: x\n\nbody", b"Subject: x\n\nbody"),
+        (b"Return-Path:\n <a@b>\r\n\t(c)\nA: b\r\nC: d\r\n", b"A: b\r\nC: d\r\n"),
+        (b"A: b\r\nReturn-Path: <a@b>\nReturn-Path: <c@d>\n\nx\r\n", b"A: b\r\n\nx\r\n"),
+        (b"Return-Path: <a@b>\n ", b""),
+    ],
+)
+def test_what_stands_behind_a_lone_lf_is_no_part_of_the_field(section: bytes, left: bytes) -> None:
+    """DAT-10, TRC-6: binary content may have Unix lines, and is not to be lost with one of them."""
+    assert header.remove(section, b"return-path") == left
+
+
+def test_many_lines_do_not_nest() -> None:
+    """However many such fields follow each other."""
+    assert header.remove(b"Bcc: x\n" * 20_000 + b"y", b"bcc") == b"y"
+
+
 @given(st.binary(max_size=200))
 def test_any_octets_survive_when_the_name_is_absent(data: bytes) -> None:
     assert header.remove(data, b"not-there-at-all") == data

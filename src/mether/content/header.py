@@ -55,7 +55,11 @@ def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def remove(header: bytes, name: bytes) -> bytes:
-    """The header without the fields of that name (any case); every other octet stays as it is."""
+    """The header without the fields of that name (any case); every other octet stays as it is.
+
+    Binary content (RFC 3030) may hold an LF alone, and with it all of a message that has Unix lines: what
+    stands behind such a line end is no part of the field.
+    """
     name = name.lower()
     if name not in header.lower():
         return header
@@ -65,7 +69,23 @@ def remove(header: bytes, name: bytes) -> bytes:
         found, colon, _ = field.partition(b":")
         if not (colon and found.rstrip(b" \t").lower() == name):
             kept.append(field)
+        elif field.count(b"\n") != field.count(b"\r\n"):
+            kept.append(_behind(field, name))
     return b"".join(kept)
+
+
+def _behind(text: bytes, name: bytes) -> bytes:
+    """What stands behind the field of that name which `text` begins with, and behind others of that name."""
+    at = 0
+    while True:
+        at = text.find(b"\n", at) + 1
+        while at and text[at : at + 1] in (b" ", b"\t"):
+            at = text.find(b"\n", at) + 1
+        if not at:
+            return b""
+        colon = at + len(name)
+        if text[at:colon].lower() != name or not text[colon : colon + 100].lstrip(b" \t").startswith(b":"):
+            return text[at:]
 
 
 def spans(header: bytes) -> Iterator[tuple[int, int]]:
