@@ -20,7 +20,7 @@ from mether.receive.access import Networks
 from mether.receive.budget import Budget
 from mether.receive.intake import MAX_RECEIVED
 from mether.receive.reception import Limits, Reception
-from mether.receive.session import Session
+from mether.receive.session import RECIPIENT, Session
 from mether.reply import Reply
 from mether.routing.table import Table
 from mether.server.dialogue import Dialogue
@@ -749,3 +749,28 @@ def test_every_command_gets_exactly_one_reply(lines: list[str], contents: list[b
 
 def _finals(said: str) -> int:
     return sum(line[3:4] == " " for line in said.splitlines())
+
+
+def test_very_long_envelopes_take_from_the_budget(place: Place) -> None:
+    """LIM-1: a hundred recipients are anyone's; more only while there is memory for them."""
+    place.limits = Limits(size=5 * MIB, recipients=5000, commands=50_000, errors=4)
+    place.budget = Budget(50 * RECIPIENT)
+
+    def accepted(client: Client, count: int) -> int:
+        client.say("EHLO client.example", "MAIL FROM:<a@client.example>")
+        replies = client.say(*(f"RCPT TO:<u{n}@example.com>" for n in range(count)))
+        assert {reply[:9] for reply in replies} <= {"250 2.1.5", "452 4.5.3"}
+        return sum(reply.startswith("250") for reply in replies)
+
+    greedy, other, third = place.client(), place.client(), place.client()
+    assert accepted(greedy, 200) == 150
+    assert accepted(other, 101) == 100
+    greedy.say("RSET")
+    assert place.budget.used == 0
+    assert accepted(third, 110) == 110
+    assert third.say("DATA")[0].startswith("354")
+    assert third.send(b"Subject: x\r\n\r\n.\r\n").startswith("250")
+    assert place.budget.used == 0
+    assert accepted(greedy, 140) == 140
+    greedy.end()
+    assert place.budget.used == 0

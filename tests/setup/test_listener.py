@@ -423,7 +423,21 @@ def test_clients_are_counted_before_their_handshake(start: Start, tmp_path: Path
 
 def proxied(smtpd: Daemon, address: str) -> Client:
     """A client that comes from this address through a proxy."""
-    return Client(smtpd.port, first=f"PROXY TCP4 {address} 198.51.100.1 40000 25\r\n".encode())
+    family, own = ("TCP6", "2001:db8::1") if ":" in address else ("TCP4", "198.51.100.1")
+    return Client(smtpd.port, first=f"PROXY {family} {address} {own} 40000 25\r\n".encode())
+
+
+def test_a_network_of_ipv6_is_one_client(start: Start) -> None:
+    """SEC-5: who has an address has its /64, and a new address for every connection."""
+    smtpd = start('proxy_from = ["127.0.0.1"]\nmax_connections_per_client = 1\n')
+    first = proxied(smtpd, "2001:db8:1:2::1")
+    assert first.greeting.startswith("220 ")
+    second = proxied(smtpd, "2001:db8:1:2:ffff::9")
+    assert second.greeting.startswith("421 4.3.2")
+    neighbour = proxied(smtpd, "2001:db8:1:3::1")
+    assert neighbour.greeting.startswith("220 ")
+    for one in (first, second, neighbour):
+        one.close()
 
 
 def test_limits_count_the_client_behind_a_proxy(start: Start, tmp_path: Path) -> None:

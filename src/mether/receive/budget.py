@@ -1,4 +1,4 @@
-"""One memory budget for content over all sessions.
+"""One memory budget for content, and very long envelopes, over all sessions.
 
 Content that is being received or waits for its commit is held in memory while the budget has room; beyond
 it new content goes to files from its first octet.  What rides straight through to the runner is given

@@ -45,6 +45,12 @@ _BEFORE_TLS: Final = frozenset(("EHLO", "HELO", "LHLO", "NOOP", "STARTTLS", "QUI
 SMALL_CHUNK: Final = 512
 """Octets below which a chunk counts as a command: chunks without end must not hold a session for ever."""
 
+FREE_RECIPIENTS: Final = 100
+"""Recipients that every transaction may have (RFC 5321 section 4.5.3.1.8); more take from the budget."""
+
+RECIPIENT: Final = 1024
+"""Octets that each of those takes: about what a long address with a long ORCPT does."""
+
 
 class Session:
     """One client, at `address` (an IP address, or "" for a program of this host).
@@ -63,6 +69,7 @@ class Session:
         "_errors",
         "_esmtp",
         "_failures",
+        "_held",
         "_hello",
         "_host",
         "_ident",
@@ -115,6 +122,7 @@ class Session:
         self._envelope: Envelope | None = None
         self._routes: list[Route] = []
         self._seen: set[Address] = set()
+        self._held = 0
         self._ident = ""
         self._arrival: Arrival | None = None
         self._intake: Intake | None = None
@@ -495,6 +503,10 @@ class Session:
             return self._refused("RCPT", words.NO_SUCH_USER, path)
         if path in self._seen:
             return words.RECIPIENT_OK  # already there: one copy is enough
+        if len(envelope.recipients) >= FREE_RECIPIENTS:
+            if not reception.budget.take(RECIPIENT):
+                return self._refused("RCPT", words.TOO_MANY_RECIPIENTS, path)
+            self._held += RECIPIENT
         self._seen.add(path)
         envelope.recipients.append(recipient)
         self._routes.append(route)
@@ -616,6 +628,9 @@ class Session:
         self._seen = set()
         self._ident = ""
         self._intake = None
+        if self._held:
+            self._reception.budget.give(self._held)
+            self._held = 0
 
 
 def _mailbox_name(local_part: str) -> bool:

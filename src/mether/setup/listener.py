@@ -202,14 +202,14 @@ class Listener:
         per_minute = self._rates.connections
         if per_minute.limit and not per_minute.take(network(address), self._loop.time()):
             return TOO_OFTEN, False
-        if not self._counter.enter(address):
+        if not self._counter.enter(network(address)):
             return BUSY, False
         return None, True
 
     def _gone(self, connection: Connection) -> None:
         about: About = connection.about
         if about.counted:
-            self._counter.leave(about.address)
+            self._counter.leave(network(about.address))
         self._connections.discard(connection)
         if about.session is not None:
             about.session.ended("" if about.session.last == "QUIT" else connection.why)
