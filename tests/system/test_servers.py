@@ -23,11 +23,11 @@ send = "may"
 [retry]
 intervals = ["1h"]
 [[login]]
-sender = "login@*"
+sender = "relayed@*"
 user = "{login}"
 password_file = "{password}"
 [[login]]
-sender = "wrong@*"
+sender = "guess@*"
 user = "{login}"
 password_file = "{wrong}"
 """
@@ -269,9 +269,9 @@ def test_dsn_is_carried_to_the_next_hop(hand_over, server):
 @pytest.mark.usefixtures("secured")
 def test_relaying_with_a_login(hand_over, server):
     """The login of a sender; its level is verify although `send` says may, so the route may say less."""
-    line = hand_over("login@example.com", "b@verify.example")
+    line = hand_over("relayed@example.com", "b@verify.example")
     assert "status=sent" in line, line
-    assert server.held("login@example.com").login == server.login
-    line = hand_over("wrong@example.com", "d@verify.example")
+    assert server.held("relayed@example.com").login == server.login
+    line = hand_over("guess@example.com", "d@verify.example")
     assert "status=deferred" in line, line
     assert "535" in line, line
