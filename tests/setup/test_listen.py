@@ -89,6 +89,23 @@ def test_submission_wants_a_login() -> None:
     assert (listen.role, listen.auth) == ("submission", False)
 
 
+@pytest.mark.parametrize("other", ['dovecot = "/run/d"', 'program = ["true"]', 'checkpassword = ["true"]'])
+def test_scram_is_not_named_beside_what_has_no_keys(other: str) -> None:
+    """AUT-1: it would never be offered, as clients that choose it would be locked out."""
+    head = LISTEN.format(2525) + 'auth = true\n[auth]\nclear_from = ["::1"]\n' + other
+    with pytest.raises(ConfigError, match="SCRAM-SHA-256 needs passwords"):
+        load(head + '\nmechanisms = ["SCRAM-SHA-256"]')
+    with pytest.raises(ConfigError, match="SCRAM-SHA-256 cannot be offered beside ") as caught:
+        load(head + '\nmechanisms = ["PLAIN", "SCRAM-SHA-256"]\npasswords = "pw"')
+    assert str(caught.value).endswith(f"{other.split()[0]}, which has no keys for it")
+    assert load(head + '\nmechanisms = ["PLAIN"]\npasswords = "pw"').auth is not None
+    oauth = (
+        LISTEN.format(2525)
+        + 'auth = true\n[auth]\nclear_from = ["::1"]\noauth = ["true"]\npasswords = "pw"\n'
+    )
+    assert load(oauth + 'mechanisms = ["SCRAM-SHA-256", "XOAUTH2"]').auth is not None
+
+
 def test_programs_of_auth_are_found_beside_the_file() -> None:
     auth = load(
         LISTEN.format(2525)

@@ -14,7 +14,7 @@ from mether.address import parse
 from mether.auth.verifier import make
 from mether.setup.config import loads
 from mether.setup.locate import ConfigError
-from mether.setup.logins import Logins
+from mether.setup.logins import Logins, complaints
 from mether.smtp.sasl import CheckPassword, CheckToken
 
 LISTEN = '[[listen]]\naddress = ":0"\nauth = true\n[auth]\nclear_from = ["::1"]\n'
@@ -146,3 +146,27 @@ def test_a_file_that_cannot_be_read_names_its_line(tmp_path: Path, auth: str, li
     with pytest.raises(ConfigError) as caught:
         asked(tmp_path, auth, mechanisms)
     assert str(caught.value).startswith(f"{tmp_path}/{line}")
+
+
+def test_scram_that_is_named_and_not_offered_is_told(tmp_path: Path) -> None:
+    """A client that was promised SCRAM finds none while one login has no keys."""
+    auth = 'passwords = "passwords"\nmechanisms = ["PLAIN", "SCRAM-SHA-256"]'
+
+    def told(auth: str) -> list[str]:
+        return list(complaints(loads(LISTEN + auth, str(tmp_path / "m.toml"), environ={"HOME": "/h"})))
+
+    assert told(auth) == []
+    path = tmp_path / "passwords"
+    path.write_text(
+        path.read_text() + "bob:{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$" + "A" * 43 + "\n"
+    )
+    (line,) = told(auth)
+    assert line.startswith(f"{tmp_path}/m.toml:7: auth.mechanisms: SCRAM-SHA-256 is not offered, as of ")
+    assert "1 of 2 logins have no keys" in line
+    assert told('passwords = "passwords"') == []
+    assert told('program = ["true"]') == []
+    path.write_text("")
+    assert "it has no login" in told(auth)[0]
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"m\.toml:6: auth\.passwords: "):
+        told(auth)

@@ -113,10 +113,10 @@ def _config(options: Parsed, operands: list[str]) -> int:
     config = _load(options)
     table = config.table()  # what only shows when the parts are put together is wrong too
     if options.flag("check"):
-        from mether.setup import certificates, sending
+        from mether.setup import certificates, logins, sending
 
         certificates.server_tls(config)
-        for complaint in sending.complaints(config):
+        for complaint in (*sending.complaints(config), *logins.complaints(config)):
             print(f"mether: {complaint.replace(': ', ': warning: ', 1)}", file=sys.stderr)
         if table.postmaster is None or not table.is_local(table.postmaster):
             where = config.origins.get("service.postmaster", config.path or "the built-in configuration")

@@ -210,5 +210,12 @@ def check_auth(document: Document, values: dict[str, Any], listen: list[dict[str
         makers = _MADE_BY.get(name)
         if makers and not set(makers).intersection(given):
             raise document.wrong(("auth", "mechanisms", index), f"{name} needs {' or '.join(makers)}")
+        keyless = [key for key in ("dovecot", "program", "checkpassword") if key in given]
+        if makers == ("passwords",) and keyless:
+            # Offered, it would be what most clients take, and lock out whoever is known only there.
+            raise document.wrong(
+                ("auth", "mechanisms", index),
+                f"{name} cannot be offered beside {keyless[0]}, which has no keys for it",
+            )
     if not any(each.get("auth", complete(each, tls=True, auth=True)["auth"]) for each in listen):
         raise document.wrong(("auth",), "no listener uses it: none has auth = true or the role submission")

@@ -23,7 +23,7 @@ from mether.smtp.sasl import MECHANISMS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from mether.address import ReversePath
@@ -85,6 +85,30 @@ class Logins:
     async def close(self) -> None:
         """End the backends."""
         await self._authenticator.close()
+
+
+def complaints(config: Config) -> Iterator[str]:
+    """A line where mechanisms are named and not offered.  Raises ConfigError for a file that is wrong."""
+    auth = config.auth
+    if auth is None or auth.passwords is None:
+        return
+    from mether.auth import passwords
+    from mether.auth.verifier import Scram
+
+    try:
+        entries = passwords.read(auth.passwords)
+    except PasswordFileError as error:
+        where = config.origins.get("auth.passwords", config.path)
+        raise ConfigError(f"{where}: auth.passwords: {error}") from None
+    without = sum(not isinstance(entry.verifier, Scram) for entry in entries.values())
+    named = [name for name in auth.mechanisms if name.startswith("SCRAM-")]
+    if named and (without or not entries):
+        why = f"{without} of {len(entries)} logins have no keys for it" if entries else "it has no login"
+        where = config.origins.get("auth.mechanisms", config.path)
+        yield (
+            f"{where}: auth.mechanisms: {named[0]} is not offered, as of {auth.passwords} {why} "
+            "(mether passwd --scheme scram-sha-256 makes them)"
+        )
 
 
 def _backends(auth: Auth, passwords: PasswordFile | None, complain: Callable[[str], None]) -> list[Backend]:
