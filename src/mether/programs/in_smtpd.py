@@ -24,7 +24,8 @@ PROGRAM = Program(
     ("[-C FILE] [SOURCEHOST.SOURCEPORT]",),
     """Serves the SMTP client on descriptor 0, and queues what it accepts.  SOURCEHOST is the client's address
     in hexadecimal (8 digits for IPv4, 32 for IPv6), SOURCEPORT its port in decimal, as inetd gives them;
-    without them $REMOTE_ADDR and $REMOTE_PORT are used, else what the socket says.
+    without them $REMOTE_ADDR and $REMOTE_PORT are used, else what the socket says. There is neither STARTTLS
+    nor AUTH here: smtpd has both.
 
     When descriptor 0 is no socket the input is taken as batch SMTP (RFC 2442), from a trusted user.  The
     queue is worked by smtpd or runsmtpq; a running one is woken.""",
