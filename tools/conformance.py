@@ -21,6 +21,7 @@ import fnmatch
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,9 @@ CLIENT_HAS = "multi-rcpt,tls"
 
 
 def certificate(directory: Path) -> None:
-    """A self-made certificate and its key, in one file.  Raises CalledProcessError, FileNotFoundError."""
+    """A self-made certificate and its key, in one file.  Raises CalledProcessError."""
+    if shutil.which("openssl") is None:
+        raise SystemExit("conformance: openssl is missing, with which certificates are made")
     names = "subjectAltName=DNS:mx.test.example,IP:127.0.0.1"
     key, chain = directory / "key.pem", directory / "chain.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-addext", names]

@@ -188,7 +188,7 @@ def test_collected_mail_comes_out_as_it_went_in(tmp_path: Path, kind: str) -> No
 
 
 def in_a_mailbox(sending: Sending) -> bytes:
-    """What a Maildir has of a message, behind what delivery adds: LF lines, and no Return-Path but our own."""
+    """What a Maildir has of a message, behind what delivery adds: LF lines, and no Return-Path of its own."""
     text = sending.octets.replace(b"\r\n", b"\n")
     header, empty, body = text.partition(b"\n\n")
     return RETURN_PATH.sub(b"", header + empty[:1]) + empty[1:] + body
