@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mether.queue.store import Draft, Store
+    from mether.queue.message import Draft
+    from mether.queue.store import Store
 
 
 class Forgetful(commit.GroupCommit):

@@ -19,8 +19,9 @@ from mether.address import Address
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident
+from mether.queue.claim import Decision, Settlement
+from mether.queue.message import Arrival, Draft, Message
 from mether.queue.sqlite import SqliteStore
-from mether.queue.store import Arrival, Decision, Draft, Message, Settlement
 from mether.reply import Reply
 
 ROUTE = Route("smtp", "mx.example.net")

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mether.outcome import Outcome
-from mether.queue.store import Filter, Row, Select, Store, StoreError
+from mether.queue.message import Row
+from mether.queue.store import Filter, Select, Store, StoreError
 
 T0 = 1_800_000_000.0
 """When everything is done."""

@@ -15,8 +15,10 @@ from mether.address import parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue.claim import Claim, Decision, Settlement
 from mether.queue.disk import Disk
-from mether.queue.store import Arrival, Claim, Decision, Draft, Filter, Message, Select, Settlement, Store
+from mether.queue.message import Arrival, Draft, Message
+from mether.queue.store import Filter, Select, Store
 from mether.reply import Reply
 
 Open = Callable[[str, float, Disk, "str | None"], Store]

@@ -24,7 +24,7 @@ from mether.address import path_text
 from mether.auth.verifier import make
 from mether.net.certificate import Certificate
 from mether.net.tls import Security
-from mether.queue.store import Draft
+from mether.queue.message import Draft
 from mether.reply import Reply
 from mether.setup import config as config_
 from mether.smtp.command import VERBS

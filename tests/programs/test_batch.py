@@ -7,7 +7,7 @@ from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Route
 from mether.programs import batch
 from mether.queue.content import in_memory
-from mether.queue.store import Arrival, Entry, Message, Row
+from mether.queue.message import Arrival, Entry, Message, Row
 
 NOW = 1_000_000_000.0  # 2001-09-09T01:46:40Z
 TO = Recipient(Address("b", "x.test"), notify="NEVER", orcpt="rfc822;c@x.test")

@@ -13,19 +13,10 @@ from mail import DAY, LATER, OK, draft
 
 from mether.outcome import Outcome
 from mether.queue import commit
+from mether.queue.claim import Claim, Decision, Settlement
 from mether.queue.commit import MAX_BATCH, GroupCommit
 from mether.queue.memory import MemoryStore
-from mether.queue.store import (
-    Applied,
-    Claim,
-    Committed,
-    Decision,
-    Filter,
-    NoSpace,
-    Settlement,
-    Store,
-    StoreError,
-)
+from mether.queue.store import Applied, Committed, Filter, NoSpace, Store, StoreError
 
 
 class Gated(MemoryStore):

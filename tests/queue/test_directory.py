@@ -13,20 +13,11 @@ from mether.address import parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue.claim import Claim, Decision, Settlement
 from mether.queue.directory import DirectoryStore
 from mether.queue.directory_run import BUSY
-from mether.queue.store import (
-    Arrival,
-    Claim,
-    Damaged,
-    Decision,
-    Draft,
-    Filter,
-    Message,
-    Select,
-    Settlement,
-    StoreError,
-)
+from mether.queue.message import Arrival, Draft, Message
+from mether.queue.store import Damaged, Filter, Select, StoreError
 from mether.reply import Reply
 
 T0 = 1_800_000_000.0

@@ -19,21 +19,12 @@ from mether.address import parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue.claim import Claim, Decision, Hop, Settlement
 from mether.queue.content import SMALL
 from mether.queue.directory import DirectoryStore
 from mether.queue.disk import Disk
-from mether.queue.store import (
-    Arrival,
-    Claim,
-    Decision,
-    Draft,
-    Filter,
-    Hop,
-    Message,
-    NoSpace,
-    Settlement,
-    StoreError,
-)
+from mether.queue.message import Arrival, Draft, Message
+from mether.queue.store import Filter, NoSpace, StoreError
 from mether.reply import Reply
 
 T0 = 1_800_000_000.0

@@ -17,7 +17,7 @@ from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Outcome, Route
 from mether.queue import script
 from mether.queue.directory_state import Record, ReportOf, dump, load
-from mether.queue.store import Arrival, Message, Row
+from mether.queue.message import Arrival, Message, Row
 from mether.reply import Reply
 
 ID = "0123456789ABC"

@@ -7,7 +7,7 @@ from mail import CONTENT, HOP, address, new_ident
 
 from mether.envelope import By, Envelope, Recipient
 from mether.queue.memory import Staged
-from mether.queue.store import Arrival, Draft
+from mether.queue.message import Arrival, Draft
 from mether.receive import accept
 
 

@@ -14,8 +14,9 @@ from mail import address, heard, new_ident, table
 
 from mether.queue.content import SMALL
 from mether.queue.memory import MemoryStore
+from mether.queue.message import Draft
 from mether.queue.sqlite import SqliteStore
-from mether.queue.store import Committed, Draft, Filter, NoSpace, Store, StoreError
+from mether.queue.store import Committed, Filter, NoSpace, Store, StoreError
 from mether.receive.access import Networks
 from mether.receive.budget import Budget
 from mether.receive.intake import MAX_RECEIVED

@@ -9,8 +9,9 @@ from clock import T0
 from mail import CONTENT, TRACE, address, claim
 
 from mether.outcome import Outcome, Route
+from mether.queue.claim import Claim
 from mether.queue.content import Content, in_memory
-from mether.queue.store import Claim, StoreError
+from mether.queue.store import StoreError
 from mether.relay.local import Local
 from mether.routing.table import Rule, Table
 

@@ -14,8 +14,9 @@ from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 from mether.client.session import Timeouts
 from mether.dns.mx import DnsFailure
 from mether.outcome import Outcome, Route
+from mether.queue.claim import Claim
 from mether.queue.content import Content
-from mether.queue.store import Claim, StoreError
+from mether.queue.store import StoreError
 from mether.relay.hosts import Host
 from mether.relay.nexthop import IDLE_SECONDS, INITIAL, MOST_SESSIONS, NextHop, Settings
 from mether.reply import Reply

@@ -19,7 +19,7 @@ from secure_server import SecureServer
 
 from mether.net.tls import ClientTls
 from mether.outcome import Outcome, Route
-from mether.queue.store import Claim
+from mether.queue.claim import Claim
 from mether.relay import opening
 from mether.relay.credentials import Login, Logins
 from mether.relay.hosts import Host

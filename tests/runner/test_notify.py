@@ -10,7 +10,8 @@ from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, table
 
 from mether.envelope import By
 from mether.outcome import Outcome
-from mether.queue.store import Claim, Draft, Pending
+from mether.queue.claim import Claim, Pending
+from mether.queue.message import Draft
 from mether.runner.notify import Reporter, kind, wants
 
 POSTMASTER = "postmaster@example.com"

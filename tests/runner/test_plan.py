@@ -5,7 +5,8 @@ from clock import T0
 from mail import DAY, HOP, OTHER, message
 
 from mether.envelope import By
-from mether.queue.store import Entry, Hop, Row
+from mether.queue.claim import Hop
+from mether.queue.message import Entry, Row
 from mether.runner import plan
 
 

@@ -5,9 +5,11 @@ import pytest
 from mether.address import Address, parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Outcome, Route
+from mether.queue.claim import Decision, Settlement
 from mether.queue.ident import new_id
 from mether.queue.memory import MemoryStore
-from mether.queue.store import Arrival, Decision, Draft, Filter, Message, Select, Settlement, StoreError
+from mether.queue.message import Arrival, Draft, Message
+from mether.queue.store import Filter, Select, StoreError
 from mether.reply import Reply
 from mether.routing.table import Table
 from mether.runner.notify import Reporter

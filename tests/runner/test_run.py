@@ -14,9 +14,11 @@ from mail import address as to_address
 
 from mether.envelope import By
 from mether.outcome import Outcome, Route
+from mether.queue.claim import Claim, Hop, Settlement
 from mether.queue.content import Content
 from mether.queue.memory import MemoryStore
-from mether.queue.store import Claim, Committed, Draft, Filter, Hop, NoSpace, Select, Settlement, StoreError
+from mether.queue.message import Draft
+from mether.queue.store import Committed, Filter, NoSpace, Select, StoreError
 from mether.reply import Reply
 from mether.runner import run
 from mether.runner.notify import Reporter

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mail import HOP
 
-from mether.queue.store import Hop
+from mether.queue.claim import Hop
 from mether.runner import schedule
 from mether.runner.schedule import Retry
 

@@ -13,7 +13,7 @@ from mail import DAY, HOP, LATER, NEVER, OK, claim, message
 from mether.address import Address
 from mether.envelope import By
 from mether.outcome import DONE, Outcome, Route
-from mether.queue.store import Claim, Hop, Pending
+from mether.queue.claim import Claim, Hop, Pending
 from mether.reply import Reply
 from mether.runner import settle
 from mether.runner.schedule import Retry

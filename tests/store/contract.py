@@ -26,22 +26,10 @@ from mether.address import Address, parse
 from mether.envelope import By, Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue.claim import Claim, Decision, Hop, Settlement
 from mether.queue.content import SMALL
-from mether.queue.store import (
-    Arrival,
-    Claim,
-    Committed,
-    Decision,
-    Draft,
-    Filter,
-    Hop,
-    Message,
-    Select,
-    Settlement,
-    Store,
-    StoreError,
-    names,
-)
+from mether.queue.message import Arrival, Draft, Message
+from mether.queue.store import Committed, Filter, Select, Store, StoreError, names
 from mether.reply import Reply
 
 T0 = 1_800_000_000.0

@@ -14,8 +14,9 @@ from hypothesis import settings
 
 from mether.outcome import Route
 from mether.queue import directory_hops
+from mether.queue.claim import Hop
 from mether.queue.directory import DirectoryStore
-from mether.queue.store import Hop, Store
+from mether.queue.store import Store
 
 
 def kill(store: Store) -> None:

@@ -14,8 +14,9 @@ from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
 from mether.outcome import Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue.claim import Claim, Hop, Pending
 from mether.queue.content import in_memory
-from mether.queue.store import Arrival, Claim, Draft, Hop, Message, Pending
+from mether.queue.message import Arrival, Draft, Message
 from mether.reply import Reply
 from mether.routing.table import Rule, Table
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mether.net.tls import Security
-from mether.queue.store import Committed, Draft, StoreError
+from mether.queue.message import Draft
+from mether.queue.store import Committed, StoreError
 from mether.receive.budget import Budget
 from mether.receive.session import Session
 from mether.reply import Reply

@@ -5,9 +5,10 @@ import time
 from mether.address import parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
+from mether.queue.claim import Decision, Hop, Settlement
 from mether.queue.ident import new_id
+from mether.queue.message import Arrival, Draft, Message
 from mether.queue.open import open_store
-from mether.queue.store import Arrival, Decision, Draft, Hop, Message, Settlement
 from mether.reply import Reply
 
 NOW = time.time()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.queue.content import Content
-    from mether.queue.store import Entry, Message
+    from mether.queue.message import Entry, Message
 
 MOST_SECONDS: Final = 999_999_999
 """What BY can say (RFC 2852 section 4)."""

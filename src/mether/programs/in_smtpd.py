@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mether.queue.store import Committed, Draft, Store
+    from mether.queue.message import Draft
+    from mether.queue.store import Committed, Store
     from mether.server.dialogue import Dialogue
     from mether.setup.config import Config
 

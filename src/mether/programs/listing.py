@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from mether.outcome import Attempt, Route
-    from mether.queue.store import Entry, Hop, Row
+    from mether.queue.claim import Hop
+    from mether.queue.message import Entry, Row
 
     Hops = Mapping[Route, Hop]
 

@@ -10,7 +10,7 @@ import os
 import time
 
 from mether.queue import ident
-from mether.queue.store import Arrival
+from mether.queue.message import Arrival
 from mether.receive import accept
 
 TYPE_CHECKING = False

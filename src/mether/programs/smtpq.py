@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from mether.programs.options import Parsed
     from mether.queue.content import Content
-    from mether.queue.store import Entry, Filter, Store
+    from mether.queue.message import Entry
+    from mether.queue.store import Filter, Store
 
 PAGE = 1000
 """Entries read from the store at a time."""

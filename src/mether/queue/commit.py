@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    from mether.queue.store import Draft, Hop, Settlement, Store
+    from mether.queue.claim import Hop, Settlement
+    from mether.queue.message import Draft
+    from mether.queue.store import Store
 
     T = TypeVar("T")
     Job = tuple[str, Any, Any]

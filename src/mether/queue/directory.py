@@ -25,8 +25,9 @@ from mether.queue.directory_apply import DirectoryWriter
 from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import is_ident
 from mether.queue.directory_match import changed_record, matches
+from mether.queue.message import Entry
 from mether.queue.spool import Staged, trouble
-from mether.queue.store import Damaged, Entry, StoreError
+from mether.queue.store import Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,20 +11,23 @@ import os
 
 from mether.queue import directory_errs, directory_keys, directory_recover
 from mether.queue import ident as ident_
+from mether.queue.claim import Hop
 from mether.queue.content import SMALL, in_memory
 from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import is_ident
 from mether.queue.directory_run import DirectoryRunner
 from mether.queue.directory_state import Record, ReportOf
+from mether.queue.message import Row
 from mether.queue.spool import Staged, trouble
-from mether.queue.store import Applied, Committed, Damaged, Hop, Row, StoreError
+from mether.queue.store import Applied, Committed, Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from mether.queue.store import Claim, Draft, Settlement
+    from mether.queue.claim import Claim, Settlement
+    from mether.queue.message import Draft
 
 MAX_IDS: Final = 100
 """Ids that are looked at for one report."""

@@ -7,8 +7,8 @@ understood counts as empty, and the next hops are found out about again.
 from __future__ import annotations
 
 from mether.outcome import Route
+from mether.queue.claim import Hop
 from mether.queue.directory_state import dump, load
-from mether.queue.store import Hop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mether.outcome import Route
+    from mether.queue.claim import Hop
     from mether.queue.directory_state import Record
-    from mether.queue.store import Hop, Select
+    from mether.queue.store import Select
 
 
 class Slot:

@@ -7,7 +7,8 @@ from mether.address import path_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.queue.directory_state import Record
-    from mether.queue.store import Entry, Filter
+    from mether.queue.message import Entry
+    from mether.queue.store import Filter
 
 
 def glob(pattern: str, text: str) -> bool:

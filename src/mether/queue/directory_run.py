@@ -17,13 +17,14 @@ from _thread import allocate_lock
 
 from mether.queue import directory_claims, directory_hops, directory_recover
 from mether.queue import owner as owner_
+from mether.queue.claim import Claim, Hop, Pending
 from mether.queue.content import SMALL
 from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import Files, WriteLock, is_ident
 from mether.queue.directory_index import Index, Pick
 from mether.queue.disk import REAL, Disk
 from mether.queue.spool import trouble
-from mether.queue.store import Claim, Damaged, Hop, Pending, Store, StoreError
+from mether.queue.store import Damaged, Store, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
-from mether.queue.store import Arrival, Message, Row
+from mether.queue.message import Arrival, Message, Row
 from mether.reply import Reply
 
 try:

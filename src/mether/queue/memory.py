@@ -11,20 +11,10 @@ import os
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
 from mether.queue import owner as owner_
+from mether.queue.claim import Claim, Hop, Pending
 from mether.queue.content import Content, in_memory
-from mether.queue.store import (
-    Applied,
-    Claim,
-    Committed,
-    Entry,
-    Filter,
-    Hop,
-    Message,
-    Pending,
-    Row,
-    Store,
-    StoreError,
-)
+from mether.queue.message import Entry, Message, Row
+from mether.queue.store import Applied, Committed, Filter, Store, StoreError
 from mether.reply import Reply
 
 TYPE_CHECKING = False
@@ -32,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Literal
 
+    from mether.queue.claim import Decision, Settlement
     from mether.queue.content import Writer
-    from mether.queue.store import Decision, Draft, Select, Settlement
+    from mether.queue.message import Draft
+    from mether.queue.store import Select
 
 _DIED = Reply(451, "4.3.0", "the process that tried this ended before it said what came of it")
 _STRUCK = "three processes in a row ended while they tried this message"

@@ -34,18 +34,12 @@ if TYPE_CHECKING:
     from typing import Final, Literal
 
     from mether.outcome import Attempt
+    from mether.queue.claim import Claim, Hop, Settlement
     from mether.queue.content import Content
     from mether.queue.disk import Disk
+    from mether.queue.message import Draft, Entry
     from mether.queue.spool import Staged
-    from mether.queue.store import (
-        Claim,
-        Draft,
-        Entry,
-        Filter,
-        Hop,
-        Select,
-        Settlement,
-    )
+    from mether.queue.store import Filter, Select
     from mether.queue.wake import Wake
 
 

@@ -14,11 +14,12 @@ import apsw
 
 from mether.address import path_text
 from mether.queue import ident as ident_
+from mether.queue.claim import Claim, Pending
 from mether.queue.content import SMALL, in_memory
 from mether.queue.spool import Staged
 from mether.queue.sql import load
 from mether.queue.sqlite_rows import more, text
-from mether.queue.store import Claim, Committed, Pending, StoreError
+from mether.queue.store import Committed, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from mether.outcome import Attempt, Route
+    from mether.queue.claim import Decision, Hop, Settlement
     from mether.queue.content import Content
     from mether.queue.database import Database
+    from mether.queue.message import Draft
     from mether.queue.spool import Spool
-    from mether.queue.store import Decision, Draft, Hop, Settlement
 
 SQL: Final = load("statements.sql")
 ABOVE: Final = 10

@@ -16,10 +16,10 @@ from __future__ import annotations
 from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
+from mether.queue.claim import Claim, Pending
 from mether.queue.content import in_memory
 from mether.queue.owner import alive
 from mether.queue.sqlite_apply import SQL, Settling, numbers, priorities, record, refresh
-from mether.queue.store import Claim, Pending
 from mether.reply import Reply
 
 TYPE_CHECKING = False
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Final
 
+    from mether.queue.claim import Hop
     from mether.queue.database import Database
-    from mether.queue.store import Hop, Select
+    from mether.queue.store import Select
 
 DIED: Final = Reply(451, "4.3.0", "the process that tried this ended before it said what came of it")
 STRUCK: Final = "three processes in a row ended while they tried this message"

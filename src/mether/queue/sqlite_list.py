@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from mether.queue.database import Database
+    from mether.queue.message import Entry
     from mether.queue.spool import Spool
-    from mether.queue.store import Entry, Filter
+    from mether.queue.store import Filter
 
 _CLAIMED = "EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state = 1)"
 _TRIED = "EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND attempts > 0)"

@@ -6,7 +6,8 @@ from mether.address import Address
 from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue import ident as ident_
-from mether.queue.store import Arrival, Entry, Hop, Message, Row
+from mether.queue.claim import Hop
+from mether.queue.message import Arrival, Entry, Message, Row
 from mether.reply import Reply, from_text
 
 TYPE_CHECKING = False

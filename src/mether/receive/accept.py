@@ -7,7 +7,7 @@ is one way into the queue.  It decides nothing about who may send what.
 from __future__ import annotations
 
 from mether.content import trace
-from mether.queue.store import Arrival, Draft, Message
+from mether.queue.message import Arrival, Draft, Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mether.address import Address
     from mether.outcome import Route
     from mether.queue.content import Writer
-    from mether.queue.store import Committed, Draft, StoreError
+    from mether.queue.message import Draft
+    from mether.queue.store import Committed, StoreError
     from mether.receive.budget import Budget
     from mether.receive.login import Authentication
 

@@ -21,7 +21,8 @@ from mether.content import submission
 from mether.content.header import split
 from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
-from mether.queue.store import Arrival, Committed, StoreError
+from mether.queue.message import Arrival
+from mether.queue.store import Committed, StoreError
 from mether.receive import accept, hold, words
 from mether.receive.intake import Intake
 from mether.receive.login import TLS_FIRST, TOO_MANY, Login

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.outcome import Outcome
+    from mether.queue.claim import Claim
     from mether.queue.content import Content
-    from mether.queue.store import Claim
     from mether.routing.table import Table
 
 WORKERS: Final = 8

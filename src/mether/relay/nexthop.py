@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from mether.client.session import Timeouts
     from mether.client.stream import StreamClient
     from mether.outcome import Outcome, Route
+    from mether.queue.claim import Claim
     from mether.queue.content import Content
-    from mether.queue.store import Claim
     from mether.relay import hosts
     from mether.relay.credentials import Login, Logins
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from mether.client.stream import StreamClient
     from mether.outcome import Outcome
+    from mether.queue.claim import Claim, Pending
     from mether.queue.content import Content
-    from mether.queue.store import Claim, Pending
     from mether.smtp.fit import Policy
 
 

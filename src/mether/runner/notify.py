@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from mether.content import dsn, trace
 from mether.queue.ident import report_id
-from mether.queue.store import Arrival
+from mether.queue.message import Arrival
 from mether.receive import accept
 from mether.runner import settle
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from mether.address import Address
     from mether.outcome import Action, Outcome, Route
-    from mether.queue.store import Claim, Draft, Pending
+    from mether.queue.claim import Claim, Pending
+    from mether.queue.message import Draft
 
     class Table(Protocol):
         """Where mail goes: see routing.table."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mether.outcome import Route
-    from mether.queue.store import Claim
+    from mether.queue.claim import Claim
 
 
 class Once:

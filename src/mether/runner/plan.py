@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mether.outcome import Route
-    from mether.queue.store import Entry, Hop, Row
+    from mether.queue.claim import Hop
+    from mether.queue.message import Entry, Row
 
 
 class Step:

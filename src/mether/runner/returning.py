@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from mether.event import mail as event
 from mether.outcome import Outcome
-from mether.queue.store import Decision, Settlement, StoreError
+from mether.queue.claim import Decision, Settlement
+from mether.queue.store import StoreError
 from mether.reply import Reply
 from mether.runner import settle
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.address import ReversePath
-    from mether.queue.store import Claim, Draft, Pending, Store
+    from mether.queue.claim import Claim, Pending
+    from mether.queue.message import Draft
+    from mether.queue.store import Store
     from mether.runner.notify import Reporter
 
 UNTRIED: Final = Reply(554, "5.0.0", "returned by the postmaster before it was tried")

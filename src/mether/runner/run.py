@@ -22,7 +22,8 @@ from functools import partial
 from mether.event import mail as event
 from mether.outcome import Attempt, Outcome
 from mether.queue import owner
-from mether.queue.store import Decision, Hop, Select, Settlement, StoreError
+from mether.queue.claim import Decision, Hop, Settlement
+from mether.queue.store import Select, StoreError
 from mether.relay import failure
 from mether.runner import notify, settle
 from mether.runner.once import Once
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 
     from mether.address import Address
     from mether.outcome import Route
+    from mether.queue.claim import Claim
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Content
-    from mether.queue.store import Claim, Committed, Draft, Store
+    from mether.queue.message import Draft
+    from mether.queue.store import Committed, Store
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
 

@@ -10,7 +10,7 @@ time (section 4.5.4.1: at least 4-5 days) are configuration.
 
 from __future__ import annotations
 
-from mether.queue.store import Hop
+from mether.queue.claim import Hop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

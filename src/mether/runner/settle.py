@@ -12,7 +12,7 @@ behind either.
 from __future__ import annotations
 
 from mether.outcome import DONE, Outcome
-from mether.queue.store import Decision, Hop
+from mether.queue.claim import Decision, Hop
 from mether.reply import Reply
 from mether.runner import schedule
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from mether.address import Address
     from mether.outcome import Action, Route
-    from mether.queue.store import Claim, Message, Pending
+    from mether.queue.claim import Claim, Pending
+    from mether.queue.message import Message
     from mether.runner.schedule import Retry
 
 EXPIRED: Final = Reply(451, "4.4.7", "the message could not be delivered in time")

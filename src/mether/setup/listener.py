@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from mether.net.stream import Stream
     from mether.net.tlsserver import ServerTls
-    from mether.queue.store import Committed, Draft
+    from mether.queue.message import Draft
+    from mether.queue.store import Committed
     from mether.receive.budget import Budget
     from mether.receive.reception import Reception
     from mether.routing.table import Table

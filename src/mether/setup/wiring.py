@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mether.address import Address
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Writer
-    from mether.queue.store import Draft, Store
+    from mether.queue.message import Draft
+    from mether.queue.store import Store
     from mether.receive.budget import Budget
     from mether.receive.login import Authentication
     from mether.receive.rate import Rates
