@@ -33,6 +33,13 @@ def test_as_long_as_was_announced_and_no_longer() -> None:
     assert asked(moment(latest(NOW) + 1)) == "501 5.5.4"
 
 
+def test_a_program_of_this_host_may_hold_for_any_time() -> None:
+    """What another queue of ours holds finds its way into this one; BY's time binds it all the same."""
+    assert refusal(Envelope(None, hold=f"for;{MAX_HOLD * 9}"), NOW, local=True) is None
+    assert refusal(Envelope(None, hold="until;2999-12-24T18:00:00Z"), NOW, local=True) is None
+    assert refusal(Envelope(None, hold="for;60", by=By(59, "R")), NOW, local=True) is not None
+
+
 def test_a_time_that_is_past_holds_nothing() -> None:
     """EXT-2: it is valid, and so it is taken (RFC 4865 section 4.2, 4)."""
     assert asked("until;2001-12-24T18:00:00Z") == ""

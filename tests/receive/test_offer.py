@@ -45,6 +45,15 @@ def test_submitters_may_say_when_and_how_soon() -> None:
     assert {"DELIVERBY", "FUTURERELEASE", "MT-PRIORITY"} <= words(Who(submitter=True))
 
 
+def test_a_trusted_program_of_this_host_may_say_everything() -> None:
+    """RFC 8689 section 4: on no network there is nothing to protect; RFC 4954 section 5: AUTH= of MAIL."""
+    lines = Offers(size=0, recipients=1).lines(Who(local=True), 0.0)
+    assert {"REQUIRETLS", "AUTH"} <= set(lines)
+    assert not {"REQUIRETLS", "AUTH"} & words(Who(submitter=True))
+    lines = Offers(size=0, recipients=1).lines(Who(local=True, mechanisms=("PLAIN",)), 0.0)
+    assert "AUTH PLAIN" in lines and "AUTH" not in lines
+
+
 def test_the_latest_date_of_release_moves_with_the_days() -> None:
     offers = Offers(size=0, recipients=1)
     first, same, later = (

@@ -60,6 +60,13 @@ def test_a_unix_socket_is_its_path() -> None:
     assert find(Route("lmtp", "unix:/run/lmtp")) == [("/run/lmtp", "/run/lmtp", 0)]
 
 
+def test_a_unix_socket_of_our_own_is_a_loop() -> None:
+    """MX-6, QUE-7: mail must not come back to where it was."""
+    with pytest.raises(DnsFailure) as caught:
+        find(Route("lmtp", "unix:/run/lmtp"), own={("/run/lmtp", 0)})
+    assert (caught.value.reply.code, caught.value.reply.status) == (554, "5.4.6")
+
+
 def test_a_name_in_the_hosts_file_is_connected_to_directly(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("192.0.2.77 example.org\n")
     known = Hosts(str(tmp_path / "hosts"))
