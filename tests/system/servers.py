@@ -1,9 +1,9 @@
 """Real servers that keep what they get, and tell how it arrived: next hops for our client.
 
 Each adapter has `port` (STARTTLS is offered there), `tls_port` (TLS from the first octet), `login` and
-`password` (good under TLS), `offers` (what the tests may expect of it), and `held(sender)`, the one message
-that came from `sender`.  `tls_fault` says why TLS cannot be had of it, and so no login either.
-They take mail for any domain but refused.example.
+`password` (good under TLS), `strongest` (of its mechanisms), `offers` (what the tests may expect of it), and
+`held(sender)`, the one message that came from `sender`.  `tls_fault` says why TLS cannot be had of it, and so
+no login either.  They take mail for any domain but refused.example.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class PostfixServer:
 
     offers = frozenset({"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING"})
     login, password = "ann", USERS["ann"]
+    strongest = "SCRAM-SHA-256"
     tls_fault = ""
 
     def __init__(self, certificate: str, key: str, dovecot: Dovecot) -> None:
@@ -102,6 +103,7 @@ class Exim4:
 
     offers = frozenset({"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING"})
     login, password = EximServer.LOGIN, EximServer.PASSWORD
+    strongest = "PLAIN"
     tls_fault = ""
 
     def __init__(self, certificate: str, key: str) -> None:
@@ -150,6 +152,7 @@ class OpenSmtpd6:
 
     offers = frozenset({"8BITMIME", "DSN"})
     login, password = LOGIN, PASSWORD
+    strongest = "PLAIN"
 
     def __init__(self, certificate: str, key: str) -> None:
         self.mta = OpenSmtpd(certificate, key)
@@ -194,6 +197,7 @@ class Aiosmtpd:
 
     offers = frozenset({"8BITMIME", "SMTPUTF8"})
     login, password = "ann@example.test", "secret"
+    strongest = "PLAIN"
     tls_fault = ""
 
     def __init__(self, certificate: str, key: str) -> None:

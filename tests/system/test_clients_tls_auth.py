@@ -17,6 +17,8 @@ from conftest import Daemon
 CONFIG = """
 [service]
 hostname = "mx.example.test"
+[queue]
+spool = "sqlite:spool"
 [[listen]]
 address = "127.0.0.1:{{port}}"
 role = "mx"
@@ -242,6 +244,15 @@ def test_swaks_as_a_front_end_with_xclient(service, by_swaks):
     received = service.arrived("xclient@example.com")["Received"]
     assert "192.0.2.9" in received
     assert "client.example.net" in received
+
+
+def test_xclient_says_who_logged_in(service, by_swaks):
+    """A front end that has checked the login itself; whoever logged in may send to any domain."""
+    who = ("--xclient-addr", "192.0.2.9", "--xclient-login", USER, "--tls")
+    done = by_swaks(
+        service.xclient, "front@example.com", *who, "--to", "b@elsewhere.example", "--quit-after", "RCPT"
+    )
+    assert b"250 2.1.5" in done.stdout
 
 
 def test_xclient_from_another_is_refused(service, by_swaks):

@@ -14,6 +14,8 @@ from conftest import Daemon
 CONFIG = """
 [service]
 hostname = "mx.example.test"
+[queue]
+spool = "sqlite:spool"
 [[listen]]
 address = "127.0.0.1:{{port}}"
 role = "local"

@@ -13,6 +13,8 @@ from conftest import Daemon
 CONFIG = """
 [service]
 hostname = "mx.example.test"
+[queue]
+spool = "sqlite:spool"
 [[listen]]
 address = "127.0.0.1:{{port}}"
 role = "submission"
@@ -171,6 +173,31 @@ def test_exim_as_a_client(mechanism, exim, kept, files):
     message = kept.arrived(user)
     assert with_of(message) == "ESMTPSA"
     assert body(message) == BODY.replace(b"\r\n", b"\n").rstrip(b"\n")
+
+
+def test_exim_with_smtputf8_and_reports(exim, kept, files):
+    """What Exim was given with SMTPUTF8, NOTIFY and ENVID it asks of us, and we report the success."""
+    mta = exim(
+        SMTP.format(port=kept.port, protocol="smtp", tls="*", ca=files.ca),
+        "smtputf8_advertise_hosts = *\ndsn_advertise_hosts = *\nacl_smtp_rcpt = accept\n",
+        AUTHENTICATORS.format(mechanism="PLAIN", send=f"^{USER}^{PASSWORD}"),
+    )
+    session = (
+        "EHLO client.example.com\r\n"
+        "MAIL FROM:<käthe@example.test> SMTPUTF8 BODY=8BITMIME RET=HDRS ENVID=exim1\r\n"
+        "RCPT TO:<jürg@example.test> NOTIFY=SUCCESS ORCPT=rfc822;first@example.org\r\n"
+        "DATA\r\n"
+    ).encode()
+    dotted = MESSAGE.replace(b"\r\n.", b"\r\n..")
+    mta.run("-odq", "-bs", content=session + dotted + b".\r\nQUIT\r\n")
+    mta.run("-qf")
+    message = kept.arrived("jürg")
+    assert with_of(message) == "UTF8SMTPSA", mta.log()
+    assert body(message) == BODY.replace(b"\r\n", b"\n").rstrip(b"\n")
+    report = kept.arrived("käthe").decode()
+    assert "Action: delivered" in report
+    assert "Original-Envelope-Id: exim1" in report
+    assert "first@example.org" in report
 
 
 def test_exim_as_an_lmtp_client(exim, kept, files):

@@ -14,6 +14,8 @@ from conftest import Daemon
 RELAY = """
 [service]
 hostname = "relay.example.test"
+[queue]
+spool = "sqlite:spool"
 [[listen]]
 address = "127.0.0.1:{{port}}"
 role = "local"
@@ -128,7 +130,7 @@ def test_smtp_logs_in(talk, server, password):
     assert status == 0, (lines, dialogue)
     assert server.held("login@example.com").login == server.login
     assert base64.b64encode(server.password.encode()).decode() not in dialogue
-    assert "-> AUTH PLAIN (secret)" in dialogue
+    assert f"-> AUTH {server.strongest} " in dialogue
 
 
 @pytest.mark.usefixtures("secured")
