@@ -13,7 +13,8 @@ import tlspeer
 
 from mether.net import tls
 from mether.net.certificate import Certificate
-from mether.net.tls import ClientTls, TlsError
+from mether.net.tls import ClientTls
+from mether.net.tlserror import TlsError
 
 kinds = pytest.mark.parametrize("kind", handshake.KINDS)
 
@@ -305,11 +306,3 @@ def test_files_that_can_not_be_used(tmp_path: Path):
         assert str(caught.value).startswith(words)
         assert caught.value.kind == "setup"
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "error", [ssl.SSLError(1, "odd"), OSError(5, "Input/output error"), ValueError("odd")]
-)
-def test_any_error_is_explained_in_one_line(error: Exception):
-    assert tls.explain(error).kind == "protocol"
-    assert "\n" not in str(tls.explain(error))

@@ -18,7 +18,8 @@ import tlspeer
 from loops import both
 
 from mether.net.certificate import Certificate
-from mether.net.tls import CHECK_SECONDS, Security, TlsError
+from mether.net.tls import CHECK_SECONDS, Security
+from mether.net.tlserror import TlsError
 from mether.net.tlsserver import ServerTls
 
 

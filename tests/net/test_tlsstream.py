@@ -16,7 +16,8 @@ import pytest
 import tlspeer
 from loops import both
 
-from mether.net.tls import ClientTls, TlsError
+from mether.net.tls import ClientTls
+from mether.net.tlserror import TlsError
 from mether.net.tlsserver import ServerTls
 
 

@@ -10,7 +10,8 @@ import loops
 
 from mether.net import blocking
 from mether.net.stream import Stream
-from mether.net.tls import Security, TlsError
+from mether.net.tls import Security
+from mether.net.tlserror import TlsError
 
 KINDS = ("blocking", *loops.LOOPS)
 

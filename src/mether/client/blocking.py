@@ -68,7 +68,7 @@ class BlockingClient:
 
     def shake_hands(self, terms: Terms) -> None:
         """Begin TLS with the connection (RFC 8314 section 3), before `hello`.  Raises Lost of kind "tls"."""
-        from mether.net.tls import TlsError
+        from mether.net.tlserror import TlsError
 
         try:
             secure = self._connection.start_tls(terms, self._timeouts.tls, self._clock)

@@ -24,7 +24,8 @@ from mether.smtp import client, command
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.client.session import Source
-    from mether.net.tls import Terms, TlsError
+    from mether.net.tls import Terms
+    from mether.net.tlserror import TlsError
     from mether.smtp.sasl_client import Credentials
     from mether.smtp.transaction import Transaction
 

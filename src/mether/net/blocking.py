@@ -3,9 +3,9 @@
 `_socket` is what the standard `socket` module wraps; the wrapper's import (enum, selectors) would cost a
 one-shot program as much as the whole interpreter, and it adds nothing that is used here.
 
-Every call may raise OSError; a TimeoutError is one.  `start_tls` alone raises `net.tls.TlsError` too.  TLS is
-`ssl.SSLObject` over two buffers, imported when it is asked for: a plain session pays nothing for it, and the
-standard `socket` stays out.
+Every call may raise OSError; a TimeoutError is one.  `start_tls` alone raises `net.tlserror.TlsError` too.
+TLS is `ssl.SSLObject` over two buffers, imported when it is asked for: a plain session pays nothing for it,
+and the standard `socket` stays out.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Blocking:
 
         No octet that was read in clear may wait to be looked at (checklist TLS-3).
         """
-        from mether.net import tls
+        from mether.net.tlserror import explain
 
         try:
             made = _Tls(self._socket, terms)
             self.secure = made.shake(timeout, clock)
         except Exception as error:
             self.close()
-            raise tls.explain(error) from None
+            raise explain(error) from None
         self._tls = made
         return self.secure
 
@@ -98,7 +98,7 @@ class _Tls:
         self._object: ssl.SSLObject = terms.object(self._incoming, self._outgoing)
 
     def shake(self, timeout: float, clock: Callable[[], float]) -> Security:
-        """Do the handshake.  Raises what `net.tls.explain` explains."""
+        """Do the handshake.  Raises what `net.tlserror.explain` explains."""
         until = clock() + timeout
         while True:
             try:

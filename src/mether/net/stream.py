@@ -20,7 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mether.net.tls import Security, Terms, TlsError
+    from mether.net.tls import Security, Terms
+    from mether.net.tlserror import TlsError
 
 WRITE_LIMIT = 256 * 1024
 """Octets of unsent output beyond which `writable` is false."""

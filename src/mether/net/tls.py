@@ -15,8 +15,8 @@ The levels, each demanding more than the one before, but for the last two, which
 | fingerprint | a certificate or a key whose SHA-256 is one of the `fingerprints`, whoever signed it |
 
 `Terms` are what either side brings to a handshake: `net.tlsserver` has the server's.  Handshakes fail with
-`TlsError`, one line with a kind that `relay.failure` can judge.  TLS 1.2 is the least, there is no
-compression and no renegotiation (RFC 9325 section 3), and no ALPN, which SMTP has not.
+`TlsError` (`net.tlserror`), one line with a kind that `relay.failure` can judge.  TLS 1.2 is the least, there
+is no compression and no renegotiation (RFC 9325 section 3), and no ALPN, which SMTP has not.
 """
 
 from __future__ import annotations
@@ -27,27 +27,15 @@ import time
 
 from mether.net import identity
 from mether.net.certificate import Certificate
+from mether.net.tlserror import TlsError, trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Final, Literal, Protocol
+    from typing import Final, Protocol
 
     Stamp = tuple[int, int, int]
     Sessions = dict[tuple[object, ...], tuple[ssl.SSLSession, float]]
-
-    Kind = Literal[
-        "untrusted",
-        "expired",
-        "name",
-        "fingerprint",
-        "alert",
-        "version",
-        "protocol",
-        "timeout",
-        "closed",
-        "setup",
-    ]
 
     class Terms(Protocol):
         """What one side brings to a handshake."""
@@ -74,20 +62,6 @@ SESSIONS: Final = 1000
 """Servers whose latest TLS session is remembered, to be resumed."""
 RESUMED_SECONDS: Final = 3600.0
 """How long after a certificate was shown a session may go on from it: resuming checks no dates."""
-
-
-class TlsError(Exception):
-    """No TLS, or not what was demanded; str() is one line.
-
-    `kind`: "untrusted", "expired" (or not yet valid), "name" and "fingerprint" are about the server's
-    certificate; "alert" is the peer's refusal of us; "version" no version in common; "protocol" anything else
-    that is not TLS as we know it; "timeout" and "closed" a peer that went silent or away; "setup" is our own
-    trouble, such as a file that can't be read.
-    """
-
-    def __init__(self, kind: Kind, text: str) -> None:
-        super().__init__(text)
-        self.kind: Kind = kind
 
 
 class Security:
@@ -240,7 +214,7 @@ class ClientTls:
             try:
                 context.load_verify_locations(self._ca)
             except (OSError, ValueError) as error:
-                raise TlsError("setup", f"{self._ca}: {_trouble(error)}") from None
+                raise TlsError("setup", f"{self._ca}: {trouble(error)}") from None
             # Whoever names a file trusts what is in it, whether or not it signed itself.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if self._certificate is not None:
@@ -406,54 +380,6 @@ def load_pair(context: ssl.SSLContext, chain: str, key: str) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise TlsError("setup", f"{key}: not the key of the certificate in {chain}") from None
-        raise TlsError("setup", f"{chain} and {key}: {_trouble(error)}") from None
+        raise TlsError("setup", f"{chain} and {key}: {trouble(error)}") from None
     except (OSError, ValueError) as error:
-        raise TlsError("setup", f"{chain} and {key}: {_trouble(error)}") from None
-
-
-_EXPIRED: Final = {9: "is not valid yet", 10: "has expired"}
-_VERSION: Final = (
-    "UNSUPPORTED_PROTOCOL",
-    "PROTOCOL_VERSION",
-    "INAPPROPRIATE_FALLBACK",
-    "NO_PROTOCOLS_AVAILABLE",
-)
-_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
-
-
-def explain(error: Exception) -> TlsError:
-    """What went wrong in a handshake, in one line."""
-    if isinstance(error, TlsError):
-        return error
-    if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _EXPIRED:
-            return TlsError("expired", f"the peer's certificate {_EXPIRED[error.verify_code]}")
-        return TlsError("untrusted", f"the peer's certificate is not trusted: {error.verify_message}")
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
-        return TlsError("closed", "the peer ended the connection in the TLS handshake")
-    if isinstance(error, TimeoutError):
-        return TlsError("timeout", "the TLS handshake took too long")
-    reason = getattr(error, "reason", None) or ""
-    said = _words(reason) or getattr(error, "strerror", None) or str(error)[:200]
-    if any(one in reason for one in _VERSION):
-        return TlsError("version", f"no TLS version in common ({said})")
-    if reason in _NOT_TLS:
-        return TlsError("protocol", f"the peer does not speak TLS ({said})")
-    if "ALERT" in reason:
-        return TlsError("alert", f"the peer refused the TLS handshake ({said})")
-    return TlsError("protocol", f"the TLS handshake failed ({said})")
-
-
-def _words(reason: str) -> str:
-    for prefix in ("TLSV1_", "TLSV13_", "SSLV3_"):
-        reason = reason.removeprefix(prefix)
-    return reason.lower().replace("_", " ")
-
-
-def _trouble(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or ""
-        if reason in ("NO_START_LINE", "NO_CERTIFICATE_OR_CRL_FOUND", "PEM_LIB", "") or "PEM" in str(error):
-            return "not a file of PEM certificates and keys"
-        return _words(reason)
-    return getattr(error, "strerror", None) or str(error)
+        raise TlsError("setup", f"{chain} and {key}: {trouble(error)}") from None

@@ -22,7 +22,8 @@ import time
 
 from mether.net import identity
 from mether.net.certificate import Certificate
-from mether.net.tls import CHECK_SECONDS, Security, TlsError, load_pair, prepare, security, stamp
+from mether.net.tls import CHECK_SECONDS, Security, load_pair, prepare, security, stamp
+from mether.net.tlserror import TlsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

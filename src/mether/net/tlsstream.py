@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
-from mether.net import tls
+from mether.net.tlserror import TlsError, explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Layer(asyncio.Protocol):
         """Begin the handshake."""
         try:
             self._object = self._terms.object(self._incoming, self._outgoing)
-        except (tls.TlsError, ssl.SSLError, ValueError) as error:
+        except (TlsError, ssl.SSLError, ValueError) as error:
             self._failed(error)
             return
         self._shake(self._object)
@@ -180,7 +180,7 @@ class Layer(asyncio.Protocol):
         self._flush()
         try:
             security = self._terms.judge(made)
-        except tls.TlsError as error:
+        except TlsError as error:
             self._failed(error)
             return
         self._cancel()
@@ -233,7 +233,7 @@ class Layer(asyncio.Protocol):
         if self._transport is not None:
             self._flush()
             self._transport.close()
-        self._stream.insecure(tls.explain(error))
+        self._stream.insecure(explain(error))
 
     def _too_slow(self) -> None:
         self._failed(TimeoutError())

@@ -223,7 +223,8 @@ class Talk:
         raise _Stop(lambda number: failure.of_shortfall(number, reply, remote_mta=place.shown))
 
     def _terms(self, need: Need) -> Terms:
-        from mether.net.tls import ClientTls, TlsError
+        from mether.net.tls import ClientTls
+        from mether.net.tlserror import TlsError
 
         try:
             return ClientTls(ca=self._manner.ca).terms(

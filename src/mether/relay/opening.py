@@ -13,7 +13,7 @@ from __future__ import annotations
 from mether.client.session import Lost, own_name
 from mether.client.stream import StreamClient, connect
 from mether.event import mail as event
-from mether.net.tls import TlsError
+from mether.net.tlserror import TlsError
 from mether.relay import tlspolicy
 from mether.relay.credentials import CredentialsError
 from mether.reply import Reply

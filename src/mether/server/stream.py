@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mether.net.tls import Terms, TlsError
+    from mether.net.tls import Terms
+    from mether.net.tlserror import TlsError
     from mether.reply import Reply
 
     DialogueFactory = Callable[["Connection"], Dialogue]

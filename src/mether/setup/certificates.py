@@ -19,7 +19,7 @@ def server_tls(config: Config) -> ServerTls | None:
     tls = config.tls
     if not tls.certificate:
         return None
-    from mether.net.tls import TlsError
+    from mether.net.tlserror import TlsError
     from mether.net.tlsserver import ServerTls
 
     try:

@@ -179,7 +179,7 @@ def complaints(config: Config) -> Iterator[str]:
 
     Programs are not asked, nor systemd's credentials: those are for the service to see.
     """
-    from mether.net.tls import TlsError
+    from mether.net.tlserror import TlsError
     from mether.relay.credentials import CredentialsError, read_file
 
     try:
