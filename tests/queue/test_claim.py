@@ -1,4 +1,4 @@
-"""What the values around a claim decide: whether a next hop is blocked, which reports still tell of anyone."""
+"""What values around a claim decide: whether a next hop is blocked, which reports still tell of anyone."""
 
 from __future__ import annotations
 

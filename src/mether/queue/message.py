@@ -1,8 +1,9 @@
 """A queued message as a value: how it came, its facts, a draft of one, and an entry of the list.
 
-A `Draft` (being queued) becomes a `Message` with a `Row` for each recipient not yet settled; these together are
-an `Entry` (what `smtpq` shows).  A `Claim` (`queue.claim`) is the right to try some of them.  Plain values:
-nothing here touches the store, and times are Unix seconds.
+A `Draft` (being queued) becomes a `Message` with a `Row` for each recipient not yet settled; these together
+are an `Entry` (what `smtpq` shows).  A `Claim` (`queue.claim`) is the right to try some of them.
+
+Plain values: nothing here touches the store, and times are Unix seconds.
 """
 
 from __future__ import annotations
