@@ -223,11 +223,6 @@ class ServerProtocol:
         """Octets of a chunk that are still to come."""
         return self._chunk[1] if self._chunk is not None else 0
 
-    @property
-    def chunk_left(self) -> int:
-        """Octets of a chunk that are still to come."""
-        return self._chunk[1] if self._chunk is not None else 0
-
     def receive(self, data: bytes) -> None:
         """Take octets from the client; b"" says that no more will come."""
         if not data:
