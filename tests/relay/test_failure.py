@@ -147,7 +147,10 @@ NO_USER = outcome("failed", 550, "5.1.1", "recipient")
         ([FAULT, NO_USER, DONE], 76),
         ([FAULT, LATER], 75),
         ([DONE, NO_USER], 67),
-        ([outcome("failed", 550, "5.7.1", "recipient")], 67),
+        ([outcome("failed", 550, "", "recipient")], 67),
+        ([outcome("failed", 550, "5.7.1", "recipient")], 69),
+        ([outcome("failed", 553, "5.7.1", "recipient")], 69),
+        ([outcome("delayed", 454, "4.7.8", "host")], 75),
         ([outcome("failed", 553, "", "recipient")], 67),
         ([outcome("failed", 550, "5.1.2", "host")], 68),
         ([outcome("failed", 556, "5.1.10", "host")], 68),
@@ -188,3 +191,22 @@ def test_what_was_accepted_says_who_reports_it() -> None:
     for reply, expected in ((Reply(250, None, "ok"), True), (Reply(550, None, "no"), False)):
         outcome = failure.of_result(0, Result(".", reply), remote_mta="mx", notifies=True, traced=True)
         assert (outcome.notifies, outcome.traced) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("reply", "after"),
+    [
+        (Reply(550, "5.1.2", "the host hub.test does not exist"), (451, "4.4.4")),
+        (Reply(550, "5.4.4", "the host hub.test has no address"), (451, "4.4.4")),
+        (Reply(556, "5.1.10", "hub.test does not accept mail (null MX)"), (451, "4.4.4")),
+        (Reply(554, "5.4.6", "a loop"), (554, "5.4.6")),
+        (Reply(451, "4.4.3", "silence"), (451, "4.4.3")),
+    ],
+)
+def test_a_next_hop_that_a_person_named_may_be_a_mistake(reply: Reply, after: tuple[int, str]) -> None:
+    """All mail goes by it: it waits until the name is put right.  A loop, and silence, stay what they are."""
+    found = failure.of_named(reply)
+    assert (found.code, found.status) == after
+    assert found.text.startswith(reply.text)
+    outcome = failure.of_host(0, found, at=AT)
+    assert (outcome.action, outcome.scope) == ("delayed" if found.temporary else "failed", "host")

@@ -86,3 +86,20 @@ def test_what_would_come_back_to_us_is_a_loop() -> None:
         find(Route("smtp", "192.0.2.7:2525"), own={("192.0.2.7", 2525)})
     assert str(caught.value.reply).startswith("554 5.4.6 ")
     assert find(Route("smtp", "192.0.2.7:2526"), own={("192.0.2.7", 2525)})
+
+
+def test_a_next_hop_that_the_configuration_names_is_waited_for() -> None:
+    """A slip of the pen in a route must not return all mail; a recipient's own domain is as it is."""
+    lines: list[str] = []
+    for hop in ("[hub.test]", "hub.test:587", "hub.test", "null.example.net"):
+        with pytest.raises(DnsFailure) as caught:
+            find(Route("smtp", hop), named=True, warn=lines.append)
+        assert (caught.value.reply.code, caught.value.reply.status) == (451, "4.4.4")
+    assert lines[0] == (
+        "next hop [hub.test]: 550 5.1.2 the host hub.test does not exist; "
+        "the configuration may be wrong, and the mail waits"
+    )
+    with pytest.raises(DnsFailure) as caught:
+        find(Route("smtp", "hub.test"), warn=lines.append)
+    assert caught.value.reply.status == "5.1.2"
+    assert len(lines) == 4

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clock import running, virtual
+from fakedns import Server, Zone
 from mail import address, draft
 
+from mether.event import mail as event
 from mether.queue import ident
 from mether.queue.memory import MemoryStore
 from mether.queue.store import Committed, Filter
@@ -208,3 +212,46 @@ def test_local_time_is_asked_anew_each_minute(monkeypatch: pytest.MonkeyPatch) -
     assert wiring.offset() == 7200
     now += 0.2
     assert wiring.offset() == 3600
+
+
+def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_not_exist() -> None:
+    """MX-2: a recipient's domain that does not exist fails for good."""
+
+    async def work() -> dict[str, tuple[str, str]]:
+        async with Server(Zone({})) as dns:
+            text = (
+                '[service]\nhostname = "mx.test"\n[queue]\nspool = "memory:"\n'
+                f'[dns]\nservers = ["127.0.0.1:{dns.port}"]\nhosts = false\n'
+                '[[route]]\ndomains = ["a.test"]\nsmtp = "[hub.test]"\n'
+            )
+            config = config_.loads(text, environ={})
+            table = config.table()
+            loop = asyncio.get_running_loop()
+            working = wiring.working(config, MemoryStore(now=0.0), table, loop)
+            found: dict[str, tuple[str, str]] = {}
+            told = asyncio.Event()
+
+            def sink(name: str, fields: Mapping[str, Any]) -> None:
+                if name in ("delayed", "failed"):
+                    found[str(fields["recipient"])] = (name, fields["status"])
+                    told.set()
+                elif name == "warning":
+                    found["warning"] = (name, fields["what"])
+
+            event.sinks.append(sink)
+            try:
+                for name in ("ann@a.test", "ann@b.test"):
+                    told.clear()
+                    one = draft(name, routes=table.route(address(name)), at=time.time())
+                    one.message.expires = time.time() + 100
+                    one.claim = working.runner.admit(one)
+                    working.queue.commit(one, lambda answer, one=one: working.runner.committed(one, answer))
+                    await told.wait()
+                await working.close()
+            finally:
+                event.sinks.remove(sink)
+            return found
+
+    found = asyncio.run(work())
+    assert found.pop("warning")[1].startswith("next hop [hub.test]: 550 5.1.2 the host hub.test does not")
+    assert found == {"ann@a.test": ("delayed", "4.4.4"), "ann@b.test": ("failed", "5.1.2")}

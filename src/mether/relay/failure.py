@@ -8,6 +8,8 @@ what happened                          action     scope
 =====================================  =========  ===========
 no host of the next hop answers        delayed    host
 the DNS says no, for good              failed     host
+... about a host that a person named   delayed    host
+    in the configuration
 the DNS is silent                      delayed    host
 greeting or EHLO refused, 4yz / 5yz    delayed /  host
 on every host                          failed
@@ -54,10 +56,12 @@ EX_NOHOST: Final = 68
 EX_UNAVAILABLE: Final = 69
 EX_TEMPFAIL: Final = 75
 EX_PROTOCOL: Final = 76
-EX_NOPERM: Final = 77
 
 PROTOCOL: Final = "4.5.0"
 """The status of a peer that does not keep to the protocol."""
+
+_NO_SUCH: Final = ("5.1.2", "5.1.10", "5.4.4")
+"""No such name, none that takes mail, none with an address."""
 
 _LOST: Final = {
     "connect": "4.4.1",
@@ -129,6 +133,18 @@ def of_host(number: int, reply: Reply, *, remote_mta: str = "", at: float = 0.0)
     return Outcome(number, action, reply, scope="host", remote_mta=remote_mta, at=at)
 
 
+def of_named(reply: Reply) -> Reply:
+    """What the DNS's `reply` means for a next hop that a person named in the configuration.
+
+    A recipient's domain that does not exist never will get the mail.  A smart host that does not exist is a
+    slip of the pen or a lost zone, all mail goes by it, and none of it must be returned for that: it waits
+    until the name is put right.  A loop stays one.
+    """
+    if not reply.permanent or reply.status not in _NO_SUCH:
+        return reply
+    return Reply(451, "4.4.4", f"{reply.text}; the configuration names it, and may be wrong")
+
+
 def of_shortfall(
     number: int,
     reply: Reply,
@@ -172,23 +188,22 @@ def of_fault(number: int, what: str, *, at: float = 0.0) -> Outcome:
 def exit_status(outcomes: Iterable[Outcome]) -> int:
     """The sysexits(3) status of a program that had these outcomes.
 
-    All done: 0.  A protocol fault: 76.  A login that was refused: 77.  Any other delayed: 75.  Else by the
-    first failed: 67 for an unknown user, 68 for an unknown host, 65 for content that cannot be sent, 69 for
-    any other refusal.
+    All done: 0.  A protocol fault: 76.  Any other delayed: 75, a refused login among them: mail routers
+    return what ends otherwise.  Else by the first failed: 67 for an unknown user, 68 for an unknown host, 65
+    for content that cannot be sent, 69 for any other refusal, such as one by policy (5.7.z) at RCPT.
     """
     outcomes = [outcome for outcome in outcomes if outcome.action not in DONE]
     if not outcomes:
         return EX_OK
     delayed = [outcome for outcome in outcomes if outcome.action == "delayed"]
     if delayed:
-        if all(outcome.status == "4.7.8" for outcome in delayed):
-            return EX_NOPERM
         return EX_PROTOCOL if all(outcome.status == PROTOCOL for outcome in delayed) else EX_TEMPFAIL
     first = outcomes[0]
     status, code = first.status, first.reply.code
     if status in ("5.1.2", "5.1.10", "5.4.4") or code == 556:
         return EX_NOHOST
-    if status == "5.1.1" or (first.scope == "recipient" and code in (550, 553)):
+    refused = first.scope == "recipient" and code in (550, 553) and not status.startswith("5.7.")
+    if status == "5.1.1" or refused:
         return EX_NOUSER
     return EX_DATAERR if status.startswith("5.6.") else EX_UNAVAILABLE
 

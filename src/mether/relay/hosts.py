@@ -2,12 +2,14 @@
 
 A direct target gives its own addresses, a domain its MX hosts' (`dns.mx`), a Unix socket its path.  IPv6
 and IPv4 are both tried; a family that is not there counts as any other connection that fails.
-Raises DnsFailure when there is nothing to connect to.
+Raises DnsFailure when there is nothing to connect to; what that means where the configuration names the host is
+`relay.failure`'s to say.
 """
 
 from __future__ import annotations
 
 from mether.dns import mx
+from mether.relay import failure
 from mether.reply import Reply
 from mether.routing import target
 
@@ -39,13 +41,34 @@ async def find(
     random: Callable[[], float],
     ourselves: Collection[str] = (),
     own: Collection[tuple[str, int]] = (),
+    named: bool = False,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> list[Host]:
     """The hosts of a route.
 
     `hosts` is the hosts file, None when it is not to be asked; `ourselves` are our own names; `own` are the
     (IP address, port) pairs, for a Unix socket (path, 0), at which this service itself takes mail: what would
-    be sent there loops.
+    be sent there loops.  `named` tells that the configuration names this next hop, and `warn` is told a line when
+    that can't be right.
     """
+    try:
+        return await _find(route, resolver, hosts, random, ourselves, own)
+    except mx.DnsFailure as error:
+        reply = failure.of_named(error.reply) if named else error.reply
+        if reply is error.reply:
+            raise
+        warn(f"next hop {route.next_hop}: {error.reply}; the configuration may be wrong, and the mail waits")
+        raise mx.DnsFailure(reply) from None
+
+
+async def _find(
+    route: Route,
+    resolver: Resolver,
+    hosts: Hosts | None,
+    random: Callable[[], float],
+    ourselves: Collection[str],
+    own: Collection[tuple[str, int]],
+) -> list[Host]:
     try:
         where = target.from_route(route)
     except target.TargetError as error:

@@ -243,7 +243,14 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     settings = Settings(
         loop=loop,
         find=lambda route: hosts.find(
-            route, resolver=resolver, hosts=known, random=random.random, ourselves=ourselves, own=own
+            route,
+            resolver=resolver,
+            hosts=known,
+            random=random.random,
+            ourselves=ourselves,
+            own=own,
+            named=table.rule(route) is not None,
+            warn=event.warning,
         ),
         content=runner.content,
         hostname=hostname,
