@@ -66,6 +66,7 @@ NO_USER = "550 5.1.1 no such user"
         ({"RCPT": ["550 5.1.2 no such host"]}, 68, "failed (550 5.1.2"),
         ({"RCPT": ["556 5.1.10 null MX"]}, 68, "failed (556 5.1.10"),
         ({"RCPT": ["554 5.7.1 go away"]}, 69, "failed (554 5.7.1 go away)"),
+        ({"RCPT": ["550 5.7.1 relaying denied"]}, 69, "failed (550 5.7.1 relaying denied)"),
         ({"RCPT": ["452 4.2.2 full"]}, 75, "delayed (452 4.2.2 full)"),
         ({"RCPT": ["552 too many recipients"]}, 75, "delayed (552 too many"),
         ({"MAIL": ["550 5.7.1 not you"]}, 69, "failed (550 5.7.1 not you)"),

@@ -95,9 +95,44 @@ def test_tls_from_the_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert smtp(capsys, "--tls-on-connect", "--tls", "none", "127.0.0.1:1", ME, ANN)[0] == 64
 
 
+def test_a_message_that_demands_verified_tls_is_returned_where_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 8689 section 4.2.1: 550 5.7.10 is for good, and so is the action."""
+    peer_server = server(tmp_path, "localhost")
+    with tlspeer.peer(peer_server) as peer:
+        status, out, _ = smtp(capsys, "--requiretls", f"localhost:{peer.port}", ME, ANN)
+    assert status == 69 and out.startswith(f"{ANN}: failed (550 5.7.10 ")
+    with Peer() as clear:
+        status, out, _ = smtp(capsys, "--requiretls", clear.target, ME, ANN)
+    assert status == 69 and out.startswith(f"{ANN}: failed (550 5.7.10 ")
+
+
+def test_authorities_are_judged_before_there_is_a_connection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, other = str(tmp_path / "none.pem"), tmp_path / "other.pem"
+    other.write_text("no certificate\n")
+    for path in (missing, str(other), str(tmp_path)):
+        status, out, err = smtp(capsys, "--tls", "verify", "--ca", path, "127.0.0.1:1", ME, ANN)
+        assert (status, out) == (66, "") and err.count("\n") == 1 and f"--ca: {path}: " in err
+
+
+def test_authorities_that_nobody_asks_are_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], password: str
+) -> None:
+    ca = certificates.ca_file(tmp_path)
+    for options in ((), ("--tls", "may"), ("--tls", "encrypt")):
+        status, out, err = smtp(capsys, *options, "--ca", ca, "127.0.0.1:1", ME, ANN)
+        assert (status, out) == (64, "") and "--tls verify" in err
+    login = ("--auth-user", "ann", "--auth-password-file", password)
+    for options in (login, ("--requiretls",), ("--tls", "verify")):
+        assert smtp(capsys, *options, "--ca", ca, "127.0.0.1:1", ME, ANN)[0] == 75
+
+
 @pytest.mark.parametrize("word", ["secret", "wrong"])
 def test_logging_in(tmp_path: Path, capsys: pytest.CaptureFixture[str], password: str, word: str) -> None:
-    """AUT-5: the password shows nowhere; a login that is refused is no reason to try again."""
+    """AUT-5: the password shows nowhere; a login that is refused is for somebody to mend, and mail waits."""
     Path(password).write_text(word)
     options = ("--ca", certificates.ca_file(tmp_path), "--auth-user", "ann", "--auth-password-file", password)
     peer_server = server(tmp_path, secure=("AUTH PLAIN",), passwords={"ann": "secret"})
@@ -106,7 +141,7 @@ def test_logging_in(tmp_path: Path, capsys: pytest.CaptureFixture[str], password
     if word == "secret":
         assert status == 0 and peer_server.logins == ["PLAIN ann"]
     else:
-        assert status == 77 and "4.7.8" in out and not peer_server.messages
+        assert status == 75 and f"{ANN}: delayed (454 4.7.8" in out and not peer_server.messages
     shown = [line for line in err.splitlines() if line.startswith("-> AUTH")]
     assert shown == ["-> AUTH PLAIN (secret)"]
 
@@ -117,7 +152,10 @@ def test_a_password_that_others_can_read_is_not_used(
     Path(password).chmod(0o644)
     argv = ("--auth-user", "ann", "--auth-password-file", password, "127.0.0.1:1", ME, ANN)
     status, _, err = smtp(capsys, *argv)
-    assert status == 77 and err.count("\n") == 1 and password in err
+    assert status == 75 and err.count("\n") == 1 and password in err
+    Path(password).unlink()
+    status, _, err = smtp(capsys, *argv)
+    assert status == 75 and err.count("\n") == 1 and password in err
     assert smtp(capsys, "--auth-user", "ann", "127.0.0.1:1", ME, ANN)[0] == 64
 
 
@@ -148,7 +186,9 @@ def test_what_the_message_asks_for(capsys: pytest.CaptureFixture[str]) -> None:
     with Peer(offer=offer) as peer:
         message = "Subject: grüß\n\nHello.\n".encode()
         assert smtp(capsys, *options, peer.target, ME, ANN, message=message)[0] == 0
-    mail, rcpt = (next(line for line in peer.sessions[0] if line.startswith(verb)) for verb in ("MAIL", "RCPT"))
+    mail, rcpt = (
+        next(line for line in peer.sessions[0] if line.startswith(verb)) for verb in ("MAIL", "RCPT")
+    )
     assert mail.split()[2:] == ["SIZE=27", "BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=a+2Bb"]
     assert rcpt.split()[2:] == ["NOTIFY=SUCCESS,DELAY"]
 

@@ -54,13 +54,13 @@ PROGRAM = Program(
         (0, "all recipients were accepted"),
         (64, "the arguments are wrong"),
         (65, "the message cannot be sent as it is"),
+        (66, "the file of --ca cannot be used"),
         (67, "a recipient is unknown"),
         (68, "the host is unknown"),
         (69, "another refusal"),
         70,
-        (75, "a recipient is deferred: the same may succeed later"),
+        (75, "a recipient is deferred, or the login cannot be had: the same may succeed later"),
         (76, "the server violates the protocol"),
-        (77, "the login was refused"),
         78,
     ),
 )
@@ -82,6 +82,7 @@ def _work(argv: list[str]) -> int:
     parameters.put(given, envelope)
     if given.flag("tls-on-connect") and given.text("tls") == "none":
         raise UsageError("--tls-on-connect contradicts --tls none")
+    _check_ca(given)
     credentials = _credentials(given)
     probe = given.flag("probe")
     if probe:
@@ -113,6 +114,24 @@ def _work(argv: list[str]) -> int:
     return failure.exit_status(outcomes)
 
 
+def _check_ca(given: Parsed) -> None:
+    """Judge --ca before there is a connection.  Raises UsageError or Failure."""
+    path = given.text("ca")
+    if path is None:
+        return
+    level = given.text("tls")
+    implied = given.flag("requiretls") or (level is None and given.text("auth-user") is not None)
+    if level != "verify" and not implied:
+        raise UsageError("--ca: without --tls verify nobody looks at the certificate")
+    from mether.net.tls import ClientTls
+    from mether.net.tlserror import TlsError
+
+    try:
+        ClientTls(ca=path).terms("verify")
+    except TlsError as error:
+        raise errors.Failure(errors.NOINPUT, f"--ca: {error}") from None
+
+
 def _credentials(given: Parsed) -> Credentials | None:
     """What to log in with, None for nothing.  Raises UsageError or Failure."""
     user, path = given.text("auth-user"), given.text("auth-password-file")
@@ -126,7 +145,8 @@ def _credentials(given: Parsed) -> Credentials | None:
     try:
         return Credentials(user, read_file(path))
     except CredentialsError as error:
-        raise errors.Failure(errors.NOPERM, f"--auth-password-file: {error}") from None
+        # As a login that is refused: somebody mends it, and a mail router tries again meanwhile.
+        raise errors.Failure(errors.TEMPFAIL, f"--auth-password-file: {error}") from None
     except ValueError as error:
         raise UsageError(f"--auth-user: {error}") from None
 

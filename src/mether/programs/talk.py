@@ -151,9 +151,7 @@ class Talk:
                 from mether.relay import tlspolicy
 
                 reply = tlspolicy.failed(need, error.tls, str(error))
-                raise _Stop(
-                    lambda number: failure.of_shortfall(number, reply, remote_mta=place.shown)
-                ) from None
+                raise self._short(need, reply, place) from None
             self._manner.watch("--", f"{error}; once more, in clear")
             client = self._greeted(place, None)
         credentials = self._manner.credentials
@@ -219,8 +217,13 @@ class Talk:
         from mether.relay import tlspolicy
 
         client.quit()
-        reply = tlspolicy.not_offered(need)
-        raise _Stop(lambda number: failure.of_shortfall(number, reply, remote_mta=place.shown))
+        raise self._short(need, tlspolicy.not_offered(need), place)
+
+    @staticmethod
+    def _short(need: Need, reply: Reply, place: Place) -> _Stop:
+        """The host gives less TLS than is needed; only what the message itself demands is for good."""
+        alone = need.required
+        return _Stop(lambda number: failure.of_shortfall(number, reply, remote_mta=place.shown, alone=alone))
 
     def _terms(self, need: Need) -> Terms:
         from mether.net.tls import ClientTls
