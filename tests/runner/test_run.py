@@ -3,167 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from clock import T0, running, virtual
-from mail import CONTENT, DAY, HOP, LATER, NEVER, OK, OTHER, draft, heard, table
-from mail import address as to_address
+from mail import DAY, NEVER, OTHER, draft, heard
+from runners import Service, delayed, settled
 
 from mether.envelope import By
-from mether.outcome import Outcome, Route
-from mether.queue.claim import Claim, Hop, Settlement
-from mether.queue.content import Content
+from mether.outcome import Route
+from mether.queue.claim import Claim
 from mether.queue.memory import MemoryStore
-from mether.queue.message import Draft
 from mether.queue.store import Committed, Filter, NoSpace, Select, StoreError
 from mether.reply import Reply
 from mether.runner import run
-from mether.runner.notify import Reporter
-from mether.runner.run import PER_HOP, Runner
-from mether.runner.schedule import Retry
+from mether.runner.run import PER_HOP
 from mether.runner.window import Window
 
-RETRY = Retry(jitter=0.0)
 LOCAL = Route("maildir", "here")
-
-
-class Queue:
-    """A GroupCommit without a thread: each thing is done when the loop comes to it."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self.store = store
-        self.loop = running()
-        self.failure: StoreError | None = None
-        self.delay = 0.0
-
-    def commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        self.loop.call_later(self.delay, self._commit, draft, done)
-
-    def _commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        if self.failure is not None:
-            done(Committed(draft.message.ident, error=self.failure))
-        else:
-            done(self.store.commit([draft], now=self.loop.clock())[0])
-
-    def settle(self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None]) -> None:
-        self.loop.call_soon(self._settle, settlement, hop, done)
-
-    def _settle(self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None]) -> None:
-        hops = [] if hop is None else [hop]
-        done(not self.store.apply((), [settlement], hops, now=self.loop.clock()).refused)
-
-    def call(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
-        self.loop.call_soon(self._call, work, done)
-
-    def _call(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
-        try:
-            result = work(self.store)
-        except StoreError as error:
-            result = error
-        done(result)
-
-
-class Transport:
-    """Works claims at once by what `answers` says for the recipient, or keeps them while `holding`."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.loop = running()
-        self.holding = False
-        self.tried: list[tuple[float, str, list[str]]] = []
-        self.held: deque[Claim] = deque()
-        self.answers: dict[str, tuple[str, Reply, str]] = {}
-
-    def offer(self, claim: Claim) -> None:
-        recipients = [str(one.recipient.forward_path) for one in claim.pending]
-        self.tried.append((self.loop.time(), claim.message.ident, recipients))
-        if self.holding:
-            self.held.append(claim)
-        else:
-            self.loop.call_soon(self.work, claim)
-
-    def work(self, claim: Claim) -> None:
-        now = self.loop.clock()
-        outcomes = []
-        for one in claim.pending:
-            told = self.answers.get(str(one.recipient.forward_path)) or self.answers.get("*")
-            action, reply, scope = told or ("relayed", OK, "recipient")
-            outcomes.append(Outcome(one.number, action, reply, scope=scope, at=now))  # type: ignore[arg-type]
-        self.runner.done(claim, outcomes, now, now)
-
-    async def close(self) -> None:
-        """Finish what is in hand."""
-
-    def times(self) -> list[float]:
-        return [time for time, _, _ in self.tried]
-
-
-class Service:
-    """A runner at work."""
-
-    def __init__(self, *, window: Window | None = None, store: MemoryStore | None = None) -> None:
-        loop = running()
-        self.store = store or MemoryStore(now=T0)
-        self.queue = Queue(self.store)
-        self.runner = Runner(
-            loop=loop,
-            queue=self.queue,  # type: ignore[arg-type]
-            transport=lambda route: self.transport,
-            table=table(),
-            reporter=Reporter(
-                hostname="mx.example.com",
-                postmaster=to_address("postmaster@example.com"),
-                tell_postmaster=True,
-                table=table(),
-                lifetime=DAY,
-                boundary=lambda: "b0undary",
-            ),
-            retry=RETRY,
-            clock=loop.clock,
-            random=lambda: 0.5,
-            window=window,
-        )
-        self.transport = Transport(self.runner)
-        self.task: asyncio.Task[None] | None = None
-
-    def start(self) -> Service:
-        self.task = running().create_task(self.runner.run())
-        return self
-
-    def receive(self, *drafts: Draft) -> None:
-        """What a listener does with a message."""
-        for one in drafts:
-            one.claim = self.runner.admit(one)
-
-            def answered(answer: Committed, one: Draft = one) -> None:
-                self.runner.committed(one, answer)
-
-            self.queue.commit(one, answered)
-
-    def put(self, *drafts: Draft) -> None:
-        """What another process queued."""
-        answers = self.store.commit(drafts, now=running().clock())
-        assert not any(answer.error for answer in answers)
-
-    def queued(self) -> list[str]:
-        return [entry.message.ident for entry in self.store.entries(Filter())]
-
-    def reports(self) -> list[Any]:
-        return [
-            entry for entry in self.store.entries(Filter()) if entry.message.envelope.reverse_path is None
-        ]
-
-
-def delayed(scope: str = "recipient", reply: Reply = LATER) -> tuple[str, Reply, str]:
-    return ("delayed", reply, scope)
-
-
-async def settled() -> None:
-    """Let everything happen that needs no time."""
-    await asyncio.sleep(0.001)
 
 
 @virtual
@@ -221,21 +79,6 @@ async def test_each_recipient_has_its_own_end() -> None:
         ["later@example.net"],
     ]
     assert not service.queued()
-
-
-@virtual
-async def test_a_report_is_queued_in_the_settlement_that_ends_its_message() -> None:
-    """BNC: it exists if and only if its message is gone."""
-    service = Service()
-    service.transport.answers["*"] = ("failed", NEVER, "recipient")
-    service.receive(draft("one@example.net", "two@example.net"))
-    before = service.queued
-    await settled()
-    (report,) = service.reports()
-    assert before() == [report.message.ident]
-    content = service.store.content(report.message.ident).read().decode()
-    assert content.count("Action: failed") == 2
-    assert "Subject: test" in content
 
 
 @virtual
@@ -507,31 +350,6 @@ async def test_claims_are_given_back_until_the_store_takes_them() -> None:
 
 
 @virtual
-async def test_nobody_is_removed_without_the_report_that_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """BNC-1: what cannot be reported now stays queued; the runner goes on."""
-    service = Service().start()
-    service.transport.answers["a@example.net"] = ("failed", NEVER, "recipient")
-    with heard() as events, monkeypatch.context() as broken:
-
-        def reports(*arguments: object) -> list[Draft]:
-            raise RuntimeError("broken")
-
-        broken.setattr(Reporter, "reports", reports)
-        service.receive(draft("a@example.net", "b@example.net"))
-        await settled()
-        service.receive(draft("c@example.net"))
-        await settled()
-    (entry,) = service.store.entries(Filter())
-    assert [str(row.recipient.forward_path) for row in entry.rows] == ["a@example.net"]
-    assert entry.status == "deferred"
-    assert [name for name, _ in events].count("error") == 1
-    assert service.runner.window.used == 0
-    await asyncio.sleep(2 * DAY)
-    assert service.transport.tried[-1][2] == ["sender@example.com"]
-    assert not service.queued()
-
-
-@virtual
 async def test_a_fault_does_not_end_the_runner() -> None:
     service = Service()
     service.put(draft())
@@ -552,44 +370,6 @@ async def test_a_fault_does_not_end_the_runner() -> None:
     assert not service.queued()
     assert service.task is not None and not service.task.done()
     assert [name for name, _ in events].count("error") == 1
-
-
-@virtual
-async def test_a_settlement_that_came_too_late_is_told_and_reports_nothing() -> None:
-    service = Service()
-    service.transport.answers["*"] = ("failed", NEVER, "recipient")
-    service.transport.holding = True
-    service.receive(draft())
-    await settled()
-    claim = service.transport.held.pop()
-    service.store.release([claim])
-    with heard() as events:
-        service.transport.work(claim)
-        await settled()
-    assert "refused" in [name for name, _ in events]
-    assert not service.reports()
-    assert len(service.queued()) == 1
-
-
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), StoreError("damaged")])
-@virtual
-async def test_a_report_is_made_though_the_content_cannot_be_read(error: Exception) -> None:
-    class Torn(Content):
-        def read(self, limit: int | None = None) -> bytes:
-            raise error
-
-    service = Service()
-    service.transport.answers["*"] = ("failed", NEVER, "recipient")
-    service.transport.holding = True
-    service.receive(draft())
-    await settled()
-    claim = service.transport.held.pop()
-    claim.content = Torn(None, len(CONTENT))
-    service.transport.work(claim)
-    await settled()
-    (report,) = service.reports()
-    assert service.queued() == [report.message.ident]
-    assert service.runner.window.used == 0
 
 
 @virtual
@@ -661,42 +441,6 @@ async def test_only_next_hops_in_trouble_are_remembered(monkeypatch: pytest.Monk
 
 
 @virtual
-async def test_claims_are_kept_by_renewing_them() -> None:
-    """A slow delivery is not taken over by another process."""
-    memory = MemoryStore(now=T0)
-    service = Service(store=memory).start()
-    service.transport.holding = True
-    service.receive(draft())
-    await settled()
-    other = memory.another(now=T0)
-    for _ in range(20):
-        await asyncio.sleep(60)
-        assert not other.claim(10, running().clock())
-    service.transport.work(service.transport.held.pop())
-    await settled()
-    assert not service.queued()
-
-
-@virtual
-async def test_claims_are_kept_until_the_last_delivery_has_ended() -> None:
-    """A service that is told to stop in the middle of a slow delivery still owns that message."""
-    memory = MemoryStore(now=T0)
-    service = Service(store=memory).start()
-    service.transport.holding = True
-    service.receive(draft())
-    await settled()
-    other = memory.another(now=T0)
-    service.runner.stop()
-    draining = running().create_task(service.runner.drain())
-    for _ in range(10):
-        await asyncio.sleep(60)
-        assert not other.claim(10, running().clock())
-    service.transport.work(service.transport.held.pop())
-    await draining
-    assert not service.queued()
-
-
-@virtual
 async def test_what_another_process_queued_is_found_when_it_says_so() -> None:
     service = Service().start()
     await asyncio.sleep(100)
@@ -730,23 +474,6 @@ async def test_what_a_dead_process_had_in_hand_goes_without_delay() -> None:
 
 
 @virtual
-async def test_success_is_reported_in_the_settlement_that_ends_its_message() -> None:
-    """DSN-4, DSN-5: where NOTIFY asked for it, and to the log as what it is."""
-    service = Service()
-    with heard() as events:
-        service.receive(draft("one@example.net", notify="SUCCESS"))
-        service.receive(draft("two@example.net", notify="FAILURE,DELAY"))
-        service.receive(draft("three@example.net"))
-        await settled()
-    (report,) = service.reports()
-    assert service.queued() == [report.message.ident]
-    content = service.store.content(report.message.ident).read().decode()
-    assert content.count("Action: relayed") == 1
-    assert "one@example.net" in content
-    assert [fields["kind"] for name, fields in events if name == "reported"] == ["relayed"]
-
-
-@virtual
 async def test_what_was_to_be_delivered_by_now_is_not_tried_again() -> None:
     """EXT-1: RFC 2852 section 4.1.3, mode R."""
     service = Service().start()
@@ -761,89 +488,6 @@ async def test_what_was_to_be_delivered_by_now_is_not_tried_again() -> None:
     assert "Status: 5.4.7" in content
     assert "delivery time expired; the last try ended with: 451" in " ".join(content.split())
     assert max(time for time, _, to in service.transport.tried if to == ["rcpt@example.net"]) < 300
-
-
-def timed(by: By, *paths: str, **more: Any) -> Draft:
-    """A draft with a time to deliver by, as it is made of what arrives."""
-    one = draft(*paths, **more)
-    message = one.message
-    message.envelope.by = by
-    if by.mode == "R":
-        message.expires = min(message.expires, message.arrival.at + by.seconds)
-    else:
-        message.warn_at = message.arrival.at + by.seconds
-    return one
-
-
-@virtual
-async def test_a_delay_is_told_once_and_the_message_tried_on() -> None:
-    """EXT-1, DSN-6: RFC 2852 section 4.1.3, mode N."""
-    service = Service().start()
-    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.2", "mailbox full"))
-    service.transport.answers["sender@example.com"] = delayed()
-    one = timed(By(200, "N"))
-    service.receive(one)
-    with heard() as events:
-        await asyncio.sleep(199)
-        assert not service.reports()
-        await asyncio.sleep(3000)
-    (report,) = service.reports()
-    content = service.store.content(report.message.ident).read().decode()
-    assert "Action: delayed" in content
-    assert "Status: 4.4.7" in content
-    assert [fields["kind"] for name, fields in events if name == "reported"] == ["delayed"]
-    tries = [round(time) for time, _, to in service.transport.tried if to == ["rcpt@example.net"]]
-    assert tries[:4] == [0, 60, 360, 1260], "the warning is no attempt and moves none"
-    service.transport.answers.clear()
-    await asyncio.sleep(3 * 3600)
-    assert not service.queued()
-    assert len([entry for name, entry in events if name == "reported"]) == 1
-
-
-@virtual
-async def test_a_delay_is_told_though_the_next_hop_is_left_alone() -> None:
-    """DSN-6: of recipients at every next hop, and of none twice."""
-    service = Service().start()
-    service.transport.answers.update(
-        {"a@example.net": delayed("host"), "b@example.org": delayed("host"), "*": delayed()}
-    )
-    service.receive(timed(By(50, "N"), "a@example.net", "b@example.org", routes=[HOP, OTHER]))
-    await asyncio.sleep(55)
-    texts = [service.store.content(entry.message.ident).read().decode() for entry in service.reports()]
-    assert sum(text.count("Action: delayed") for text in texts) == 2
-    assert {"a@example.net" in text for text in texts} == {True, False}
-    await asyncio.sleep(600)
-    assert len(service.reports()) == 2
-
-
-@virtual
-async def test_a_delay_nobody_asked_to_hear_of_is_not_told() -> None:
-    """DSN-6: NOTIFY without DELAY, and the null reverse-path."""
-    service = Service().start()
-    service.transport.answers["*"] = delayed()
-    service.receive(timed(By(50, "N"), notify="FAILURE"), timed(By(50, "N"), sender=""))
-    await asyncio.sleep(70)
-    assert len(service.queued()) == 2
-    assert [entry.message.warn_at for entry in service.store.entries(Filter())] == [None, None]
-    assert service.runner.window.used == 0
-
-
-@virtual
-async def test_a_warning_that_cannot_be_written_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    service = Service().start()
-    service.transport.answers["*"] = delayed()
-    with heard() as events, monkeypatch.context() as broken:
-
-        def fail(*arguments: object) -> list[Draft]:
-            raise RuntimeError("broken")
-
-        broken.setattr(Reporter, "delayed", fail)
-        service.receive(timed(By(50, "N")))
-        await asyncio.sleep(70)
-    assert [name for name, _ in events].count("error") == 1
-    assert not service.reports()
-    await asyncio.sleep(RETRY.intervals[-1])
-    assert len(service.reports()) == 1
 
 
 @virtual

@@ -20,18 +20,19 @@ import asyncio
 from functools import partial
 
 from mether.event import mail as event
-from mether.outcome import Attempt, Outcome
-from mether.queue import owner
-from mether.queue.claim import Decision, Hop, Settlement
+from mether.outcome import Outcome
+from mether.queue.claim import Hop, Settlement
 from mether.queue.store import Select, StoreError
 from mether.relay import failure
-from mether.runner import notify, settle
+from mether.runner import settle
+from mether.runner.ending import Ending
+from mether.runner.lease import Lease
 from mether.runner.once import Once
 from mether.runner.window import Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Final, Protocol, TypeVar
 
     from mether.address import Address
@@ -62,9 +63,6 @@ if TYPE_CHECKING:
             """The next hop of an address."""
 
 
-RENEWAL: Final = 15.0
-"""Seconds between two renewals of our claims: a quarter of queue.owner.LEASE."""
-
 POLL: Final = 15.0
 """Seconds at most between two looks at what is due."""
 
@@ -82,9 +80,6 @@ MAX_HOPS: Final = 10_000
 
 STARTED: Final = 10_000
 """Messages that one `start` makes due at most."""
-
-ORIGINAL: Final = 64 * 1024
-"""Octets of a message that a report is made from."""
 
 
 class Runner:
@@ -111,7 +106,6 @@ class Runner:
         self._queue = queue
         self._transport = transport
         self._table = table
-        self._reporter = reporter
         self._retry = retry
         self._clock = clock
         self._random = random
@@ -122,7 +116,10 @@ class Runner:
         self._starved = False
         self._trouble = ""
         self._emptying = False
-        self._renewing: asyncio.Task[None] | None = None
+        self._lease = Lease(loop, self._call, clock)
+        self._ending = Ending(
+            queue=queue, reporter=reporter, retry=retry, ended=self._give, changed=self._changed.set
+        )
 
     def admit(self, draft: Draft) -> bool:
         """Whether there is room to take a fresh message straight through; it is then counted."""
@@ -188,7 +185,7 @@ class Runner:
 
     async def run(self) -> None:
         """Work what is due until `stop`."""
-        self._keep()
+        self._lease.start()
         try:
             while not self._stopping:
                 self._changed.clear()
@@ -203,7 +200,7 @@ class Runner:
 
     async def once(self, select: Select) -> int:
         """Work what `select` takes, each message and next hop once; returns how many were tried."""
-        self._keep()
+        self._lease.start()
         once = Once(select, self._clock())
         try:
             while not self._stopping:
@@ -248,8 +245,8 @@ class Runner:
                 )
             else:
                 self._changed.set()  # what waited for this next hop may go now
-        self._tell(claim, verdict.decisions, started, connected)
-        self._settle(claim, verdict, started, now)
+        self._ending.tell(claim, verdict.decisions, started, connected)
+        self._ending.end(claim, verdict, started, now)
 
     def returned(self, claims: list[Claim]) -> None:
         """A transport gives claims back untried."""
@@ -268,74 +265,6 @@ class Runner:
             self._changed.set()
 
         self._queue.call(lambda store: store.release(claims), released)
-
-    def _settle(self, claim: Claim, verdict: settle.Verdict, started: float, now: float) -> None:
-        reports: list[Draft] = []
-        ended = [*verdict.failed, *verdict.done]
-        if ended:
-            try:
-                reports = self._reporter.reports(claim, ended, lambda: self._original(claim), now)
-            except Exception as error:
-                # Nobody is removed without the report that is owed: it is tried again later.
-                event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
-                verdict = settle.put_off(verdict, now + self._retry.intervals[-1])
-        outcomes = [decision.outcome for decision in verdict.decisions if decision.outcome is not None]
-        attempt = None
-        if outcomes and any(decision.retry_at is not None for decision in verdict.decisions):
-            attempt = Attempt(
-                claim.route,
-                outcomes,
-                started=started,
-                seconds=max(0.0, now - started),
-                remote_mta=outcomes[0].remote_mta,
-                uncertain=any(outcome.uncertain for outcome in outcomes),
-            )
-        settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports)
-
-        def settled(applied: bool) -> None:
-            self._give(claim)
-            if claim.suspect:
-                self._changed.set()  # the next one waited for this one's end
-            ident = claim.message.ident
-            if not applied:
-                event.refused(ident)
-                return
-            for report in settlement.reports:
-                event.reported(ident, report.message.ident, notify.kind(report, ended))
-                self._changed.set()
-            if verdict.failed and not reports and claim.message.envelope.reverse_path is None:
-                event.dropped(ident, "it has no sender to be returned to")
-
-        self._queue.settle(settlement, verdict.hop, settled)
-
-    def _original(self, claim: Claim) -> tuple[bytes, bool]:
-        """The beginning of the message for its report, and whether that is all."""
-        content, trace = claim.content, claim.message.trace
-        if content is None:
-            return trace, False
-        try:
-            octets = content.read(ORIGINAL)
-        except (OSError, StoreError):
-            return trace, False  # the sender is told all the same
-        return trace + octets, len(octets) == content.size
-
-    def _tell(self, claim: Claim, decisions: Iterable[Decision], started: float, connected: float) -> None:
-        if not event.sinks:
-            return
-        for one, decision in zip(claim.pending, decisions, strict=True):
-            if decision.outcome is not None:
-                event.tried(
-                    claim.message.ident,
-                    one.recipient.forward_path,
-                    claim.route,
-                    decision.outcome,
-                    orcpt=one.recipient.orcpt,
-                    arrival=claim.message.arrival.at,
-                    started=started,
-                    connected=connected,
-                    attempts=one.attempts + 1,
-                    retry_at=decision.retry_at,
-                )
 
     async def _claim(self, select: Select, once: Once | None = None) -> bool:
         """Claim what is selected; whether to claim again at once."""
@@ -426,34 +355,12 @@ class Runner:
         # It was claimed because of its expiry or a warning: the next hop is not to be tried.
         now = self._clock()
         if now < settle.ends(claim.message):
-            self._warn(claim, now)
+            self._ending.warn(claim, now)
             return
         event.expired(claim.message.ident, claim.message.envelope.reverse_path)
         verdict = settle.expire(claim, now)
-        self._tell(claim, verdict.decisions, now, now)
-        self._settle(claim, verdict, now, now)
-
-    def _warn(self, claim: Claim, now: float) -> None:
-        """Tell the sender of the delay of those it does not know of yet; they wait on as they did."""
-        reports: list[Draft] = []
-        again = None
-        try:
-            reports = self._reporter.delayed(claim, now, lambda: self._original(claim))
-        except Exception as error:
-            event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
-            again = now + self._retry.intervals[-1]
-        settlement = Settlement(claim, [], reports=reports, warned=True, warn_at=again)
-
-        def settled(applied: bool) -> None:
-            self._give(claim)
-            self._changed.set()  # its own time may come soon, and the report's has come
-            if not applied:
-                event.refused(claim.message.ident)
-                return
-            for report in settlement.reports:
-                event.reported(claim.message.ident, report.message.ident, "delayed")
-
-        self._queue.settle(settlement, None, settled)
+        self._ending.tell(claim, verdict.decisions, now, now)
+        self._ending.end(claim, verdict, now, now)
 
     def _hop(self, claim: Claim) -> Hop:
         return self._hops.get(claim.route) or claim.hop or Hop(claim.route)
@@ -507,29 +414,10 @@ class Runner:
         except TimeoutError:
             pass
 
-    def _keep(self) -> None:
-        """Renew our claims from now on."""
-        if self._renewing is None:
-            self._renewing = self._loop.create_task(self._renew())
-
     def _kept(self) -> None:
         """Renew no more when nothing is in hand: a slow end is not to cost what is."""
-        if self._renewing is not None and not self.window.used:
-            self._renewing.cancel()
-            self._renewing = None
-
-    async def _renew(self) -> None:
-        while True:
-            try:
-                if not await self._call(self._renewal):
-                    event.warning("this process was taken for dead; its claims were given to others")
-            except StoreError as error:
-                event.error(f"cannot renew: {error}")
-            await asyncio.sleep(RENEWAL)
-
-    def _renewal(self, store: Store) -> bool:
-        now = self._clock()
-        return store.renew(now + owner.LEASE, now)
+        if not self.window.used:
+            self._lease.stop()
 
     async def _call(self, work: Callable[[Store], T]) -> T:
         """Run `work` in the writer thread.  Raises StoreError."""

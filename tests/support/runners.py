@@ -1,0 +1,161 @@
+"""A runner at work on a queue in memory, with transports that do as they are told, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from clock import T0, running
+from mail import DAY, LATER, OK, table
+from mail import address as to_address
+
+from mether.outcome import Outcome
+from mether.queue.claim import Claim, Hop, Settlement
+from mether.queue.memory import MemoryStore
+from mether.queue.message import Draft
+from mether.queue.store import Committed, Filter, StoreError
+from mether.reply import Reply
+from mether.runner.notify import Reporter
+from mether.runner.run import Runner
+from mether.runner.schedule import Retry
+from mether.runner.window import Window
+
+RETRY = Retry(jitter=0.0)
+
+
+class Queue:
+    """A GroupCommit without a thread: each thing is done when the loop comes to it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.loop = running()
+        self.failure: StoreError | None = None
+        self.delay = 0.0
+
+    def commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
+        self.loop.call_later(self.delay, self._commit, draft, done)
+
+    def _commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
+        if self.failure is not None:
+            done(Committed(draft.message.ident, error=self.failure))
+        else:
+            done(self.store.commit([draft], now=self.loop.clock())[0])
+
+    def settle(self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None]) -> None:
+        self.loop.call_soon(self._settle, settlement, hop, done)
+
+    def _settle(self, settlement: Settlement, hop: Hop | None, done: Callable[[bool], None]) -> None:
+        hops = [] if hop is None else [hop]
+        done(not self.store.apply((), [settlement], hops, now=self.loop.clock()).refused)
+
+    def call(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+        self.loop.call_soon(self._call, work, done)
+
+    def _call(self, work: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+        try:
+            result = work(self.store)
+        except StoreError as error:
+            result = error
+        done(result)
+
+
+class Transport:
+    """Works claims at once by what `answers` says for the recipient, or keeps them while `holding`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.loop = running()
+        self.holding = False
+        self.tried: list[tuple[float, str, list[str]]] = []
+        self.held: deque[Claim] = deque()
+        self.answers: dict[str, tuple[str, Reply, str]] = {}
+
+    def offer(self, claim: Claim) -> None:
+        recipients = [str(one.recipient.forward_path) for one in claim.pending]
+        self.tried.append((self.loop.time(), claim.message.ident, recipients))
+        if self.holding:
+            self.held.append(claim)
+        else:
+            self.loop.call_soon(self.work, claim)
+
+    def work(self, claim: Claim) -> None:
+        now = self.loop.clock()
+        outcomes = []
+        for one in claim.pending:
+            told = self.answers.get(str(one.recipient.forward_path)) or self.answers.get("*")
+            action, reply, scope = told or ("relayed", OK, "recipient")
+            outcomes.append(Outcome(one.number, action, reply, scope=scope, at=now))  # type: ignore[arg-type]
+        self.runner.done(claim, outcomes, now, now)
+
+    async def close(self) -> None:
+        """Finish what is in hand."""
+
+    def times(self) -> list[float]:
+        return [time for time, _, _ in self.tried]
+
+
+class Service:
+    """A runner at work."""
+
+    def __init__(self, *, window: Window | None = None, store: MemoryStore | None = None) -> None:
+        loop = running()
+        self.store = store or MemoryStore(now=T0)
+        self.queue = Queue(self.store)
+        self.runner = Runner(
+            loop=loop,
+            queue=self.queue,  # type: ignore[arg-type]
+            transport=lambda route: self.transport,
+            table=table(),
+            reporter=Reporter(
+                hostname="mx.example.com",
+                postmaster=to_address("postmaster@example.com"),
+                tell_postmaster=True,
+                table=table(),
+                lifetime=DAY,
+                boundary=lambda: "b0undary",
+            ),
+            retry=RETRY,
+            clock=loop.clock,
+            random=lambda: 0.5,
+            window=window,
+        )
+        self.transport = Transport(self.runner)
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> Service:
+        self.task = running().create_task(self.runner.run())
+        return self
+
+    def receive(self, *drafts: Draft) -> None:
+        """What a listener does with a message."""
+        for one in drafts:
+            one.claim = self.runner.admit(one)
+
+            def answered(answer: Committed, one: Draft = one) -> None:
+                self.runner.committed(one, answer)
+
+            self.queue.commit(one, answered)
+
+    def put(self, *drafts: Draft) -> None:
+        """What another process queued."""
+        answers = self.store.commit(drafts, now=running().clock())
+        assert not any(answer.error for answer in answers)
+
+    def queued(self) -> list[str]:
+        return [entry.message.ident for entry in self.store.entries(Filter())]
+
+    def reports(self) -> list[Any]:
+        return [
+            entry for entry in self.store.entries(Filter()) if entry.message.envelope.reverse_path is None
+        ]
+
+
+def delayed(scope: str = "recipient", reply: Reply = LATER) -> tuple[str, Reply, str]:
+    return ("delayed", reply, scope)
+
+
+async def settled() -> None:
+    """Let everything happen that needs no time."""
+    await asyncio.sleep(0.001)
