@@ -8,79 +8,18 @@ from collections.abc import Iterable
 
 import pytest
 from clock import running, virtual
-from mail import CONTENT, HOP, TRACE, claim
+from mail import CONTENT, TRACE, claim
+from relays import Relay, server
 from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 
-from mether.client.session import Timeouts
-from mether.dns.mx import DnsFailure
 from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim
 from mether.queue.content import Content
 from mether.queue.store import StoreError
-from mether.relay.hosts import Host
-from mether.relay.nexthop import IDLE_SECONDS, INITIAL, MOST_SESSIONS, NextHop, Settings
+from mether.relay.nexthop import IDLE_SECONDS, INITIAL, MOST_SESSIONS
 from mether.reply import Reply
 
 LMTP = Route("lmtp", "127.0.0.1:24")
-
-
-class Relay:
-    """A NextHop to these servers, in their order, and what it made of the claims."""
-
-    def __init__(
-        self,
-        *servers: ScriptServer,
-        route: Route = HOP,
-        connections: int = 20,
-        no_hosts: Reply | None = None,
-        content: Content | StoreError | None = None,
-    ) -> None:
-        self.hosts = [Host(f"mx{n}.example.net", "127.0.0.1", one.port) for n, one in enumerate(servers)]
-        self.no_hosts = no_hosts
-        self.stored = content
-        self.worked: asyncio.Queue[tuple[Claim, list[Outcome]]] = asyncio.Queue()
-        self.untried: list[Claim] = []
-        self.looked_up = 0
-        loop = running()
-        self.hop = NextHop(
-            route,
-            Settings(
-                loop=loop,
-                find=self._find,
-                content=self._content,
-                hostname="us.example.com",
-                timeouts=Timeouts(),
-                clock=loop.clock,
-                done=lambda claim, outcomes, *times: self.worked.put_nowait((claim, outcomes)),
-                returned=self.untried.extend,
-                connections=connections,
-            ),
-        )
-
-    async def _find(self, route: Route) -> list[Host]:
-        self.looked_up += 1
-        await asyncio.sleep(0)
-        if self.no_hosts is not None:
-            raise DnsFailure(self.no_hosts)
-        return list(self.hosts)
-
-    async def _content(self, claim: Claim) -> Content:
-        if isinstance(self.stored, StoreError):
-            raise self.stored
-        assert self.stored is not None
-        return self.stored
-
-    async def send(self, *claims: Claim) -> list[list[Outcome]]:
-        """Offer claims; their outcomes, in the order of the claims."""
-        for one in claims:
-            self.hop.offer(one)
-        done: dict[str, list[Outcome]] = {}
-        while len(done) < len(claims):
-            worked, outcomes = await self.worked.get()
-            assert worked.message.ident not in done, "worked twice"
-            assert [one.recipient for one in outcomes] == [one.number for one in worked.pending]
-            done[worked.message.ident] = outcomes
-        return [done[one.message.ident] for one in claims]
 
 
 def actions(outcomes: Iterable[Outcome]) -> list[str]:
@@ -89,10 +28,6 @@ def actions(outcomes: Iterable[Outcome]) -> list[str]:
 
 def many(count: int) -> Claim:
     return claim(*(f"u{number}@example.net" for number in range(count)))
-
-
-async def server(**options: list[str]) -> ScriptServer:
-    return await ScriptServer(**options).start()
 
 
 @virtual
@@ -233,62 +168,6 @@ async def test_a_server_that_goes_on_with_nobody_gets_an_empty_content() -> None
     assert len(mx.messages) == 1
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        {"greeting": ["554 no service", FOR_EVER]},
-        {"greeting": ["421 busy", FOR_EVER]},
-        {"greeting": [CLOSE, FOR_EVER]},
-        {"greeting": [SILENCE, FOR_EVER]},
-        {"greeting": ["HTTP/1.1 400 Bad Request", FOR_EVER]},
-        {"EHLO": ["421 no", FOR_EVER]},
-        {"EHLO": ["550 no", FOR_EVER], "HELO": ["550 no", FOR_EVER]},
-        {"MAIL": ["421 no", FOR_EVER]},
-        {"MAIL": [CLOSE, FOR_EVER]},
-        {"RCPT": [SILENCE, FOR_EVER]},
-        {"DATA": [CLOSE, FOR_EVER]},
-    ],
-)
-@virtual
-async def test_the_second_host_is_tried_when_the_first_cannot_be_used(trouble: dict[str, list[str]]) -> None:
-    """CLI-9, CLI-13: RFC 5321 section 5.1."""
-    first, second = await ScriptServer(**trouble).start(), await server()
-    ((outcome,),) = await Relay(first, second).send(claim())
-    assert outcome.action == "relayed"
-    assert outcome.remote_mta == "mx1.example.net [127.0.0.1]"
-    assert len(first.sessions) == 1
-    assert len(second.messages) == 1
-
-
-@virtual
-async def test_the_second_host_is_tried_when_nothing_listens_on_the_first() -> None:
-    first, second = await server(), await server()
-    await first.close()
-    ((outcome,),) = await Relay(first, second).send(claim())
-    assert outcome.action == "relayed"
-
-
-REFUSAL = "554 5.3.2 no mail here"
-
-
-@pytest.mark.parametrize("down_first", [True, False])
-@virtual
-async def test_a_host_that_is_only_down_may_take_it_later(down_first: bool) -> None:
-    """RFC 5321 section 5.1: one host's refusal is not the answer of those that are down."""
-    down, refusing = await server(), await server(greeting=[REFUSAL, FOR_EVER])
-    await down.close()
-    hosts = (down, refusing) if down_first else (refusing, down)
-    ((outcome,),) = await Relay(*hosts).send(claim())
-    assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "host", "4.4.1")
-
-
-@virtual
-async def test_a_message_fails_when_every_host_refuses() -> None:
-    one, two = await server(greeting=[REFUSAL, FOR_EVER]), await server(greeting=[REFUSAL, FOR_EVER])
-    ((outcome,),) = await Relay(one, two).send(claim())
-    assert (outcome.action, outcome.scope, outcome.status) == ("failed", "host", "5.3.2")
-
-
 @pytest.mark.parametrize("reply", ["450 4.7.1 greylisted", "550 5.7.1 go away"])
 @virtual
 async def test_a_refused_transaction_goes_to_no_other_host(reply: str) -> None:
@@ -325,25 +204,6 @@ async def test_when_no_host_answers_what_waits_is_given_back_untried() -> None:
     assert relay.untried == others
     await asyncio.sleep(0)
     assert relay.hop.idle
-
-
-@pytest.mark.parametrize(
-    ("reply", "action"),
-    [(Reply(550, "5.1.2", "no such domain"), "failed"), (Reply(451, "4.4.3", "silent"), "delayed")],
-)
-@virtual
-async def test_the_dns_decides_too(reply: Reply, action: str) -> None:
-    ((outcome,),) = await Relay(no_hosts=reply).send(claim())
-    assert (outcome.action, outcome.scope, outcome.reply) == (action, "host", reply)
-
-
-@pytest.mark.parametrize("greeting", ["554 5.3.2 no mail here", "421 4.3.2 busy"])
-@virtual
-async def test_a_greeting_that_refuses_decides_when_there_is_no_other_host(greeting: str) -> None:
-    mx = await server(greeting=[greeting])
-    ((outcome,),) = await Relay(mx).send(claim())
-    assert (outcome.action, outcome.scope) == ("failed" if greeting[0] == "5" else "delayed", "host")
-    assert outcome.reply.text in greeting
 
 
 @pytest.mark.parametrize("end", [CLOSE, SILENCE])

@@ -18,12 +18,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from mether.client.session import Lost
-from mether.dns.mx import DnsFailure
 from mether.net.tls import ClientTls
-from mether.relay import failure, opening, smtp, tlspolicy
+from mether.relay import failure, smtp, tlspolicy
 from mether.relay.tlspolicy import Policy
-from mether.reply import Reply
+from mether.relay.walk import Unusable, Walk
 from mether.routing import target
 from mether.smtp import fit
 
@@ -103,28 +101,6 @@ class Settings:
         self.done = done
         self.returned = returned
         self.connections = connections
-
-
-class _Unusable(Exception):
-    """No host is left to try; `reply` and `remote_mta` are the last one's."""
-
-    def __init__(
-        self,
-        reply: Reply,
-        remote_mta: str,
-        lost: Lost | None = None,
-        shortfall: opening.Shortfall | None = None,
-    ) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
-        self.remote_mta = remote_mta
-        self.lost = lost
-        self.shortfall = shortfall
-
-    @property
-    def alone(self) -> bool:
-        """Whether it concerns the claim in hand and no other."""
-        return self.shortfall is not None and self.shortfall.alone
 
 
 class NextHop:
@@ -232,7 +208,7 @@ class NextHop:
         started = settings.clock()
         strict = tlspolicy.asks(claim.message.envelope, lmtp=self.route.transport == "lmtp")
         login = self._login(claim) if settings.logins else None
-        walk = _Walk(self.route, settings, strict, login)
+        walk = Walk(self.route, settings, strict, login)
         outcomes: list[Outcome] = []
         lacking: list[Outcome] = []
         sessions = 0
@@ -273,25 +249,25 @@ class NextHop:
                     outcomes += some
                     await client.quit()
                     client = None
-                    walk = _Walk(self.route, settings, strict, login)
+                    walk = Walk(self.route, settings, strict, login)
                     continue
                 if not usable:
                     client.close()
                     client = None
                     untouched = all(one.scope == "host" and not one.uncertain for one in some)
                     if untouched and (reused or walk.more):
-                        walk.note(_Unusable(some[0].reply, host))
+                        walk.note(Unusable(some[0].reply, host))
                         continue
                 outcomes += some
                 break
-        except _Unusable as error:
+        except Unusable as error:
             at = settings.clock()
             if lacking:
                 # A host answered, and is as good for other messages as it was.
                 settings.done(claim, outcomes + lacking, started, at)
                 return None, ""
             left = claim.pending[len(outcomes) :]
-            outcomes += [self._unusable(one.number, error, at) for one in left]
+            outcomes += [error.outcome(one.number, at) for one in left]
             settings.done(claim, outcomes, started, at)
             if not error.alone:
                 self._limit = 1
@@ -310,17 +286,6 @@ class NextHop:
             self._limit = min(self._limit + 1, settings.connections)
         settings.done(claim, outcomes, started, connected)
         return client, host
-
-    @staticmethod
-    def _unusable(number: int, error: _Unusable, at: float) -> Outcome:
-        short = error.shortfall
-        if short is not None:
-            return failure.of_shortfall(
-                number, short.reply, remote_mta=error.remote_mta, said=short.said, alone=short.alone, at=at
-            )
-        if error.lost is not None:
-            return failure.of_lost(number, error.lost, remote_mta=error.remote_mta, at=at)
-        return failure.of_host(number, error.reply, remote_mta=error.remote_mta, at=at)
 
     def _login(self, claim: Claim) -> Login | None:
         """Who we are to be there, for this claim's sender."""
@@ -344,68 +309,3 @@ def _enough(client: StreamClient, strict: bool, login: Login | None) -> bool:
     return client.account is login and tlspolicy.good_enough(
         client.secure, client.protocol.offer.keywords, requiretls=strict
     )
-
-
-class _Walk:
-    """Goes from host to host of a route until one gives a session as good as the claim needs."""
-
-    def __init__(self, route: Route, settings: Settings, strict: bool, login: Login | None) -> None:
-        self._route = route
-        self._settings = settings
-        self._strict = strict
-        self._login = login
-        self._hosts: list[hosts.Host] | None = None
-        self._next = 0
-        self._last: _Unusable | None = None
-
-    @property
-    def more(self) -> bool:
-        """Whether there are hosts that were not tried yet."""
-        return self._hosts is None or self._next < len(self._hosts)
-
-    def note(self, problem: _Unusable) -> None:
-        """Remember why a host could not be used: for good only when that holds for every host."""
-        if self._last is None or failure.outweighs(problem.reply, self._last.reply):
-            self._last = problem
-
-    async def open(self, name: str) -> tuple[StreamClient, str]:
-        """The next session, and its host's name.  Raises _Unusable when there is none."""
-        settings = self._settings
-        if self._hosts is None:
-            try:
-                self._hosts = await settings.find(self._route)
-            except DnsFailure as error:
-                raise _Unusable(error.reply, "") from None
-        lmtp = self._route.transport == "lmtp"
-        where = target.from_route(self._route)
-        policy = settings.policy(self._route)
-        account = None
-        if self._login is not None and settings.logins is not None:
-            account = opening.Account(self._login, settings.logins, where.host)
-        while self._next < len(self._hosts):
-            host = self._hosts[self._next]
-            self._next += 1
-            shown = host.name if host.name.strip("[]") == host.address else f"{host.name} [{host.address}]"
-            need = tlspolicy.need(
-                policy, where, host.name, host.port, requiretls=self._strict, login=account is not None
-            )
-            try:
-                client = await opening.open(
-                    settings.loop,
-                    host,
-                    name,
-                    settings.timeouts,
-                    lmtp=lmtp,
-                    need=need,
-                    tls=settings.tls,
-                    account=account,
-                )
-            except Lost as error:
-                self.note(_Unusable(Reply(451, "4.4.1", str(error)), shown, error))
-            except opening.Refused as error:
-                self.note(_Unusable(error.reply, shown))
-            except opening.Shortfall as error:
-                self.note(_Unusable(error.reply, shown, shortfall=error))
-            else:
-                return client, shown
-        raise self._last or _Unusable(Reply(451, "4.4.1", "no host answered"), "")

@@ -1,0 +1,82 @@
+"""A next hop of servers that do as they are told, and what it made of the claims."""
+
+from __future__ import annotations
+
+import asyncio
+
+from clock import running
+from mail import HOP
+from script_server import ScriptServer
+
+from mether.client.session import Timeouts
+from mether.dns.mx import DnsFailure
+from mether.outcome import Outcome, Route
+from mether.queue.claim import Claim
+from mether.queue.content import Content
+from mether.queue.store import StoreError
+from mether.relay.hosts import Host
+from mether.relay.nexthop import NextHop, Settings
+from mether.reply import Reply
+
+
+class Relay:
+    """A NextHop to these servers, in their order, and what it made of the claims."""
+
+    def __init__(
+        self,
+        *servers: ScriptServer,
+        route: Route = HOP,
+        connections: int = 20,
+        no_hosts: Reply | None = None,
+        content: Content | StoreError | None = None,
+    ) -> None:
+        self.hosts = [Host(f"mx{n}.example.net", "127.0.0.1", one.port) for n, one in enumerate(servers)]
+        self.no_hosts = no_hosts
+        self.stored = content
+        self.worked: asyncio.Queue[tuple[Claim, list[Outcome]]] = asyncio.Queue()
+        self.untried: list[Claim] = []
+        self.looked_up = 0
+        loop = running()
+        self.hop = NextHop(
+            route,
+            Settings(
+                loop=loop,
+                find=self._find,
+                content=self._content,
+                hostname="us.example.com",
+                timeouts=Timeouts(),
+                clock=loop.clock,
+                done=lambda claim, outcomes, *times: self.worked.put_nowait((claim, outcomes)),
+                returned=self.untried.extend,
+                connections=connections,
+            ),
+        )
+
+    async def _find(self, route: Route) -> list[Host]:
+        self.looked_up += 1
+        await asyncio.sleep(0)
+        if self.no_hosts is not None:
+            raise DnsFailure(self.no_hosts)
+        return list(self.hosts)
+
+    async def _content(self, claim: Claim) -> Content:
+        if isinstance(self.stored, StoreError):
+            raise self.stored
+        assert self.stored is not None
+        return self.stored
+
+    async def send(self, *claims: Claim) -> list[list[Outcome]]:
+        """Offer claims; their outcomes, in the order of the claims."""
+        for one in claims:
+            self.hop.offer(one)
+        done: dict[str, list[Outcome]] = {}
+        while len(done) < len(claims):
+            worked, outcomes = await self.worked.get()
+            assert worked.message.ident not in done, "worked twice"
+            assert [one.recipient for one in outcomes] == [one.number for one in worked.pending]
+            done[worked.message.ident] = outcomes
+        return [done[one.message.ident] for one in claims]
+
+
+async def server(**options: list[str]) -> ScriptServer:
+    return await ScriptServer(**options).start()
