@@ -43,6 +43,16 @@ def test_what_is_wrong_is_named(operands, what):
     assert what in str(error.value)
 
 
+def test_what_is_no_recipient_is_left_out_for_whoever_asks():
+    wrong = []
+    _, envelope = envelope_of(["mailhub", "", "c", "c@d.test", ""], wrong)
+    assert [str(one.forward_path) for one in envelope.recipients] == ["c@d.test"]
+    assert [(place, text) for place, text, _ in wrong] == [(0, "c"), (2, "")]
+    assert all(what for _, _, what in wrong)
+    with pytest.raises(UsageError):
+        envelope_of(["mailhub", "c", "c@d.test"], wrong)
+
+
 def test_a_name_to_say():
     for name in ("host.example", "[192.0.2.1]", "host"):
         check_helo(name)

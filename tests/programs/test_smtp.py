@@ -104,6 +104,30 @@ def test_a_refused_recipient_never_stops_the_others(capsys):
         assert peer.messages[0].recipients == [ANN, CAT]
 
 
+def test_a_recipient_that_is_no_address_never_stops_the_others(capsys):
+    """CLI-12: it fails by itself, as a server would have it (553 5.1.3), in its own place."""
+    for options in ((), ("--probe",)):
+        with Peer() as peer:
+            status, out, err = smtp(capsys, *options, peer.target, SENDER, "bob@@x", ANN, "", "a\nb", CAT)
+        assert (status, err) == (67, "")
+        names, words = zip(*(line.split(": ", 1) for line in out), strict=True)
+        assert names == ("bob@@x", ANN, "''", "'a\\nb'", CAT)
+        done = "acceptable" if options else "relayed"
+        assert [word.split()[0] for word in words] == ["failed", done, "failed", "failed", done]
+        assert all(word.startswith("failed (553 5.1.3 ") for word in (words[0], words[2], words[3]))
+        assert [one for one in peer.said() if one == "RCPT"] == ["RCPT"] * 2
+    with Peer({"RCPT": ["450 4.2.1 later"]}) as peer:
+        assert smtp(capsys, peer.target, SENDER, "bob@@x", ANN)[0] == 75
+
+
+def test_no_recipient_is_an_address(capsys):
+    status, out, err = smtp(capsys, "--json", "127.0.0.1:1", SENDER, "bob@@x")
+    assert (status, err) == (67, "")
+    (line,) = map(json.loads, out)
+    assert (line["recipient"], line["action"], line["status"]) == ("bob@@x", "failed", "5.1.3")
+    assert smtp(capsys, "127.0.0.1:1", "me@@x", ANN)[0] == 64
+
+
 def test_a_deferred_recipient_outweighs_a_refused_one(capsys):
     with Peer({f"RCPT TO:<{BOB}>": [NO_USER], f"RCPT TO:<{CAT}>": ["450 4.2.1 later"]}) as peer:
         status, out, _ = smtp(capsys, peer.target, SENDER, ANN, BOB, CAT)
@@ -325,15 +349,7 @@ def test_what_cannot_be_sent_is_65(capsys, message):
         ("mailhub\r\nQUIT", SENDER, ANN),
         ("unix:relative", SENDER, ANN),
         ("mailhub", "no-domain", ANN),
-        ("mailhub", SENDER, "nobody"),
-        ("mailhub", SENDER, ""),
-        ("mailhub", SENDER, "<>"),
         ("mailhub", "a@b.test>\r\nRCPT TO:<x@y.test", ANN),
-        ("mailhub", SENDER, "a@b.test\r\nDATA"),
-        ("mailhub", SENDER, "a@b.test> SIZE=1"),
-        ("mailhub", SENDER, "a\n@b.test"),
-        ("mailhub", SENDER, '"a\rb"@b.test'),
-        ("mailhub", SENDER, "a\0@b.test"),
         ("-h", "me\r\nMAIL FROM:<x@y.test>", "mailhub", SENDER, ANN),
         ("-h", "two words", "mailhub", SENDER, ANN),
         ("-h", "", "mailhub", SENDER, ANN),
@@ -349,6 +365,28 @@ def test_wrong_arguments_are_64_and_one_line(capsys, argv):
     status, out, err = smtp(capsys, *argv)
     assert (status, out) == (64, [])
     assert err.startswith("smtp: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "nobody",
+        "",
+        "<>",
+        "a@b.test\r\nDATA",
+        "a@b.test> SIZE=1",
+        "a\n@b.test",
+        '"a\rb"@b.test',
+        "a\0@b.test",
+    ],
+)
+def test_a_wrong_recipient_is_67_and_one_line(capsys, recipient):
+    """CLI-5, CLI-12: nothing in it becomes a command of its own, or a line of the outcomes."""
+    with Peer() as peer:
+        status, out, err = smtp(capsys, peer.target, SENDER, recipient)
+        assert (status, len(out), err) == (67, 1, "")
+        assert ": failed (553 5.1.3 " in out[0]
+        assert not peer.sessions
 
 
 @pytest.mark.parametrize("sender", ["", "<>"])

@@ -1,7 +1,7 @@
 """What `smtp` and `smtpqer` both take: ``targethost sender recipient...``, and the name after ``-h``.
 
 The argument vector is the envelope.  Everything in it is judged before a word is said or read; fails with
-UsageError, one line.
+UsageError, one line.  `smtp`, where no recipient stops the others, may ask for those that are no addresses.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from mether.routing.target import Target
 
 
-def envelope_of(operands: list[str]) -> tuple[Target, Envelope]:
+def envelope_of(
+    operands: list[str], wrong: list[tuple[int, str, str]] | None = None
+) -> tuple[Target, Envelope]:
     """The target and envelope of an argument vector ``targethost sender recipient...``.
 
-    Raises UsageError.
+    With `wrong` a recipient that is no address is left out, and goes there: its place among the recipients,
+    from 0, what was given, and what is wrong with that.  Without, it raises UsageError, as all else does.
     """
     if len(operands) < 3:
         missing = ("TARGETHOST", "SENDER", "RECIPIENT")[len(operands)]
@@ -33,13 +36,16 @@ def envelope_of(operands: list[str]) -> tuple[Target, Envelope]:
     except AddressError as error:
         raise UsageError(f"sender {operands[1]!r}: {error}") from None
     recipients = []
-    for text in operands[2:]:
+    for place, text in enumerate(operands[2:]):
         try:
             path = parse_argument(text)
             if path is None:
                 raise AddressError("empty address")
         except AddressError as error:
-            raise UsageError(f"recipient {text!r}: {error}") from None
+            if wrong is None:
+                raise UsageError(f"recipient {text!r}: {error}") from None
+            wrong.append((place, text, str(error)))
+            continue
         recipients.append(Recipient(path))
     utf8 = not all(one.forward_path.is_ascii for one in recipients) or not (sender is None or sender.is_ascii)
     return target, Envelope(sender, recipients, smtputf8=utf8)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 
 from mether.client.session import own_name
+from mether.outcome import Outcome
 from mether.programs import errors, message, parameters
 from mether.programs.operands import check_helo, envelope_of
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 from mether.programs.talk import Manner, Talk
 from mether.queue.content import in_memory
 from mether.relay import failure
+from mether.reply import Reply
 from mether.setup import locate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.envelope import Envelope
-    from mether.outcome import Outcome
     from mether.programs.options import Parsed
     from mether.queue.content import Content
     from mether.smtp.sasl_client import Credentials
@@ -33,7 +34,7 @@ PROGRAM = Program(
     are connected to directly; any other domain is looked up by MX.  unix:PATH and lmtp:HOST:PORT
     speak LMTP.  SENDER may be <> or empty for the null reverse-path.
 
-    A recipient that is refused never stops the others.
+    A recipient that is refused, or that is no address, never stops the others.
 
     TLS is begun where the server offers it, and any certificate will do (level may); port 465 begins with it.
     Whoever logs in shows a password only to a server that proved its name, unless --tls says less.""",
@@ -55,7 +56,7 @@ PROGRAM = Program(
         (64, "the arguments are wrong"),
         (65, "the message cannot be sent as it is"),
         (66, "the file of --ca cannot be used"),
-        (67, "a recipient is unknown"),
+        (67, "a recipient is unknown, or no address"),
         (68, "the host is unknown"),
         (69, "another refusal"),
         70,
@@ -73,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _work(argv: list[str]) -> int:
     given = parse(PROGRAM, argv)
-    target, envelope = envelope_of(given.operands)
+    wrong: list[tuple[int, str, str]] = []
+    target, envelope = envelope_of(given.operands, wrong)
     # The hosts file is asked first, so that the arguments are all judged before anything is read.
     basics = locate.basics(given.text("config"), given.text("spool"))
     helo = given.text("h")
@@ -103,9 +105,14 @@ def _work(argv: list[str]) -> int:
         ca=given.text("ca"),
         credentials=credentials,
     )
-    outcomes = Talk(target, envelope, content, eight_bit, manner).outcomes()
+    outcomes = Talk(target, envelope, content, eight_bit, manner).outcomes() if envelope.recipients else []
+    names = [str(one.forward_path) for one in envelope.recipients]
+    for place, text, what in wrong:
+        # What a server would say of it: the others have nothing to do with it.
+        names.insert(place, text)
+        outcomes.insert(place, Outcome(place, "failed", Reply(553, "5.1.3", what)))
     try:
-        _show(envelope, outcomes, given.flag("json"), probe)
+        _show(names, outcomes, given.flag("json"), probe)
         sys.stdout.flush()
     except OSError as error:
         # What was sent stays sent: another status would have the caller send it again.
@@ -162,14 +169,14 @@ def _content(envelope: Envelope) -> tuple[Content, bool]:
     return message.content(data)
 
 
-def _show(envelope: Envelope, outcomes: list[Outcome], as_json: bool, probe: bool) -> None:
+def _show(names: list[str], outcomes: list[Outcome], as_json: bool, probe: bool) -> None:
+    """Print the outcomes, in the order of the recipients."""
     if as_json:
         import json
-    for outcome in outcomes:
-        recipient = envelope.recipients[outcome.recipient].forward_path
+    for name, outcome in zip(names, outcomes, strict=True):
         if as_json:
             fields = {
-                "recipient": str(recipient),
+                "recipient": name,
                 "action": outcome.action,
                 "status": outcome.status,
                 "code": outcome.reply.code,
@@ -183,4 +190,5 @@ def _show(envelope: Envelope, outcomes: list[Outcome], as_json: bool, probe: boo
         else:
             doubt = "; it may have been delivered" if outcome.uncertain else ""
             word = "acceptable" if probe and outcome.action == "relayed" else outcome.action
+            recipient = name if name and name.isprintable() else repr(name)
             print(f"{recipient}: {word} ({outcome.reply}){doubt}")
