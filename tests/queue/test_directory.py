@@ -12,10 +12,13 @@ import pytest
 from mether.address import parse
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Attempt, Outcome, Route
+from mether.queue import directory_recover
 from mether.queue import ident as ident_
 from mether.queue.claim import Claim, Decision, Settlement
 from mether.queue.directory import DirectoryStore
+from mether.queue.directory_files import Files
 from mether.queue.directory_run import BUSY
+from mether.queue.disk import REAL
 from mether.queue.message import Arrival, Draft, Message
 from mether.queue.store import Damaged, Filter, Select, StoreError
 from mether.reply import Reply
@@ -293,3 +296,26 @@ def test_it_is_cheap_to_import() -> None:
     code = f"import sys, mether.queue.directory; print(sorted({dear} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("kind", ["msg", "errs"])
+def test_a_message_on_its_way_out_leaves_nothing_over(path: Path, store: DirectoryStore, kind: str) -> None:
+    """Its envelope goes first; who removes it has the write lock until the rest is gone."""
+    left = path / "queue" / f"{ID}.{kind}"
+    left.write_text("x")
+
+    class Removing:
+        """The write lock, once the one who removes the message has let go of it."""
+
+        def __enter__(self) -> None:
+            left.unlink(missing_ok=True)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    files = Files(str(path), store.owner, REAL)
+    assert list(directory_recover.check(files, Removing())) == []
+    left.write_text("x")
+    assert len(list(store.check())) == 1
+    assert store.sweep(T0) == 1
+    assert list(store.check()) == []

@@ -217,7 +217,7 @@ class DirectoryStore(DirectoryWriter):
 
     def check(self) -> Iterator[str]:
         try:
-            yield from directory_recover.check(self._files)
+            yield from directory_recover.check(self._files, self._lock)
         except OSError as error:
             raise trouble("cannot look over the queue", error) from None
 

@@ -21,6 +21,7 @@ from mether.reply import Reply
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from typing import Final
 
     from mether.queue.directory_files import Files
@@ -158,8 +159,12 @@ def take_over(files: Files) -> None:
         directory_errs.append(files, ident, attempt)
 
 
-def check(files: Files) -> Iterator[str]:
-    """A line for each thing that is wrong."""
+def check(files: Files, lock: AbstractContextManager[None]) -> Iterator[str]:
+    """A line for each thing that is wrong.
+
+    `lock` is the write lock, taken for another look at what seems to be left over: a process that has it
+    may be about to remove that.
+    """
     names = sorted(os.listdir(files.queue))
     settling = set(os.listdir(files.settling))
     known = set(names)
@@ -173,13 +178,10 @@ def check(files: Files) -> Iterator[str]:
         elif kind == "sh":
             yield from _check_one(files, ident, pending=False)
         elif f"{ident}.sh" not in known and f"{ident}.sh" not in settling:
-            # It may be on its way in or out: only what nobody holds is left over.
-            lock = files.lock_content(path)
-            if lock is not None:
-                gone = not os.path.lexists(files.name(ident, "sh"))
-                os.close(lock)
-                if gone:
-                    yield f"{path}: belongs to no message (sweep removes it)"
+            with lock:
+                left = _left_over(files, ident, path)
+            if left:
+                yield f"{path}: belongs to no message (sweep removes it)"
     for name in sorted(settling):
         if not is_ident(name[:-3]):
             yield f"{os.path.join(files.settling, name)}: no file of the queue"
@@ -188,6 +190,16 @@ def check(files: Files) -> Iterator[str]:
     for name in sorted(os.listdir(files.keys)):
         if directory_keys.read(os.path.join(files.keys, name)) is None:
             yield f"{os.path.join(files.keys, name)}: no submission key"
+
+
+def _left_over(files: Files, ident: str, path: str) -> bool:
+    """Whether a file of a message is on its way neither in nor out: nobody holds it, or its message."""
+    lock = files.lock_content(path)
+    if lock is None:
+        return False
+    gone = not os.path.lexists(files.name(ident, "sh")) and not os.path.lexists(files.pending(ident))
+    os.close(lock)
+    return gone
 
 
 def _check_one(files: Files, ident: str, *, pending: bool) -> Iterator[str]:
