@@ -263,6 +263,7 @@ def test_it_wakes_a_daemon_instead_of_running(url, capsys):
                 if ident in line and "status=" in line:
                     break
             assert "status=sent" in line
+            assert peer.wait_for(1)  # it notes what it took after it has answered
         assert len(peer.messages) == 1
         daemon.send_signal(signal.SIGTERM)
         assert "Traceback" not in daemon.stderr.read()
