@@ -491,6 +491,27 @@ async def test_what_was_to_be_delivered_by_now_is_not_tried_again() -> None:
 
 
 @virtual
+@pytest.mark.parametrize("scope", ["recipient", "host"])
+async def test_what_was_to_be_delivered_by_now_is_returned_at_its_time(scope: str) -> None:
+    """EXT-1: RFC 2852 section 4.1.3, mode R; also behind a next hop that is left alone for longer."""
+    service = Service().start()
+    service.transport.answers["rcpt@example.net"] = delayed(scope)
+    await asyncio.sleep(1)  # the runner pauses: nothing waits
+    for _ in range(2):  # the second may find its next hop in trouble, and is not tried
+        one = draft(at=T0 + running().time(), expires=T0 + running().time() + 4)
+        one.message.envelope.by = By(4, "R")
+        with heard() as events:
+            service.receive(one)
+            await asyncio.sleep(5)
+        assert [name for name, _ in events].count("expired") == 1
+        (failed,) = [fields for name, fields in events if name == "failed"]
+        assert 4 <= failed["ended"] - failed["arrival"] < 5
+        assert failed["arrival"] <= failed["started"] <= failed["connected"] <= failed["ended"]
+        assert [name for name, _ in events].count("reported") == 1
+        assert not service.queued()
+
+
+@virtual
 async def test_nothing_is_tried_before_its_release() -> None:
     """EXT-2: neither straight through, nor by a run over everything, nor by a person's retry."""
     service = Service()

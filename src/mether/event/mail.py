@@ -241,7 +241,8 @@ def tried(
     """One recipient was tried; the event's name is ``outcome.action``.
 
     `arrival` is when the message came, `started` when the attempt began and `connected` when it had
-    its connection (each 0 when not known); the attempt ended at ``outcome.at``.  `attempts` counts
+    its connection (each 0 when not known); the attempt ended at ``outcome.at``, or where nothing was tried any
+    more, as for what has expired, when it began.  `attempts` counts
     this one; `retry_at` is when it is tried again.
     """
     if sinks:
@@ -260,7 +261,7 @@ def tried(
                 "arrival": arrival,
                 "started": started or outcome.at,
                 "connected": connected or started or outcome.at,
-                "ended": outcome.at,
+                "ended": max(outcome.at, started, connected),
                 "attempts": attempts,
                 "retry_at": retry_at,
             },

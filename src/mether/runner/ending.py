@@ -34,7 +34,7 @@ class Ending:
     """The last that a runner does for its claims.
 
     `ended` takes each claim once its settlement was applied or refused; `changed` says that there may be
-    something to claim.
+    something to claim, `waits` that there will be at a time (Unix seconds).
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Ending:
         retry: Retry,
         ended: Callable[[Claim], None],
         changed: Callable[[], None],
+        waits: Callable[[float], None],
     ) -> None:
         self._queue = queue
         self._reporter = reporter
         self._retry = retry
         self._ended = ended
         self._changed = changed
+        self._waits = waits
 
     def end(self, claim: Claim, verdict: Verdict, started: float, now: float) -> None:
         """Queue what was decided, and the reports that follow; `started` is when the attempt began."""
@@ -84,6 +86,11 @@ class Ending:
             if not applied:
                 event.refused(ident)
                 return
+            if attempt is not None:
+                # DELIVERBY's time may come before the next try; it is never put off with that.
+                times = [one.retry_at for one in verdict.decisions if one.retry_at is not None]
+                deadline = claim.message.deadline
+                self._waits(min(deadline, *times) if deadline > now else min(times))
             for report in settlement.reports:
                 event.reported(ident, report.message.ident, kind(report, ended))
                 self._changed()

@@ -116,9 +116,15 @@ class Runner:
         self._starved = False
         self._trouble = ""
         self._emptying = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._lease = Lease(loop, self._call, clock)
         self._ending = Ending(
-            queue=queue, reporter=reporter, retry=retry, ended=self._give, changed=self._changed.set
+            queue=queue,
+            reporter=reporter,
+            retry=retry,
+            ended=self._give,
+            changed=self._changed.set,
+            waits=self._look_by,
         )
 
     def admit(self, draft: Draft) -> bool:
@@ -159,6 +165,8 @@ class Runner:
             # What is small waits for room (`_starved`) or for its next hop; nothing else holds this back, and
             # a release has its own time.
             self._changed.set()
+        elif answer.error is None:
+            self._look_by(draft.message.deadline)
 
     def wake(self) -> None:
         """Look again at what is due: another process says that there is something."""
@@ -398,6 +406,22 @@ class Runner:
         ):
             self._starved = False
             self._changed.set()
+
+    def _look_by(self, at: float) -> None:
+        """Look again at that time: something that the present pause knows nothing of waits for it."""
+        left = max(0.0, at - self._clock())
+        if left >= POLL:
+            return  # the pause is over before
+        when = self._loop.time() + left
+        if self._alarm is not None:
+            if self._alarm.when() <= when:
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._alarm = None
+        self._changed.set()
 
     async def _pause(self) -> None:
         """Wait until something is due, something changes, or POLL seconds have passed."""
