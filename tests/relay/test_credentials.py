@@ -56,6 +56,13 @@ def test_the_first_that_fits_is_taken(where: str, sender: str, expected: str | N
     assert (found.user if found else None) == expected
 
 
+def test_a_bracket_in_a_pattern_is_a_bracket():
+    """Not a set of characters: an address literal is one sender."""
+    logins = Logins([Login("ann", next_hop="[h.test]:587", sender="ann@[192.0.2.1]")])
+    assert logins.choose(target.parse("h.test:587"), "ann@[192.0.2.1]") is not None
+    assert logins.choose(target.parse("h.test:587"), "ann@1") is None
+
+
 def test_a_file_is_read_again_when_it_changes(tmp_path: Path):
     path = file(tmp_path)
     login = Login("ann", "file", str(path))

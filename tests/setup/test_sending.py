@@ -157,3 +157,70 @@ def test_files_that_mail_would_wait_for(tmp_path: Path):
     assert len(lines) == 3
     assert "secret" not in "".join(lines)
     assert list(sending.complaints(read(""))) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("[h.test]:587", "h.test:587"),
+        ("H.Test.:587", "h.test:587"),
+        ("[h.test]", "h.test"),
+        ("h.test", "h.test"),
+        ("bücher.test", "xn--bcher-kva.test"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[192.0.2.1]:587", "192.0.2.1:587"),
+        ("[IPv6:2001:DB8::1]:587", "[2001:db8::1]:587"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("lmtp:h.test", "h.test"),
+        ("unix:/run/lmtp", "unix:/run/lmtp"),
+        ("[*.h.test]:587", "*.h.test:587"),
+    ],
+)
+def test_a_login_names_its_next_hop_as_a_route_does(written: str, kept: str):
+    """Written like the route's own target it fits that."""
+    config = read(f'[[login]]\nnext_hop = "{written}"\nuser = "ann"\npassword_env = "P"')
+    assert config.login[0].next_hop == kept
+    for text in (written, kept):
+        where = target.parse(text.replace("*", "any"))
+        assert sending.logins(config).choose(where, "x@a.test") is not None
+    elsewhere = target.parse("[other.test]:587")
+    assert sending.logins(config).choose(elsewhere, "x@a.test") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("next_hop", "smtp://h.test", "expected a port from 1 to 65535"),
+        ("next_hop", "smtp://*", "no next hop is like this"),
+        ("next_hop", "[h.test", "expected [host] or [host]:port"),
+        ("next_hop", "ann@h.test", "is no target host"),
+        ("sender", "<ann@a.test>", "expected an address such as"),
+        ("sender", "<*@a.test>", "no address is like this"),
+        ("sender", "a.test", "expected an address such as"),
+    ],
+)
+def test_what_could_match_nothing_is_refused(key: str, text: str, words: str):
+    with pytest.raises(ConfigError) as caught:
+        read(f'[[login]]\n{key} = "{text}"\nuser = "ann"\npassword_env = "P"')
+    assert str(caught.value).startswith(f"/etc/mether/mether.toml:2: login.{key}: ")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("routes", "next_hop", "told"),
+    [
+        ('domains = ["*"]\nsmtp = "[h.test]:587"', "h.test", False),
+        ('domains = ["*"]\nsmtp = "[h.test]:587"', "h.test:25", True),
+        ('domains = ["*"]\nsmtp = "[h.test]:587"', "*.other.test", False),
+        ('domains = ["a.test"]\nsmtp = "[h.test]:587"', "b.test", False),
+        ('domains = ["a.test"]\nsmtp = "[h.test]:587"', "b.test:587", True),
+        ('domains = ["*"]\nmx = true', "b.test", False),
+        ('domains = ["*"]\nlmtp = "unix:/run/x"', "unix:/run/x", False),
+        ('domains = ["*"]\nlmtp = "unix:/run/x"', "unix:/run/y", True),
+    ],
+)
+def test_a_login_for_no_next_hop_of_ours_is_told(routes: str, next_hop: str, told: bool):
+    """Where mail goes by MX any domain may be one, on port 25."""
+    text = f'[[route]]\n{routes}\n[[login]]\nnext_hop = "{next_hop}"\nuser = "ann"\npassword_env = "P"'
+    config = read(text)
+    assert bool(list(sending.unused(config, config.table()))) is told

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mether.address import Address
+    from mether.outcome import Route
     from mether.programs.options import Parsed
     from mether.routing.table import Table
     from mether.setup.config import Config
@@ -27,18 +28,20 @@ PROGRAM = Program(
     "mether",
     [
         "config [--check | --json | --write-default FILE]",
-        "route [--json] ADDRESS...",
+        "route [--sender ADDRESS] [--json] ADDRESS...",
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
 
-    route says where mail for an address goes, and which route decides.
+    route says where mail for an address goes, which route decides, and for a next hop what TLS is demanded
+    there and which login is used.
 
     passwd gives a login a password, asked for on the terminal or read from the first line of stdin.""",
     [
         Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
+        Option("", "sender", "route: mail from there; <> is the null reverse-path", value="ADDRESS"),
         Option("", "file", "passwd: the password file (passwords, beside the configuration)", value="FILE"),
         Option(
             "",
@@ -175,21 +178,46 @@ def _route(options: Parsed, operands: list[str]) -> int:
         if address is None:
             raise Failure(USAGE, "the null reverse-path is nobody's address")
         addresses.append(address)
+    sender: str | None = None
+    given = options.text("sender")
+    if given is not None:
+        try:
+            found = parse_argument(given)
+        except AddressError as error:
+            raise Failure(USAGE, f"{given!r} is not an address: {error}") from None
+        sender = "" if found is None else str(found)
     config = _load(options)
     table = config.table()
     for address in addresses:
-        facts = routed(address, config, table)
+        facts = routed(address, config, table, sender)
         if options.flag("json"):
             import json
 
             print(json.dumps(facts))
         else:
-            print(f"{facts['address']}  {facts['route']}  {facts['to']}  ({facts['because']})")
+            said = [facts[key] for key in ("address", "route", "to")] + [f"({facts['because']})"]
+            if "tls" in facts:
+                names = [
+                    *_texts(facts["tls_names"]),
+                    *(f"sha256:{one}" for one in _texts(facts["tls_fingerprints"])),
+                ]
+                said.append(f"tls {facts['tls']}" + (f" for {', '.join(names)}" if names else ""))
+                said.append(f"login {facts['login']}" if facts["login"] is not None else "no login")
+            if facts.get("logins_by_sender"):
+                said.append("other senders have other logins: see --sender")
+            print("  ".join(map(str, said)))
     return 0
 
 
-def routed(address: Address, config: Config, table: Table) -> dict[str, object]:
-    """Where mail for an address goes: its next hop, what that is, and which route decided."""
+def _texts(value: object) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def routed(address: Address, config: Config, table: Table, sender: str | None = None) -> dict[str, object]:
+    """Where mail for an address goes: its next hop, what that is, which route decided, and what holds there.
+
+    `sender` is the reverse-path, "" the null one; None: the logins for all senders.
+    """
     rule = table.match(address)
     route = table.route(address)
     because, to = "no route takes the domain", "by MX"
@@ -213,6 +241,32 @@ def routed(address: Address, config: Config, table: Table) -> dict[str, object]:
         "to": to,
         "local": table.is_local(address),
         "because": because,
+        **(_terms(route, config, table, sender) if route.transport in ("smtp", "lmtp") else {}),
+    }
+
+
+def _terms(route: Route, config: Config, table: Table, sender: str | None) -> dict[str, object]:
+    """The TLS that is demanded of a next hop, and the login that is used there."""
+    from mether.relay import tlspolicy
+    from mether.routing import target
+    from mether.setup import sending
+
+    try:
+        where = target.from_route(route)
+    except target.TargetError:
+        return {}
+    logins = [sending.login(one) for one in config.login]
+    login = next((one for one in logins if one.fits(where, sender or "")), None)
+    need = tlspolicy.need(
+        sending.policies(config, table)(route), where, where.host, where.port, login=login is not None
+    )
+    particular = any(one.leads(where) and not one.shared for one in logins)
+    return {
+        "tls": need.level,
+        "tls_names": need.names if need.level == "verify" else (),
+        "tls_fingerprints": need.fingerprints,
+        "login": (login.user or "by our certificate") if login is not None else None,
+        "logins_by_sender": sender is None and particular,
     }
 
 

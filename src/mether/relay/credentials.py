@@ -68,8 +68,8 @@ class Login:
         self.where = where
         self.token = token
         self.mechanisms = None if mechanisms is None else tuple(mechanisms)
-        self._next_hop = next_hop.lower()
-        self._sender = sender.lower()
+        self._next_hop = _pattern(bare(next_hop))
+        self._sender = _pattern(sender)
         self.shared = sender == "*"
 
     def fits(self, target: Target, sender: str) -> bool:
@@ -79,10 +79,14 @@ class Login:
         """
         from fnmatch import fnmatchcase
 
+        return self.leads(target) and (self.shared or fnmatchcase(sender.lower(), self._sender))
+
+    def leads(self, target: Target) -> bool:
+        """Whether it is for this next hop, for some sender."""
+        from fnmatch import fnmatchcase
+
         host = target.host
-        return (
-            fnmatchcase(host, self._next_hop) or fnmatchcase(f"{host}:{target.port}", self._next_hop)
-        ) and (self.shared or fnmatchcase(sender.lower(), self._sender))
+        return fnmatchcase(host, self._next_hop) or fnmatchcase(f"{host}:{target.port}", self._next_hop)
 
     def __repr__(self) -> str:
         return f"Login({self.user!r}, {self.source} {self.where!r})"
@@ -216,6 +220,25 @@ def read_file(path: str, *, private: bool = True) -> str:
     except OSError as error:
         raise CredentialsError(f"{path}: {error.strerror}") from None
     return _secret(data, path)
+
+
+def bare(next_hop: str) -> str:
+    """A pattern of next hops as it is compared: without ``lmtp:`` and ``unix:``, and without the brackets of
+    ``[host]:port``.
+    """
+    for prefix in ("lmtp:", "unix:"):
+        if next_hop[:5].lower() == prefix:
+            next_hop = next_hop[5:]
+    if next_hop.startswith("["):
+        host, bracket, port = next_hop[1:].partition("]")
+        if bracket:
+            return f"{host}{port}"
+    return next_hop
+
+
+def _pattern(text: str) -> str:
+    """A pattern in which only ``*`` and ``?`` stand for others; a bracket, as in a literal, is one."""
+    return text.lower().replace("[", "[[]")
 
 
 def credential_path(name: str, environ: Mapping[str, str]) -> str:

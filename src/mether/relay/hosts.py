@@ -2,8 +2,8 @@
 
 A direct target gives its own addresses, a domain its MX hosts' (`dns.mx`), a Unix socket its path.  IPv6
 and IPv4 are both tried; a family that is not there counts as any other connection that fails.
-Raises DnsFailure when there is nothing to connect to; what that means where the configuration names the host is
-`relay.failure`'s to say.
+Raises DnsFailure when there is nothing to connect to; what that means where the configuration names the host
+is `relay.failure`'s to say.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ async def find(
 
     `hosts` is the hosts file, None when it is not to be asked; `ourselves` are our own names; `own` are the
     (IP address, port) pairs, for a Unix socket (path, 0), at which this service itself takes mail: what would
-    be sent there loops.  `named` tells that the configuration names this next hop, and `warn` is told a line when
-    that can't be right.
+    be sent there loops.  `named` tells that the configuration names this next hop, and `warn` is told a line
+    when that can't be right.
     """
     try:
         return await _find(route, resolver, hosts, random, ourselves, own)

@@ -11,9 +11,13 @@ import os
 
 import msgspec
 
+from mether.address import AddressError
+from mether.address import parse as parse_address
 from mether.net.tls import LEVELS, fingerprint
+from mether.relay.credentials import bare
 from mether.routing import target
 from mether.setup import decode
+from mether.setup.spelling import nearest
 from mether.smtp.sasl import MECHANISMS
 
 TYPE_CHECKING = False
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
     from mether.net.tls import ClientTls
     from mether.outcome import Route
+    from mether.relay import credentials
     from mether.relay.credentials import Logins
     from mether.relay.tlspolicy import Policy
     from mether.routing.table import Table
@@ -73,6 +78,44 @@ def _mechanism(value: object) -> str:
     return name
 
 
+def _next_hop(value: object) -> str:
+    """A pattern of next hops; without ``*`` and ``?``, written as the target's own text would be."""
+    text = decode.text(value)
+    expected = (
+        'expected a host or domain as smtp names it, such as "smtp.example.net:587", or a pattern with *'
+    )
+    if "*" in text or "?" in text:
+        name = bare(text)
+        if not name.isascii() or any(char in "[] @" for char in name) or "//" in name:
+            raise ValueError(f"{expected}: no next hop is like this")
+        return name.lower()
+    try:
+        found = target.parse(text)
+    except target.TargetError as error:
+        raise ValueError(f"{expected}: {error}") from None
+    if found.kind == "unix":
+        return f"unix:{found.host}"
+    six = ":" in found.host
+    host = f"[{found.host}]" if six else found.host
+    # Without a port the pattern is for any, while a target would have that of its protocol.
+    written = text.rpartition(":")[2].isdigit() and (not six or "]:" in text)
+    return f"{host}:{found.port}" if written else host
+
+
+def _sender(value: object) -> str:
+    text = decode.text(value)
+    expected = 'expected an address such as "ann@example.org", or a pattern such as "*@example.org"'
+    if "*" in text or "?" in text:
+        if any(char in "<> " for char in text):
+            raise ValueError(f"{expected}: no address is like this")
+        return text
+    try:
+        found = parse_address(text, utf8=True)
+    except AddressError as error:
+        raise ValueError(f"{expected}: {error}") from None
+    return str(found)
+
+
 def _plain_name(value: object) -> str:
     name = decode.text(value)
     if "/" in name or name.startswith("."):
@@ -83,8 +126,8 @@ def _plain_name(value: object) -> str:
 _argv: Final = decode.list_of(decode.text, "a program and its arguments")
 
 LOGIN: Final[Shape] = {
-    "next_hop": decode.text,
-    "sender": decode.text,
+    "next_hop": _next_hop,
+    "sender": _sender,
     "user": decode.text,
     "password_file": decode.text,
     "password_command": _argv,
@@ -192,32 +235,57 @@ def complaints(config: Config) -> Iterator[str]:
                 read_file(one.password_file)
             except CredentialsError as error:
                 yield f"{config.origins[f'login[{number}].password_file']}: {error}"
+    yield from unused(config, config.table())
 
 
 def logins(config: Config) -> Logins:
     """The logins, with the keepers of their secrets."""
     from mether.relay import credentials
 
-    made = []
-    for one in config.login:
-        source: Any = "none"
-        where: str | tuple[str, ...] = ""
-        for key, named in zip(SECRETS, ("file", "command", "env", "credential", "command"), strict=True):
-            value = getattr(one, key)
-            if value is not None:
-                source, where = named, value
-        made.append(
-            credentials.Login(
-                one.user,
-                source,
-                where,
-                next_hop=one.next_hop,
-                sender=one.sender,
-                token=one.token_command is not None,
-                mechanisms=one.mechanisms,
-            )
-        )
-    return credentials.Logins(made, environ=os.environ)
+    return credentials.Logins(map(login, config.login), environ=os.environ)
+
+
+def login(one: Login) -> credentials.Login:
+    """One login as it is used."""
+    from mether.relay import credentials
+
+    source: Any = "none"
+    where: str | tuple[str, ...] = ""
+    for key, named in zip(SECRETS, ("file", "command", "env", "credential", "command"), strict=True):
+        value = getattr(one, key)
+        if value is not None:
+            source, where = named, value
+    return credentials.Login(
+        one.user,
+        source,
+        where,
+        next_hop=one.next_hop,
+        sender=one.sender,
+        token=one.token_command is not None,
+        mechanisms=one.mechanisms,
+    )
+
+
+def unused(config: Config, table: Table) -> Iterator[str]:
+    """A line for each login that no mail can go by: its next hop is none that a route names.
+
+    Those with ``*`` or ``?`` say themselves that they may be for nothing; and where mail goes by MX, any
+    domain may be a next hop, though only on port 25.
+    """
+    targets = [rule.argument for rule in table.rules if isinstance(rule.argument, target.Target)]
+    by_mx = not any("*" in rule.domains for rule in table.rules) or any(
+        rule.transport == "smtp" and rule.argument is None for rule in table.rules
+    )
+    for number, one in enumerate(config.login):
+        if "*" in one.next_hop or "?" in one.next_hop or any(map(login(one).leads, targets)):
+            continue
+        meant = target.parse(one.next_hop)
+        if by_mx and meant.kind != "unix" and meant.port == target.SMTP_PORT:
+            continue
+        near = nearest(one.next_hop, [each.next_hop for each in targets])
+        guess = f" (did you mean {near}?)" if near else ""
+        where = config.origins[f"login[{number}].next_hop"]
+        yield f"{where}: login.next_hop: no route leads to {one.next_hop}{guess}: this login is never used"
 
 
 def policies(config: Config, table: Table) -> Callable[[Route], Policy]:
