@@ -111,6 +111,26 @@ def test_a_refusal_matches_what_fail2ban_looks_for(log):
     )
 
 
+def test_a_failed_login_is_told_with_its_name_and_mechanism(log):
+    """As Postfix writes them; there is no sender yet."""
+    mail.rejected(
+        "192.0.2.1",
+        "AUTH",
+        Reply(535, "5.7.8", "Authentication credentials invalid"),
+        protocol="ESMTP",
+        helo="c.test",
+        login="ann",
+        mechanism="PLAIN",
+    )
+    mail.rejected("192.0.2.1", "AUTH", Reply(454, "4.7.0", "too many failed logins"), mechanism="LOGIN")
+    assert log == [
+        "smtpd: NOQUEUE: reject: AUTH from unknown[192.0.2.1]: 535 5.7.8 Authentication credentials invalid; "
+        "proto=ESMTP helo=<c.test>, sasl_method=PLAIN, sasl_username=ann",
+        "smtpd: NOQUEUE: reject: AUTH from unknown[192.0.2.1]: 454 4.7.0 too many failed logins, "
+        "sasl_method=LOGIN",
+    ]
+
+
 def test_a_session(log):
     mail.connected("192.0.2.1", host="c.test")
     mail.disconnected("192.0.2.1", host="c.test", commands={"ehlo": (1, 1), "mail": (1, 1), "rcpt": (0, 2)})

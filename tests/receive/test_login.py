@@ -110,6 +110,18 @@ def test_a_login() -> None:
     assert client.login == "ann"
 
 
+def test_an_exchange_knows_who_the_client_says_that_it_is() -> None:
+    """AUT-5: for the log, also where it fails; a mechanism that does not exist is none."""
+    client = Client(Place())
+    client.auth(plain("ann", "wrong"))
+    assert client.exchange is not None
+    assert (client.exchange.mechanism, client.exchange.name) == ("PLAIN", "ann")
+    client.auth("login")
+    assert (client.exchange.mechanism, client.exchange.name) == ("LOGIN", "")
+    client.auth("NONE =")
+    assert (client.exchange.mechanism, client.exchange.name) == ("", "")
+
+
 def test_a_failure_is_answered_later_each_time() -> None:
     """AUT-5: guessing takes its time; no answer comes before that, and then the same one."""
     place = Place()

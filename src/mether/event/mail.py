@@ -43,6 +43,9 @@ LEVELS: Final[dict[str, int]] = {
 }
 """The levels (those of `logging`) of the events that are not INFO."""
 
+_WITH_SENDER: Final = frozenset(("MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE"))
+"""What may be refused once there is a sender."""
+
 sinks: list[Sink] = []
 """Who is told.  Empty until `setup` attaches something."""
 
@@ -161,11 +164,14 @@ def rejected(
     forward_path: Address | None = None,
     protocol: str = "",
     helo: str = "",
+    login: str = "",
+    mechanism: str = "",
 ) -> None:
     """A command was refused.
 
-    `stage` is what was refused: "CONNECT", "EHLO", "MAIL", "RCPT", "DATA" or "END-OF-MESSAGE".  The
-    reverse-path is told only from the stage MAIL on.
+    `stage` is what was refused: "CONNECT", "END-OF-MESSAGE", or a verb in upper case.  The reverse-path is
+    told only from the stage MAIL on.  `login` is who logged in, or for "AUTH" who the client says that it
+    is, by the SASL `mechanism`; either may be "".
     """
     if sinks:
         _emit(
@@ -176,10 +182,12 @@ def rejected(
                 "host": host,
                 "stage": stage,
                 "reply": reply,
-                "sender": None if stage in ("CONNECT", "HELO", "EHLO") else reverse_path or "",
+                "sender": reverse_path or "" if stage in _WITH_SENDER else None,
                 "recipient": forward_path,
                 "protocol": protocol,
                 "helo": helo,
+                "login": login,
+                "mechanism": mechanism,
             },
         )
 
@@ -241,8 +249,8 @@ def tried(
     """One recipient was tried; the event's name is ``outcome.action``.
 
     `arrival` is when the message came, `started` when the attempt began and `connected` when it had
-    its connection (each 0 when not known); the attempt ended at ``outcome.at``, or where nothing was tried any
-    more, as for what has expired, when it began.  `attempts` counts
+    its connection (each 0 when not known); the attempt ended at ``outcome.at``, or where nothing was
+    tried any more, as for what has expired, when it began.  `attempts` counts
     this one; `retry_at` is when it is tried again.
     """
     if sinks:

@@ -228,6 +228,10 @@ def _rejected(fields: Fields) -> Lines:
             code, rest = f"{code} {status}", rest[len(status) :].lstrip()
         text = f"{code} <{fields['recipient']}>: {rest}"
     tail = f"; {' '.join(words)}" if words else ""
+    if fields["mechanism"]:
+        tail += f", sasl_method={fields['mechanism']}"
+    if fields["login"]:
+        tail += f", sasl_username={fields['login']}"
     yield "smtpd", f"{ident}: reject: {fields['stage']} from {_client(fields)}: {text}{tail}"
 
 

@@ -78,10 +78,21 @@ class Login:
     """One exchange with a client.
 
     `decided` is called with a reply that could not be given at once, after `logged_in` with the login where
-    it succeeded, or `failed` where the credentials were wrong.
+    it succeeded, or `failed` where the credentials were wrong.  `mechanism`, and the login as `name`, are
+    what the client says, "" before it has.
     """
 
-    __slots__ = ("_address", "_decided", "_exchange", "_failed", "_logged_in", "_shared", "over")
+    __slots__ = (
+        "_address",
+        "_decided",
+        "_exchange",
+        "_failed",
+        "_logged_in",
+        "_shared",
+        "mechanism",
+        "name",
+        "over",
+    )
 
     def __init__(
         self,
@@ -98,16 +109,19 @@ class Login:
         self._logged_in = logged_in
         self._failed = failed
         self._exchange: ServerExchange | None = None
+        self.mechanism = self.name = ""
         self.over = False
 
     def begin(self, argument: str, security: Security | None) -> Reply | None:
         """Answer AUTH; None when that takes time."""
         shared = self._shared
+        mechanism, space, initial = argument.partition(" ")
+        if mechanism.upper() in sasl.MECHANISMS:
+            self.mechanism = mechanism.upper()
         if not shared.heard(self._address, security):
             return TLS_FIRST
         if self._blocked():
             return BLOCKED
-        mechanism, space, initial = argument.partition(" ")
         try:
             self._exchange = shared.authenticator.exchange(
                 mechanism,
@@ -145,6 +159,7 @@ class Login:
             return step.reply
         if isinstance(step, sasl.Failed):
             return self._refuse(step.reply)
+        self.name = step.login
         self._shared.authenticator.ask(step, self._answered, remote=self._address)
         return None
 
