@@ -271,7 +271,7 @@ def test_a_login_that_is_refused_waits(loop_name: str, tmp_path: Path, files: An
     logins = Logins([ann(tmp_path)])
     ((outcome,),) = Site(server, ca=ca).relay(loop_name, message(), logins=logins)
     assert (outcome.action, outcome.status, outcome.scope) == ("delayed", "4.7.8", "host")
-    assert "535 5.7.8" in outcome.reply.text
+    assert outcome.reply.text.startswith("the server refused our login as ann: 535 5.7.8")
     assert not outcome.said
     alone = Logins([ann(tmp_path, sender="sender@*")])
     assert shown(Site(server, ca=ca).relay(loop_name, message(), logins=alone)) == [

@@ -159,8 +159,11 @@ class Talk:
             reply, said = client.login(credentials, host=place.host, port=place.port)
             if not reply.ok:
                 client.quit()
+                user = credentials.user
                 raise _Stop(
-                    lambda number: failure.of_shortfall(number, reply, remote_mta=place.shown, said=said)
+                    lambda number: failure.of_shortfall(
+                        number, reply, remote_mta=place.shown, said=said, user=user
+                    )
                 )
         return client
 

@@ -152,16 +152,18 @@ def of_shortfall(
     remote_mta: str = "",
     said: bool = False,
     alone: bool = False,
+    user: str = "",
     at: float = 0.0,
 ) -> Outcome:
     """What it means that no host gives the TLS or takes the login that this message needs.
 
     `alone`: other messages may need less, so the next hop itself is not at fault.  A server's refusal of our
-    login is ours to mend, and the message waits for that.
+    login, as `user`, is ours to mend, and the message waits for that.
     """
     action: Action = "failed" if reply.permanent and alone and not said else "delayed"
     if said and reply.permanent:
-        reply, said = Reply(454, "4.7.8", f"the server refused our login: {reply}"), False
+        name = f" as {user}" if user else ""
+        reply, said = Reply(454, "4.7.8", f"the server refused our login{name}: {reply}"), False
     scope: Scope = "transaction" if alone else "host"
     return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, said=said, at=at)
 

@@ -41,14 +41,16 @@ class Refused(Exception):
 class Shortfall(Exception):
     """The host gives less TLS than is needed, or does not take the login.
 
-    `reply` says so, in the host's words where `said`; `alone` tells that other messages may need less.
+    `reply` says so, in the host's words where `said`; `alone` tells that other messages may need less; `user`
+    is whose login it is.
     """
 
-    def __init__(self, reply: Reply, *, alone: bool, said: bool = False) -> None:
+    def __init__(self, reply: Reply, *, alone: bool, said: bool = False, user: str = "") -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.alone = alone
         self.said = said
+        self.user = user
 
 
 class Account:
@@ -154,7 +156,7 @@ async def _login(client: StreamClient, host: Host, account: Account, credentials
     if not reply.ok:
         account.logins.refused(account.login)
         await client.quit()
-        raise Shortfall(reply, alone=not account.login.shared, said=said)
+        raise Shortfall(reply, alone=not account.login.shared, said=said, user=credentials.user)
     client.account = account.login
 
 

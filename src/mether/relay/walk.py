@@ -48,7 +48,13 @@ class Unusable(Exception):
         short = self.shortfall
         if short is not None:
             return failure.of_shortfall(
-                number, short.reply, remote_mta=self.remote_mta, said=short.said, alone=short.alone, at=at
+                number,
+                short.reply,
+                remote_mta=self.remote_mta,
+                said=short.said,
+                alone=short.alone,
+                user=short.user,
+                at=at,
             )
         if self.lost is not None:
             return failure.of_lost(number, self.lost, remote_mta=self.remote_mta, at=at)
