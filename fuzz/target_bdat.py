@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mether.reply import Reply
-from mether.smtp import server, wire
+from mether.smtp import server_events, wire
 from mether.smtp.command import Command, Grammar
 from mether.smtp.server import ServerProtocol
 
@@ -32,24 +32,24 @@ def check(data: bytes) -> None:
     got, seen, taken, refused = b"", [], False, False
     while True:
         event = protocol.next_event()
-        if isinstance(event, server.NeedData):
+        if isinstance(event, server_events.NeedData):
             if not said:
                 break
             protocol.receive(said[:cut])
             said = said[cut:]
-        elif isinstance(event, server.Content):
+        elif isinstance(event, server_events.Content):
             got += event.data
         elif isinstance(event, Command):
             seen.append(f"{event.verb} {event.argument}")
             protocol.reply(Reply(250, None, "mx", *OFFERED) if event.verb == "EHLO" else OK)
-        elif isinstance(event, server.Invalid):
+        elif isinstance(event, server_events.Invalid):
             assert refused, event.reply
             protocol.reply(event.reply)
         else:
-            assert isinstance(event, server.EndOfChunk | server.EndOfContent)
+            assert isinstance(event, server_events.EndOfChunk | server_events.EndOfContent)
             got += event.data
             refused = refused or event.fault is not None
-            taken = isinstance(event, server.EndOfContent) and event.fault is None
+            taken = isinstance(event, server_events.EndOfContent) and event.fault is None
             protocol.reply(event.fault or OK)
     assert seen[-1] == "NOOP behind" and len(seen) == 4
     clean = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")

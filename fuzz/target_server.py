@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mether.reply import Reply
-from mether.smtp import server, state, wire
+from mether.smtp import server_events, state, wire
 from mether.smtp.command import Command, Grammar
 from mether.smtp.server import ServerProtocol
 
@@ -23,11 +23,11 @@ OK = Reply(250, "2.0.0", "ok")
 BEGIN = b"LO c\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\n"
 
 
-def answer(event: server.Event, count: int) -> Reply:
+def answer(event: server_events.Event, count: int) -> Reply:
     """A reply that depends on what was said alone."""
-    if isinstance(event, server.Invalid):
+    if isinstance(event, server_events.Invalid):
         return event.reply
-    if isinstance(event, server.EndOfChunk | server.EndOfContent):
+    if isinstance(event, server_events.EndOfChunk | server_events.EndOfContent):
         return event.fault or OK
     assert isinstance(event, Command)
     if event.verb in ("EHLO", "LHLO"):
@@ -57,17 +57,17 @@ def session(data: bytes, flags: int, cuts: bytes) -> list[str]:
     count = 0
     while protocol.state != state.CLOSED:
         event = protocol.next_event()
-        if isinstance(event, server.NeedData):
+        if isinstance(event, server_events.NeedData):
             assert protocol.buffered < wire.MAX_AUTH_LINE
             size = next(sizes, len(data)) or 1
             protocol.receive(data[:size])
             data = data[size:]
-        elif isinstance(event, server.Content):
+        elif isinstance(event, server_events.Content):
             assert event.data
             content += event.data
-        elif isinstance(event, server.EndOfInput):
+        elif isinstance(event, server_events.EndOfInput):
             break
-        elif isinstance(event, server.Broken):
+        elif isinstance(event, server_events.Broken):
             out.append(f"broken {event.reply}")
             break
         else:
@@ -76,13 +76,13 @@ def session(data: bytes, flags: int, cuts: bytes) -> list[str]:
             if isinstance(event, Command):
                 out.append(f"{event.verb} {event.argument}")
                 content = b"" if event.verb in ("MAIL", "RSET", "EHLO") else content
-            elif isinstance(event, server.Invalid):
+            elif isinstance(event, server_events.Invalid):
                 out.append(f"invalid {event.verb} {event.reply}")
-            elif isinstance(event, server.EndOfChunk):
+            elif isinstance(event, server_events.EndOfChunk):
                 content += event.data
                 out.append(f"chunk {event.fault}")
             else:
-                assert isinstance(event, server.EndOfContent)
+                assert isinstance(event, server_events.EndOfContent)
                 if event.fault is None:
                     content += event.data
                     assert event.size == len(content)

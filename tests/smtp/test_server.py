@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mether.reply import Reply
-from mether.smtp import server, state, wire
+from mether.smtp import server_events, state, wire
 from mether.smtp.command import Command, Grammar
-from mether.smtp.server import Broken, Content, EndOfContent, Invalid, ServerProtocol
+from mether.smtp.server import ServerProtocol
+from mether.smtp.server_events import Broken, Content, EndOfContent, Invalid
 
 OK = Reply(250, "2.0.0", "ok")
 GO_AHEAD = Reply(354, None, "go ahead")
@@ -52,18 +53,18 @@ def in_content(made: ServerProtocol) -> ServerProtocol:
 def test_paused_until_answered() -> None:
     """CMD-4: one event, one reply."""
     made = ServerProtocol(Grammar([]))
-    assert made.next_event() is server.PAUSED  # the greeting is owed
+    assert made.next_event() is server_events.PAUSED  # the greeting is owed
     made.reply(Reply(220, None, "mx"))
-    assert made.next_event() is server.NEED_DATA
+    assert made.next_event() is server_events.NEED_DATA
     made.receive(b"NOOP\r\nNOOP two\r\n")
     first = made.next_event()
     assert isinstance(first, Command) and first.argument == ""
-    assert made.next_event() is server.PAUSED
+    assert made.next_event() is server_events.PAUSED
     assert made.reply(OK) == b"250 2.0.0 ok\r\n"
     second = made.next_event()
     assert isinstance(second, Command) and second.argument == "two"
     made.reply(OK)
-    assert made.next_event() is server.NEED_DATA
+    assert made.next_event() is server_events.NEED_DATA
 
 
 def test_nothing_before_crlf() -> None:
@@ -71,7 +72,7 @@ def test_nothing_before_crlf() -> None:
     made = protocol()
     for octets in (b"NOOP", b"\n", b"NOOP\n", b"\r", b"x\r"):
         made.receive(octets)
-        assert made.next_event() is server.NEED_DATA
+        assert made.next_event() is server_events.NEED_DATA
     made.receive(b"\n")
     event = made.next_event()
     assert isinstance(event, Invalid) and event.reply.code == 501
@@ -151,7 +152,7 @@ def test_an_endless_line_is_not_kept() -> None:
     made = protocol()
     for _ in range(100):
         made.receive(b"x" * 4000)
-        assert made.next_event() is server.NEED_DATA
+        assert made.next_event() is server_events.NEED_DATA
         assert made.buffered <= wire.MAX_COMMAND_LINE
 
 
@@ -240,7 +241,7 @@ def test_no_content_is_given_once_it_is_known_to_be_bad() -> None:
     event = made.next_event()
     assert isinstance(event, Content) and len(event.data) == 10
     made.receive(b"x" * 1000)
-    assert made.next_event() is server.NEED_DATA
+    assert made.next_event() is server_events.NEED_DATA
 
 
 @pytest.mark.parametrize("octets", [0, 9, 10, 11])
@@ -263,7 +264,7 @@ def test_far_too_much_is_the_end() -> None:
         event = made.next_event()
         if isinstance(event, Broken):
             break
-        assert event is server.NEED_DATA
+        assert event is server_events.NEED_DATA
         assert seen < 3_000_000
     assert (event.reply.code, event.reply.status) == (552, "5.3.4")
 
@@ -281,13 +282,13 @@ def test_the_end_of_the_input() -> None:
     made.receive(b"")
     assert isinstance(made.next_event(), Command)
     made.reply(OK)
-    assert made.next_event() is server.END_OF_INPUT
+    assert made.next_event() is server_events.END_OF_INPUT
     made = in_content(protocol())
     made.receive(b"Subject: x\r\n.\r")
     made.receive(b"")
     event = made.next_event()
     assert isinstance(event, Content)
-    assert made.next_event() is server.END_OF_INPUT
+    assert made.next_event() is server_events.END_OF_INPUT
 
 
 def test_a_session_goes_on_after_a_message() -> None:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mether.reply import Reply
-from mether.smtp import server, state
+from mether.smtp import server_events, state
 from mether.smtp.command import Command, Grammar
-from mether.smtp.server import Broken, Content, EndOfChunk, EndOfContent, Invalid, ServerProtocol
+from mether.smtp.server import ServerProtocol
+from mether.smtp.server_events import Broken, Content, EndOfChunk, EndOfContent, Invalid
 
 OK = Reply(250, "2.0.0", "ok")
 LATER = Reply(451, "4.3.0", "later")
@@ -40,7 +41,7 @@ class Answers:
         self.refused = refused
         self.chunks = 0
 
-    def __call__(self, event: server.Event) -> Reply:
+    def __call__(self, event: server_events.Event) -> Reply:
         if isinstance(event, Command):
             if event.verb in ("EHLO", "LHLO"):
                 return Reply(250, None, "mx", *self.keywords)
@@ -245,7 +246,7 @@ def test_the_state_says_so() -> None:
     answers = Answers(refused=(0,))
     made.receive(BEGIN + bdat(b"a") + b"RSET\r\n")
     seen = []
-    while not isinstance(event := made.next_event(), server.NeedData):
+    while not isinstance(event := made.next_event(), server_events.NeedData):
         made.reply(answers(event))
         seen.append(made.state)
     assert seen == [state.READY, state.MAIL, state.RCPT, state.SPOILT, state.READY]
@@ -289,7 +290,7 @@ def test_many_chunks_are_too_large_in_all() -> None:
     made = protocol(max_size=100)
     answers = Answers()
     made.receive(BEGIN)
-    while not isinstance(event := made.next_event(), server.NeedData):
+    while not isinstance(event := made.next_event(), server_events.NeedData):
         made.reply(answers(event))
     for _ in range(5):
         made.receive(bdat(b"x" * 90))
@@ -309,7 +310,7 @@ def test_the_input_ends_in_a_chunk() -> None:
         made.reply(answers(event))
     assert isinstance(event, Content) and event.data == b"abc"
     assert made.in_content
-    assert made.next_event() is server.END_OF_INPUT
+    assert made.next_event() is server_events.END_OF_INPUT
 
 
 def test_pipelined_behind_a_chunk() -> None:
@@ -325,7 +326,7 @@ def test_pipelined_behind_a_chunk() -> None:
     ):
         if octets:
             made.receive(octets)
-        while not isinstance(event := made.next_event(), server.NeedData):
+        while not isinstance(event := made.next_event(), server_events.NeedData):
             assert not isinstance(event, Broken)
             seen.append(type(event).__name__)
             made.reply(answers(event))
@@ -369,7 +370,7 @@ def test_an_lmtp_client_is_answered_for_each_recipient() -> None:
         for reply in replies:
             event = made.next_event()
             written.append(made.reply(event.reply if isinstance(event, Invalid) else reply))
-        assert made.next_event() is server.NEED_DATA
+        assert made.next_event() is server_events.NEED_DATA
         return written
 
     said(hello + mail + rcpt, Reply(250, None, "mx", *KEYWORDS), OK, refused)

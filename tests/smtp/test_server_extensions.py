@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mether.reply import Reply
-from mether.smtp import server, state, wire
+from mether.smtp import server_events, state, wire
 from mether.smtp.command import Command, Grammar
-from mether.smtp.server import Broken, EndOfContent, Invalid, ServerProtocol
+from mether.smtp.server import ServerProtocol
+from mether.smtp.server_events import Broken, EndOfContent, Invalid
 
 OK = Reply(250, "2.0.0", "ok")
 GO = Reply(354, None, "go ahead")
@@ -24,7 +25,7 @@ def protocol(*keywords: str, batch: bool = False, lmtp: bool = False) -> ServerP
     return made
 
 
-def say(made: ServerProtocol, line: bytes, reply: Reply | None = OK) -> server.Event:
+def say(made: ServerProtocol, line: bytes, reply: Reply | None = OK) -> server_events.Event:
     """Send a line and answer it; what it was."""
     made.receive(line + b"\r\n")
     event = made.next_event()
@@ -93,8 +94,8 @@ def test_the_longest_response(octets: int, size: int) -> None:
     offering(made, "AUTH LOGIN")
     say(made, b"AUTH LOGIN", CHALLENGE)
     line = b"A" * (octets - 2) + b"\r\n"
-    event: server.Event = server.NEED_DATA
-    while event is server.NEED_DATA:
+    event: server_events.Event = server_events.NEED_DATA
+    while event is server_events.NEED_DATA:
         assert line
         made.receive(line[:size])
         line = line[size:]
@@ -207,7 +208,7 @@ def test_a_reply_for_each_recipient(reply: Reply, chunked: bool, accepted: int) 
             say(made, b"RCPT TO:<no@x.test>", Reply(550, "5.1.1", "no"))
         if chunked:
             made.receive(b"BDAT 3\r\na\r\nBDAT 0 LAST\r\n")
-            assert isinstance(made.next_event(), server.EndOfChunk)
+            assert isinstance(made.next_event(), server_events.EndOfChunk)
             assert made.reply(OK) == OK.encode()
         else:
             say(made, b"DATA", GO)

@@ -14,9 +14,10 @@ from mether.envelope import Envelope, Recipient
 from mether.net.tls import Security
 from mether.reply import Reply
 from mether.server.dialogue import Dialogue
-from mether.smtp import client, server
+from mether.smtp import client, server_events
 from mether.smtp.command import Command, Grammar
-from mether.smtp.server import EndOfChunk, EndOfContent, Invalid, ServerProtocol
+from mether.smtp.server import ServerProtocol
+from mether.smtp.server_events import EndOfChunk, EndOfContent, Invalid
 from mether.smtp.transaction import Transaction
 from mether.smtp.wire import Stuffer
 
@@ -291,33 +292,33 @@ class Pair:
 
 
 def events(
-    protocol: ServerProtocol, data: bytes, cut: Cut, answer: Callable[[server.Event], Reply]
+    protocol: ServerProtocol, data: bytes, cut: Cut, answer: Callable[[server_events.Event], Reply]
 ) -> list[tuple[str, str, bytes]]:
     """Every event that wants a reply, as text, with the content before it: the same whatever the cuts."""
     out: list[tuple[str, str, bytes]] = []
     content = b""
     while True:
         event = protocol.next_event()
-        if isinstance(event, server.Content):
+        if isinstance(event, server_events.Content):
             content += event.data
-        elif isinstance(event, server.EndOfInput):
+        elif isinstance(event, server_events.EndOfInput):
             break
-        elif isinstance(event, server.Broken):
+        elif isinstance(event, server_events.Broken):
             out.append(("broken", str(event.reply), b""))
             break
-        elif isinstance(event, server.NeedData):
+        elif isinstance(event, server_events.NeedData):
             size = max(1, cut(len(data))) if data else 0
             protocol.receive(data[:size])
             data = data[size:]
         else:
-            if isinstance(event, server.EndOfChunk):
+            if isinstance(event, server_events.EndOfChunk):
                 content += event.data
                 out.append(("chunk", str(event.fault), b""))
-            elif isinstance(event, server.EndOfContent):
+            elif isinstance(event, server_events.EndOfContent):
                 whole_content = content + event.data if event.fault is None else b""
                 out.append(("content", f"{event.size} {event.eight_bit} {event.fault}", whole_content))
                 content = b""
-            elif isinstance(event, server.Invalid):
+            elif isinstance(event, server_events.Invalid):
                 out.append(("invalid", f"{event.verb} {event.reply}", b""))
             else:
                 assert isinstance(event, Command)

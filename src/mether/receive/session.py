@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mether.net.tls import Security
     from mether.receive.reception import Reception
     from mether.smtp.command import Command
-    from mether.smtp.server import EndOfChunk, EndOfContent, Invalid
+    from mether.smtp.server_events import EndOfChunk, EndOfContent, Invalid
 
 _BEFORE_TLS: Final = frozenset(("EHLO", "HELO", "LHLO", "NOOP", "STARTTLS", "QUIT", "RSET", "HELP"))
 """What a client may say where TLS must come first (RFC 3207 section 4)."""

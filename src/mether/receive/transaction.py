@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.receive.client import Client
     from mether.receive.reception import Reception
-    from mether.smtp.server import EndOfContent
+    from mether.smtp.server_events import EndOfContent
 
 FREE_RECIPIENTS: Final = 100
 """Recipients that every transaction may have (RFC 5321 section 4.5.3.1.8); more take from the budget."""

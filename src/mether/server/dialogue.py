@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from mether.reply import Reply
 from mether.smtp.command import Command
-from mether.smtp.server import Broken, Content, EndOfChunk, EndOfContent, Invalid, NeedData
+from mether.smtp.server_events import Broken, Content, EndOfChunk, EndOfContent, Invalid, NeedData
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
