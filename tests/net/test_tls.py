@@ -265,6 +265,35 @@ def test_changed_files_are_read_anew(tmp_path: Path):
     assert shake("blocking", context, client.terms("verify", names=["mx.example.com"])).verified
 
 
+def test_a_session_that_outlives_its_file_is_not_resumed_in_another_context(tmp_path: Path):
+    """A connection that was open when a file changed leaves nothing behind that spoils the next handshake."""
+    now = [0.0]
+    authority = Path(certificates.ca_file(tmp_path))
+    client = ClientTls(ca=str(authority), clock=lambda: now[0])
+    context = tlspeer.server_context(certificates.pair(tmp_path, "a.example"))
+
+    def shaken(terms: tls.ClientTerms) -> ssl.SSLObject:
+        ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+        made = terms.object(ours, theirs)
+        there = context.wrap_bio(theirs, ours, server_side=True)
+        for one in (made, there, made, there):
+            try:
+                one.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+        there.write(b"x")
+        assert made.read(1) == b"x"
+        return made
+
+    before = client.terms("may", resume=1)
+    still_open = shaken(before)
+    authority.write_bytes(authority.read_bytes() + b"\n")
+    now[0] = tls.CHECK_SECONDS
+    client.terms("may", resume=1)
+    before.ending(still_open)
+    assert not shaken(client.terms("may", resume=1)).session_reused
+
+
 @pytest.mark.parametrize("text", ["ab" * 32, ":".join(["AB"] * 32), "sha256:" + "ab" * 32])
 def test_fingerprints_as_people_write_them(text: str):
     assert tls.fingerprint(text) == "ab" * 32

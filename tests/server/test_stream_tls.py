@@ -20,6 +20,7 @@ from wirepair import Taker, dialogue
 
 from mether.net.tlsserver import ServerTls
 from mether.server.dialogue import Dialogue
+from mether.server.proxied import Proxied
 from mether.server.stream import Connection
 
 
@@ -282,6 +283,116 @@ def test_a_changed_certificate_is_shown_to_the_next_client(loop_name: str, tmp_p
         assert (await reader.readline()).startswith(b"250 ")
         for writer in (before, after):
             writer.close()
+        server.close()
+
+    loops.run(loop_name, main())
+
+
+@both
+def test_a_stop_in_the_middle_of_a_handshake(loop_name: str, tmp_path: Path):
+    """SES: the handshake goes on, and the 421 comes under TLS as soon as it is done."""
+    tls = ServerTls([certificates.pair(tmp_path, "mx.example.com")])
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made: list[Connection] = []
+
+        def make() -> Connection:
+            made.append(
+                Connection(loop, lambda one: dialogue(Taker()), lambda one: None, timeout=20, terms=tls.terms)
+            )
+            return made[-1]
+
+        server = await loop.create_server(make, "127.0.0.1", 0)
+
+        def begin() -> Talker:
+            client = Talker(server.sockets[0].getsockname()[1])
+            client.reply()
+            client.ask(b"EHLO a.example\r\n")
+            client.ask(b"STARTTLS\r\n")
+            return client
+
+        def end(client: Talker) -> list[str]:
+            client.shake()
+            return [client.reply()[:9], client.reply()]
+
+        with await loop.run_in_executor(None, begin) as client:
+            made[0].stop()
+            assert await loop.run_in_executor(None, end, client) == ["421 4.3.2", ""]
+        server.close()
+
+    loops.run(loop_name, main())
+
+
+@both
+def test_a_client_that_is_not_let_in_behind_a_proxy(loop_name: str, tmp_path: Path):
+    """PRX: its handshake may come with the header; nobody reads it, and nothing goes wrong."""
+    tls = ServerTls([certificates.pair(tmp_path, "mx.example.com")])
+
+    async def main() -> list[dict[str, Any]]:
+        loop = asyncio.get_running_loop()
+        problems: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda loop, what: problems.append(what))
+
+        def make() -> Connection:
+            return Connection(
+                loop,
+                lambda one: dialogue(Taker()),
+                lambda one: None,
+                timeout=20,
+                terms=tls.terms,
+                implicit=True,
+                enter=lambda one: False,
+            )
+
+        server = await loop.create_server(
+            lambda: Proxied(loop, lambda address: True, make, lambda *said: None), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+        writer.write(b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 465\r\n\x16\x03\x01")
+        try:
+            assert await reader.read() == b""
+        except ConnectionResetError:
+            pass
+        writer.close()
+        server.close()
+        return problems
+
+    assert loops.run(loop_name, main()) == []
+
+
+@both
+def test_a_failed_handshake_behind_replies_that_are_not_taken(loop_name: str, tmp_path: Path):
+    """TMO: the connection ends in its time, though what was said before it never left."""
+    tls = ServerTls([certificates.pair(tmp_path, "mx.example.com")])
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+
+        class Seen(Connection):
+            def lost(self) -> None:
+                super().lost()
+                gone.set()
+
+        made: list[Connection] = []
+
+        def make() -> Connection:
+            made.append(
+                Seen(loop, lambda one: dialogue(Taker()), lambda one: None, timeout=0.3, terms=tls.terms)
+            )
+            return made[-1]
+
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        sock = socket.create_connection(("127.0.0.1", server.sockets[0].getsockname()[1]))
+        with sock:
+            while not made:
+                await asyncio.sleep(0)
+            # More than the kernel holds for a client that reads nothing.
+            made[0].write(b"250 2.0.0 said before\r\n" * 400_000)
+            made[0].start_tls(tls.terms(), 20)
+            sock.sendall(b"no handshake at all\r\n" * 20)
+            await asyncio.wait_for(gone.wait(), 20)
         server.close()
 
     loops.run(loop_name, main())

@@ -194,7 +194,9 @@ class ClientTls:
         if stamps != self._stamps:
             self._stamps = stamps
             self._contexts.clear()
-            self._sessions.clear()
+            # Anew, not emptied: what is still open keeps its session in the old one, and no context takes
+            # another's.
+            self._sessions = {}
 
     def _stamp(self) -> list[Stamp]:
         return [stamp(path) for path in (self._ca, *(self._certificate or ())) if path is not None]

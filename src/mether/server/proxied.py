@@ -87,6 +87,6 @@ class Proxied(Stream):
         stream.presented = presented
         transport.set_protocol(stream)
         stream.connection_made(transport)
-        if rest:
+        if rest and not transport.is_closing():  # a client that is not let in is cut at once
             # Whoever is the transport's protocol by now: TLS may have begun.
             transport.get_protocol().data_received(rest)  # type: ignore[attr-defined]

@@ -67,6 +67,7 @@ class Connection(Stream):
         self._enter = enter
         self._received = 0
         self._in_content = False
+        self._shaking = False
         self._pace = Pace(min_rate) if min_rate else None
         self._pacing: asyncio.TimerHandle | None = None
 
@@ -98,6 +99,7 @@ class Connection(Stream):
     def secured(self) -> None:
         """The TLS handshake is done."""
         assert self.secure is not None
+        self._shaking = False
         if self._implicit and not hasattr(self, "dialogue"):
             self._open()
             return
@@ -107,11 +109,14 @@ class Connection(Stream):
             self.why = str(error)
             self.abort()
             return
-        self._send(b"")
+        self._send(self.dialogue.stop() if self.dialogue.stopping else b"")
 
     def insecure(self, error: TlsError) -> None:
         """The TLS handshake has failed."""
         self.why = f"TLS handshake failed: {error}"
+        if hasattr(self, "dialogue"):
+            self.dialogue.closing = True
+        self.set_deadline(self._timeout)  # for a client that does not take what was said before
 
     def ended(self) -> None:
         """The client will send no more; what it sent is still answered."""
@@ -183,9 +188,12 @@ class Connection(Stream):
         self.write(out)
         dialogue = self.dialogue
         if dialogue.securing:
+            if self._shaking:
+                return  # told to stop meanwhile: that is said when the handshake is done
             if self._terms is None or self.transport is None:
                 self.abort()  # nobody promises TLS without having any
                 return
+            self._shaking = True
             self.set_deadline(None)
             self.start_tls(self._terms(), self._timeout)
             return
