@@ -1017,6 +1017,7 @@ class StoreContract:
             (Filter(recipient="*@example.org"), second),
             (Filter(recipient="[a-z]*"), []),
             (Filter(next_hop="Other.*"), second),
+            (Filter(next_hop="smtp:[other.example.org]:25"), second),
             (Filter(before=T0 + 50), first),
             (Filter(before=T0 + 51, sender="<>"), second),
             (Filter(status="fresh"), first + second),

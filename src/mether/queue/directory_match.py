@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 from mether.address import path_text
+from mether.queue.glob import glob, next_hop_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.queue.directory_state import Record
     from mether.queue.message import Entry
     from mether.queue.store import Filter
-
-
-def glob(pattern: str, text: str) -> bool:
-    """Whether the text is like the pattern, without case; ``*`` and ``?`` alone are special."""
-    pattern, text = pattern.lower(), text.lower()
-    at = place = 0
-    star = -1
-    while place < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, back = at, place
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", text[place]):
-            at += 1
-            place += 1
-        elif star >= 0:
-            back += 1
-            at, place = star + 1, back
-        else:
-            return False
-    return not pattern[at:].strip("*")
 
 
 def matches(filter: Filter, entry: Entry) -> bool:
@@ -48,7 +29,7 @@ def matches(filter: Filter, entry: Entry) -> bool:
         glob(filter.recipient, str(row.recipient.forward_path)) for row in entry.rows
     ):
         return False
-    return filter.next_hop is None or any(glob(filter.next_hop, row.route.next_hop) for row in entry.rows)
+    return filter.next_hop is None or any(next_hop_like(filter.next_hop, row.route) for row in entry.rows)
 
 
 def changed_record(record: Record, action: str, now: float, reason: str) -> None:

@@ -13,6 +13,7 @@ from mether.queue import ident as ident_
 from mether.queue import owner as owner_
 from mether.queue.claim import Claim, Hop, Pending
 from mether.queue.content import Content, in_memory
+from mether.queue.glob import next_hop_like
 from mether.queue.message import Entry, Message, Row
 from mether.queue.store import Applied, Committed, Filter, Store, StoreError
 from mether.reply import Reply
@@ -670,7 +671,10 @@ def _matcher(filter: Filter) -> Callable[[Entry], bool]:
             and (filter.before is None or message.arrival.at < filter.before)
             and (filter.status is None or entry.status == filter.status)
             and any(glob(str(row.recipient.forward_path), filter.recipient) for row in entry.rows)
-            and any(glob(row.route.next_hop, filter.next_hop) for row in entry.rows)
+            and (
+                filter.next_hop is None
+                or any(next_hop_like(filter.next_hop, row.route) for row in entry.rows)
+            )
         )
 
     return matches

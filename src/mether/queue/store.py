@@ -141,7 +141,7 @@ class Select:
 class Filter:
     """Which messages to list or change.  What is None does not narrow; all that is given must hold.
 
-    `sender`, `recipient` and `next_hop` are globs without case (``*``, ``?``), the null reverse-path being
+    `sender`, `recipient` and `next_hop` (see queue.glob) are globs without case, the null reverse-path being
     ``<>``; `before` takes what arrived earlier than that (Unix seconds); `status` is one of "active"
     (a claim is out), "deferred" (tried before), "fresh" (not tried yet), "held".
     """
