@@ -86,6 +86,15 @@ def test_the_envelope_has_what_is_asked_for(url, capsys):
     assert (envelope.smtputf8, envelope.requiretls) == (True, True)
 
 
+def test_a_message_that_is_not_what_it_is_said_to_be(url, capsys):
+    """7bit is a promise: the queue does not take it for another."""
+    status, out, err = run(capsys, "-n", "--body", "7bit", *ENVELOPE, message=b"X: y\n\n\xff\n")
+    assert (status, out, err.count("\n")) == (65, "", 1)
+    assert "--body 7bit" in err
+    assert entries(url) == []
+    queue(capsys, "-n", "--body", "7bit", *ENVELOPE)
+
+
 def test_a_binary_message_is_kept_octet_for_octet(url, capsys):
     ident = queue(capsys, "-n", "--body", "binarymime", *ENVELOPE, message=b"X: y\n\n\0\r\xff")
     (entry,) = entries(url)

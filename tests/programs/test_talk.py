@@ -201,6 +201,16 @@ def test_what_no_message_can_ask_for(capsys: pytest.CaptureFixture[str], options
     assert status == 64 and err.count("\n") == 1 and options[0] in err
 
 
+def test_a_message_that_is_not_what_it_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """7bit is a promise: it is not quietly broken by saying BODY=8BITMIME."""
+    with Peer() as peer:
+        status, out, err = smtp(capsys, "--body", "7bit", peer.target, ME, ANN, message="ü\n".encode())
+        assert (status, out) == (65, "") and err.count("\n") == 1 and "--body 7bit" in err
+        assert not peer.sessions
+        assert smtp(capsys, "--body", "7bit", peer.target, ME, ANN)[0] == 0
+    assert "BODY=8BITMIME" not in peer.sessions[0][1]
+
+
 def test_binary_content_goes_octet_for_octet(capsys: pytest.CaptureFixture[str]) -> None:
     """8BM-4, BDT-1: by BDAT alone, with nothing made a line end."""
     octets = b"Content-Type: application/octet-stream\r\n\r\n\0\r\n.\r\n\n\rend"

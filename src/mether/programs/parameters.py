@@ -2,11 +2,12 @@
 
 `OPTIONS` are the options that `smtp` and `smtpqer` share; `put` takes them, `envelope` and `recipients` take
 one parameter each, by the rules by which a server reads it (`smtp.parameter`).  Fails with UsageError, one
-line that names the option.
+line that names the option; `check_7bit` with Failure.
 """
 
 from __future__ import annotations
 
+from mether.programs.errors import DATAERR, Failure
 from mether.programs.options import Option, UsageError
 
 TYPE_CHECKING = False
@@ -43,6 +44,12 @@ def put(given: Parsed, into: Envelope) -> None:
         envelope(into, "BODY", body, "--body")
     into.smtputf8 = into.smtputf8 or given.flag("smtputf8")
     into.requiretls = into.requiretls or given.flag("requiretls")
+
+
+def check_7bit(given: Parsed, *, eight_bit: bool) -> None:
+    """Raise Failure where --body says 7bit of a message that holds octets above 127."""
+    if eight_bit and given.text("body") == "7bit":
+        raise Failure(DATAERR, "--body 7bit: the message holds octets above 127, which need 8bitmime")
 
 
 def envelope(into: Envelope, name: str, value: str, option: str) -> None:

@@ -91,6 +91,7 @@ def _work(argv: list[str]) -> int:
         content, eight_bit = in_memory(b""), envelope.body != "7BIT"
     else:
         content, eight_bit = _content(envelope)
+        parameters.check_7bit(given, eight_bit=eight_bit)
 
     def watch(direction: str, text: str) -> None:
         sys.stderr.write(f"{direction} {text}\n")

@@ -68,6 +68,7 @@ def _work(argv: list[str]) -> int:
     def octets() -> bytes:
         data = pull()
         if envelope.body == "7BIT" and not data.isascii():
+            parameters.check_7bit(given, eight_bit=True)
             envelope.body = "8BITMIME"
         return data
 
