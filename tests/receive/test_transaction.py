@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from clock import T0
 from mail import address
 from places import MIB, Client, Place
 
+from mether.address import parse
+from mether.envelope import Envelope
 from mether.queue.content import SMALL
 from mether.queue.memory import MemoryStore
 from mether.queue.message import Draft
 from mether.queue.store import Committed, NoSpace, StoreError
+from mether.receive.access import Networks
 from mether.receive.budget import Budget
+from mether.receive.client import Client as Who
 from mether.receive.intake import MAX_RECEIVED
+from mether.receive.login import Authentication
 from mether.receive.reception import Limits
-from mether.receive.transaction import RECIPIENT
+from mether.receive.transaction import RECIPIENT, Transaction
 from mether.routing.table import Table
 
 FULL = NoSpace("no space left")
@@ -386,3 +392,31 @@ def test_very_long_envelopes_take_from_the_budget(place: Place) -> None:
     assert accepted(greedy, 140) == 140
     greedy.end()
     assert place.budget.used == 0
+
+
+def test_a_login_vouches_for_its_own_senders_alone(place: Place) -> None:
+    """AUT-7: AUTH= is passed on of whom the client is believed; of nobody else than "<>"."""
+    asked: Any = Networks([])
+    place.options["authentication"] = Authentication(
+        asked,
+        asked,
+        clear_from=asked,
+        may_use=lambda login, sender: str(sender) == f"{login}@example.com",
+        later=asked,
+        clock=asked,
+        max_failures=3,
+    )
+    reception = place.reception()
+
+    def passed_on(login: str, auth: str, address: str = "192.0.2.1") -> str | None:
+        who = Who(address, reception.relay_from)
+        who.login, who.may_relay = login, bool(login) or who.may_relay
+        envelope = Envelope(None if not login else parse(f"{login}@example.com"), auth=auth)
+        assert Transaction(reception, who, lambda reply: None).mail(envelope).ok
+        return envelope.auth
+
+    assert passed_on("ann", "ann@example.com") == "ann@example.com"
+    assert passed_on("ann", "boss@example.com") == "<>"
+    assert passed_on("ann", "<>") == "<>"
+    assert passed_on("", "boss@example.com", "127.0.0.1") == "boss@example.com"
+    assert passed_on("", "boss@example.com") == "<>"

@@ -81,7 +81,7 @@ class Transaction:
         if refusal is not None:
             self.envelope = None
             return refusal
-        if envelope.auth is not None and not self._client.may_relay:
+        if envelope.auth is not None and not self._believed(envelope.auth):
             envelope.auth = "<>"  # RFC 4954 section 5: nobody vouches for it
         self.envelope = envelope
         return words.SENDER_OK
@@ -112,6 +112,12 @@ class Transaction:
     def _may_use(self, sender: Address | None) -> bool:
         authentication = self._reception.authentication
         return authentication is None or authentication.may_use(self._client.login, sender)
+
+    def _believed(self, mailbox: str) -> bool:
+        """Whether the client is believed who submitted the message first: a login, of its own senders."""
+        if not self._client.may_relay:
+            return False
+        return not self._client.login or mailbox == "<>" or self._may_use(parse_address(mailbox, utf8=True))
 
     def rcpt(self, recipient: Recipient) -> Reply:
         """Take a recipient, or say why not."""
