@@ -374,6 +374,17 @@ async def test_no_host_has_the_extension(other: str) -> None:
 
 
 @virtual
+async def test_what_one_host_lacks_is_no_outcome_of_what_another_took() -> None:
+    """EXT-4, QUE-10: one took half of the recipients, then nobody answers: each has one outcome."""
+    busy = ["421 4.3.2 busy", FOR_EVER]
+    old = await ScriptServer(greeting=["220 old", *busy]).start()
+    limits = "LIMITS MAILMAX=1 RCPTMAX=1"
+    new = await ScriptServer(offer=("8BITMIME", "SMTPUTF8", limits), greeting=["220 new", *busy]).start()
+    (outcomes,) = await Relay(old, new).send(claim("ü@example.net", "ö@example.net"))
+    assert [(one.recipient, one.action) for one in outcomes] == [(0, "relayed"), (1, "delayed")]
+
+
+@virtual
 async def test_the_other_recipients_go() -> None:
     """EAI-5: one address that this host cannot take stops no other."""
     mx = await server()

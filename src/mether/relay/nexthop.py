@@ -247,6 +247,7 @@ class NextHop:
                 if len(some) < len(pending):
                     # The session takes no more by the limits that its server announced: on in another.
                     outcomes += some
+                    lacking = []  # of a host that was asked for more recipients than are left now
                     await client.quit()
                     client = None
                     walk = Walk(self.route, settings, strict, login)
