@@ -81,3 +81,16 @@ def test_damage_is_an_error_of_one_kind_or_none(at: int, octet: int):
         _ = found.end_point
     except ValueError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"), [((1960, 3, 1, 7), (2049, 12, 31, 23)), ((2026, 2, 28, 0), (2050, 1, 1, 0))]
+)
+def test_from_when_and_until_when_it_holds(begin: tuple[int, ...], end: tuple[int, ...]):
+    """RFC 5280 section 4.1.2.5: UTCTime to 2049 with two digits of the year, GeneralizedTime from 2050."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")])
+    times = [datetime.datetime(*one, tzinfo=datetime.UTC) for one in (begin, end)]
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, *times)
+    der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    assert Certificate(der).validity == tuple(one.timestamp() for one in times)

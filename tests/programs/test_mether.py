@@ -23,7 +23,7 @@ def file(tmp_path):
     path.write_text(
         '[service]\nhostname = "mx.test"\n[queue]\nspool = "sqlite:spool"\n'
         '[[route]]\ndomains = ["home.test"]\nmaildir = "mail/{user}"\n'
-        '[[route]]\ndomains = [".home.test"]\npipe = ["rmail", "--", "{recipient}"]\n'
+        '[[route]]\ndomains = [".home.test"]\npipe = ["cat", "--", "{recipient}"]\n'
         '[[route]]\ndomains = ["far.test"]\nsmtp = "hub.test:2525"\n'
     )
     return str(path)
@@ -73,6 +73,25 @@ def test_check_warns_when_nobody_here_is_the_postmaster(tmp_path, capsys):
     )
 
 
+def test_check_tells_all_errors_and_warnings_and_the_status(tmp_path, capsys):
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[service]\npostmaster = "p@a.test"\n'
+        '[[listen]]\naddress = ":2525"\nrelay_from = ["0.0.0.0/0"]\n'
+        '[[route]]\ndomains = ["a.test"]\npipe = ["./nowhere"]\n'
+    )
+    assert main(["config", "--check", "-C", str(path)]) == 78
+    assert capsys.readouterr() == (
+        "",
+        f"mether: {path}:8: route.pipe: {tmp_path}/nowhere: No such file or directory\n"
+        f"mether: {path}:5: warning: listen.relay_from: 0.0.0.0/0 is everybody: "
+        "an open relay, which sends anybody's mail to anywhere\n",
+    )
+    (tmp_path / "nowhere").write_text("#!/bin/sh\n")
+    (tmp_path / "nowhere").chmod(0o755)
+    assert main(["config", "--check", "-C", str(path)]) == 0
+
+
 def test_the_default_file_is_written_once(tmp_path, capsys):
     path = tmp_path / "var" / "mether.toml"
     assert main(["config", "--write-default", str(path)]) == 0
@@ -90,7 +109,7 @@ def test_a_route_is_explained(file, tmp_path, capsys):
     assert main(["route", "-C", file, "Ann@home.test", "b@x.home.test", "c@far.test", "d@else.test"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"Ann@home.test  maildir:home.test  {tmp_path}/mail/ann  (route home.test at {file}:6)",
-        f"b@x.home.test  pipe:.home.test  rmail -- {{recipient}}  (route .home.test at {file}:9)",
+        f"b@x.home.test  pipe:.home.test  cat -- {{recipient}}  (route .home.test at {file}:9)",
         f"c@far.test  smtp:hub.test:2525  to hub.test:2525  (route far.test at {file}:12)  tls may  no login",
         "d@else.test  smtp:else.test  by MX  (no route takes the domain)  tls may  no login",
     ]

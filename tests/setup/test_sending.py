@@ -151,12 +151,27 @@ def test_files_that_mail_would_wait_for(tmp_path: Path):
     for path in (good, bad, tmp_path / "none"):
         text += f'[[login]]\nuser = "a"\npassword_file = "{path}"\n'
     lines = list(sending.complaints(read(text)))
-    assert lines[0] == "/etc/mether/mether.toml:2: /nonexistent/ca: No such file or directory"
-    assert lines[1].startswith(f"/etc/mether/mether.toml:8: {bad}: others may read it (mode 0644)")
-    assert lines[2].startswith(f"/etc/mether/mether.toml:11: {tmp_path}/none: No such file")
+    assert lines[0] == "/etc/mether/mether.toml:2: tls.ca: /nonexistent/ca: No such file or directory"
+    assert lines[1].startswith(
+        f"/etc/mether/mether.toml:8: login.password_file: {bad}: others may read it (mode 0644)"
+    )
+    assert lines[2].startswith(
+        f"/etc/mether/mether.toml:11: login.password_file: {tmp_path}/none: No such file"
+    )
     assert len(lines) == 3
     assert "secret" not in "".join(lines)
     assert list(sending.complaints(read(""))) == []
+
+
+def test_a_variable_that_is_not_set_is_told(monkeypatch: pytest.MonkeyPatch):
+    config = read('[[login]]\nuser = "a"\npassword_env = "METHER_TEST_SECRET"')
+    monkeypatch.delenv("METHER_TEST_SECRET", raising=False)
+    assert list(sending.complaints(config)) == [
+        "/etc/mether/mether.toml:3: login.password_env: "
+        "the environment variable METHER_TEST_SECRET is not set here"
+    ]
+    monkeypatch.setenv("METHER_TEST_SECRET", "x")
+    assert list(sending.complaints(config)) == []
 
 
 @pytest.mark.parametrize(

@@ -244,3 +244,14 @@ def test_an_address_that_is_taken_is_one_clear_line(smtpd: Daemon) -> None:
     (line,) = [line for line in done.stderr.splitlines() if "cannot listen" in line]
     assert f"127.0.0.1:{smtpd.port}" in line
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_not_as_it_should_be_is_logged_at_the_start(start: Start) -> None:
+    """The service starts all the same: what goes by it waits."""
+    daemon = start(
+        routes='[[route]]\ndomains = ["*"]\nsmtp = "[hub.test]:587"\n'
+        '[[login]]\nnext_hop = "hub.tst:587"\nuser = "a"\npassword_command = ["no-such-program"]\n'
+    )
+    lines = "".join(daemon.lines)
+    assert "login.next_hop: no route leads to hub.tst:587 (did you mean hub.test:587?)" in lines
+    assert "login.password_command: no-such-program: there is no such program in" in lines

@@ -183,7 +183,11 @@ class PasswordFile:
                 count = entry.verifier.keys.iterations
                 counts[count] = counts.get(count, 0) + 1
         self._entries = entries
-        self.keys = sum(counts.values()) == len(entries) > 0
+        self.count = len(entries)
+        """How many logins there are."""
+        self.without_keys = len(entries) - sum(counts.values())
+        """How many of them can't use SCRAM."""
+        self.keys = not self.without_keys and self.count > 0
         """Whether every login can use SCRAM."""
         self.iterations = max(counts, key=counts.__getitem__) if counts else 0
         """The iteration count of most logins, so that unknown ones do not differ; 0 without any."""

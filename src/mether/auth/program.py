@@ -50,7 +50,7 @@ LIMIT: Final = 30.0
 MAX_OUTPUT: Final = 1024
 """Octets that are read of what it prints."""
 
-_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _ORDINARY: Final = (
     signal.SIGPIPE,
     signal.SIGINT,
@@ -122,7 +122,7 @@ class Program:
         return f"{question.login}\n{said}\n".encode()
 
     def _environment(self, question: Question, remote: str) -> dict[str, str]:
-        environment = {"PATH": _PATH, "LANG": os.environ.get("LANG", "C.UTF-8"), "AUTH_KIND": "password"}
+        environment = {"PATH": PATH, "LANG": os.environ.get("LANG", "C.UTF-8"), "AUTH_KIND": "password"}
         if isinstance(question, CheckToken):
             environment.update(AUTH_KIND="token", AUTH_MECHANISM=question.mechanism)
         if remote and "\0" not in remote:
@@ -153,7 +153,7 @@ class Program:
         By posix_spawn, which alone puts a pipe on descriptor 3 without code of ours between fork and
         exec: there are other threads here.
         """
-        path = shutil.which(self._argv[0], path=_PATH)
+        path = shutil.which(self._argv[0], path=PATH)
         if path is None:
             raise FileNotFoundError(2, os.strerror(2))
         ends = [*_pipe(), *_pipe()]

@@ -22,6 +22,7 @@ _INTEGER: Final = 0x02
 _OCTETS: Final = 0x04
 _OID: Final = 0x06
 _SEQUENCE: Final = 0x30
+_UTC_TIME: Final = 0x17
 _SET: Final = 0x31
 _EXTENSIONS: Final = 0xA3
 _EMAIL: Final = 0x81
@@ -59,7 +60,7 @@ class Certificate:
     SubjectPublicKeyInfo.  Raises ValueError.
     """
 
-    __slots__ = ("_algorithm", "addresses", "common_name", "der", "dns_names", "emails", "key")
+    __slots__ = ("_algorithm", "_dates", "addresses", "common_name", "der", "dns_names", "emails", "key")
 
     def __init__(self, der: bytes) -> None:
         self.der = der
@@ -75,6 +76,7 @@ class Certificate:
             raise ValueError("not a certificate")
         self.common_name = _common_name(fields[4][1])
         self.key = fields[5][2]
+        self._dates = fields[3][1]
         for tag, inner, _ in fields[6:]:
             if tag == _EXTENSIONS:
                 self._extensions(_only(inner, 0, len(inner), _SEQUENCE))
@@ -88,6 +90,27 @@ class Certificate:
     def key_fingerprint(self) -> str:
         """SHA-256 of the public key (SubjectPublicKeyInfo), in lower-case hexadecimal digits."""
         return _sha256(self.key)
+
+    @property
+    def validity(self) -> tuple[float, float]:
+        """From when and until when it holds, in Unix seconds (RFC 5280 section 4.1.2.5).
+
+        Raises ValueError.
+        """
+        import calendar
+
+        times = []
+        for tag, inner, _ in _parts(self._dates):
+            text = inner.decode("ascii", "replace").removesuffix("Z")
+            if tag == _UTC_TIME:
+                text = ("19" if text >= "5" else "20") + text
+            if len(text) != 14 or not (text.isascii() and text.isdigit()):
+                raise ValueError("not a time of a certificate")
+            parts = (int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2)))
+            times.append(float(calendar.timegm(parts)))
+        if len(times) != 2:
+            raise ValueError("not the validity of a certificate")
+        return times[0], times[1]
 
     @property
     def end_point(self) -> bytes:

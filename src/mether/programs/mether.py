@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from mether.programs.errors import USAGE, Failure, run
+from mether.programs.errors import CONFIG, USAGE, Failure, complain, run
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
@@ -116,11 +116,14 @@ def _config(options: Parsed, operands: list[str]) -> int:
     config = _load(options)
     table = config.table()  # what only shows when the parts are put together is wrong too
     if options.flag("check"):
-        from mether.setup import certificates, logins, sending
+        import time
 
-        certificates.server_tls(config)
-        for complaint in (*sending.complaints(config), *logins.complaints(config)):
-            print(f"mether: {complaint.replace(': ', ': warning: ', 1)}", file=sys.stderr)
+        from mether.setup import check
+
+        wrong = False
+        for found in check.findings(config, time.time()):
+            wrong = wrong or found.fatal
+            complain("mether", found.what if found.fatal else found.what.replace(": ", ": warning: ", 1))
         if table.postmaster is None or not table.is_local(table.postmaster):
             where = config.origins.get("service.postmaster", config.path or "the built-in configuration")
             print(
@@ -128,7 +131,7 @@ def _config(options: Parsed, operands: list[str]) -> int:
                 f"({config.service.postmaster})",
                 file=sys.stderr,
             )
-        return 0
+        return CONFIG if wrong else 0
     if options.flag("json"):
         import msgspec
 

@@ -45,21 +45,8 @@ class Logins:
             # Backends that work in threads complain from there; sinks belong to the loop.
             loop.call_soon_threadsafe(event.warning, f"auth: {line}")
 
-        def wrong(key: str, error: Exception) -> ConfigError:
-            return ConfigError(f"{config.origins.get(f'auth.{key}', config.path)}: auth.{key}: {error}")
-
-        self._passwords: PasswordFile | None = None
-        if auth.passwords is not None:
-            try:
-                self._passwords = PasswordFile(auth.passwords, complain)
-            except PasswordFileError as error:
-                raise wrong("passwords", error) from None
-        self._senders = Senders({})
-        if auth.senders is not None:
-            try:
-                self._senders = read_senders(auth.senders)
-            except SendersError as error:
-                raise wrong("senders", error) from None
+        self._passwords = password_file(config, auth, complain)
+        self._senders = senders(config, auth)
         self._authenticator = Authenticator(
             _backends(auth, self._passwords, complain),
             random=os.urandom,
@@ -87,23 +74,46 @@ class Logins:
         await self._authenticator.close()
 
 
-def complaints(config: Config) -> Iterator[str]:
-    """A line where mechanisms are named and not offered.  Raises ConfigError for a file that is wrong."""
-    auth = config.auth
-    if auth is None or auth.passwords is None:
-        return
-    from mether.auth import passwords
-    from mether.auth.verifier import Scram
-
+def password_file(config: Config, auth: Auth, complain: Callable[[str], None]) -> PasswordFile | None:
+    """The password file, None without one.  Raises ConfigError."""
+    if auth.passwords is None:
+        return None
     try:
-        entries = passwords.read(auth.passwords)
+        return PasswordFile(auth.passwords, complain)
     except PasswordFileError as error:
-        where = config.origins.get("auth.passwords", config.path)
-        raise ConfigError(f"{where}: auth.passwords: {error}") from None
-    without = sum(not isinstance(entry.verifier, Scram) for entry in entries.values())
+        raise _wrong(config, "passwords", error) from None
+
+
+def senders(config: Config, auth: Auth) -> Senders:
+    """The table of senders, an empty one without a file.  Raises ConfigError."""
+    if auth.senders is None:
+        return Senders({})
+    try:
+        return read_senders(auth.senders)
+    except SendersError as error:
+        raise _wrong(config, "senders", error) from None
+
+
+def _wrong(config: Config, key: str, error: Exception) -> ConfigError:
+    return ConfigError(f"{config.origins.get(f'auth.{key}', config.path)}: auth.{key}: {error}")
+
+
+def complaints(config: Config) -> Iterator[str]:
+    """A line where mechanisms are named and not offered, and for a socket that is not there.
+
+    Raises ConfigError for a password file that is wrong.
+    """
+    auth = config.auth
+    if auth is not None and auth.dovecot is not None and not os.path.exists(auth.dovecot):
+        where = config.origins.get("auth.dovecot", config.path)
+        yield f"{where}: auth.dovecot: {auth.dovecot}: no such socket: nobody can log in by it now"
+    passwords = None if auth is None else password_file(config, auth, lambda line: None)
+    if auth is None or passwords is None:
+        return
+    count, without = passwords.count, passwords.without_keys
     named = [name for name in auth.mechanisms if name.startswith("SCRAM-")]
-    if named and (without or not entries):
-        why = f"{without} of {len(entries)} logins have no keys for it" if entries else "it has no login"
+    if named and not passwords.keys:
+        why = f"{without} of {count} logins have no keys for it" if count else "it has no login"
         where = config.origins.get("auth.mechanisms", config.path)
         yield (
             f"{where}: auth.mechanisms: {named[0]} is not offered, as of {auth.passwords} {why} "

@@ -218,23 +218,28 @@ def client_tls(config: Config) -> ClientTls:
 
 
 def complaints(config: Config) -> Iterator[str]:
-    """A line for each file or variable that mail would have to wait for.
+    """A line for each file or variable that mail would have to wait for, and each login that is never used.
 
-    Programs are not asked, nor systemd's credentials: those are for the service to see.
+    Programs are not run, and systemd's credentials are for the service alone to see.
     """
     from mether.net.tlserror import TlsError
     from mether.relay.credentials import CredentialsError, read_file
+    from mether.setup import certificates
 
     try:
         client_tls(config).terms("verify")
     except TlsError as error:
-        yield f"{config.origins.get('tls.ca', 'tls')}: {error}"
+        yield certificates.explained(config, str(error))
     for number, one in enumerate(config.login):
         if one.password_file is not None:
             try:
                 read_file(one.password_file)
             except CredentialsError as error:
-                yield f"{config.origins[f'login[{number}].password_file']}: {error}"
+                where = config.origins[f"login[{number}].password_file"]
+                yield f"{where}: login.password_file: {error}"
+        if one.password_env is not None and one.password_env not in os.environ:
+            where = config.origins[f"login[{number}].password_env"]
+            yield f"{where}: login.password_env: the environment variable {one.password_env} is not set here"
     yield from unused(config, config.table())
 
 

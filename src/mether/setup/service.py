@@ -21,7 +21,7 @@ from mether.queue.open import open_store
 from mether.queue.store import StoreError
 from mether.receive.budget import Budget
 from mether.runner.run import Runner
-from mether.setup import certificates, logs, wiring
+from mether.setup import certificates, check, logs, wiring
 from mether.setup.listener import Listener
 from mether.setup.logins import Logins
 
@@ -80,6 +80,8 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
         tls = certificates.server_tls(config)
         if config.auth is not None:
             logins = Logins(config, config.auth, loop)
+        for found in check.findings(config, time.time(), tls=tls):
+            (event.error if found.fatal else event.warning)(found.what)
         for listen in config.listen:
             listener = Listener(
                 loop, config, listen, table, budget, working, with_runner, tls=tls, logins=logins

@@ -1,0 +1,136 @@
+"""The configuration held against what is there: files, programs, certificates, and whom a listener trusts.
+
+`findings` is what ``mether config --check`` prints and what `smtpd` logs when it starts.  A finding is fatal
+where the service would not start, or where mail or logins could not get past it; all others are warnings.
+The files are read by the functions that the service itself reads them with, and no program is run.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+
+from mether.setup import certificates, logins, sending
+from mether.setup.locate import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Final
+
+    from mether.net.tlsserver import ServerTls
+    from mether.setup.config import Config
+    from mether.setup.listen import Listen
+
+_TRUSTED: Final = {
+    "relay_from": "an open relay, which sends anybody's mail to anywhere",
+    "proxy_from": "whoever connects may say that it speaks for any other client",
+    "xclient_from": "whoever connects may say that it speaks for any other client",
+}
+
+
+class Finding:
+    """One line, `what`, with its place; `fatal` tells whether it has to be mended for all to work."""
+
+    __slots__ = ("fatal", "what")
+
+    def __init__(self, what: str, *, fatal: bool = False) -> None:
+        self.what = what
+        self.fatal = fatal
+
+
+def findings(
+    config: Config, now: float, *, tls: ServerTls | None = None, environ: Mapping[str, str] = os.environ
+) -> Iterator[Finding]:
+    """What is wrong at `now` (Unix seconds), in no particular order; `tls` are the certificates, if they are
+    loaded.
+    """
+    yield from _those(_certificates(config, tls, now))
+    yield from _those(logins.complaints(config))
+    if config.auth is not None:
+        try:
+            logins.senders(config, config.auth)
+        except ConfigError as error:
+            yield Finding(str(error), fatal=True)
+    yield from _those(sending.complaints(config))
+    for line in programs(config, environ):
+        yield Finding(line, fatal=True)
+    yield from _those(everybody(config))
+
+
+def _those(lines: Iterable[str]) -> Iterator[Finding]:
+    """Warnings, and the error that ends them."""
+    try:
+        for line in lines:
+            yield Finding(line)
+    except ConfigError as error:
+        yield Finding(str(error), fatal=True)
+
+
+def _certificates(config: Config, tls: ServerTls | None, now: float) -> Iterator[str]:
+    yield from certificates.complaints(config, tls or certificates.server_tls(config), now)
+
+
+def programs(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """A line for each program that could not be run."""
+    from mether.auth import program
+    from mether.relay import pipe
+
+    ours = environ.get("PATH", os.defpath)
+    named: list[tuple[str, str, tuple[str, ...] | None, str]] = []
+    if config.auth is not None:
+        for key in ("program", "checkpassword", "oauth"):
+            named += [("auth", key, getattr(config.auth, key), program.PATH)]
+    for number, route in enumerate(config.route):
+        named += [(f"route[{number}]", "pipe", route.pipe, pipe.PATH)]
+    for number, login in enumerate(config.login):
+        for key in ("password_command", "token_command"):
+            named += [(f"login[{number}]", key, getattr(login, key), ours)]
+    for table, key, argv, path in named:
+        why = _cannot_run(argv[0], path) if argv is not None else ""
+        if why:
+            where = config.origins.get(f"{table}.{key}", config.path)
+            yield f"{where}: {table.partition('[')[0]}.{key}: {why}"
+
+
+def _cannot_run(program: str, path: str) -> str:
+    """Why a program can't be run, "" when it can."""
+    if "/" not in program:
+        return "" if shutil.which(program, path=path) else f"{program}: there is no such program in {path}"
+    try:
+        os.stat(program)
+    except OSError as error:
+        return f"{program}: {error.strerror}"
+    if not os.path.isfile(program):
+        return f"{program}: expected a program, and this is no file"
+    return "" if os.access(program, os.X_OK) else f"{program}: not executable: chmod +x {program}"
+
+
+def everybody(config: Config) -> Iterator[str]:
+    """A line for each list of trusted networks that has everybody in it."""
+    for number, listen in enumerate(config.listen):
+        if _only_here(listen):
+            continue
+        for key, what in _TRUSTED.items():
+            for network in _all(getattr(listen, key)):
+                where = config.origins.get(f"listen[{number}].{key}", config.path)
+                yield f"{where}: listen.{key}: {network} is everybody: {what}"
+    if config.auth is not None:
+        for network in _all(config.auth.clear_from):
+            where = config.origins.get("auth.clear_from", config.path)
+            yield f"{where}: auth.clear_from: {network} is everybody: passwords may go anywhere in clear text"
+
+
+def _all(networks: Iterable[str]) -> list[str]:
+    return [one for one in networks if ipaddress.ip_network(one).prefixlen == 0]
+
+
+def _only_here(listen: Listen) -> bool:
+    """Whether nobody from outside can reach it."""
+    if listen.path:
+        return True
+    try:
+        return ipaddress.ip_address(listen.host).is_loopback
+    except ValueError:
+        return listen.host == "localhost"
