@@ -439,6 +439,46 @@ def test_bs_speaks_smtp_on_standard_input_and_output(url):
     assert queued.recipients == [ANN]
 
 
+BEGUN = b"EHLO me\nMAIL FROM:<me@example.org>\nRCPT TO:<nobody>\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "why"),
+    [
+        (b"QUIT\n", 0, ""),
+        (b"", 65, "sendmail: the input ends in the middle of a message, which was not queued\n"),
+    ],
+)
+def test_bs_leaves_the_rest_to_the_replies(url, rest, status, why):
+    """Whoever speaks SMTP reads what was refused; neither a log nor another program's name comes between."""
+    done = subprocess.run(
+        [BIN / "sendmail", "-bs"],
+        input=BEGUN + rest,
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "METHER_CONFIG": "", "METHER_SPOOL": url},
+    )
+    assert (done.returncode, done.stderr.decode()) == (status, why)
+    assert b"\n501 5.1.3 " in done.stdout or b"\n553 5.1.3 " in done.stdout
+
+
+def test_bs_at_a_terminal(url):
+    """A person's lines end in LF."""
+    import pty
+
+    here, there = pty.openpty()
+    env = {**os.environ, "METHER_CONFIG": "", "METHER_SPOOL": url}
+    with subprocess.Popen([BIN / "sendmail", "-bs"], stdin=there, stdout=subprocess.PIPE, env=env) as process:
+        os.close(there)
+        assert process.stdout.readline().startswith(b"220 ")
+        os.write(here, b"NOOP\n")
+        assert process.stdout.readline().startswith(b"250 ")
+        os.write(here, b"QUIT\n")
+        assert process.stdout.readline().startswith(b"221 ")
+        assert process.wait(60) == 0
+    os.close(here)
+
+
 def test_a_real_sendmail_has_the_queue_run_behind_it(url, tmp_path):
     """Whoever calls does not wait; the message is on its way by itself."""
     with Peer() as peer:

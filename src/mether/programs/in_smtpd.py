@@ -90,8 +90,13 @@ def parse_source(text: str) -> tuple[str, int]:
     return str(ip_address(raw)), port
 
 
-def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
-    """Serve one session on descriptor 0; returns the exit status.  Raises StoreError."""
+def session(config: Config, address: str, *, trusted: bool, batch: bool, program: str = "") -> int:
+    """Serve one session on descriptor 0; returns the exit status.  Raises StoreError.
+
+    `trusted` input is that of this host, whose lines may end in LF; a `batch` is all there at once.  Under
+    another name than ours (`program`) whoever called it reads the replies: then the status need not tell what
+    was refused, and nothing is logged in between.
+    """
     import msgspec
 
     from mether.queue.open import open_store
@@ -103,7 +108,7 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
     from mether.setup import wiring
     from mether.smtp.server import ServerProtocol
 
-    _log(config)
+    _log(config, quiet=program != "")
     store = open_store(config.queue.spool, now=time.time())
     try:
         listen = config.listen[0]
@@ -134,10 +139,12 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
         )
         dialogue = Dialogue(protocol, decider)
         sink = 0 if stat.S_ISSOCK(os.fstat(0).st_mode) else 1
-        alive = pipe.serve(dialogue, 0, sink, timeout=listen.command_timeout, batch=batch)
+        alive = pipe.serve(dialogue, 0, sink, timeout=listen.command_timeout, batch=trusted)
         decider.ended("" if alive else "lost connection")
         if not alive:
             return errors.IOERR
+        if program:
+            return _ended(dialogue, program, "input")
         return _batch_status(dialogue, decider.worst) if batch else errors.OK
     finally:
         store.close()
@@ -145,9 +152,8 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool) -> int:
 
 def _batch_status(dialogue: Dialogue, worst: int) -> int:
     """Nobody reads the replies to a batch: its status says whether all of it was taken."""
-    if dialogue.protocol.state in ("MAIL", "RCPT", "CONTENT"):
-        errors.complain("in.smtpd", "the batch ends in the middle of a message, which was not queued")
-        return errors.DATAERR
+    if status := _ended(dialogue, "in.smtpd", "batch"):
+        return status
     if worst >= 500:
         errors.complain("in.smtpd", "something in the batch was refused: see the replies")
         return errors.UNAVAILABLE
@@ -155,6 +161,14 @@ def _batch_status(dialogue: Dialogue, worst: int) -> int:
         errors.complain("in.smtpd", "something in the batch was put off: see the replies")
         return errors.TEMPFAIL
     return errors.OK
+
+
+def _ended(dialogue: Dialogue, program: str, what: str) -> int:
+    """The status for how the input ended."""
+    if dialogue.protocol.state not in ("MAIL", "RCPT", "CONTENT"):
+        return errors.OK
+    errors.complain(program, f"the {what} ends in the middle of a message, which was not queued")
+    return errors.DATAERR
 
 
 def _committer(store: Store) -> Callable[[Draft, Callable[[Committed], None]], None]:
@@ -198,15 +212,15 @@ def _peer(connected: bool) -> tuple[str, int] | None:
     return "", 0  # a Unix socket
 
 
-def _log(config: Config) -> None:
-    """Log on stderr, or by syslog when stderr is the client's own connection, as under inetd."""
+def _log(config: Config, *, quiet: bool) -> None:
+    """Log on stderr, or by syslog when it is to be `quiet` or the client's own connection, as under inetd."""
     from mether.setup import logs
 
     try:
         same = os.path.samestat(os.fstat(0), os.fstat(2))
     except OSError:
         same = True
-    if same and not os.isatty(0):
+    if quiet or (same and not os.isatty(0)):
         logs.to_syslog(config)
     else:
         logs.to_stream(config, sys.stderr)

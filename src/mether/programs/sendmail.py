@@ -50,10 +50,11 @@ PROGRAM = Program(
         Option("q", "", "run the queue once", value="INTERVAL", attached=True),
     ),
     exits=(
-        (0, "the message is queued"),
+        (0, "the message is queued; with -bs: the replies tell"),
         (64, "the arguments are wrong, or there is no recipient"),
-        (65, "the message cannot be sent as it is"),
+        (65, "the message cannot be sent as it is, or with -bs ends before its end"),
         70,
+        (74, "whoever called -bs was lost"),
         (75, "the queue is not available now; nothing was queued"),
         77,
         78,
@@ -232,7 +233,7 @@ def _work(argv: list[str]) -> int:
     if given.mode == "s":
         from mether.programs import in_smtpd
 
-        return in_smtpd.session(config, "", trusted=True, batch=not os.isatty(0))
+        return in_smtpd.session(config, "", trusted=True, batch=not os.isatty(0), program="sendmail")
     return _submit(config, given)
 
 

@@ -19,7 +19,7 @@ CHUNK = 64 * 1024
 def serve(dialogue: Dialogue, source: int, sink: int, *, timeout: float, batch: bool = False) -> bool:
     """Run the session until it ends; False when the client was lost.  Raises no OSError for that.
 
-    A `batch` is a file of this host: its lines may end in LF (`server.batch`).
+    A `batch` is a file, a program or a person of this host: lines may end in LF (`server.batch`).
     """
     lines = Batch(dialogue) if batch else None
     poll = select.poll()
