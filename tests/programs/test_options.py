@@ -122,3 +122,12 @@ def test_help_says_everything_in_eighty_columns():
 def test_the_version_is_told():
     with pytest.raises(Say, match=r"^smtp \(mether\) \d+\.\d+"):
         parse(TALKER, ["--version"])
+    with pytest.raises(Say, match=r"^mether \d+\.\d+"):
+        parse(Program("mether", ("",), ""), ["--version"])
+
+
+def test_who_has_no_use_for_a_queue_takes_none():
+    sender = Program("smtp", ("",), "", queue=False)
+    assert "--spool" not in help_text(sender)
+    with pytest.raises(UsageError, match="unknown option --spool"):
+        parse(sender, ["--spool", "sqlite:x"])

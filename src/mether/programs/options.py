@@ -95,7 +95,7 @@ COMMON: Final = (
     Option("", "help", "print this help"),
     Option("", "version", "print the version"),
 )
-"""What every program takes."""
+"""What every program takes that works with the queue."""
 
 JSON: Final = Option("", "json", "print JSON, one object a line")
 
@@ -104,7 +104,7 @@ class Program:
     """What a program takes and does: the source of its parsing and of its help.
 
     `synopsis` are usages without the program's name; `about` one or more paragraphs; `options` those
-    beyond COMMON; `exits` its statuses, each a number or (number, words); `files` pairs of path and words.
+    beyond COMMON, of which one that has no use for a queue leaves out --spool (`queue`); `exits` its statuses, each a number or (number, words); `files` pairs of path and words.
     """
 
     __slots__ = ("about", "exits", "files", "intermixed", "name", "options", "synopsis")
@@ -119,11 +119,13 @@ class Program:
         exits: Sequence[int | tuple[int, str]] = (0, 64, 70, 75, 78),
         files: Sequence[tuple[str, str]] = (),
         intermixed: bool = False,
+        queue: bool = True,
     ) -> None:
         self.name = name
         self.synopsis = synopsis
         self.about = about
-        self.options = (*options, *COMMON)
+        common = COMMON if queue else (one for one in COMMON if one.name != "spool")
+        self.options = (*options, *common)
         self.exits = exits
         self.files = files
         self.intermixed = intermixed
@@ -223,7 +225,8 @@ def parse(program: Program, argv: Sequence[str]) -> Parsed:
         if "help" in given:
             raise Say(help_text(program))
         if "version" in given:
-            raise Say(f"{program.name} (mether) {__version__}\n")
+            of = "" if program.name == "mether" else " (mether)"
+            raise Say(f"{program.name}{of} {__version__}\n")
     return Parsed(given, operands)
 
 

@@ -64,6 +64,7 @@ PROGRAM = Program(
         (76, "the server violates the protocol"),
         78,
     ),
+    queue=False,
 )
 
 
@@ -77,7 +78,7 @@ def _work(argv: list[str]) -> int:
     wrong: list[tuple[int, str, str]] = []
     target, envelope = envelope_of(given.operands, wrong)
     # The hosts file is asked first, so that the arguments are all judged before anything is read.
-    basics = locate.basics(given.text("config"), given.text("spool"))
+    basics = locate.basics(given.text("config"), None)
     helo = given.text("h")
     if helo is not None:
         check_helo(helo)
