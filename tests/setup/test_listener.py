@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -146,13 +147,23 @@ def test_a_login_may_be_tied_to_its_senders(start: Start, tmp_path: Path) -> Non
 
 
 def test_a_client_that_guesses_is_blocked(start: Start) -> None:
-    """AUT-5, SEC-5: even with the right password, and in another session."""
+    """AUT-5, SEC-5: even with the right password, and in another session; the log says who, not by what."""
     smtpd = start(SUBMISSION, AUTH + "max_failures = 1\n")
     with client(smtpd) as one:
         assert one.say(WRONG)[0].startswith("535 5.7.8")
     with client(smtpd) as one:
         assert one.say(PLAIN)[0].startswith("454 4.7.0")
+        assert one.say("MAIL FROM:<ann@example.com>")[0].startswith("530 5.7.0")
     assert smtpd.stop() == 0
+    refused = [json.loads(line) for line in smtpd.lines if '"rejected"' in line]
+    assert [(one["stage"], one["reply"]["code"], one.get("mechanism", "")) for one in refused] == [
+        ("AUTH", 535, "PLAIN"),
+        ("AUTH", 454, "PLAIN"),
+        ("MAIL", 530, ""),
+    ]
+    assert refused[0]["login"] == "ann@example.com"
+    assert (refused[0].get("sender"), refused[2]["sender"]) == (None, "ann@example.com")
+    assert not [line for line in smtpd.lines if "guess" in line or "secret" in line]
 
 
 def test_passwords_only_under_tls(start: Start, tmp_path: Path) -> None:
@@ -178,6 +189,7 @@ def test_tls_can_be_demanded(start: Start, tmp_path: Path) -> None:
     smtpd = start('role = "mx"\nrequire_tls = true\n', tls(tmp_path))
     with client(smtpd) as one:
         assert one.say("MAIL FROM:<a@b.example>")[0].startswith("530 5.7.0")
+        smtpd.wait_for("rejected", "MAIL", "5.7.0", "a@b.example")
         one.say("STARTTLS")
         secured(one, tmp_path)
         one.say("EHLO client.example")

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _BEFORE_TLS: Final = frozenset(("EHLO", "HELO", "LHLO", "NOOP", "STARTTLS", "QUIT", "RSET", "HELP"))
 """What a client may say where TLS must come first (RFC 3207 section 4)."""
 
+_LOGIN_REFUSED: Final = (454, 525, 530)
+"""Refusals of AUTH that a person may look for; wrong credentials are told when they were found to be."""
+
 SMALL_CHUNK: Final = 512
 """Octets below which a chunk counts as a command: chunks without end must not hold a session for ever."""
 
@@ -109,7 +112,8 @@ class Session:
             event.cut(self._client.address, "too many commands", after=verb)
             reply = words.TOO_MANY_COMMANDS
         elif reception.require_tls and self._client.security is None and verb not in _BEFORE_TLS:
-            reply = TLS_FIRST
+            sent = command.value if verb == "MAIL" else None
+            reply = self._transaction.refused(verb, TLS_FIRST, envelope=sent)  # type: ignore[arg-type]
         elif verb == "RCPT":
             assert isinstance(command.value, Recipient)
             reply = self._transaction.rcpt(command.value)
@@ -295,6 +299,8 @@ class Session:
 
     def _answered(self, reply: Reply | None) -> Reply | None:
         if reply is not None and reply.code != 334:
+            if reply.code in _LOGIN_REFUSED:
+                self._transaction.refused("AUTH", reply, login=self._login)
             self._login = None
         return reply
 
@@ -304,7 +310,7 @@ class Session:
 
     def _not_logged_in(self, reply: Reply) -> Reply:
         self._failures += 1
-        self._transaction.refused("AUTH", reply)
+        self._transaction.refused("AUTH", reply, login=self._login)
         authentication = self._reception.authentication
         assert authentication is not None
         return TOO_MANY if self._failures >= authentication.max_failures else reply

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mether.envelope import Envelope, Recipient
     from mether.outcome import Route
     from mether.receive.client import Client
+    from mether.receive.login import Login
     from mether.receive.reception import Reception
     from mether.smtp.server_events import EndOfContent
 
@@ -92,21 +93,21 @@ class Transaction:
         limits = reception.limits
         sender = envelope.reverse_path
         if limits.size and envelope.size is not None and envelope.size > limits.size:
-            return self.refused("MAIL", words.TOO_BIG)
+            return self.refused("MAIL", words.TOO_BIG, envelope=envelope)
         if reception.role == "submission":
             if not self._client.may_relay:
-                return words.LOGIN_FIRST
+                return self.refused("MAIL", words.LOGIN_FIRST, envelope=envelope)
             if sender is not None and not _qualified(sender):
-                return self.refused("MAIL", words.UNQUALIFIED_SENDER)
+                return self.refused("MAIL", words.UNQUALIFIED_SENDER, envelope=envelope)
         if self._client.login and not self._may_use(sender):
-            return self.refused("MAIL", words.NOT_YOURS)
+            return self.refused("MAIL", words.NOT_YOURS, envelope=envelope)
         if envelope.hold is not None:
             refusal = hold.refusal(envelope, reception.clock(), local=self._client.trusted)
             if refusal is not None:
-                return self.refused("MAIL", refusal)
+                return self.refused("MAIL", refusal, envelope=envelope)
         rates = reception.rates
         if rates is not None and not rates.messages.take(network(self._client.address), reception.clock()):
-            return self.refused("MAIL", words.TOO_FAST)
+            return self.refused("MAIL", words.TOO_FAST, envelope=envelope)
         return None
 
     def _may_use(self, sender: Address | None) -> bool:
@@ -200,17 +201,28 @@ class Transaction:
             return error.reply
         return None
 
-    def refused(self, stage: str, reply: Reply, recipient: Address | None = None) -> Reply:
-        """Tell the log of a refusal, and give it."""
+    def refused(
+        self,
+        stage: str,
+        reply: Reply,
+        recipient: Address | None = None,
+        *,
+        envelope: Envelope | None = None,
+        login: Login | None = None,
+    ) -> Reply:
+        """Tell the log of a refusal, and give it: of MAIL with its `envelope`, of AUTH with its `login`."""
+        envelope = envelope or self.envelope
         event.rejected(
             self._client.address,
             stage,
             reply,
             ident=self._ident,
-            reverse_path=self.envelope.reverse_path if self.envelope else None,
+            reverse_path=envelope.reverse_path if envelope is not None else None,
             forward_path=recipient,
             protocol="ESMTP" if self._client.esmtp else "SMTP",
             helo=self._client.hello,
+            login=self._client.login if login is None else login.name,
+            mechanism="" if login is None else login.mechanism,
         )
         return reply
 
