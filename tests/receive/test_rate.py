@@ -48,6 +48,12 @@ def test_what_is_refused_is_not_counted() -> None:
     assert bucket.take("a", 60.0)
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+    bucket = Bucket(2)
+    assert [bucket.take("a", 100_000.0) for _ in range(3)] == [True, True, False]
+    assert [bucket.take("a", 1000.0) for _ in range(3)] == [True, True, False]
+
+
 def test_no_limit() -> None:
     bucket = Bucket(0)
     assert all(bucket.take("a", 0.0) for _ in range(1000))

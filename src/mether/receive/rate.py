@@ -4,8 +4,8 @@ A `Bucket` counts one kind of thing for many clients: so many a minute, in a bur
 come.  `Rates` holds the three of a listener.  A client is an IPv4 address or the /64 of an IPv6 address
 (`network`), since whoever has one address of a /64 has them all.
 
-Nothing here asks the clock: `now` is in seconds, of any clock that does not go back.  The table holds the
-REMEMBERED clients that were counted last; forgetting one gives it its whole burst again and fails nothing.
+Nothing here asks the clock: `now` is in seconds; a clock that is set back locks nobody out.  The table holds
+the REMEMBERED clients that were counted last; forgetting one gives it its whole burst again, no more.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ class Bucket:
             return True
         table = self._full_at
         each = MINUTE / self.limit
-        full_at = max(table.get(who, now), now) + each
+        known = table.get(who, now)
+        if known > now + MINUTE + SLACK:
+            known = now  # no bucket is full as late as that: the clock was set back
+        full_at = max(known, now) + each
         if full_at - now > MINUTE + min(each / 2, SLACK):
             return False
         table[who] = full_at
