@@ -8,9 +8,10 @@ from pathlib import Path
 import certificates
 import pytest
 import tlspeer
-from peer import Peer, fed
+from peer import CLOSE, Peer, fed
 from secure_server import SecureServer
 
+from mether.client.session import Timeouts
 from mether.net import blocking
 from mether.programs.smtp import main
 
@@ -106,6 +107,24 @@ def test_a_message_that_demands_verified_tls_is_returned_where_there_is_none(
     with Peer() as clear:
         status, out, _ = smtp(capsys, "--requiretls", clear.target, ME, ANN)
     assert status == 69 and out.startswith(f"{ANN}: failed (550 5.7.10 ")
+
+
+def test_a_server_that_waits_for_tls_is_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 8314: it says nothing before the handshake, and who is not told of that waits for a greeting."""
+    monkeypatch.setattr(
+        Timeouts.__init__, "__kwdefaults__", {**Timeouts.__init__.__kwdefaults__, "greeting": 0.1}
+    )
+    peer_server = server(tmp_path, implicit=True)
+    for options in ((), ("--tls", "none")):
+        with tlspeer.peer(peer_server) as peer:
+            status, out, _ = smtp(capsys, *options, f"127.0.0.1:{peer.port}", ME, ANN)
+        assert status == 75 and "delayed (451 4.4.2 " in out and "--tls-on-connect" in out
+    with Peer({"greeting": [CLOSE]}) as silent:
+        assert "--tls-on-connect" in smtp(capsys, silent.target, ME, ANN)[1]
+    with Peer({"EHLO": [CLOSE]}) as greeted:
+        assert "--tls-on-connect" not in smtp(capsys, greeted.target, ME, ANN)[1]
 
 
 def test_authorities_are_judged_before_there_is_a_connection(

@@ -104,7 +104,8 @@ class Program:
     """What a program takes and does: the source of its parsing and of its help.
 
     `synopsis` are usages without the program's name; `about` one or more paragraphs; `options` those
-    beyond COMMON, of which one that has no use for a queue leaves out --spool (`queue`); `exits` its statuses, each a number or (number, words); `files` pairs of path and words.
+    beyond COMMON, of which one that has no use for a queue leaves out --spool (`queue`); `exits` its
+    statuses, each a number or (number, words); `files` pairs of path and words.
     """
 
     __slots__ = ("about", "exits", "files", "intermixed", "name", "options", "synopsis")

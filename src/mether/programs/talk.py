@@ -18,7 +18,7 @@ from mether.relay import failure
 from mether.relay.outgoing import Outgoing
 from mether.reply import Reply
 from mether.routing import target as targets
-from mether.smtp import command
+from mether.smtp import command, state
 from mether.smtp.transaction import Result, Transaction
 
 TYPE_CHECKING = False
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 MAX_RECIPIENTS: Final = 100
 """Recipients in one transaction, which every server must take (RFC 5321 section 4.5.3.1.8)."""
+
+
+_CLEAR_PORTS: Final = (25, 587)
+"""The ports whose servers greet in clear (RFC 5321, RFC 6409)."""
 
 
 class Manner:
@@ -208,13 +212,23 @@ class Talk:
                     reply = client.hello(name, lmtp=manner.lmtp)
                 elif not need.fall_back:
                     self._lacks_tls(client, place, need)
-        except BaseException:
+        except BaseException as error:
             client.close()
+            if isinstance(error, Lost) and self._maybe_tls(error, place, need):
+                raise Lost(
+                    error.kind, error.stage, f"{error}; does it begin with TLS (--tls-on-connect)?"
+                ) from None
             raise
         if not reply.ok:
             client.quit()
             raise _Stop(lambda number: failure.of_host(number, reply, remote_mta=place.shown))
         return client
+
+    def _maybe_tls(self, lost: Lost, place: Place, need: Need | None) -> bool:
+        """Whether a server that said nothing may wait for TLS to begin: one at an unusual port."""
+        silent = lost.stage == state.GREETING and lost.kind in ("timeout", "closed")
+        implicit = need is not None and need.implicit
+        return silent and not implicit and not self._manner.lmtp and place.port not in (0, *_CLEAR_PORTS)
 
     def _lacks_tls(self, client: BlockingClient, place: Place, need: Need) -> None:
         from mether.relay import tlspolicy
