@@ -463,12 +463,14 @@ async def test_and_after_a_while_when_it_does_not() -> None:
 
 @virtual
 async def test_what_a_dead_process_had_in_hand_goes_without_delay() -> None:
-    """Suspects are tried one at a time, yet one right after the other."""
+    """Suspects are tried one at a time, yet one right after the other; each is told of."""
     dead = MemoryStore(now=T0)
     dead.commit([draft(claim=True) for _ in range(30)], now=T0)
     dead.memory.owners[dead.owner] = T0 - 1
     service = Service(store=dead.another(now=T0)).start()
-    await asyncio.sleep(1)
+    with heard() as events:
+        await asyncio.sleep(1)
+    assert [name for name, _ in events].count("reclaimed") == 30
     assert len(service.transport.tried) == 30
     assert not service.queued()
 

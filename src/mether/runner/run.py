@@ -315,6 +315,8 @@ class Runner:
             once.tried(claim)
         if claim.hop is not None:
             self._learn(claim.hop)
+        if claim.suspect:
+            event.reclaimed(claim.message.ident)
         if moves:
             self._queue.settle(Settlement(claim, moves), None, partial(self._moved, claim))
         elif claim.content is None:
