@@ -102,8 +102,3 @@ def test_many_lines_do_not_nest() -> None:
 def test_any_octets_survive_when_the_name_is_absent(data: bytes) -> None:
     assert header.remove(data, b"not-there-at-all") == data
     list(header.fields(data))
-
-
-@given(st.binary(max_size=50))
-def test_non_ascii(data: bytes) -> None:
-    assert header.has_non_ascii(data) == any(octet > 127 for octet in data)

@@ -1,8 +1,8 @@
 """The header section of a message as octets (RFC 5322 section 2.2).
 
-Nothing here decodes, and nothing goes line by line on the way every message takes: `split`,
-`count_received` and `has_non_ascii` are a few searches over the header.  `fields` and `remove` do walk
-the fields, for delivery, reports and programs.
+Nothing here decodes, and nothing goes line by line on the way every message takes: `split`
+and `count_received` are a few searches over the header.  `fields` and `remove` do walk the fields, for
+delivery, reports and programs.
 
 Content is taken as it comes (RFC 5321 section 3.7.2: odd header sections are no reason to refuse): no
 function here fails.  A header section that never ends is all of what was given; lines that are no
@@ -37,11 +37,6 @@ def count_received(header: bytes) -> int:
         + (lower.count(b"\nreceived :") if b"\nreceived " in lower else 0)
         + (lower.count(b"\nreceived\t:") if b"\nreceived\t" in lower else 0)
     )
-
-
-def has_non_ascii(data: bytes) -> bool:
-    """Whether any octet is above 127."""
-    return not data.isascii()
 
 
 def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:

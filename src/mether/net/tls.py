@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 LEVELS: Final = ("none", "may", "encrypt", "verify", "fingerprint")
 MINIMUMS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-HANDSHAKE_SECONDS: Final = 60.0
-"""How long a handshake may take, where nobody says otherwise."""
 OPPORTUNISTIC: Final = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=1"
 """What is taken for TLS 1.2 where nobody asks who the server is."""
 CHECK_SECONDS: Final = 5.0

@@ -63,7 +63,6 @@ class SqliteStore(Store):
         self._now = now
         self._registered = False
         self._lost = False
-        self._until = 0.0
         self._out: dict[int, Claim] = {}
         if not os.path.exists(os.path.join(self.path, FILE)):
             if not create:
