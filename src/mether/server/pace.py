@@ -1,13 +1,13 @@
 """Whether a client drips: sends so little, for so long, that it only holds a connection.
 
 A command as a whole has its time-out, and so has each silence within content (RFC 5321 section 4.5.3.2);
-neither ends a client that sends an octet of content a minute, for years.  So within one command line or
-one content the octets of every WINDOW seconds are held against a minimum rate.  The first window is the
-grace that every client has, and a rate is judged by the last window alone: a megabyte sent at once buys no
-week of dripping.  At 16 octets a second a line of 998 octets has a whole minute, far below what the
-slowest modem does (9600 bit/s is 1200 octets a second).
+neither ends a client that sends an octet of content a minute, for years.  So within one content the octets
+of every WINDOW seconds are held against a minimum rate.  The first window is the grace that every client has,
+and a rate is judged by the last window alone: a megabyte sent at once buys no week of dripping.  At 16 octets
+a second a line of 998 octets has a whole minute, far below what the slowest modem does (9600 bit/s is 1200
+octets a second).
 
-The owner of a connection tells when a line or content begins (`begin`), and asks now and then
+The owner of a connection tells when content begins (`begin`), and asks now and then
 (`slow`, from a timer: once in WINDOW seconds is enough).  Time in which we read nothing, since a
 decision or the disk is awaited, is not the client's: begin again after it.  A client that is slow gets
 SLOW and the connection ends.  Nothing here fails, reads the clock, or costs anything where the minimum is 0.
@@ -46,7 +46,7 @@ class Pace:
         self._octets = 0
 
     def begin(self, now: float, received: int) -> None:
-        """A line or content begins, or is read on after a pause; `received` counts all octets so far."""
+        """Content begins, or is read on after a pause; `received` counts all octets so far."""
         self._since = now
         self._octets = received
 

@@ -7,8 +7,8 @@ reply, before a word is said.  Its answer is a `Fit`:
 - the parameters of MAIL and of each RCPT, only of extensions that were offered.  Those of DSN go as they
   came (RFC 3461 section 5.2.1), but for what DELIVERBY adds to NOTIFY (RFC 2852 section 4.1.4.2);
 - `convert`: the content is to be re-encoded first, as the server does not take 8-bit or binary content
-  (RFC 6152 section 3, RFC 3030 section 3).  The caller does so (`content.mime`) and asks again with the facts
-  of what came out; where it cannot be done, the reply is NOT_CONVERTIBLE;
+  (RFC 6152 section 3, RFC 3030 section 3).  The caller does so (`content.convert`) and asks again with the
+  facts of what came out; where it cannot be done, the reply is NOT_CONVERTIBLE;
 - addresses in ASCII where the server lacks SMTPUTF8 and nothing is lost by that: local-part and header are
   ASCII, and the domain has A-labels (RFC 6531 section 3.2);
 - `refusal` for all recipients, or `refused` for some by their place, in the words of RFC 3463.
