@@ -228,7 +228,11 @@ def test_an_id_that_is_not_queued_is_told_and_the_others_are_done(store, capsys)
         (["retry", "--all", "--reason", "x"], "--reason is for hold, not for retry"),
         (["check", "--all"], "check looks over the whole queue, and takes no choice of messages"),
         (["list", "-n"], "--dry-run is for hold, release, retry, remove, not for list"),
-        (["--older", "3"], '--older: expected a duration such as "90s", "5m", "1h30m" or "5d"'),
+        (
+            ["--older", "3"],
+            '--older: expected a duration such as "90s", "5m", "1h30m" or "5d": the units are s, m, h, d, w '
+            "and ms, the larger first",
+        ),
         (["--status", "lost"], "--status: 'lost' is not one of held, active, deferred, fresh"),
     ],
 )

@@ -184,7 +184,44 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         ("[queue]\nspool = '/var'\n", '2: queue.spool: expected "sqlite:DIR", "directory:DIR" or "memory:"'),
         (
             "[queue]\nmemory = '64 megs'\n",
-            '2: queue.memory: expected a size such as "50MiB", "10MB" or a number of octets',
+            '2: queue.memory: expected a size such as "50MiB", "10MB" or a number of octets: '
+            "the units are KiB, MiB, GiB and TiB, or kB, MB, GB and TB",
+        ),
+        (
+            "[[listen]]\naddress = ':25'\nmax_size = '50M'\n",
+            '3: listen.max_size: expected a size such as "50MiB", "10MB" or a number of octets: '
+            "the units are KiB, MiB, GiB and TiB, or kB, MB, GB and TB",
+        ),
+        ("hostname = 'mx.test'\n", "1: hostname: belongs into [service]: write it below that line"),
+        (
+            "timeout = '5s'\n[log]\nlevel = 'info'\n",
+            "1: timeout: belongs into [dns] or [[route]]: write it below that line",
+        ),
+        (
+            "[service]\nhostname = ''\n",
+            "2: service.hostname: is empty; expected text, or nothing written at all",
+        ),
+        (
+            "[service]\nhostname = 'a\\tb'\n".replace("'", '"'),
+            "2: service.hostname: expected text in quotes, without a control character",
+        ),
+        (
+            "[queue]\nspool = 'sqllite:/var'\n",
+            '2: queue.spool: expected "sqlite:DIR", "directory:DIR" or "memory:" (did you mean sqlite:?)',
+        ),
+        ("[tls]\nminimum = '1.1'\n", '2: tls.minimum: expected "1.2" or "1.3"'),
+        (
+            "[tls]\nsend = 'fingerprint'\n",
+            '2: tls.send: "fingerprint" is for routes: a fingerprint is that of one server',
+        ),
+        (
+            ROUTE + "smtp = 'https://hub.test'\n",
+            "3: route.smtp: 'https://hub.test' is a URL; expected a host, such as mail.example.net:25",
+        ),
+        (
+            "[retry]\nexpire = '20000d'\n",
+            '2: retry.expire: expected a duration such as "90s", "5m", "1h30m" or "5d": '
+            "more than 0 and at most ten years",
         ),
         ("[[listen]]\n", '1: listen.address: missing; expected where to listen, such as "127.0.0.1:2525"'),
         (
@@ -207,7 +244,8 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         ),
         (
             "[[listen]]\naddress = ':25'\ncommand_timeout = 300\n",
-            '3: listen.command_timeout: expected a duration such as "90s", "5m", "1h30m" or "5d"',
+            '3: listen.command_timeout: expected a duration such as "90s", "5m", "1h30m" or "5d": '
+            "the units are s, m, h, d, w and ms, the larger first",
         ),
         (
             "[[route]]\nmx = true\n",
@@ -220,7 +258,10 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         ),
         (ROUTE + "mx = true\ntimeout = '1m'\n", "4: route.timeout: is for pipe only, and this route has mx"),
         (ROUTE + "mx = false\n", "3: route.mx: expected true, or no such key"),
-        ("[[route]]\ndomains = []\nmx = true\n", "2: route.domains: expected a list of domains, in brackets"),
+        (
+            "[[route]]\ndomains = []\nmx = true\n",
+            "2: route.domains: is an empty list; expected domains, one at least",
+        ),
         (
             "[[route]]\ndomains = 'a.test'\nmx = true\n",
             "2: route.domains: expected a list of domains, in brackets",
@@ -249,7 +290,10 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
             "[retry]\njitter = 1\n",
             "2: retry.jitter: expected a number of at least 0 and below 1, such as 0.2",
         ),
-        ("[retry]\nintervals = []\n", "2: retry.intervals: expected a list of durations, in brackets"),
+        (
+            "[retry]\nintervals = []\n",
+            "2: retry.intervals: is an empty list; expected durations, one at least",
+        ),
         ("[dns]\nhosts = 1\n", "2: dns.hosts: expected true or false"),
         (
             "[dns]\nservers = ['dns.test']\n",

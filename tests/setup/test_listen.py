@@ -151,6 +151,11 @@ def test_programs_of_auth_are_found_beside_the_file() -> None:
             "5: auth.mechanisms: expected a SASL mechanism: PLAIN, LOGIN,",
         ),
         (
+            LISTEN.format(587) + AUTH + 'mechanisms = ["SCRAM-SHA256"]\n',
+            "5: auth.mechanisms: expected a SASL mechanism: PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS, "
+            'OAUTHBEARER, XOAUTH2, EXTERNAL (did you mean "SCRAM-SHA-256"?)',
+        ),
+        (
             LISTEN.format(25) + 'extensions_off = ["SIZE", "PIPELINNING"]\n',
             '3: listen.extensions_off: expected the keyword of an extension (did you mean "PIPELINING"?)',
         ),

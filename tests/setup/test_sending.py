@@ -54,7 +54,8 @@ LOGIN = '[[login]]\nuser = "ann"\n'
             7,
             "the route on line 3 goes to the same next hop with other TLS",
         ),
-        ('[tls]\nsend = "fingerprint"', 2, 'expected "none" or "may" or "encrypt" or "verify"'),
+        ('[tls]\nsend = "fingerprint"', 2, '"fingerprint" is for routes'),
+        ('[tls]\nsend = "always"', 2, 'expected "none" or "may" or "encrypt" or "verify"'),
         (LOGIN, 1, "expected one of password_file, password_command"),
         (LOGIN + 'password_env = "A"\ntoken_command = ["x"]', 4, "token_command: contradicts password_env"),
         ('[[login]]\npassword_env = "A"', 1, "user: missing"),
@@ -205,7 +206,7 @@ def test_a_login_names_its_next_hop_as_a_route_does(written: str, kept: str):
 @pytest.mark.parametrize(
     ("key", "text", "words"),
     [
-        ("next_hop", "smtp://h.test", "expected a port from 1 to 65535"),
+        ("next_hop", "smtp://h.test", "is a URL"),
         ("next_hop", "smtp://*", "no next hop is like this"),
         ("next_hop", "[h.test", "expected [host] or [host]:port"),
         ("next_hop", "ann@h.test", "is no target host"),

@@ -242,7 +242,7 @@ def test_an_address_that_is_taken_is_one_clear_line(smtpd: Daemon) -> None:
     )
     assert done.returncode == 69
     (line,) = [line for line in done.stderr.splitlines() if "cannot listen" in line]
-    assert f"127.0.0.1:{smtpd.port}" in line
+    assert line == f"smtpd: cannot listen on 127.0.0.1:{smtpd.port}: address already in use"
     assert "Traceback" not in done.stderr
 
 

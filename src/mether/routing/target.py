@@ -97,6 +97,8 @@ def parse(text: str) -> Target:
         raise TargetError("the target host is empty; expected a host, a domain or an address")
     if not text.isprintable() or " " in text:
         raise TargetError(f"{_shown(text)}: a target host holds no space or control character")
+    if "://" in text:
+        raise TargetError(f"{_shown(text)} is a URL; expected a host, such as mail.example.net:25")
     if text[:5].lower() == "lmtp:":
         return _parse(text, text[5:], lmtp=True)
     return _parse(text, text, lmtp=False)

@@ -199,7 +199,10 @@ def rule(route: Route) -> routing.Rule:
 
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
     decode.sections(
-        document, ("service", "queue", "auth", "tls", "retry", "dns", "log"), ("listen", "route", "login")
+        document,
+        ("service", "queue", "auth", "tls", "retry", "dns", "log"),
+        ("listen", "route", "login"),
+        shape.SHAPES,
     )
     origins: dict[str, str] = {}
 

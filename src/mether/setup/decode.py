@@ -96,19 +96,35 @@ def parse(path: str, text: str) -> Document:
         raise ConfigError(f"{path}: a number has too many digits") from None
 
 
-def sections(document: Document, single: Sequence[str], many: Sequence[str]) -> None:
-    """Check the tables at the top: those in `single` once, those in `many` as arrays of tables."""
+def sections(
+    document: Document,
+    single: Sequence[str],
+    many: Sequence[str],
+    shapes: Mapping[str, Shape] = {},
+) -> None:
+    """Check the tables at the top: those in `single` once, those in `many` as arrays of tables.
+
+    `shapes` has the keys of each: one of them that stands above all tables belongs into its own.
+    """
     for name, value in document.root.items():
         if name in single:
             if not isinstance(value, dict):
                 raise document.wrong((name,), f"expected a table: [{name}]")
         elif name in many:
-            if not (isinstance(value, list) and all(isinstance(each, dict) for each in value)):
+            if not (value == [] or _tables(value)):
                 raise document.wrong((name,), f"expected [[{name}]] with two brackets: there may be several")
         else:
+            owners = [each for each in (*single, *many) if name in shapes.get(each, ())]
+            if owners and not (isinstance(value, dict) or _tables(value)):
+                shown = " or ".join(f"[[{each}]]" if each in many else f"[{each}]" for each in owners)
+                raise document.wrong((name,), f"belongs into {shown}: write it below that line")
             meant = nearest(name, (*single, *many))
             shown = f"[[{meant}]]" if meant in many else f"[{meant}]"
             raise document.wrong((name,), f"unknown{f' (did you mean {shown}?)' if meant else ''}")
+
+
+def _tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def table(document: Document, path: Path, raw: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
@@ -138,8 +154,12 @@ def dotted(path: Path) -> str:
 
 def text(value: object) -> str:
     """Text that is not empty and holds no control character."""
-    if not isinstance(value, str) or not value or not value.isprintable():
+    if not isinstance(value, str):
         raise ValueError("expected text in quotes")
+    if not value:
+        raise ValueError("is empty; expected text, or nothing written at all")
+    if not value.isprintable():
+        raise ValueError("expected text in quotes, without a control character")
     return value
 
 
@@ -157,8 +177,24 @@ def one_of(*choices: str) -> Convert:
         if value in choices and isinstance(value, str):
             return value
         expected = " or ".join(f'"{choice}"' for choice in choices)
-        meant = nearest(value, choices) if isinstance(value, str) else ""
+        # A number is not misspelled: the nearest one is another one.
+        word = isinstance(value, str) and any(map(str.isalpha, value))
+        meant = nearest(str(value), choices) if word else ""
         raise ValueError(f"expected {expected}" + (f' (did you mean "{meant}"?)' if meant else ""))
+
+    return convert
+
+
+def mechanism(known: Sequence[str]) -> Convert:
+    """The name of a SASL mechanism, in upper case."""
+
+    def convert(value: object) -> str:
+        name = text(value).upper()
+        if name in known:
+            return name
+        meant = nearest(name, [each.lower() for each in known]).upper()
+        guess = f' (did you mean "{meant}"?)' if meant else ""
+        raise ValueError(f"expected a SASL mechanism: {', '.join(known)}{guess}")
 
     return convert
 
@@ -195,8 +231,10 @@ def list_of(convert: Convert, what: str, *, empty: bool = False) -> Convert:
     """A list, which may be empty only if so said; `what` names its elements."""
 
     def convert_all(value: object) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not (value or empty):
+        if not isinstance(value, list):
             raise ValueError(f"expected a list of {what}, in brackets")
+        if not value and not empty:
+            raise ValueError(f"is an empty list; expected {what}, one at least")
         out = []
         for index, each in enumerate(value):
             try:

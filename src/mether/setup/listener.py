@@ -8,6 +8,7 @@ point.  `open` fails with CannotListen, one line.
 from __future__ import annotations
 
 import asyncio
+import os
 
 from mether.event import mail as event
 from mether.net import unix
@@ -48,13 +49,21 @@ class CannotListen(Exception):
     sysexit = 69
 
 
+def _why(error: OSError) -> str:
+    """Why there is no socket, in the system's own words: event loops put others around them."""
+    known = error.errno if error.errno is not None and error.errno > 0 else None
+    words = os.strerror(known) if known is not None else error.strerror or str(error)
+    return words[:1].lower() + words[1:]
+
+
 class About:
     """What a listener knows of a connection: whose it is, why it is refused, whether it is counted among the
-    open ones, and its session once there is one."""
+    open ones, since when it is there (the loop's time), and its session once there is one."""
 
-    __slots__ = ("address", "counted", "refuse", "session")
+    __slots__ = ("address", "counted", "refuse", "session", "since")
 
-    def __init__(self, address: str, refuse: Reply | None, counted: bool) -> None:
+    def __init__(self, address: str, refuse: Reply | None, counted: bool, since: float) -> None:
+        self.since = since
         self.address = address
         self.refuse = refuse
         self.counted = counted
@@ -91,6 +100,8 @@ class Listener:
         self._stopping = False
         self._rates = wiring.rates(listen)
         self._tls = tls if listen.tls != "none" else None
+        # Where TLS comes before the greeting a client that waits for that must not be invisible.
+        self._announces = self._tls is not None and listen.tls == "implicit"
         self._proxies = Networks(listen.proxy_from) if listen.proxy_from else None
         self._reception: Reception = wiring.reception(
             config,
@@ -120,7 +131,7 @@ class Listener:
                 self._accepted, listen.host or None, listen.port, backlog=BACKLOG
             )
         except OSError as error:
-            raise CannotListen(f"cannot listen on {listen.address}: {error.strerror or error}") from None
+            raise CannotListen(f"cannot listen on {listen.address}: {_why(error)}") from None
         for sock in self._server.sockets:
             host, port = sock.getsockname()[:2]
             self.addresses.append(endpoint.written(host, port))
@@ -174,7 +185,9 @@ class Listener:
         address = connection.peer[0]
         refuse, counted = self._refusal(address)
         self._connections.add(connection)
-        connection.about = About(address, refuse, counted)
+        connection.about = About(address, refuse, counted, self._loop.time())
+        if self._announces and refuse is None:
+            event.connected(address)
         return refuse is None
 
     def _dialogue(self, connection: Connection) -> Dialogue:
@@ -187,6 +200,7 @@ class Listener:
             connection.decided,
             refuse=about.refuse,
             trusted=self._trusted,
+            announced=self._announces,
         )
         protocol = ServerProtocol(
             self._reception.grammar,
@@ -218,6 +232,7 @@ class Listener:
             event.rejected(about.address, "CONNECT", about.refuse)
         else:
             event.cut(about.address, connection.why, after="CONNECT")
+            event.disconnected(about.address, commands={}, seconds=self._loop.time() - about.since)
         if not self._connections:
             self._idle.set()
 

@@ -71,13 +71,6 @@ def _fingerprint(value: object) -> str:
     return fingerprint(decode.text(value))
 
 
-def _mechanism(value: object) -> str:
-    name = decode.text(value).upper()
-    if name not in MECHANISMS:
-        raise ValueError(f"expected a SASL mechanism: {', '.join(MECHANISMS)}")
-    return name
-
-
 def _next_hop(value: object) -> str:
     """A pattern of next hops; without ``*`` and ``?``, written as the target's own text would be."""
     text = decode.text(value)
@@ -134,7 +127,7 @@ LOGIN: Final[Shape] = {
     "password_env": decode.text,
     "password_credential": _plain_name,
     "token_command": _argv,
-    "mechanisms": decode.list_of(_mechanism, "SASL mechanisms"),
+    "mechanisms": decode.list_of(decode.mechanism(MECHANISMS), "SASL mechanisms"),
 }
 ROUTE_TLS: Final[Shape] = {
     "tls": decode.one_of(*LEVELS),

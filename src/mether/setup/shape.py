@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mether.setup.decode import Shape
 
+SPOOLS: Final = ("sqlite", "directory", "memory")
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -51,7 +52,11 @@ def _spool(value: object) -> str:
     url = decode.text(value)
     scheme, _, place = url.partition(":")
     if url != "memory:" and (scheme not in ("sqlite", "directory") or not place):
-        raise ValueError('expected "sqlite:DIR", "directory:DIR" or "memory:"')
+        meant = nearest(scheme, SPOOLS) if scheme not in SPOOLS else ""
+        raise ValueError(
+            'expected "sqlite:DIR", "directory:DIR" or "memory:"'
+            + (f" (did you mean {meant}:?)" if meant else "")
+        )
     return url
 
 
@@ -85,11 +90,11 @@ def _keyword(value: object) -> str:
     return keyword
 
 
-def _mechanism(value: object) -> str:
-    name = decode.text(value).upper()
-    if name not in listen.MECHANISMS:
-        raise ValueError(f"expected a SASL mechanism: {', '.join(listen.MECHANISMS)}")
-    return name
+def _send(value: object) -> str:
+    if value == "fingerprint":
+        raise ValueError('"fingerprint" is for routes: a fingerprint is that of one server')
+    level: str = decode.one_of(*sending.SEND)(value)
+    return level
 
 
 def _domain(value: object) -> str:
@@ -187,7 +192,7 @@ AUTH: Final[Shape] = {
     "program": _argv,
     "checkpassword": _argv,
     "oauth": _argv,
-    "mechanisms": decode.list_of(_mechanism, "SASL mechanisms", empty=True),
+    "mechanisms": decode.list_of(decode.mechanism(listen.MECHANISMS), "SASL mechanisms", empty=True),
     "clear_from": _networks,
     "max_failures": decode.whole(0, 1000),
     "senders": decode.text,
@@ -197,7 +202,7 @@ TLS: Final[Shape] = {
     "key": decode.list_of(decode.text, "files", empty=True),
     "client_ca": decode.text,
     "minimum": decode.one_of("1.2", "1.3"),
-    "send": decode.one_of(*sending.SEND),
+    "send": _send,
     "ca": decode.text,
 }
 ROUTE: Final[Shape] = {

@@ -29,6 +29,10 @@ _OCTETS: Final = {
 }
 _EXPECTED_DURATION: Final = 'expected a duration such as "90s", "5m", "1h30m" or "5d"'
 _EXPECTED_SIZE: Final = 'expected a size such as "50MiB", "10MB" or a number of octets'
+_DURATION_UNITS: Final = f"{_EXPECTED_DURATION}: the units are s, m, h, d, w and ms, the larger first"
+_DURATION_RANGE: Final = f"{_EXPECTED_DURATION}: more than 0 and at most ten years"
+_SIZE_UNITS: Final = f"{_EXPECTED_SIZE}: the units are KiB, MiB, GiB and TiB, or kB, MB, GB and TB"
+_SIZE_RANGE: Final = f"{_EXPECTED_SIZE}: whole octets, more than 0"
 _LONGEST: Final = 10 * 365 * 86400.0
 _LARGEST: Final = 2**53
 
@@ -40,12 +44,12 @@ def duration(text: str) -> float:
         number, rest = _number(rest)
         unit = rest[:2] if rest[:2] == "ms" else rest[:1]
         if number is None or unit not in units:
-            raise ValueError(_EXPECTED_DURATION)
+            raise ValueError(_DURATION_UNITS)
         units = units[units.index(unit) + 1 :]
         rest = rest[len(unit) :]
         total += number * _SECONDS[unit]
     if not 0 < total <= _LONGEST:
-        raise ValueError(_EXPECTED_DURATION)
+        raise ValueError(_DURATION_RANGE if text else _DURATION_UNITS)
     return total
 
 
@@ -53,11 +57,13 @@ def size(text: str | int) -> int:
     """Octets, more than 0.  Raises ValueError."""
     if isinstance(text, str):
         number, unit = _number(text.replace(" ", "").lower())
-        octets = number * _OCTETS[unit] if number is not None and unit in _OCTETS else 0
+        if number is None or unit not in _OCTETS:
+            raise ValueError(_SIZE_UNITS)
+        octets = number * _OCTETS[unit]
     else:
         octets = 0 if isinstance(text, bool) else text
     if not 0 < octets <= _LARGEST or octets != int(octets):
-        raise ValueError(_EXPECTED_SIZE)
+        raise ValueError(_SIZE_RANGE)
     return int(octets)
 
 
