@@ -19,6 +19,7 @@ from loops import both
 from wirepair import Taker, dialogue
 
 from mether.net.tlsserver import ServerTls
+from mether.server import stream
 from mether.server.dialogue import Dialogue
 from mether.server.proxied import Proxied
 from mether.server.stream import Connection
@@ -183,7 +184,7 @@ def test_plaintext_in_place_of_a_handshake(loop_name: str, octets: bytes, tmp_pa
 @both
 @pytest.mark.parametrize("implicit", [True, False])
 def test_a_handshake_that_stalls(loop_name: str, implicit: bool, tmp_path: Path):
-    """TMO: it has the time of a command, and the connection then ends."""
+    """TMO: it has no more than the time of a command, and the connection then ends."""
 
     def work(client: Talker) -> str:
         if not implicit:
@@ -195,6 +196,25 @@ def test_a_handshake_that_stalls(loop_name: str, implicit: bool, tmp_path: Path)
     _, why, said = serve(loop_name, tmp_path, work, implicit=implicit, timeout=0.2)
     assert said == ""
     assert why == "TLS handshake failed: the TLS handshake took too long"
+
+
+@both
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_handshake_has_less_time_than_a_command(
+    loop_name: str, implicit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """TMO: who waits for a greeting where TLS comes first is not kept waiting for minutes."""
+    monkeypatch.setattr(stream, "HANDSHAKE_SECONDS", 0.2)
+
+    def work(client: Talker) -> str:
+        if not implicit:
+            client.reply()
+            client.ask(b"EHLO a.example\r\n")
+            client.ask(b"STARTTLS\r\n")
+        return client.reply()
+
+    _, why, said = serve(loop_name, tmp_path, work, implicit=implicit, timeout=300)
+    assert (said, why) == ("", "TLS handshake failed: the TLS handshake took too long")
 
 
 @both

@@ -197,6 +197,25 @@ def test_tls_can_be_demanded(start: Start, tmp_path: Path) -> None:
     assert smtpd.stop() == 0
 
 
+def test_a_client_that_waits_where_tls_comes_first_is_in_the_log(start: Start, tmp_path: Path) -> None:
+    """RFC 8314: at once, not when its time is over; and one that gets on is there once."""
+    smtpd = start('role = "mx"\ntls = "implicit"\n', tls(tmp_path))
+    with socket.create_connection(("127.0.0.1", smtpd.port)):
+        smtpd.wait_for("connected", "127.0.0.1")
+    smtpd.wait_for("cut", "handshake")
+    smtpd.wait_for("disconnected", "127.0.0.1")
+    context = ssl.create_default_context(cafile=certificates.ca_file(tmp_path))
+    with (
+        socket.create_connection(("127.0.0.1", smtpd.port)) as sock,
+        context.wrap_socket(sock, server_hostname="mx.example.com") as one,
+    ):
+        assert one.recv(4).startswith(b"220 ")
+        one.sendall(b"QUIT\r\n")
+        smtpd.wait_for("disconnected", "127.0.0.1")
+    assert smtpd.stop() == 0
+    assert sum('"connected"' in line for line in smtpd.lines) == 2
+
+
 def test_implicit_tls_behind_a_proxy(start: Start, tmp_path: Path) -> None:
     """SUB-1: TLS from the first octet; the proxy's header stands before it, whatever comes with it."""
     smtpd = start('role = "mx"\ntls = "implicit"\nproxy_from = ["127.0.0.1"]\n', tls(tmp_path))

@@ -48,11 +48,13 @@ class Session:
     """One client, at `address` (an IP address, or "" for a program of this host).
 
     `decided` is called with each reply that could not be given at once.  `refuse` is the reply to
-    give instead of a greeting.  A `trusted` client may relay wherever it connects from.  `worst` is the
+    give instead of a greeting.  A `trusted` client may relay wherever it connects from; one
+    that is `announced` is in the log already.  `worst` is the
     highest code of 400 and more that was given, 0 for none; `last` the latest verb.
     """
 
     __slots__ = (
+        "_announced",
         "_client",
         "_commands",
         "_counts",
@@ -77,12 +79,14 @@ class Session:
         *,
         refuse: Reply | None = None,
         trusted: bool = False,
+        announced: bool = False,
     ) -> None:
         self._reception = reception
         self._client = client = Client(address, reception.relay_from, trusted=trusted)
         self._transaction = Transaction(reception, client, self._taken)
         self._decided = decided
         self._refuse = refuse
+        self._announced = announced
         self._login: Login | None = None
         self._failures = 0
         self._errors = 0
@@ -97,7 +101,8 @@ class Session:
         if self._refuse is not None:
             event.rejected(self._client.address, "CONNECT", self._refuse)
             return self._refuse
-        event.connected(self._client.address)
+        if not self._announced:
+            event.connected(self._client.address)
         return self._banner()
 
     def command(self, command: Command) -> Reply | None:

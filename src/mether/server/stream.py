@@ -9,8 +9,8 @@ Time-outs are those of RFC 5321 section 4.5.3.2.7: the client has `timeout` seco
 a whole, and for the next octets of content; then it gets 421 and the connection ends.  So it does when its
 content drips in below a minimum rate (`server.pace`).
 
-TLS begins after the 220 to STARTTLS, or with `implicit` before the greeting; a handshake that fails ends the
-connection, and `why` says what was wrong.
+TLS begins after the 220 to STARTTLS, or with `implicit` before the greeting; a handshake that fails, or takes
+longer than HANDSHAKE_SECONDS or `timeout`, ends the connection, and `why` says what was wrong.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     DialogueFactory = Callable[["Connection"], Dialogue]
 
 MAX_BUFFERED = 64 * 1024
+HANDSHAKE_SECONDS = 30.0
+"""How long a client has at most for its TLS handshake, which takes machines a moment and no person."""
 
 
 class Connection(Stream):
@@ -77,7 +79,7 @@ class Connection(Stream):
         if not self._implicit or self._terms is None:
             self._open()
         elif self._enter(self):
-            self.start_tls(self._terms(), self._timeout)
+            self.start_tls(self._terms(), min(self._timeout, HANDSHAKE_SECONDS))
         else:
             self.abort()  # nothing can be said before TLS
 
@@ -195,7 +197,7 @@ class Connection(Stream):
                 return
             self._shaking = True
             self.set_deadline(None)
-            self.start_tls(self._terms(), self._timeout)
+            self.start_tls(self._terms(), min(self._timeout, HANDSHAKE_SECONDS))
             return
         if dialogue.closing:
             if self.transport is not None:
