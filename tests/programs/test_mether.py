@@ -93,11 +93,18 @@ def test_check_tells_all_errors_and_warnings_and_the_status(tmp_path, capsys):
 
 
 def test_the_default_file_is_written_once(tmp_path, capsys):
-    path = tmp_path / "var" / "mether.toml"
+    path = tmp_path / "mether.toml"
     assert main(["config", "--write-default", str(path)]) == 0
     assert main(["config", "--check", "-C", str(path)]) == 0
     assert main(["config", "--write-default", str(path)]) == 73
     assert capsys.readouterr().err == f"mether: {path}: File exists\n"
+
+
+def test_the_default_file_makes_no_directory_of_any_name(tmp_path, capsys):
+    path = tmp_path / "nonexist" / "mether.toml"
+    assert main(["config", "--write-default", str(path)]) == 73
+    assert capsys.readouterr().err == f"mether: {path}: there is no directory {path.parent}\n"
+    assert not path.parent.exists()
 
 
 def test_json_is_one_object(file, capsys):

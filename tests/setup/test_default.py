@@ -10,12 +10,12 @@ ENV = {"HOME": "/h"}
 
 
 def test_the_file_is_the_service_that_make_run_promises(tmp_path):
-    path = str(tmp_path / "var" / "mether.toml")
+    path = str(tmp_path / "mether.toml")
     default.write(path)
     config = load(path, environ=ENV)
     assert config.listen[0].address == "127.0.0.1:2525"
-    assert config.queue.spool == f"sqlite:{tmp_path}/var/spool"
-    assert config.route[0].maildir == f"{tmp_path}/var/mail/{{user}}"
+    assert config.queue.spool == f"sqlite:{tmp_path}/spool"
+    assert config.route[0].maildir == f"{tmp_path}/mail/{{user}}"
     table = config.table()
     assert table.is_local(parse("friend@example.test"))
     assert str(table.route(parse("a@example.org"))) == "smtp:example.org"
@@ -40,3 +40,15 @@ def test_it_is_never_written_over_another(tmp_path):
     with pytest.raises(FileExistsError):
         default.write(str(path))
     assert path.read_text() == "[log]\n"
+
+
+def test_only_a_standard_directory_is_made(tmp_path, monkeypatch):
+    """Any other that is not there is more likely a slip of the pen."""
+    monkeypatch.setattr("mether.setup.locate.SYSTEM", str(tmp_path / "etc" / "mether" / "mether.toml"))
+    environ = {"HOME": str(tmp_path / "home")}
+    for standard in ("etc/mether/mether.toml", "home/.config/mether/mether.toml"):
+        default.write(str(tmp_path / standard), environ)
+        assert (tmp_path / standard).read_text() == default.TEXT
+    with pytest.raises(FileNotFoundError):
+        default.write(str(tmp_path / "nonexist" / "mether.toml"), environ)
+    assert not (tmp_path / "nonexist").exists()

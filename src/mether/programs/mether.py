@@ -7,9 +7,10 @@ and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.
 
 from __future__ import annotations
 
+import os
 import sys
 
-from mether.programs.errors import CONFIG, USAGE, Failure, complain, run
+from mether.programs.errors import CANTCREAT, CONFIG, USAGE, Failure, complain, run
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
@@ -111,7 +112,11 @@ def _config(options: Parsed, operands: list[str]) -> int:
     if target is not None:
         from mether.setup.default import write
 
-        write(target)
+        try:
+            write(target)
+        except FileNotFoundError:
+            directory = os.path.dirname(target)
+            raise Failure(CANTCREAT, f"{target}: there is no directory {directory}") from None
         return 0
     config = _load(options)
     table = config.table()  # what only shows when the parts are put together is wrong too

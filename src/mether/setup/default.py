@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
+from mether.setup import locate
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final
 
 TEXT: Final = """\
@@ -128,10 +131,15 @@ maildir = "mail/{user}"
 """
 
 
-def write(path: str) -> None:
-    """Write the file, with the directory it is in.  Raises OSError (FileExistsError when it is there)."""
-    directory = os.path.dirname(path)
-    if directory:
+def write(path: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Write the file.  Raises FileExistsError when it is there, FileNotFoundError without its directory.
+
+    The directory is made only where it is one in which a configuration is looked for without being named: any
+    other that is missing is more likely misspelled.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    own = locate.user_path("XDG_CONFIG_HOME", ".config", environ, "mether")
+    if directory in (os.path.dirname(locate.SYSTEM), own):
         os.makedirs(directory, exist_ok=True)
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
     with open(fd, "w", encoding="utf-8") as file:
