@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mether.net.certificate import Certificate
 from mether.net.tls import ClientTls
 from mether.relay import failure
 from mether.reply import Reply
-from mether.smtp import command
+from mether.smtp import command, sasl_scram
 from mether.smtp.extension import Offer
 from mether.smtp.sasl_client import Credentials
 
@@ -253,6 +254,29 @@ def test_every_mechanism(kind: str, mechanism: str, tmp_path: Path, pair: tuple[
     assert drive(kind, server, work) == [(535, True), (235, True)]
     assert server.logins == [f"{mechanism} ann"]
     assert all(line.startswith("tls AUTH") for line in server.sessions[0] if "AUTH" in line)
+
+
+@pytest.mark.parametrize("kind", loops.LOOPS)
+def test_what_scram_computes_holds_up_nobody(kind: str, monkeypatch: pytest.MonkeyPatch):
+    """AUT: a server may ask for a second of it, and the other sessions go on meanwhile."""
+    threads: list[threading.Thread] = []
+    salted = sasl_scram.salted
+
+    def seen(password: str, salt: bytes, iterations: int) -> bytes:
+        threads.append(threading.current_thread())
+        return salted(password, salt, iterations)
+
+    async def work(client: Both) -> tuple[int, threading.Thread]:
+        await client.hello(ME)
+        # From here on: the server's own keys are made by the same function.
+        monkeypatch.setattr(sasl_scram, "salted", seen)
+        reply, _ = await client.login(Credentials("ann", "wrong"))
+        return reply.code, threading.current_thread()
+
+    server = SecureServer(clear=("AUTH SCRAM-SHA-256",), passwords={"ann": "secret"})
+    code, ours = drive(kind, server, work)
+    assert code == 535
+    assert threads and ours not in threads
 
 
 @kinds

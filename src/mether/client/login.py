@@ -72,6 +72,15 @@ def exchange(
     return reply, True
 
 
+def advance(steps: Exchange, reply: Reply | None) -> tuple[str, bytes] | tuple[Reply, bool]:
+    """The next command of an exchange, or its end; `reply` is that to the command before, None at first."""
+    try:
+        return next(steps) if reply is None else steps.send(reply)
+    except StopIteration as ended:
+        result: tuple[Reply, bool] = ended.value
+        return result
+
+
 def stays_here(address: str) -> bool:
     """Whether a connection to this IP address or path goes over no wire."""
     return address.startswith(("/", "127.")) or address == "::1"

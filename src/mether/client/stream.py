@@ -94,13 +94,15 @@ class StreamClient(Stream):
         steps = login.exchange(
             self.protocol.offer, credentials, self.secure, self.address, host=host, port=port
         )
-        try:
-            step = next(steps)
-            while True:
-                step = steps.send(await self.ask(*step))
-        except StopIteration as ended:
-            result: tuple[Reply, bool] = ended.value
-            return result
+        found = login.advance(steps, None)
+        while not isinstance(found[0], Reply):
+            reply = await self.ask(*found)
+            if reply.code == 334:
+                # SCRAM computes for as long as the server asks for, up to a second: the others go on.
+                found = await self.loop.run_in_executor(None, login.advance, steps, reply)
+            else:
+                found = login.advance(steps, reply)
+        return found
 
     async def ask(self, verb: str, line: bytes) -> Reply:
         """Send a command and wait for its reply."""
@@ -325,8 +327,10 @@ async def connect(
     port: int,
     timeouts: Timeouts,
     terms: Terms | None = None,
+    *,
+    shown: str = "",
 ) -> StreamClient:
-    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost.
+    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost, which names it as `shown`.
 
     With `terms` TLS begins with the connection (RFC 8314 section 3); a handshake that fails shows at `hello`.
     """
@@ -341,7 +345,7 @@ async def connect(
             else:
                 _, made = await loop.create_unix_connection(make, address)
     except TimeoutError:
-        raise Lost("connect", "", f"connecting to {address} took too long") from None
+        raise Lost("connect", "", f"connecting to {shown or address} took too long") from None
     except OSError as error:
-        raise Lost("connect", "", f"connecting to {address}: {error.strerror or error}") from None
+        raise Lost("connect", "", f"connecting to {shown or address}: {error.strerror or error}") from None
     return made
