@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from mether.smtp.sasl import Answer, Question, Random, ServerExchange
 
-    class Backend(Protocol):
-        """Who knows logins: what it can answer, and `ask`, which may take its time."""
+    class Abilities(Protocol):
+        """What whoever knows logins can answer."""
 
         @property
         def passwords(self) -> bool: ...
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
         def tokens(self) -> bool: ...
         @property
         def iterations(self) -> int: ...
+
+    class Backend(Abilities, Protocol):
+        """Who knows logins, and can be asked; that may take its time."""
+
         async def ask(self, question: Question, remote: str = "") -> Answer: ...
         async def close(self) -> None: ...
 

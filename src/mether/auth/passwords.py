@@ -28,6 +28,7 @@ import os
 import stat
 import threading
 
+from mether.auth import textfile
 from mether.auth.verifier import Scram, VerifierError, parse
 from mether.smtp.sasl import (
     ACCEPTED,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from mether.auth.verifier import Verifier
     from mether.smtp.sasl import Question
 
-MAX_FILE: Final = 16 << 20
 MAX_LINE: Final = 4096
 
 
@@ -129,8 +129,8 @@ def open_private(path: str) -> int:
             raise PasswordFileError(
                 f"{path}: everyone may read or write it (mode {mode:04o}): chmod o= {path}"
             )
-        if status.st_size > MAX_FILE:
-            raise PasswordFileError(f"{path}: larger than {MAX_FILE >> 20} MiB")
+        if status.st_size > textfile.MAX_FILE:
+            raise PasswordFileError(f"{path}: larger than {textfile.MAX_FILE >> 20} MiB")
     except BaseException:
         os.close(descriptor)
         raise
@@ -141,16 +141,9 @@ def read_text(path: str) -> str:
     """The text of a private file.  Raises PasswordFileError."""
     try:
         with open(open_private(path), "rb") as file:
-            data = file.read(MAX_FILE + 1)
+            return textfile.read(file, path, PasswordFileError)
     except OSError as error:
         raise PasswordFileError(f"{path}: {error.strerror or error}") from None
-    if len(data) > MAX_FILE:
-        raise PasswordFileError(f"{path}: larger than {MAX_FILE >> 20} MiB")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise PasswordFileError(f"{path}:{line}: not UTF-8") from None
 
 
 def read(path: str) -> dict[str, Entry]:

@@ -16,7 +16,8 @@ import fcntl
 import os
 import stat
 
-from mether.auth.passwords import MAX_FILE, PasswordFileError
+from mether.auth import textfile
+from mether.auth.passwords import PasswordFileError
 from mether.smtp.saslprep import SaslprepError, prepare
 
 TYPE_CHECKING = False
@@ -91,14 +92,7 @@ def _read(path: str) -> tuple[os.stat_result | None, str]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise PasswordFileError(f"{path}: not a file")
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise PasswordFileError(f"{path}: larger than {MAX_FILE >> 20} MiB")
-    try:
-        return status, data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise PasswordFileError(f"{path}:{line}: not UTF-8") from None
+        return status, textfile.read(file, path, PasswordFileError)
 
 
 def _write(path: str, data: bytes, status: os.stat_result | None) -> None:

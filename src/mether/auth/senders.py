@@ -21,6 +21,7 @@ Patterns are compared without case, domains as A-labels.
 from __future__ import annotations
 
 from mether.address import Address, AddressError, ascii_domain
+from mether.auth import textfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from mether.address import ReversePath
 
-MAX_FILE: Final = 16 << 20
 _LOGIN: Final = "{login}"
 
 
@@ -104,16 +104,10 @@ def read(path: str) -> Senders:
     """The table in a file.  Raises SendersError."""
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE + 1)
+            text = textfile.read(file, path, SendersError)
     except OSError as error:
         raise SendersError(f"{path}: {error.strerror or error}") from None
-    if len(data) > MAX_FILE:
-        raise SendersError(f"{path}: larger than {MAX_FILE >> 20} MiB")
-    try:
-        return parse_lines(data.decode("utf-8"), path)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise SendersError(f"{path}:{line}: not UTF-8") from None
+    return parse_lines(text, path)
 
 
 def _pieces(pattern: str, login: str) -> list[str]:

@@ -18,19 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from mether.auth.authenticator import Abilities
     from mether.smtp.sasl import Answer, Question
 
-    class Blocking(Protocol):
+    class Blocking(Abilities, Protocol):
         """What `mether.auth.passwords.PasswordFile` and `mether.auth.program.Program` are."""
 
-        @property
-        def passwords(self) -> bool: ...
-        @property
-        def keys(self) -> bool: ...
-        @property
-        def tokens(self) -> bool: ...
-        @property
-        def iterations(self) -> int: ...
         def check(self, question: Question, remote: str = "") -> Answer: ...
 
 
