@@ -13,12 +13,13 @@ from __future__ import annotations
 from mether.client.blocking import BlockingClient
 from mether.client.session import Lost, Timeouts
 from mether.net import blocking
-from mether.outcome import Outcome
+from mether.outcome import Outcome, mta
 from mether.relay import failure
 from mether.relay.outgoing import Outgoing
 from mether.reply import Reply
 from mether.routing import target as targets
 from mether.smtp import command, state
+from mether.smtp.limits import MAX_RECIPIENTS
 from mether.smtp.transaction import Result, Transaction
 
 TYPE_CHECKING = False
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
     Watch = Callable[[str, str], None]
     Judge = Callable[[int], Outcome]
-
-MAX_RECIPIENTS: Final = 100
-"""Recipients in one transaction, which every server must take (RFC 5321 section 4.5.3.1.8)."""
 
 
 _CLEAR_PORTS: Final = (25, 587)
@@ -87,7 +85,7 @@ class Place:
         self.address = address
         self.port = port
         self.connect = connect
-        self.shown = f"[{address}]" if host == address else f"{host} [{address}]" if port else host
+        self.shown = mta(host, address, port)
 
 
 class _Stop(Exception):
