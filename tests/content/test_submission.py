@@ -165,3 +165,15 @@ def test_whatever_comes_it_ends_with_one_of_each(lines: list[tuple[bytes, bytes,
     before = [pair for pair in header.fields(section) if pair[0].lower() not in (b"message-id", b"sender")]
     after = [pair for pair in header.fields(kept) if pair[0].lower() not in (b"message-id", b"sender")]
     assert before == after
+
+
+def test_a_from_field_without_end_is_not_read() -> None:
+    """SUB: its parser takes seconds for 64 KiB; the submitter is named, which is never wrong."""
+    field = b"From: " + b"<@a,@a,@a,@a,\r\n " * 3900 + b"ann@example.org>\r\n"
+    before = submission.mailboxes
+    submission.mailboxes = lambda *of: pytest.fail("it was read")
+    try:
+        added, _ = complete(field, parse("ann@example.org"))
+    finally:
+        submission.mailboxes = before
+    assert b"Sender: <ann@example.org>\r\n" in added
