@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from denied import forbidden
 from hypothesis import given
 from hypothesis import strategies as st
 from peer import Peer, fed
@@ -399,6 +400,17 @@ def test_a_queue_that_nobody_made_yet_is_empty(url, capsys):
     assert sendmail.mailq([]) == 0
     assert capsys.readouterr() == ("Mail queue is empty\n", "")
     assert run(capsys, "-bp") == (0, "Mail queue is empty\n", "")
+
+
+def test_a_queue_that_this_user_may_not_write_is_75(configured, capsys):
+    """Whoever called keeps the message, and tries again."""
+    send(configured, capsys, ANN)
+    path = configured.partition(":")[2]
+    (Path(path).parent / "mether.toml").chmod(0o644)
+    with forbidden(path):
+        status, out, err = run(capsys, ANN)
+    assert (status, out) == (75, "")
+    assert err == f"sendmail: the queue {path} cannot be written: Permission denied\n"
 
 
 def test_mailq_and_bp_fail_in_their_own_names(url, capsys, tmp_path):

@@ -27,7 +27,14 @@ PROGRAM = Program(
         Option("d", "days", "return what is older than this, such as 5 or 0.5", value="DAYS"),
         Option("n", "dry-run", "only say what would be returned"),
     ],
-    exits=(0, 64, 70, (75, "something is being tried, or the queue is not available; try again later"), 78),
+    exits=(
+        0,
+        64,
+        70,
+        (75, "something is being tried, or the queue is not available; try again later"),
+        77,
+        78,
+    ),
     files=[("/var/spool/smtpq", "the queue"), ("/etc/mether/mether.toml", "the configuration")],
 )
 

@@ -40,6 +40,7 @@ PROGRAM = Program(
         (66, "a message that was named is not queued"),
         70,
         (75, "a message is being tried, or the queue is not available; try again later"),
+        77,
         78,
     ),
     files=[("/var/spool/smtpq", "the queue"), ("/etc/mether/mether.toml", "the configuration")],

@@ -250,6 +250,7 @@ def _submit(config: Config, given: Arguments) -> int:
     from mether.content import header
     from mether.programs import submission
     from mether.queue.open import open_store
+    from mether.queue.store import StoreError
     from mether.setup import locate
 
     user = _user()
@@ -301,7 +302,12 @@ def _submit(config: Config, given: Arguments) -> int:
         config.queue.spool,
         config.retry.expire,
     )
-    store = open_store(config.queue.spool, now=now)
+    try:
+        store = open_store(config.queue.spool, now=now)
+    except StoreError as error:
+        raise errors.Failure(
+            errors.TEMPFAIL, str(error)
+        ) from None  # whoever called keeps the message, and comes again
     try:
 
         def read(spill: Callable[[], object]) -> object:

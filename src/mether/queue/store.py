@@ -51,6 +51,12 @@ class NoSpace(StoreError):
     reply = Reply(452, "4.3.1", "not enough storage for this message now; please try again later")
 
 
+class NotAllowed(StoreError):
+    """The queue is there, and this user may not use it."""
+
+    sysexit = 77
+
+
 class Damaged(StoreError):
     """Something stored cannot be read; nothing was deleted."""
 
