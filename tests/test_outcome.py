@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mether.outcome import DONE, Attempt, Outcome, Route
+from mether.outcome import DONE, Attempt, Outcome, Route, mta, mta_name
 from mether.reply import Reply
 
 
@@ -29,6 +29,26 @@ def test_a_route_is_a_key() -> None:
 def test_the_status_of_a_report(action: str, reply: Reply, status: str) -> None:
     """RFC 3464 section 2.3.4 wants one whatever the server said."""
     assert Outcome(0, action, reply).status == status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "port", "shown"),
+    [
+        ("mx.example", "192.0.2.1", 25, "mx.example[192.0.2.1]:25"),
+        ("mx.example", "2001:db8::1", 2525, "mx.example[2001:db8::1]:2525"),
+        ("[192.0.2.1]", "192.0.2.1", 25, "[192.0.2.1]:25"),
+        ("192.0.2.1", "192.0.2.1", 25, "[192.0.2.1]:25"),
+        ("/run/lmtp[1]", "/run/lmtp[1]", 0, "/run/lmtp[1]"),
+    ],
+)
+def test_a_host_has_its_address_and_port_beside_it(name: str, address: str, port: int, shown: str) -> None:
+    assert mta(name, address, port) == shown
+    assert mta_name(shown) in (name, f"[{name}]")
+
+
+def test_the_name_alone_of_what_was_written_before_there_were_ports() -> None:
+    assert mta_name("mx.example [192.0.2.1]") == mta_name("mx.example") == "mx.example"
+    assert mta_name("") == ""
 
 
 def test_what_is_done() -> None:

@@ -68,9 +68,9 @@ class Outcome:
     """What came of one recipient in one attempt.
 
     `recipient` is its number in the envelope, from 0; `reply` is the reply that decided it (one made
-    by us, with code and status, where no server spoke); `remote_mta` names the host that was tried,
-    ``""`` for none; `said` tells whether `reply` is in that host's words, as it is unless told
-    otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
+    by us, with code and status, where no server spoke); `remote_mta` names the host that was tried, as
+    `mta` writes it, ``""`` for none; `said` tells whether `reply` is in that host's words, as it is
+    unless told otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
     seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so;
     `notifies` one whose next hop has taken over the duty to report (it offers DSN: RFC 3461 section 5.2.1);
     `traced` one of which DELIVERBY asks for a report that it was relayed (RFC 2852 section 4.1.4).
@@ -129,6 +129,24 @@ class Outcome:
 
     def __repr__(self) -> str:
         return f"Outcome({self.recipient}, {self.action!r}, {str(self.reply)!r}, scope={self.scope!r})"
+
+
+def mta(name: str, address: str, port: int) -> str:
+    """What `Outcome.remote_mta` says of a host: ``name[address]:port``, as Postfix logs it.
+
+    Of a host that is named by its address ``[address]:port``, of a Unix socket (port 0) its path.
+    """
+    if not port:
+        return name
+    return f"[{address}]:{port}" if name.strip("[]") == address else f"{name}[{address}]:{port}"
+
+
+def mta_name(remote_mta: str) -> str:
+    """The name alone of what `mta` wrote, an address literal where there is no other."""
+    name, bracket, rest = remote_mta.partition("[")
+    if not bracket or name.startswith("/"):
+        return remote_mta
+    return name.rstrip() or f"[{rest.partition(']')[0]}]"
 
 
 class Attempt:

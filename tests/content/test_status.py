@@ -122,7 +122,7 @@ def test_what_programs_compare_is_kept_to_the_space() -> None:
 )
 def test_the_type_of_the_part(smtputf8: bool, utf8: bool, reply: str, kind: bytes, encoding: bytes) -> None:
     """EAI-9, RFC 6533 section 4.4: the old type where it loses nothing, else the new one, encoded."""
-    outcome = Outcome(0, "failed", Reply(550, "5.1.1", reply), remote_mta="mx.example.com")
+    outcome = Outcome(0, "failed", Reply(550, "5.1.1", reply), remote_mta="mx.example.com[192.0.2.1]:25")
     items = [status.Item(Recipient(parse("jürgen@example.com", utf8=True)), outcome)]
     of = about(Envelope(None, smtputf8=smtputf8))
     octets = status.part("mx.example.net", of, items, 0, utf8=utf8)
@@ -132,6 +132,7 @@ def test_the_type_of_the_part(smtputf8: bool, utf8: bool, reply: str, kind: byte
     text = quopri.decodestring(body).decode() if encoding else body.decode()
     address = "jürgen" if encoding else "j\\x{FC}rgen"
     assert f"Final-Recipient: utf-8;{address}@example.com" in text
+    assert "Remote-MTA: dns; mx.example.com\r\n" in text  # a name, and no more (RFC 3464 section 2.1.2)
     assert f"Diagnostic-Code: smtp; 550 5.1.1 {reply if encoding else reply.replace('ö', '?')}" in text
 
 

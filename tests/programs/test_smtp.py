@@ -164,9 +164,10 @@ def test_a_lost_quit_is_no_loss(capsys):
 
 
 def test_nobody_listens(capsys):
-    status, out, err = smtp(capsys, f"127.0.0.1:{closed_port()}", SENDER, ANN)
+    port = closed_port()
+    status, out, err = smtp(capsys, f"127.0.0.1:{port}", SENDER, ANN)
     assert (status, err) == (75, "")
-    assert "delayed (451 4.4.1 connecting to [127.0.0.1]: Connection refused)" in out[0]
+    assert f"delayed (451 4.4.1 connecting to [127.0.0.1]:{port}: Connection refused)" in out[0]
 
 
 def test_a_host_that_does_not_exist(capsys, monkeypatch):
@@ -198,7 +199,7 @@ def test_the_next_address_is_tried(capsys, monkeypatch):
     assert status == 0, out
     assert len(bad.sessions) == len(good.sessions) == len(good.messages) == 1
     for number in (3, 2, 1):
-        assert f"== connecting to mailhub [127.0.0.{number}]" in err
+        assert f"== connecting to mailhub[127.0.0.{number}]:{good.port}" in err
 
 
 NO_MAIL = {"greeting": ["554 5.3.2 no mail here"]}
@@ -258,7 +259,7 @@ def test_json(capsys):
         "status": "5.1.1",
         "code": 550,
         "reply": NO_USER,
-        "remote_mta": "[127.0.0.1]",
+        "remote_mta": f"[127.0.0.1]:{peer.port}",
         "uncertain": False,
     }
 
@@ -268,7 +269,7 @@ def test_the_dialogue_has_arrows(capsys):
         status, out, err = smtp(capsys, "-v", "-h", "me.example.org", peer.target, SENDER, ANN)
     assert status == 0 and len(out) == 1
     lines = err.splitlines()
-    assert lines[0] == "== connecting to [127.0.0.1]"
+    assert lines[0] == f"== connecting to [127.0.0.1]:{peer.port}"
     assert lines[1] == "<- 220 peer ESMTP"
     assert "-> EHLO me.example.org" in lines and "<- 250-PIPELINING" in lines
     assert f"-> RCPT TO:<{ANN}>" in lines

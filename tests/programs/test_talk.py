@@ -50,8 +50,9 @@ def test_tls_is_begun_where_it_is_offered(tmp_path: Path, capsys: pytest.Capture
     """RFC 7435: any certificate is better than none."""
     peer_server = server(tmp_path, "other.example.com")
     with tlspeer.peer(peer_server) as peer:
-        status, out, _ = smtp(capsys, f"127.0.0.1:{peer.port}", ME, ANN)
+        status, out, err = smtp(capsys, "-v", f"127.0.0.1:{peer.port}", ME, ANN)
     assert status == 0 and out == f"{ANN}: relayed (250 2.0.0 queued)\n"
+    assert "-- TLS: " in err and "; certificate not verified\n" in err
     assert "tls DATA" in peer_server.sessions[0]
 
 
@@ -80,7 +81,8 @@ def test_the_name_must_be_right_for_verify(tmp_path: Path, capsys: pytest.Captur
     peer_server, ca = server(tmp_path, "localhost"), certificates.ca_file(tmp_path)
     with tlspeer.peer(peer_server) as peer:
         target = f"localhost:{peer.port}"
-        assert smtp(capsys, "--tls", "verify", "--ca", ca, target, ME, ANN)[0] == 0
+        status, _, err = smtp(capsys, "-v", "--tls", "verify", "--ca", ca, target, ME, ANN)
+        assert status == 0 and "; certificate verified (localhost)\n" in err
         status, out, _ = smtp(capsys, "--tls", "verify", "--ca", ca, f"127.0.0.1:{peer.port}", ME, ANN)
         assert status == 75 and "4.7.5" in out
         assert smtp(capsys, "--tls", "verify", target, ME, ANN)[0] == 75

@@ -37,7 +37,7 @@ async def test_a_message_is_relayed() -> None:
     relay = Relay(mx)
     ((outcome,),) = await relay.send(claim())
     assert (outcome.action, outcome.reply) == ("relayed", Reply(250, "2.0.0", "taken"))
-    assert outcome.remote_mta == "mx0.example.net [127.0.0.1]"
+    assert outcome.remote_mta == f"mx0.example.net[127.0.0.1]:{mx.port}"
     (message,) = mx.messages
     assert message.content == TRACE + CONTENT
     assert (message.sender, message.recipients) == ("sender@example.com", ["rcpt@example.net"])
@@ -200,7 +200,8 @@ async def test_when_no_host_answers_what_waits_is_given_back_untried() -> None:
     worked, (outcome,) = await relay.worked.get()
     assert worked is first
     assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "host", "4.4.1")
-    assert outcome.remote_mta == "mx0.example.net [127.0.0.1]"
+    assert outcome.remote_mta == f"mx0.example.net[127.0.0.1]:{down.port}"
+    assert outcome.reply.text.startswith(f"connecting to {outcome.remote_mta}: ")
     assert relay.untried == others
     await asyncio.sleep(0)
     assert relay.hop.idle

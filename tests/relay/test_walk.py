@@ -35,7 +35,7 @@ async def test_the_second_host_is_tried_when_the_first_cannot_be_used(trouble: d
     first, second = await ScriptServer(**trouble).start(), await server()
     ((outcome,),) = await Relay(first, second).send(claim())
     assert outcome.action == "relayed"
-    assert outcome.remote_mta == "mx1.example.net [127.0.0.1]"
+    assert outcome.remote_mta == f"mx1.example.net[127.0.0.1]:{second.port}"
     assert len(first.sessions) == 1
     assert len(second.messages) == 1
 

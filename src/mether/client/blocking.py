@@ -74,7 +74,9 @@ class BlockingClient:
             secure = self._connection.start_tls(terms, self._timeouts.tls, self._clock)
         except TlsError as error:
             raise Lost("tls", "", str(error), error.kind) from None
-        self._watch("--", f"TLS: {secure}")
+        trust = "verified" if secure.verified else "not verified"
+        name = f" ({secure.name})" if secure.verified and secure.name else ""
+        self._watch("--", f"TLS: {secure}; certificate {trust}{name}")
 
     def starttls(self, terms: Terms) -> Reply:
         """Say STARTTLS and shake hands; returns the reply.

@@ -330,7 +330,7 @@ async def connect(
     *,
     shown: str = "",
 ) -> StreamClient:
-    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost, which names it as `shown`.
+    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost, naming it as `shown`.
 
     With `terms` TLS begins with the connection (RFC 8314 section 3); a handshake that fails shows at `hello`.
     """

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from mether import xtext
 from mether.content import lines, trace
+from mether.outcome import mta_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, 
         out.append(f"Status: {status(outcome)}")
         said = fit(lines.clean(str(outcome.reply)))[:MAX_QUOTED]
         if outcome.said:
-            out += _field("Remote-MTA", f"dns; {lines.to_ascii(outcome.remote_mta)}")
+            out += _field("Remote-MTA", f"dns; {lines.to_ascii(mta_name(outcome.remote_mta))}")
             out += _field("Diagnostic-Code", f"smtp; {said}")
         else:
             # These are our own words, and a type of our own says so (section 2.3.6); nor did that

@@ -9,6 +9,7 @@ is `relay.failure`'s to say.
 from __future__ import annotations
 
 from mether.dns import mx
+from mether.outcome import mta
 from mether.relay import failure
 from mether.reply import Reply
 from mether.routing import target
@@ -31,6 +32,11 @@ class Host:
         self.name = name
         self.address = address
         self.port = port
+
+    @property
+    def shown(self) -> str:
+        """The host for a person and for reports."""
+        return mta(self.name, self.address, self.port)
 
 
 async def find(

@@ -112,7 +112,8 @@ async def _protected(
     terms: Terms | None,
 ) -> StreamClient:
     """A session that has said hello, under TLS where `terms` are given and the server begins it."""
-    client = await connect(loop, host.address, host.port, timeouts, terms if need.implicit else None)
+    begin = terms if need.implicit else None
+    client = await connect(loop, host.address, host.port, timeouts, begin, shown=host.shown)
     try:
         said = own_name(name, client.local)
         reply = await client.hello(said, lmtp=lmtp)
@@ -131,9 +132,8 @@ async def _protected(
         raise Refused(reply)
     if client.secure is not None:
         secure = client.secure
-        shown = f"{host.name}[{host.address}]:{host.port}"
         event.secured(
-            shown,
+            host.shown,
             secure.version,
             secure.cipher,
             secure.bits,

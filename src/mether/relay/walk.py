@@ -100,7 +100,7 @@ class Walk:
         while self._next < len(self._hosts):
             host = self._hosts[self._next]
             self._next += 1
-            shown = host.name if host.name.strip("[]") == host.address else f"{host.name} [{host.address}]"
+            shown = host.shown
             need = tlspolicy.need(
                 policy, where, host.name, host.port, requiretls=self._strict, login=account is not None
             )
