@@ -70,8 +70,8 @@ class Outcome:
     `recipient` is its number in the envelope, from 0; `reply` is the reply that decided it (one made
     by us, with code and status, where no server spoke); `remote_mta` names the host that was tried, as
     `mta` writes it, ``""`` for none; `said` tells whether `reply` is in that host's words, as it is
-    unless told otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix time in
-    seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so;
+    unless told otherwise (RFC 3464 section 2.3.6 lets only those be quoted as the host's); `at` is Unix
+    time in seconds.  `uncertain` marks a recipient that may have been delivered although no reply said so;
     `notifies` one whose next hop has taken over the duty to report (it offers DSN: RFC 3461 section 5.2.1);
     `traced` one of which DELIVERBY asks for a report that it was relayed (RFC 2852 section 4.1.4).
     """
