@@ -90,9 +90,35 @@ def test_a_distance_in_time(seconds, text):
 def test_a_reply_stays_on_its_line():
     last = Outcome(0, "delayed", Reply(451, None, "a\r\nb\x1b[31m"), remote_mta="x")
     of = entry(attempts=1, last=last, next_attempt=NOW + 1)
-    assert all(line.isprintable() for line in listing.lines(of, NOW))
+    assert all(line.isprintable() for line in listing.lines(of, {}, NOW))
     assert all(line.isprintable() for line in listing.story(of, [], {}, NOW))
-    assert listing.record(of)["recipients"][0]["delay_reason"] == "451 a  b?[31m"
+    assert listing.record(of, {}, NOW)["recipients"][0]["delay_reason"] == "451 a  b?[31m"
+
+
+@pytest.mark.parametrize(
+    ("hop", "reason"),
+    [
+        (Hop(ROUTE, failures=2, not_before=NOW + 9, last="451 refused"), "next hop down: 451 refused"),
+        (Hop(ROUTE, suspended="moving\n"), "next hop suspended: moving "),
+        (Hop(ROUTE, suspended="moving", suspended_until=NOW - 1), ""),
+        (None, ""),
+    ],
+)
+def test_what_was_not_tried_itself_shows_why_its_next_hop_is_not(hop, reason):
+    hops = {} if hop is None else {ROUTE: hop}
+    of = entry(next_attempt=NOW)
+    assert (f"({reason})" in " ".join(listing.lines(of, hops, NOW))) == (reason != "")
+    assert listing.record(of, hops, NOW)["recipients"][0].get("delay_reason", "") == reason
+    tried = entry(attempts=1, last=Outcome(0, "delayed", Reply(451, None, "full")), next_attempt=NOW + 1)
+    assert "(451 full)" in " ".join(listing.lines(tried, hops, NOW))
+
+
+def test_a_message_whose_time_is_over():
+    of = entry(next_attempt=NOW - 9, attempts=1, expires=NOW - 2, pinned=True)
+    text = "\n".join(listing.story(of, [], {}, NOW))
+    assert f"Expired    {listing.stamp(NOW - 2)} (2s ago)" in text
+    assert "  next     now: it has expired, and is returned" in text
+    assert "smtp:b.test (pinned: as given on the command line)" in text
 
 
 def test_an_uncertain_attempt_says_why_in_its_own_words():
@@ -120,10 +146,10 @@ def test_until_when_it_waits_to_be_released():
     of.message.envelope.hold = "for;3600"
     at, why = listing.next_try(of, of.rows[0], None, NOW)
     assert (at, why) == (NOW + 3600, "the first attempt; its sender asked for a later delivery")
-    assert f"(not before {listing.stamp(NOW + 3600)})" in " ".join(listing.lines(of, NOW))
-    assert "not before" not in " ".join(listing.lines(of, NOW + 3600))
+    assert f"(not before {listing.stamp(NOW + 3600)})" in " ".join(listing.lines(of, {}, NOW))
+    assert "not before" not in " ".join(listing.lines(of, {}, NOW + 3600))
     assert f"Release    {listing.stamp(NOW + 3600)} (in 1h)" in list(listing.story(of, [], {}, NOW))
-    assert listing.record(of)["release_at"] == NOW + 3600
+    assert listing.record(of, {}, NOW)["release_at"] == NOW + 3600
 
 
 def test_the_parameters_as_a_client_would_write_them():
@@ -139,4 +165,4 @@ def test_the_parameters_as_a_client_would_write_them():
     assert listing.mail_parameters(of) == ["AUTH=a+2Bb@c.test", "BY=-5;NT", "HOLDFOR=60", "MT-PRIORITY=-3"]
     envelope.auth, envelope.hold = "<>", "until;2030-01-01T00:00:00Z"
     assert listing.mail_parameters(of)[:3:2] == ["AUTH=<>", "HOLDUNTIL=2030-01-01T00:00:00Z"]
-    assert listing.record(of)["priority"] == -3
+    assert listing.record(of, {}, NOW)["priority"] == -3

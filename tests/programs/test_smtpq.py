@@ -7,9 +7,10 @@ import sys
 import time
 
 import pytest
+from denied import forbidden
 from queues import NOW, defer, put
 
-from mether.programs import smtpq
+from mether.programs import sendmail, smtpq
 from mether.programs.smtpq import main
 from mether.queue.ident import new_id
 from mether.queue.store import Filter
@@ -90,6 +91,30 @@ def test_a_filter_narrows_the_listing(url, store, capsys, argv):
     put(store, "x@else.test", sender="")
     listed = [json.loads(line)["queue_id"] for line in run(capsys, "--json", *argv).splitlines()]
     assert listed == [wanted]
+
+
+def test_a_filter_that_matches_nothing_is_no_empty_queue(store, capsys, monkeypatch):
+    assert run(capsys, "--sender", "nobody@*") == "Mail queue is empty\n"
+    put(store)
+    put(store)
+    assert run(capsys, "--sender", "nobody@*") == "no message matches (2 queued)\n"
+    monkeypatch.setattr(smtpq, "PAGE", 1)
+    assert run(capsys, "--sender", "nobody@*") == "no message matches (1 or more queued)\n"
+    assert run(capsys, "--json", "--sender", "nobody@*") == ""
+
+
+def test_a_queue_that_this_user_may_not_read(url, store, capsys):
+    """77, and no word of an empty queue."""
+    put(store)
+    assert "1 Request" in run(capsys)
+    path = url.partition(":")[2]
+    with forbidden(path):
+        assert main([]) == 77
+        assert sendmail.mailq([]) == 77
+    out, err = capsys.readouterr()
+    assert out == ""
+    words = f"the queue {path} cannot be read: Permission denied\n"
+    assert err == f"smtpq: {words}mailq: {words}"
 
 
 def test_ids_alone_are_listed_in_any_writing(store, capsys):

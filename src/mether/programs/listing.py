@@ -33,8 +33,8 @@ MARKS: Final = {"held": "!", "active": "*"}
 HEADING: Final = f"{'-Queue ID-':<15}{'-Size-':>10}  {'-Arrival Time-':<19}  -Sender/Recipients-"
 
 
-def record(entry: Entry) -> dict[str, Any]:
-    """An entry as what `json.dumps` takes."""
+def record(entry: Entry, hops: Hops, now: float) -> dict[str, Any]:
+    """An entry as what `json.dumps` takes; `hops` as for `lines`."""
     message = entry.message
     facts: dict[str, Any] = {
         "queue_name": QUEUE_NAMES[entry.status],
@@ -43,7 +43,7 @@ def record(entry: Entry) -> dict[str, Any]:
         "message_size": message.size,
         "forced_expire": False,
         "sender": path_text(message.envelope.reverse_path),
-        "recipients": [_recipient(row) for row in entry.rows],
+        "recipients": [_recipient(row, hops.get(row.route), now) for row in entry.rows],
         "expires": message.expires,
         "protocol": message.arrival.protocol,
     }
@@ -62,7 +62,7 @@ def record(entry: Entry) -> dict[str, Any]:
     return facts
 
 
-def _recipient(row: Row) -> dict[str, Any]:
+def _recipient(row: Row, hop: Hop | None, now: float) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "address": str(row.recipient.forward_path),
         "transport": row.route.transport,
@@ -74,6 +74,8 @@ def _recipient(row: Row) -> dict[str, Any]:
         facts["delay_reason"] = clean(str(row.last.reply))
         facts["delay_status"] = row.last.status
         facts["remote_mta"] = row.last.remote_mta
+    elif reason := _reason(row, hop, now):
+        facts["delay_reason"] = reason
     if row.owner is not None:
         facts["active"] = True
     if row.suspect:
@@ -104,10 +106,24 @@ def attempt_record(attempt: Attempt, entry: Entry) -> dict[str, Any]:
     }
 
 
-def lines(entry: Entry, now: float) -> Iterator[str]:
+def _reason(row: Row, hop: Hop | None, now: float) -> str:
+    """Why a recipient still waits: what was last said of it, or where it was not tried itself what keeps its
+    next hop from being tried; "" where nothing does."""
+    if row.last is not None:
+        return clean(str(row.last.reply))
+    if hop is None or row.owner is not None:
+        return ""
+    if hop.suspended is not None and (hop.suspended_until is None or hop.suspended_until > now):
+        return clean(f"next hop suspended: {hop.suspended}")
+    if hop.failures:
+        return clean(f"next hop down: {hop.last}" if hop.last else "next hop down")
+    return ""
+
+
+def lines(entry: Entry, hops: Hops, now: float) -> Iterator[str]:
     """An entry as `mailq` prints it: the message, its recipients by reason, an empty line.
 
-    `now`, Unix seconds, tells what is still to be released.
+    `hops` are the next hops in trouble; `now`, Unix seconds, tells what is still to be released.
     """
     message = entry.message
     sender = path_text(message.envelope.reverse_path) or "MAILER-DAEMON"
@@ -119,7 +135,7 @@ def lines(entry: Entry, now: float) -> Iterator[str]:
         yield f"{'':15}(not before {stamp(message.release_at)})"
     reasons: dict[str, list[str]] = {}
     for row in entry.rows:
-        reason = clean(str(row.last.reply)) if row.last is not None else ""
+        reason = _reason(row, hops.get(row.route), now)
         reasons.setdefault(reason, []).append(clean(str(row.recipient.forward_path)))
     for reason, addresses in reasons.items():
         if reason:
@@ -134,6 +150,11 @@ def total(messages: int, octets: int) -> str:
     if not messages:
         return "Mail queue is empty"
     return f"-- {-(-octets // 1024)} Kbytes in {messages} Request{'s' if messages != 1 else ''}."
+
+
+def nothing(others: int, *, most: int) -> str:
+    """The whole of a listing where nothing matches; `others` are queued, of which `most` were counted."""
+    return f"no message matches ({others}{' or more' if others >= most else ''} queued)"
 
 
 def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> Iterator[str]:
@@ -151,13 +172,16 @@ def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> 
         yield clean(f"Parameters {parameters}")
     if message.release_at:
         yield f"Release    {stamp(message.release_at)} ({span(message.release_at - now)})"
-    yield f"Expires    {stamp(message.expires)} ({span(message.expires - now)})"
+    yield (
+        f"{'Expires' if message.expires > now else 'Expired':<10} "
+        f"{stamp(message.expires)} ({span(message.expires - now)})"
+    )
     if message.hold is not None:
         yield clean(f"Held       {message.hold or 'no reason was given'}")
     for row in entry.rows:
         yield ""
         yield f"Recipient  {clean(str(row.recipient.forward_path))}"
-        pinned = " (as given by a person)" if row.pinned else ""
+        pinned = " (pinned: as given on the command line)" if row.pinned else ""
         helo = f", EHLO {row.route.helo}" if row.route.helo else ""
         yield clean(f"  next hop {row.route}{helo}{pinned}")
         parameters = " ".join(rcpt_parameters(row))
@@ -206,8 +230,11 @@ def next_try(entry: Entry, row: Row, hop: Hop | None, now: float) -> tuple[float
         last = f": {hop.last}" if hop.last else ""
         at = hop.not_before
         why = f"the next hop failed {hop.failures} time{'s' if hop.failures != 1 else ''} in a row{last}"
-    if message.expires < at and message.expires >= message.release_at:
-        at, why = message.expires, "it expires, and is returned"
+    if message.expires >= message.release_at:
+        if message.expires <= now:
+            at, why = message.expires, "it has expired, and is returned"
+        elif message.expires < at:
+            at, why = message.expires, "it expires, and is returned"
     if row.suspect:
         why += "; tried alone, as its last attempt ended in a crash"
     return at, why

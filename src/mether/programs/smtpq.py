@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Literal
 
+    from mether.outcome import Route
     from mether.programs.options import Parsed
+    from mether.queue.claim import Hop
     from mether.queue.content import Content
     from mether.queue.message import Entry
     from mether.queue.store import Filter, Store
@@ -93,12 +95,16 @@ def print_queue(config: str | None, spool: str | None) -> int:
     from mether.setup.locate import basics
 
     url = basics(config, spool).spool
-    if not os.path.lexists(url.partition(":")[2]):
-        print_list(iter(()), sys.stdout.write)
+    try:
+        os.lstat(url.partition(":")[2])
+    except FileNotFoundError:
+        sys.stdout.write(listing.total(0, 0) + "\n")
         return 0
+    except OSError:
+        pass  # the store says what is wrong
     store = open_store(url, now=time.time(), create=False)
     try:
-        print_list(pages(store, Filter()), sys.stdout.write)
+        print_list(store, Filter(), sys.stdout.write)
     finally:
         store.close()
     return 0
@@ -232,36 +238,50 @@ def missing(store: Store, idents: list[str]) -> list[str]:
 def _list(store: Store, filter: Filter, as_json: bool) -> None:
     if as_json:
         import json
+        import time
 
+        hops, now = _hops(store), time.time()
         for entry in pages(store, filter):
-            sys.stdout.write(json.dumps(listing.record(entry)) + "\n")
+            sys.stdout.write(json.dumps(listing.record(entry, hops, now)) + "\n")
     else:
-        print_list(pages(store, filter), sys.stdout.write)
+        print_list(store, filter, sys.stdout.write)
 
 
-def print_list(entries: Iterator[Entry], write: Callable[[str], object]) -> None:
-    """Write the listing of entries for a person; `mailq` prints the same."""
+def print_list(store: Store, filter: Filter, write: Callable[[str], object]) -> None:
+    """Write the listing of what matches for a person; `mailq` prints the same.  Raises StoreError."""
     import time
 
     messages = octets = 0
-    now = time.time()
-    for entry in entries:
+    hops, now = _hops(store), time.time()
+    for entry in pages(store, filter):
         if not messages:
             write(listing.HEADING + "\n")
         messages += 1
         octets += entry.message.size
-        write("\n".join(listing.lines(entry, now)) + "\n")
-    write(listing.total(messages, octets) + "\n")
+        write("\n".join(listing.lines(entry, hops, now)) + "\n")
+    others = 0 if messages or not _narrow(filter) else _count(store)
+    write((listing.nothing(others, most=PAGE) if others else listing.total(messages, octets)) + "\n")
+
+
+def _hops(store: Store) -> dict[Route, Hop]:
+    return {hop.route: hop for hop in store.hops()}
+
+
+def _count(store: Store) -> int:
+    """How many messages are queued, counted up to PAGE."""
+    from mether.queue.store import Filter
+
+    return len(store.entries(Filter(), limit=PAGE))
 
 
 def _show(store: Store, filter: Filter, as_json: bool, now: float) -> None:
-    hops = {hop.route: hop for hop in store.hops()}
+    hops = _hops(store)
     for number, entry in enumerate(pages(store, filter)):
         attempts = store.attempts(entry.message.ident)
         if as_json:
             import json
 
-            facts = listing.record(entry)
+            facts = listing.record(entry, hops, now)
             for row, recipient in zip(entry.rows, facts["recipients"], strict=True):
                 at, why = listing.next_try(entry, row, hops.get(row.route), now)
                 recipient["next_try"] = at
