@@ -157,6 +157,19 @@ async def test_a_transaction_with_nobody_left_is_reset_before_the_next(offer: tu
 
 
 @virtual
+async def test_a_server_that_refuses_rset_is_left() -> None:
+    """CLI: it would refuse the next MAIL, which is no fault of the next message."""
+    no = ["550 5.1.1 no such user", FOR_EVER]
+    mx = await ScriptServer(**{"RSET": ["502 5.5.1 no", FOR_EVER], "RCPT TO:<no@example.net>": no}).start()
+    relay = Relay(mx, connections=1)
+    ((outcome,),) = await relay.send(claim("no@example.net"))
+    assert (outcome.action, outcome.status) == ("failed", "5.1.1")
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+    assert len(mx.sessions) == 2
+
+
+@virtual
 async def test_a_server_that_goes_on_with_nobody_gets_an_empty_content() -> None:
     """RFC 2920 section 3.1"""
     mx = await server(RCPT=["550 5.1.1 who?"], DATA=["354 go on anyway"], **{".": ["554 5.5.1 nobody"]})

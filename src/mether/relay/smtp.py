@@ -92,7 +92,10 @@ async def send(
                 offer.budget.spend(recipients[start : start + count])
             await client.transact(transaction, trace, source)
             if transaction.reset_needed and client.protocol.state != "CLOSED":
-                await client.ask("RSET", command.plain("RSET"))
+                reply = await client.ask("RSET", command.plain("RSET"))
+                if reply.code >= 400 and reply.code != 421:
+                    # The next MAIL would be refused as out of order, and its message returned for it.
+                    raise Lost("protocol", "RSET", f"the server refused RSET: {reply}")
         except Lost as error:
             lost = error
         except (OSError, StoreError) as error:
