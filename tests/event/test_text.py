@@ -193,15 +193,17 @@ def test_lines_go_through_logging_with_time_host_and_pid(monkeypatch):
     try:
         text.sink("removed", {"queue_id": "0ABC"})
         text.sink("warning", {"queue_id": "", "what": "clock jumped"})
+        text.sink("noted", {"queue_id": "", "what": "mx.pem: the certificate was read anew"})
         root.setLevel(logging.ERROR)
         text.sink("removed", {"queue_id": "0DEF"})
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-    first, second = stream.getvalue().splitlines()
+    first, second, third = stream.getvalue().splitlines()
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d"
     assert re.fullmatch(stamp + r" mx mether/qmgr\[77\]: 0ABC: removed", first)
     assert second.endswith(" mx mether/master[77]: warning: clock jumped")
+    assert third.endswith(" mx mether/master[77]: mx.pem: the certificate was read anew")
 
 
 def test_under_the_journal_time_and_host_are_left_to_it():

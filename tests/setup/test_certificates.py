@@ -7,6 +7,7 @@ from pathlib import Path
 import certificates
 import pytest
 
+from mether.event import mail as event
 from mether.setup.certificates import complaints, server_tls
 from mether.setup.config import loads
 from mether.setup.locate import ConfigError
@@ -83,3 +84,16 @@ def test_certificates_that_do_not_hold_now_and_keys_that_are_no_secret(tmp_path:
     assert len(list(complaints(config, tls, begin))) == 1
     assert "is not valid before " in list(complaints(config, tls, begin - 1))[1]
     assert list(complaints(loads("", environ={}), None, 0.0)) == []
+
+
+def test_a_certificate_that_is_read_anew_is_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    chain, key = certificates.pair(tmp_path, "a.example")
+    tls = server_tls(loads(f'[tls]\ncertificate = ["{chain}"]\nkey = ["{key}"]\n', environ={}))
+    assert tls is not None
+    told: list[tuple[str, object]] = []
+    monkeypatch.setattr("mether.event.mail.sinks", [lambda name, fields: told.append((name, fields["what"]))])
+    for kind, path in zip((chain, key), certificates.pair(tmp_path, "b.example"), strict=True):
+        Path(kind).write_bytes(Path(path).read_bytes())
+    tls.reload()
+    assert told == [("noted", f"{chain}: the certificate was read anew")]
+    assert "noted" not in event.LEVELS  # which has all that is not INFO

@@ -77,6 +77,12 @@ def stopped(program: str, *, reason: str = "") -> None:
         _emit("stopped", {"program": program, "reason": reason})
 
 
+def noted(what: str, *, ident: str = "") -> None:
+    """Something happened that is as it should be, and that a person may want to know of."""
+    if sinks:
+        _emit("noted", {"queue_id": ident, "what": what})
+
+
 def warning(what: str, *, ident: str = "") -> None:
     """Something is not as it should be, and mail goes on."""
     if sinks:

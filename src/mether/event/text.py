@@ -320,6 +320,7 @@ def _changed(fields: Fields) -> Lines:
 _LINES: Final[dict[str, Callable[[Fields], Lines]]] = {
     "started": _started,
     "stopped": _stopped,
+    "noted": _said,
     "warning": _said,
     "error": _said,
     "connected": _connected,

@@ -39,7 +39,7 @@ def server_tls(config: Config) -> ServerTls | None:
             client_ca=tls.client_ca,
             minimum=tls.minimum,
             log=event.warning,
-            loaded=lambda path: event.warning(f"{path}: the certificate was read anew"),
+            loaded=lambda path: event.noted(f"{path}: the certificate was read anew"),
         )
     except TlsError as error:
         raise ConfigError(explained(config, str(error))) from None
