@@ -135,7 +135,7 @@ class Batch:
             # The first sync makes the file system write what the others need too.
             for path in list(self._temps):
                 fd, self._temps[path] = self._temps[path], -1
-                self._files.sync(path, fd)
+                self._files.sync(fd)
         finally:
             for path, fd in self._temps.items():
                 if fd >= 0:

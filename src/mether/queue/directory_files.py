@@ -232,7 +232,7 @@ class Files:
             raise
         return path, fd
 
-    def sync(self, path: str, fd: int) -> None:
+    def sync(self, fd: int) -> None:
         """Make a written file durable, and close it."""
         try:
             self.disk.sync(fd)

@@ -342,25 +342,25 @@ class Index:
                 elif any(slot.deadline <= now for slot in slots.values()):
                     yield Pick(ident, route, list(slots), False)
 
-    def next_due(self, now: float) -> float | None:
+    def next_due(self) -> float | None:
         """When `pick` will next give something by itself, or None."""
         times: list[float | None] = []
         for route in list(self._heaps):
             heads = self._heads(route)
             if heads:
-                times.append(self._ready(route, min(heads)[0], now))
+                times.append(self._ready(route, min(heads)[0]))
         if not self._suspect_out():
             for ident in self._suspects:
                 item = self.items[ident]
                 for slot in item.slots.values():
                     if not slot.token and not item.held:
-                        times += [self._ready(slot.route, item.due(slot), now), max(slot.deadline, item.busy)]
+                        times += [self._ready(slot.route, item.due(slot)), max(slot.deadline, item.busy)]
         deadline = self._deadline()
         if deadline is not None:
             times.append(deadline[0])
         return min((time for time in times if time is not None), default=None)
 
-    def _ready(self, route: Route, due: float, now: float) -> float | None:
+    def _ready(self, route: Route, due: float) -> float | None:
         hop = self.hops.get(route)
         if hop is None:
             return due

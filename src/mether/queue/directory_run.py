@@ -342,7 +342,7 @@ class DirectoryRunner(Store):
             self._load_hops()
         except OSError as error:
             raise trouble("cannot read the queue", error) from None
-        return self._index.next_due(now)
+        return self._index.next_due()
 
     # Next hops
 

@@ -164,7 +164,7 @@ class NextHop:
                 while self._waiting:
                     claim = self._waiting.popleft()
                     client, host = await self._deliver(claim, client, host)
-                if self._closing or client is None or not await self._rest(client):
+                if self._closing or client is None or not await self._rest():
                     break
         finally:
             if client is not None:
@@ -177,8 +177,8 @@ class NextHop:
         if self._waiting:
             self._begin()
 
-    async def _rest(self, client: StreamClient) -> bool:
-        """Wait for a claim; False when none came in time or the connection was lost."""
+    async def _rest(self) -> bool:
+        """Wait for a claim; False when none came in time, or the next hop is closed."""
         loop = self._settings.loop
         future: asyncio.Future[bool] = loop.create_future()
         self._resting.append((future, loop.time() + IDLE_SECONDS))
