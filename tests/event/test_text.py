@@ -131,6 +131,17 @@ def test_a_failed_login_is_told_with_its_name_and_mechanism(log):
     ]
 
 
+def test_a_start_says_what_was_found_queued(log):
+    mail.started("smtpd", version="1", addresses=("127.0.0.1:25",), spool="sqlite:/s", queued=1)
+    mail.started("smtpd", queued=0)
+    mail.started("smtpd")
+    assert log == [
+        "master: smtpd started (mether 1), listening on 127.0.0.1:25, spool sqlite:/s, 1 message queued",
+        "master: smtpd started, 0 messages queued",
+        "master: smtpd started",
+    ]
+
+
 def test_a_session(log):
     mail.connected("192.0.2.1", host="c.test")
     mail.disconnected("192.0.2.1", host="c.test", commands={"ehlo": (1, 1), "mail": (1, 1), "rcpt": (0, 2)})

@@ -98,7 +98,7 @@ def test_a_filter_that_matches_nothing_is_no_empty_queue(store, capsys, monkeypa
     put(store)
     put(store)
     assert run(capsys, "--sender", "nobody@*") == "no message matches (2 queued)\n"
-    monkeypatch.setattr(smtpq, "PAGE", 1)
+    monkeypatch.setattr(smtpq, "COUNTED", 1)
     assert run(capsys, "--sender", "nobody@*") == "no message matches (1 or more queued)\n"
     assert run(capsys, "--json", "--sender", "nobody@*") == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -229,6 +230,8 @@ def test_without_the_runner_it_only_accepts(smtpd: Daemon) -> None:
     assert smtpd.stop() == 0
     assert not smtpd.mailbox("bob")
     smtpd.start()
+    starts = [json.loads(line) for line in smtpd.lines if '"started"' in line]
+    assert [one["queued"] for one in starts] == [0, 0, 1]
     smtpd.wait_for("removed", ident)
     assert len(smtpd.mailbox("bob")) == 1
 

@@ -1003,6 +1003,11 @@ class StoreContract:
 
     # Listing
 
+    def test_messages_are_counted_up_to_a_limit(self, store: Store) -> None:
+        assert store.count(5) == 0
+        store.commit([draft(), draft(), draft()], now=T0)
+        assert (store.count(5), store.count(2)) == (3, 2)
+
     def test_filters(self, store: Store) -> None:
         one = draft("Ann@Example.net", sender="Bob@example.com")
         two = draft("cat@example.org", sender="", routes=OTHER, at=T0 + 50)

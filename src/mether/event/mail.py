@@ -65,10 +65,26 @@ def _emit(name: str, fields: dict[str, Any]) -> None:
 # The life of a program.
 
 
-def started(program: str, *, version: str = "", addresses: tuple[str, ...] = (), spool: str = "") -> None:
-    """A daemon is ready; `addresses` are what it listens on."""
+def started(
+    program: str,
+    *,
+    version: str = "",
+    addresses: tuple[str, ...] = (),
+    spool: str = "",
+    queued: int | None = None,
+) -> None:
+    """A daemon is ready; `addresses` are what it listens on, `queued` counts the messages that it found."""
     if sinks:
-        _emit("started", {"program": program, "version": version, "addresses": addresses, "spool": spool})
+        _emit(
+            "started",
+            {
+                "program": program,
+                "version": version,
+                "addresses": addresses,
+                "spool": spool,
+                "queued": queued,
+            },
+        )
 
 
 def stopped(program: str, *, reason: str = "") -> None:

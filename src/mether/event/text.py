@@ -166,7 +166,9 @@ def _started(fields: Fields) -> Lines:
     where = f", listening on {', '.join(fields['addresses'])}" if fields["addresses"] else ""
     spool = f", spool {fields['spool']}" if fields["spool"] else ""
     version = f" (mether {fields['version']})" if fields["version"] else ""
-    yield "master", f"{fields['program']} started{version}{where}{spool}"
+    count = fields["queued"]
+    queued = f", {count} message{'s' if count != 1 else ''} queued" if count is not None else ""
+    yield "master", f"{fields['program']} started{version}{where}{spool}{queued}"
 
 
 def _stopped(fields: Fields) -> Lines:

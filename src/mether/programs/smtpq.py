@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PAGE = 1000
 """Entries read from the store at a time."""
 
+COUNTED = 100_000
+"""Messages that are counted where nothing matches."""
+
 PROGRAM = Program(
     "smtpq",
     [
@@ -259,19 +262,12 @@ def print_list(store: Store, filter: Filter, write: Callable[[str], object]) -> 
         messages += 1
         octets += entry.message.size
         write("\n".join(listing.lines(entry, hops, now)) + "\n")
-    others = 0 if messages or not _narrow(filter) else _count(store)
-    write((listing.nothing(others, most=PAGE) if others else listing.total(messages, octets)) + "\n")
+    others = 0 if messages or not _narrow(filter) else store.count(COUNTED)
+    write((listing.nothing(others, most=COUNTED) if others else listing.total(messages, octets)) + "\n")
 
 
 def _hops(store: Store) -> dict[Route, Hop]:
     return {hop.route: hop for hop in store.hops()}
-
-
-def _count(store: Store) -> int:
-    """How many messages are queued, counted up to PAGE."""
-    from mether.queue.store import Filter
-
-    return len(store.entries(Filter(), limit=PAGE))
 
 
 def _show(store: Store, filter: Filter, as_json: bool, now: float) -> None:

@@ -91,6 +91,12 @@ class DirectoryStore(DirectoryWriter):
             raise trouble("cannot read the queue", error) from None
         return found
 
+    def count(self, most: int) -> int:
+        try:
+            return min(most, len(self._files.idents()))
+        except OSError as error:
+            raise trouble("cannot read the queue", error) from None
+
     def _claimed(self) -> tuple[int | None, dict[str, set[int]]]:
         """Who runs the queue, and the recipients it has claimed, by message."""
         owner, outs = (self.owner, list(self._journal.out.values()))

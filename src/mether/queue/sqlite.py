@@ -233,6 +233,10 @@ class SqliteStore(Store):
         return in_memory(row[1])
 
     @verb
+    def count(self, most: int) -> int:
+        return int(self._db.value("SELECT count(*) FROM (SELECT 1 FROM message LIMIT ?)", (most,)) or 0)
+
+    @verb
     def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
         from mether.queue import sqlite_list
 

@@ -245,6 +245,10 @@ class Store(ABC):
     def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
         """Up to `limit` entries in order of id, those after id `after`.  Raises StoreError."""
 
+    def count(self, most: int) -> int:
+        """How many messages are queued, counted up to `most`.  Raises StoreError."""
+        return len(self.entries(Filter(), limit=most))
+
     @abstractmethod
     def attempts(self, ident: str) -> list[Attempt]:
         """What was tried for a queued message, oldest first.  Raises StoreError."""

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mether.setup.config import Config
     from mether.setup.wiring import Working
 
+COUNTED: Final = 1_000_000
+"""Messages that are counted at the start."""
+
 GRACE: Final = 30.0
 """Seconds that sessions have to come to a safe point when the service stops."""
 
@@ -62,6 +65,7 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
     loop = asyncio.get_running_loop()
     finish = logs.to_stream(config, sys.stderr, loop)
     store = open_store(config.queue.spool, now=time.time())
+    queued = store.count(COUNTED)  # before anyone else uses it
     table = config.table()
     working = wiring.working(config, store, table, loop)
     listeners: list[Listener] = []
@@ -94,7 +98,13 @@ async def serve(config: Config, *, with_runner: bool, ready: Callable[[list[str]
             tasks.append(loop.create_task(working.runner.run()))
             tasks.append(loop.create_task(_sweep(working)))
         addresses = [one for listener in listeners for one in listener.addresses]
-        event.started("smtpd", version=__version__, addresses=tuple(addresses), spool=config.queue.spool)
+        event.started(
+            "smtpd",
+            version=__version__,
+            addresses=tuple(addresses),
+            spool=config.queue.spool,
+            queued=queued,
+        )
         ready(addresses)
         await stopping.wait()
         event.stopped("smtpd", reason="signal")
@@ -158,6 +168,7 @@ async def work(
     loop = asyncio.get_running_loop()
     finish = logs.to_stream(config, sys.stderr, loop) if not quiet else lambda: None
     store = open_store(config.queue.spool, now=time.time())
+    queued = store.count(COUNTED) if once is None else None
     working = wiring.working(config, store, config.table(), loop)
     if once is None:  # whoever queues a message takes a process that can be woken for one that stays
         loop.add_reader(store.fileno(), _woken, working)
@@ -174,7 +185,7 @@ async def work(
         if once is not None:
             return await once(working.runner)
         tasks = [loop.create_task(working.runner.run()), loop.create_task(_sweep(working))]
-        event.started("runsmtpq", version=__version__, spool=config.queue.spool)
+        event.started("runsmtpq", version=__version__, spool=config.queue.spool, queued=queued)
         await stopping.wait()
         event.stopped("runsmtpq", reason="signal")
         for task in tasks:
