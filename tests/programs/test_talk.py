@@ -111,6 +111,15 @@ def test_a_message_that_demands_verified_tls_is_returned_where_there_is_none(
     assert status == 69 and out.startswith(f"{ANN}: failed (550 5.7.10 ")
 
 
+def test_requiretls_is_asked_of_no_delivery_and_for_no_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """RFC 8689 sections 4.1 and 4.4: a null reverse-path goes as any other; LMTP is no relaying."""
+    with Peer() as peer, Peer(lmtp=True) as local:
+        assert smtp(capsys, "--requiretls", peer.target, "", ANN)[0] == 0
+        assert smtp(capsys, "--requiretls", local.target, ME, ANN)[0] == 0
+    status, _, err = smtp(capsys, "--requiretls", "--tls", "none", "127.0.0.1:1", ME, ANN)
+    assert status == 64 and "--requiretls contradicts --tls none" in err
+
+
 def test_a_server_that_waits_for_tls_is_guessed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,8 @@ def _work(argv: list[str]) -> int:
     parameters.put(given, envelope)
     if given.flag("tls-on-connect") and given.text("tls") == "none":
         raise UsageError("--tls-on-connect contradicts --tls none")
+    if given.flag("requiretls") and given.text("tls") == "none":
+        raise UsageError("--requiretls contradicts --tls none")
     _check_ca(given)
     credentials = _credentials(given)
     probe = given.flag("probe")

@@ -182,7 +182,7 @@ class Talk:
             self._target,
             place.host,
             place.port,
-            requiretls=self._envelope.requiretls,
+            requiretls=tlspolicy.asks(self._envelope, lmtp=manner.lmtp),
             login=manner.credentials is not None,
         )
         if manner.implicit:
