@@ -98,8 +98,10 @@ def test_a_trusted_client_may_relay(place: Place) -> None:
     assert replies[-1].startswith("250 ")
 
 
-@pytest.mark.parametrize("path", ["postmaster", "PostMaster"])
-def test_the_bare_postmaster_is_always_there(place: Place, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["postmaster", "PostMaster", "postmaster@mx.example.com", "Postmaster@MX.example.com"]
+)
+def test_the_postmaster_is_always_there(place: Place, path: str) -> None:
     """RFC 5321 section 4.5.1"""
     client = place.client()
     client.begin(path)

@@ -183,6 +183,15 @@ def test_the_grammar_is_the_offer() -> None:
     assert isinstance(say(made, b"MAIL FROM:<> SIZE=1"), Command)
 
 
+def test_helo_forgets_what_ehlo_offered() -> None:
+    """CMD-7: what is taken then is what everybody may say."""
+    made = protocol("SIZE")
+    offering(made, "SIZE", "DSN")
+    say(made, b"HELO c", Reply(250, None, "mx"))
+    event = say(made, b"MAIL FROM:<> RET=FULL")
+    assert isinstance(event, Invalid) and event.reply.code == 555
+
+
 @pytest.mark.parametrize(("lmtp", "verb"), [(True, b"EHLO"), (True, b"HELO"), (False, b"LHLO")])
 def test_the_wrong_hello(lmtp: bool, verb: bytes) -> None:
     """RFC 2033 section 4.1: 500, and the right one still works."""

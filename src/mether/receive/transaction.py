@@ -131,9 +131,10 @@ class Transaction:
             return self.refused("RCPT", words.TOO_FAST, recipient.forward_path)
         path = recipient.forward_path
         local, route = reception.table.find(path)  # the bare postmaster's mail is local, wherever it is read
-        if not path.domain:
+        if not path.domain or (not local and _is_postmaster(path, reception.hostname)):
             path = recipient.forward_path = reception.postmaster
             route = reception.table.route(path)
+            local = True
         if not local and not self._client.may_relay:
             return self.refused("RCPT", words.NO_RELAY, path)
         if local and not self._client.may_relay and any(char in path.local_part for char in "@%!"):
@@ -324,6 +325,11 @@ def mailbox_name(local_part: str) -> bool:
     """Whether a Maildir can have this name: `relay.maildir` would refuse it later, with a bounce."""
     name = unquote(local_part)
     return not name.startswith(".") and "/" not in name and name.isprintable()
+
+
+def _is_postmaster(path: Address, hostname: str) -> bool:
+    """Whether it is the postmaster of this host by its full name (RFC 5321 section 4.5.1)."""
+    return path.domain.lower() == hostname.lower() and path.local_part.lower() == "postmaster"
 
 
 def _qualified(path: Address) -> bool:

@@ -205,6 +205,7 @@ class ServerProtocol:
                 self.grammar = self._base.offering(reply.lines[1:])
         elif verb == "HELO" and reply.ok:
             self.esmtp = False
+            self.grammar = self._base
         return reply.encode()
 
     def tls_started(self) -> None:
