@@ -130,7 +130,9 @@ def test_a_next_hop(url, peer, capsys):
     with Peer() as other:
         put(capsys, other.target, "bob@example.net")
         (first,) = [put(capsys, peer.target)]
-        run(capsys, "--next-hop", f"[127.0.0.1]:{peer.port}")
+        out, _ = run(capsys, "--dry-run", "--next-hop", f"127.0.0.1:{peer.port}")
+        assert first in out and out.count("\n") == 1
+        run(capsys, "--next-hop", f"smtp:[127.0.0.1]:{peer.port}")
         assert recipients(peer) == [ANN] and not other.sessions
     assert first not in [row[0] for row in snapshot(url)]
 

@@ -935,7 +935,8 @@ class StoreContract:
         (claim,) = store.claim(9, T0, Select(idents=ids, regardless=True))
         assert (claim.message.ident, claim.due) == (one.message.ident, True)
         assert store.claim(9, T0, Select(next_hop="OTHER.example.org")) == []
-        by_hop = store.claim(9, T0, Select(next_hop="OTHER.example.org", regardless=True))
+        assert store.claim(9, T0, Select(next_hop="other.example", regardless=True)) == []
+        by_hop = store.claim(9, T0, Select(next_hop="smtp:OTHER.example.org", regardless=True))
         assert claimed(by_hop) == [three.message.ident]
         assert claimed(store.claim(9, T0, Select(regardless=True))) == [two.message.ident]
 

@@ -100,6 +100,7 @@ def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
 
 
 def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
+    from mether.queue.glob import next_hop_like
     from mether.queue.open import open_store
     from mether.queue.store import Filter
     from mether.runner import plan
@@ -115,7 +116,7 @@ def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
             for entry in page:
                 for step in plan.steps(entry, hops, at, regardless=select.regardless):
                     hop = step.row.route.next_hop
-                    if select.next_hop is not None and hop.lower() != select.next_hop.lower():
+                    if select.next_hop is not None and not next_hop_like(select.next_hop, step.row.route):
                         continue
                     if as_json:
                         fields = {

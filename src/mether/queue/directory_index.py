@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from mether.queue.glob import next_hop_like
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,7 +314,7 @@ class Index:
 
     def _selected(self, now: float, select: Select) -> Iterator[Pick]:
         idents = self.items if select.idents is None else select.idents & self.items.keys()
-        hop = None if select.next_hop is None else select.next_hop.lower()
+        hop = select.next_hop
         if select.regardless:
             order = sorted(ident for ident in idents if ident > select.after)
         else:
@@ -332,7 +334,7 @@ class Index:
                 continue
             for route in {slot.route: None for slot in item.slots.values()}:
                 slots = {n: s for n, s in item.slots.items() if s.route == route and s.waits(select)}
-                if not slots or (hop is not None and route.next_hop.lower() != hop):
+                if not slots or (hop is not None and not next_hop_like(hop, route)):
                     continue
                 ready = [n for n, slot in slots.items() if select.regardless or slot.due <= now]
                 blocked = not select.regardless and self._room(route, now) == 0

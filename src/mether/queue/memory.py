@@ -383,7 +383,7 @@ class MemoryStore(Store):
         if select is not None:
             if select.idents is not None and ident not in {name.upper() for name in select.idents}:
                 return False
-            if select.next_hop is not None and select.next_hop.lower() != row.route.next_hop.lower():
+            if select.next_hop is not None and not next_hop_like(select.next_hop, row.route):
                 return False
             last, since = row.last, select.not_since
             if since is not None and last is not None and last.at > since and not row.suspect:

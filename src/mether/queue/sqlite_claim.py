@@ -18,6 +18,7 @@ from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
 from mether.queue.claim import Claim, Pending
 from mether.queue.content import in_memory
+from mether.queue.glob import next_hop_like
 from mether.queue.owner import alive
 from mether.queue.sqlite_apply import SQL, Settling, numbers, priorities, record, refresh
 from mether.reply import Reply
@@ -176,6 +177,12 @@ def _suspect_ready(hops: Hops, number: int, next_attempt: float, now: float) -> 
     return None if when <= now and not hops.free(number, now) else when
 
 
+def hops_like(db: Database, name: str) -> list[int]:
+    """The rows of the next hops that a person may mean by that name."""
+    hops = db.execute("SELECT id, transport, next_hop FROM next_hop").fetchall()
+    return [hop for hop, *parts in hops if next_hop_like(name, Route(*parts))]
+
+
 def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Select) -> list[_Pick]:
     """What to claim when it is narrowed, or regardless of time."""
     where = ["r.state IN (0, 2, 3)" if select.held else "r.state IN (0, 3)"]
@@ -184,8 +191,8 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
         where.append("r.message IN (SELECT value FROM json_each(?))")
         values.append(numbers(known_numbers(select.idents)))
     if select.next_hop is not None:
-        where.append("r.hop IN (SELECT id FROM next_hop WHERE lower(next_hop) = lower(?))")
-        values.append(select.next_hop)
+        where.append("r.hop IN (SELECT value FROM json_each(?))")
+        values.append(numbers(hops_like(db, select.next_hop)))
     if select.not_since is not None:
         # What made it suspect was no try.
         where.append("(r.last_at IS NULL OR r.last_at <= ? OR r.suspect)")

@@ -5,12 +5,10 @@ Globs are matched without case by SQLite's GLOB on lower-cased text, with its br
 
 from __future__ import annotations
 
-from mether.outcome import Route
 from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
-from mether.queue.glob import next_hop_like
 from mether.queue.sqlite_apply import SQL, numbers, refresh
-from mether.queue.sqlite_claim import known_numbers
+from mether.queue.sqlite_claim import hops_like, known_numbers
 from mether.queue.store import names
 
 TYPE_CHECKING = False
@@ -47,12 +45,11 @@ def matching(db: Database, filter: Filter, after: int = -1, limit: int = -1) -> 
         where.append("EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND lower(path) GLOB ?)")
         values.append(_glob(filter.recipient))
     if filter.next_hop is not None:
-        hops = db.execute("SELECT id, transport, next_hop FROM next_hop").fetchall()
         where.append(
             "EXISTS (SELECT 1 FROM recipient WHERE message = m.id "
             "AND hop IN (SELECT value FROM json_each(?)))"
         )
-        values.append(numbers(hop for hop, *name in hops if next_hop_like(filter.next_hop, Route(*name))))
+        values.append(numbers(hops_like(db, filter.next_hop)))
     if filter.before is not None:
         where.append("m.arrived < ?")
         values.append(filter.before)

@@ -104,8 +104,8 @@ class Select:
 
     By default: what is due, next hops that are not blocked, nothing held.  With `regardless`, retry
     times and next hops' states are ignored (held messages still stay), and claims come in order of their
-    messages' ids, those after id `after`.  `idents` and `next_hop` (equal to the route's next hop, without
-    case) narrow it; so does `not_since` (Unix seconds), which leaves out recipients whose last outcome is
+    messages' ids, those after id `after`.  `idents` and `next_hop` (see queue.glob) narrow
+    it; so does `not_since` (Unix seconds), which leaves out recipients whose last outcome is
     later than that.  `held` takes held messages too.  What is not to be released yet (`Message.release_at`)
     is taken by none of these: `unreleased`, with `regardless`, is for who returns or removes it, never for
     who tries it.
