@@ -38,6 +38,12 @@ def test_nothing_is_said_of_what_is_in_order(tmp_path: Path) -> None:
         ('[[route]]\ndomains = ["a.test"]\npipe = ["no-such"]', 3, "route.pipe: no-such: there is no such"),
         ('[[login]]\nuser = "a"\npassword_command = ["no-such"]', 3, "login.password_command: no-such: "),
         ('[[login]]\nuser = "a"\ntoken_command = ["./none"]', 3, "login.token_command: {}/none: No such"),
+        (
+            '[[login]]\nuser = "a"\npassword_file = "open"',
+            3,
+            "login.password_file: {}/open: others may read it",
+        ),
+        ('[tls]\nca = "none"', 2, "tls.ca: {}/none: No such file"),
         ('[tls]\ncertificate = ["none"]', 2, "tls.certificate: {}/none: No such file"),
         ('[tls]\ncertificate = ["bad"]', 2, "tls.certificate: no key in {}/bad: set tls.key"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,7 @@ def test_files_that_mail_would_wait_for(tmp_path: Path):
     text = '[tls]\nca = "/nonexistent/ca"\n'
     for path in (good, bad, tmp_path / "none"):
         text += f'[[login]]\nuser = "a"\npassword_file = "{path}"\n'
-    lines = list(sending.complaints(read(text)))
+    lines = list(sending.troubles(read(text)))
     assert lines[0] == "/etc/mether/mether.toml:2: tls.ca: /nonexistent/ca: No such file or directory"
     assert lines[1].startswith(
         f"/etc/mether/mether.toml:8: login.password_file: {bad}: others may read it (mode 0644)"
@@ -161,7 +162,21 @@ def test_files_that_mail_would_wait_for(tmp_path: Path):
     )
     assert len(lines) == 3
     assert "secret" not in "".join(lines)
-    assert list(sending.complaints(read(""))) == []
+    assert list(sending.troubles(read(""))) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file to somebody else")
+def test_a_password_of_another_user_is_only_a_warning(tmp_path: Path):
+    """Root looks at a file that is for the service's own user."""
+    path = tmp_path / "password"
+    path.write_text("secret")
+    path.chmod(0o600)
+    os.chown(path, 65534, 65534)
+    config = read(f'[[login]]\nuser = "a"\npassword_file = "{path}"')
+    assert list(sending.troubles(config)) == []
+    assert list(sending.complaints(config)) == [
+        f"/etc/mether/mether.toml:3: login.password_file: {path}: it belongs to neither us nor root"
+    ]
 
 
 def test_a_variable_that_is_not_set_is_told(monkeypatch: pytest.MonkeyPatch):

@@ -43,6 +43,10 @@ class CredentialsError(Exception):
     """The secret can't be had; str() is one line for a person."""
 
 
+class NotOurs(CredentialsError):
+    """The secret is another user's: whoever runs as that user can have it."""
+
+
 class Login:
     """One login: for next hops and senders that fit the patterns `next_hop` and `sender` (``*`` and ``?``).
 
@@ -215,7 +219,7 @@ def read_file(path: str, *, private: bool = True) -> str:
                     mode = f"{found.st_mode & 0o7777:04o}"
                     raise CredentialsError(f"{path}: others may read it (mode {mode}); expected mode 0600")
                 if found.st_uid not in (0, os.geteuid()):
-                    raise CredentialsError(f"{path}: it belongs to neither us nor root")
+                    raise NotOurs(f"{path}: it belongs to neither us nor root")
             data = file.read(MAX_SECRET + 1) or b""
     except OSError as error:
         raise CredentialsError(f"{path}: {error.strerror}") from None

@@ -54,7 +54,7 @@ def findings(
         except ConfigError as error:
             yield Finding(str(error), fatal=True)
     yield from _those(sending.complaints(config))
-    for line in programs(config, environ):
+    for line in (*sending.troubles(config), *programs(config, environ)):
         yield Finding(line, fatal=True)
     yield from _those(everybody(config))
 

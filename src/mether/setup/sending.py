@@ -2,7 +2,7 @@
 
 `check_login` and `check_route` raise ConfigError for what contradicts itself, such as a name to verify where
 nothing is verified: an option that would do nothing is an error.  `client_tls`, `logins` and `policies` make
-what `relay.nexthop` takes; `complaints` looks at the files now, for ``mether config --check``.
+what `relay.nexthop` takes; `troubles` and `complaints` look at the files now, for ``mether config --check``.
 """
 
 from __future__ import annotations
@@ -210,30 +210,50 @@ def client_tls(config: Config) -> ClientTls:
     )
 
 
-def complaints(config: Config) -> Iterator[str]:
-    """A line for each file or variable that mail would have to wait for, and each login that is never used.
-
-    Programs are not run, and systemd's credentials are for the service alone to see.
-    """
+def troubles(config: Config) -> Iterator[str]:
+    """A line for each file that cannot be used: mail would have to wait for it."""
     from mether.net.tlserror import TlsError
-    from mether.relay.credentials import CredentialsError, read_file
+    from mether.relay.credentials import NotOurs
     from mether.setup import certificates
 
     try:
         client_tls(config).terms("verify")
     except TlsError as error:
         yield certificates.explained(config, str(error))
+    for line, trouble in _passwords(config):
+        if not isinstance(trouble, NotOurs):
+            yield line
+
+
+def complaints(config: Config) -> Iterator[str]:
+    """A line for what may be in order all the same: a secret that is for another user or in another
+    environment, and a login that is never used.
+
+    Programs are not run, and systemd's credentials are for the service alone to see.
+    """
+    from mether.relay.credentials import NotOurs
+
+    for line, trouble in _passwords(config):
+        if isinstance(trouble, NotOurs):
+            yield line
+    for number, one in enumerate(config.login):
+        if one.password_env is not None and one.password_env not in os.environ:
+            where = config.origins[f"login[{number}].password_env"]
+            yield f"{where}: login.password_env: the environment variable {one.password_env} is not set here"
+    yield from unused(config, config.table())
+
+
+def _passwords(config: Config) -> Iterator[tuple[str, Exception]]:
+    """What is wrong with the files of passwords: a line for each, and the error."""
+    from mether.relay.credentials import CredentialsError, read_file
+
     for number, one in enumerate(config.login):
         if one.password_file is not None:
             try:
                 read_file(one.password_file)
             except CredentialsError as error:
                 where = config.origins[f"login[{number}].password_file"]
-                yield f"{where}: login.password_file: {error}"
-        if one.password_env is not None and one.password_env not in os.environ:
-            where = config.origins[f"login[{number}].password_env"]
-            yield f"{where}: login.password_env: the environment variable {one.password_env} is not set here"
-    yield from unused(config, config.table())
+                yield f"{where}: login.password_file: {error}", error
 
 
 def logins(config: Config) -> Logins:
