@@ -30,6 +30,7 @@ from mether.queue import ident as ident_
 from mether.queue import owner as owner_
 from mether.queue import script
 from mether.queue.content import SMALL, Content, in_memory
+from mether.queue.disk import give
 from mether.queue.store import Damaged, StoreError
 
 TYPE_CHECKING = False
@@ -225,6 +226,7 @@ class Files:
             self.disk.unlink(path)
             fd = self.disk.create(path)
         try:
+            give(fd, self.queue)
             self.disk.write(fd, data)
         except OSError:
             self.disk.close(fd)

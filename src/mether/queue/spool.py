@@ -21,6 +21,7 @@ import os
 
 from mether.queue import owner as owner_
 from mether.queue.content import Content
+from mether.queue.disk import give
 from mether.queue.store import Damaged, NoSpace, StoreError
 
 TYPE_CHECKING = False
@@ -57,11 +58,18 @@ def make(path: str, disk: Disk) -> None:
     disk.sync_directory(path)
 
 
-def _mkdir(path: str) -> None:
+def _mkdir(path: str, beside: str | None = None) -> None:
+    """Make a directory unless it is there; one made by root is its owner's who owns `beside`."""
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        pass
+        return
+    if beside is not None and not os.geteuid():
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            give(fd, beside)
+        finally:
+            os.close(fd)
 
 
 class Staged:
@@ -77,6 +85,11 @@ class Staged:
         self.placed = False
         self._disk = disk
         self._fd: int | None = disk.create(path)
+        try:
+            give(self._fd, os.path.dirname(path))
+        except OSError:
+            self._close()
+            raise
 
     def write(self, data: bytes) -> None:
         """Append.  Raises StoreError (NoSpace on a full disk); what is written then is unusable."""
@@ -148,7 +161,7 @@ class Spool:
             for directory in {os.path.dirname(self.where(file.ident)) for file in staged}:
                 # Another process may have made it just now: its name is durable when it was synced here.
                 if directory not in self._durable:
-                    _mkdir(directory)
+                    _mkdir(directory, beside=self._content)
                     self.disk.sync_directory(self._content)
                     self._durable.add(directory)
                 for file in staged:
