@@ -29,7 +29,6 @@ ELSEWHERE: dict[str, str] = {
     "queue/database.py": "store/test_sqlite.py",
     "queue/spool.py": "store/test_sqlite.py",
     "queue/sql.py": "store/test_sqlite.py",
-    "queue/disk.py": "crash/test_powercut_image.py",
 }
 
 
