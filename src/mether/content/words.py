@@ -26,8 +26,8 @@ NOTICE: Final = (
 _SECTIONS: Final = {
     "failed": (
         "Your message could not be delivered to one or more recipients, and nothing more\n"
-        "will be tried for those.  What is known about each is below.  To reach them, see\n"
-        "to what is named there and send the message again."
+        "will be tried for those.  The reason for each is below.  When what it names has been\n"
+        "put right, you can send the message to them again."
     ),
     "delayed": (
         "THIS IS A WARNING ONLY.  YOU DO NOT NEED TO SEND YOUR MESSAGE AGAIN to the recipients\n"
