@@ -2,7 +2,7 @@
 
 An `Envelope` is a reverse-path, recipients, and the parameters that MAIL carried; a `Recipient` is a
 forward-path and the parameters of its RCPT.  They are plain values with no rule in them: what a
-command may say is decided in `smtp.command`, what a next hop can be told in `smtp.transaction`.
+command may say is decided in `smtp.parameter`, what a next hop can be told in `smtp.fit`.
 
 Parameters and their RFCs: `body` "7BIT", "8BITMIME" or "BINARYMIME" (6152, 3030); `size` the declared
 octets or None (1870); `smtputf8` (6531); `requiretls` (8689); `ret` "FULL" or "HDRS", `envid`, `notify`
