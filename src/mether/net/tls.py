@@ -54,6 +54,8 @@ LEVELS: Final = ("none", "may", "encrypt", "verify", "fingerprint")
 MINIMUMS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 OPPORTUNISTIC: Final = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=1"
 """What is taken for TLS 1.2 where nobody asks who the server is."""
+PROVEN: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+"""What is taken for TLS 1.2 where it is asked: CPython's own choice, which distributions widen."""
 CHECK_SECONDS: Final = 5.0
 """Files are not looked at for changes more often than this."""
 SESSIONS: Final = 1000
@@ -206,6 +208,8 @@ class ClientTls:
         if kind == "any":
             # An old cipher hides more than clear text does (RFC 7435 section 3), and nothing is proven here.
             context.set_ciphers(OPPORTUNISTIC)
+        else:
+            context.set_ciphers(PROVEN)
         if kind != "verify":
             context.verify_mode = ssl.CERT_NONE
         elif self._ca is None:
