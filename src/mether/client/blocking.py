@@ -2,8 +2,11 @@
 
     client = BlockingClient(connection, timeouts, watch)
     client.hello(name)                    greeting and EHLO, HELO where that is refused
-    client.starttls(terms)                then hello again; client.shake_hands(terms) for implicit TLS, before
-    it client.login(credentials) client.transact(transaction, ...)     one message client.quit()
+    client.starttls(terms)                then hello again
+    client.shake_hands(terms)             for implicit TLS, before the first hello
+    client.login(credentials)
+    client.transact(transaction, ...)     one message
+    client.quit()
 
 Raises `Lost` when the session is over before its time.  A reply must be complete within its time-out, so
 that a server that gives it octet by octet holds nobody for ever.  `watch(direction, text)` is told each
