@@ -25,6 +25,7 @@ ODD = st.lists(
 @given(ODD, st.booleans(), st.lists(st.integers(0, 900), max_size=4))
 @example(b"x" * 75 + b"--b", False, [])
 @example(b"--b=", True, [])
+@example(b"\0" * 11 + b"     " + b"\0" * 10 + b"     \0", True, [])
 def test_quoted_printable_gives_back_every_octet(data: bytes, last: bool, cuts: list[int]) -> None:
     """8BM-2: no loss, no line over 76 octets, none that begins like a delimiter, seven bits."""
     encoder = QuotedPrintable()

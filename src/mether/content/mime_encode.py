@@ -37,7 +37,7 @@ class QuotedPrintable:
             out.append(b"\r\n")
             self._continued = False
         while len(held) > _PIECE:
-            out.append(self._line(held[:_PIECE]) + b"=\r\n")
+            out.append(self._line(held[:_PIECE], soft=True))
             held = held[_PIECE:]
             self._continued = True
         self._held = held
@@ -47,15 +47,17 @@ class QuotedPrintable:
         """The rest.  `last`: nothing of the message follows, so that the output ends a line."""
         if not self._held and not self._continued:
             return b""
-        return self._line(self._held) + (b"=\r\n" if last else b"")
+        return self._line(self._held, soft=last)
 
-    def _line(self, line: bytes) -> bytes:
+    def _line(self, line: bytes, *, soft: bool = False) -> bytes:
+        """One line; with `soft` it ends in a soft line break, for which there must be room."""
+        end = b"=\r\n" if soft else b""
         # Without line breaks in it, since b2a_qp is told that CR and LF are data; it breaks long ones itself.
         text = binascii.b2a_qp(line, istext=False).replace(b"=\n", b"")
         if text.startswith(b"-" if self._continued else b"--"):
             text = b"=2D" + text[1:]
-        if len(text) <= LINE:
-            return text
+        if len(text) <= LINE - soft:
+            return text + end
         out, at, size = [], 0, len(text)
         mark = b""
         while size - at + len(mark) > LINE - 1:
@@ -70,7 +72,7 @@ class QuotedPrintable:
             if text[at : at + 1] == b"-":
                 mark, at = b"=2D", at + 1
         out.append(mark + text[at:])
-        return b"=\r\n".join(out)
+        return b"=\r\n".join(out) + end
 
 
 class Base64:
