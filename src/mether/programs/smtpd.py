@@ -8,8 +8,9 @@ from mether.programs.options import Option, Program, UsageError, parse
 PROGRAM = Program(
     "smtpd",
     ("[-C FILE] [-l ADDRESS:PORT]... [--no-runner]",),
-    """Listens for SMTP, queues what it accepts, and works the queue: mail for local domains goes to
-    Maildirs or programs, all else to its next hop.  250 is said only when the message is on stable storage.
+    """Listens for SMTP and LMTP, queues what it accepts, and works the queue: mail for local domains goes to
+    Maildirs, to programs or over LMTP, all else to its next hop.  250 is said only when the message is on
+    stable storage.
 
     It stays in the foreground and logs on stderr.  SIGTERM ends it in good order: sessions get 421, what is
     in hand is finished, what was accepted stays queued.""",
