@@ -12,24 +12,24 @@ from __future__ import annotations
 
 from mether.client.blocking import BlockingClient
 from mether.client.session import Lost, Timeouts
-from mether.net import blocking
-from mether.outcome import Outcome, mta
+from mether.outcome import Outcome
+from mether.programs import places
 from mether.relay import failure
 from mether.relay.outgoing import Outgoing
 from mether.reply import Reply
-from mether.routing import target as targets
 from mether.smtp import command, state
 from mether.smtp.limits import MAX_RECIPIENTS
 from mether.smtp.transaction import Result, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Final
 
     from mether.client.session import Source
     from mether.envelope import Envelope
     from mether.net.tls import Terms
+    from mether.programs.places import Place
     from mether.queue.content import Content
     from mether.relay.tlspolicy import Need
     from mether.routing.target import Target
@@ -75,19 +75,6 @@ class Manner:
         self.credentials = credentials
 
 
-class Place:
-    """One address to connect to: `shown` to a person, `address` (IP or path), `port` (0: a Unix socket)."""
-
-    __slots__ = ("address", "connect", "host", "port", "shown")
-
-    def __init__(self, host: str, address: str, port: int, connect: Callable[[], blocking.Blocking]) -> None:
-        self.host = host
-        self.address = address
-        self.port = port
-        self.connect = connect
-        self.shown = mta(host, address, port)
-
-
 class _Stop(Exception):
     """This host will not do; `judge` says what that means for a recipient."""
 
@@ -113,13 +100,13 @@ class Talk:
         numbers = range(len(self._envelope.recipients))
         last: Judge | None = None
         try:
-            for place in self._places():
+            for place in places.find(self._target, self._timeouts.connect):
                 try:
                     return self._host(place)
                 except _Stop as stop:
                     if last is None or failure.outweighs(stop.judge(0).reply, last(0).reply):
                         last = stop.judge
-        except _NoHost as error:
+        except places.NoHost as error:
             reply = error.reply
             last = lambda number: failure.of_host(number, reply)  # noqa: E731
         assert last is not None
@@ -344,62 +331,3 @@ class Talk:
             if client.protocol.state in ("MAIL", "RCPT"):
                 client.ask("RSET", command.plain("RSET"))
         return [result for result in results if result is not None]
-
-    def _places(self) -> Iterator[Place]:
-        """The addresses to try.  Raises _NoHost when there is none."""
-        target, timeout = self._target, self._timeouts.connect
-        if target.kind == "unix":
-            yield Place(target.host, target.host, 0, lambda: blocking.connect_unix(target.host, timeout))
-            return
-        if targets.needs_mx(target, _in_hosts_file):
-            yield from self._by_mx(target)
-            return
-        try:
-            found = blocking.addresses(target.host, target.port)
-        except OSError as error:
-            import _socket
-
-            # Only "no such name" is for good; the rest is the name service's trouble.
-            gone = isinstance(error, _socket.gaierror) and error.errno == _socket.EAI_NONAME
-            code, status = (550, "5.1.2") if gone else (451, "4.4.3")
-            raise _NoHost(Reply(code, status, f"the host {target.host}: {error.strerror or error}")) from None
-        for one in found:
-            yield Place(target.host, one[1], target.port, _connector(one, target.port, timeout))
-
-    def _by_mx(self, target: Target) -> Iterator[Place]:
-        """The hosts of a domain; only here is the DNS library imported."""
-        import _socket
-        import asyncio
-        import random
-
-        from mether.dns import mx
-        from mether.dns.resolver import Resolver
-
-        try:
-            candidates = asyncio.run(mx.lookup(target.host, Resolver(), random.random))
-        except mx.DnsFailure as error:
-            raise _NoHost(error.reply) from None
-        timeout = self._timeouts.connect
-        for candidate in candidates:
-            for address in candidate.addresses:
-                family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-                connect = _connector((family, address), target.port, timeout)
-                yield Place(candidate.host, address, target.port, connect)
-
-
-class _NoHost(Exception):
-    """There is no host to connect to; `reply` says why."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
-
-
-def _connector(one: tuple[int, str], port: int, timeout: float) -> Callable[[], blocking.Blocking]:
-    return lambda: blocking.connect([one], port, timeout)
-
-
-def _in_hosts_file(name: str) -> bool:
-    from mether.dns.hosts import Hosts
-
-    return "." not in name or name in Hosts()
