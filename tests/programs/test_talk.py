@@ -268,6 +268,16 @@ def _chunks(sock: blocking._socket.socket) -> bytes:
     return content
 
 
+def test_a_refused_rset_ends_the_session(capsys: pytest.CaptureFixture[str]) -> None:
+    """CLI-7: what could not be asked is tried again later, and never failed by a 503 to the next MAIL."""
+    many = [f"r{number}@example.net" for number in range(101)]
+    with Peer({"RCPT": ["550 5.1.1 nobody"] * 100, "RSET": ["502 5.5.1 no"]}) as peer:
+        status, out, _ = smtp(capsys, peer.target, ME, *many)
+        assert peer.said().count("MAIL") == 1
+    assert status == 76 and out.count("failed (550") == 100
+    assert out.splitlines()[-1].startswith("r100@example.net: delayed (451 4.5.0")
+
+
 def test_lmtp_where_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """LMT-4: a reply for each recipient."""
     with Peer({".": ["250 2.0.0 in", "452 4.2.2 full"]}, lmtp=True) as peer:

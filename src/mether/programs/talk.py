@@ -274,7 +274,9 @@ class Talk:
             try:
                 client.transact(transaction, trace, source)
                 if transaction.reset_needed and start + count < total:
-                    client.ask("RSET", command.plain("RSET"))
+                    reply = client.ask("RSET", command.plain("RSET"))
+                    if not reply.ok:
+                        raise Lost("protocol", "RSET", f"the server refuses RSET: {reply}")
             except Lost as error:
                 if not outcomes and not any(transaction.results) and not transaction.content_sent:
                     raise
