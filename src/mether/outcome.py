@@ -152,11 +152,12 @@ def mta_name(remote_mta: str) -> str:
 class Attempt:
     """What was tried: one message at one next hop, for the recipients in `outcomes`.
 
-    `started` is Unix time in seconds, `seconds` how long it took.  An attempt with `uncertain` set
-    stands for a claim whose owner died: what came of it is unknown.
+    `started` is Unix time in seconds, `seconds` how long it took.  With `uncertain` set nobody knows whether
+    it was delivered: the session ended between the final dot and its reply, or the claim's owner died.
+    `transcript` is what was said, credentials and content removed, "" when nothing was or it is not kept.
     """
 
-    __slots__ = ("outcomes", "remote_mta", "route", "seconds", "started", "uncertain")
+    __slots__ = ("outcomes", "remote_mta", "route", "seconds", "started", "transcript", "uncertain")
 
     def __init__(
         self,
@@ -167,7 +168,9 @@ class Attempt:
         seconds: float = 0.0,
         remote_mta: str = "",
         uncertain: bool = False,
+        transcript: str = "",
     ) -> None:
+        self.transcript = transcript
         self.route = route
         self.outcomes = outcomes
         self.started = started

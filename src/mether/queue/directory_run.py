@@ -346,7 +346,7 @@ class DirectoryRunner(Store):
 
     # Next hops
 
-    def hops(self) -> list[Hop]:
+    def hops(self, like: str | None = None) -> list[Hop]:
         try:
             self._load_hops()
         except OSError as error:

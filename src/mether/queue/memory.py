@@ -483,7 +483,7 @@ class MemoryStore(Store):
         queued = self.memory.messages.get(ident)
         return list(queued.attempts) if queued else []
 
-    def hops(self) -> list[Hop]:
+    def hops(self, like: str | None = None) -> list[Hop]:
         return [
             Hop(
                 hop.hop.route,

@@ -254,7 +254,7 @@ class SqliteStore(Store):
         return sqlite_rows.attempts(self._db.execute(SQL["attempts"], (number,)).fetchall())
 
     @verb
-    def hops(self) -> list[Hop]:
+    def hops(self, like: str | None = None) -> list[Hop]:
         return [sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-in-trouble"]).fetchall()]
 
     @verb

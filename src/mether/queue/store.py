@@ -16,7 +16,7 @@ suspect.
 (what is stored cannot be read), or the plain one (any other trouble: 451 4.3.0).  A verb that raised
 changed nothing.  One bad draft of a batch fails alone, by an answer with `error` set.
 
-The values that go in and out are in `queue.message` and `queue.claim`.
+The values that go in and out are in `queue.message`, `queue.claim`, `queue.selection` and `queue.figures`.
 
 A store is used by one thread at a time, but for `stage`, `wait` and `fileno`, which another one (the event
 loop's) may call meanwhile; `content` objects may be read in any.  Times are Unix seconds.
@@ -26,6 +26,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from mether.queue.selection import Filter as Filter
+from mether.queue.selection import Select as Select
+from mether.queue.selection import names as names
 from mether.reply import Reply
 
 TYPE_CHECKING = False
@@ -33,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from typing import Literal
 
-    from mether.outcome import Attempt
+    from mether.outcome import Attempt, Route
     from mether.queue.claim import Claim, Hop, Settlement
     from mether.queue.content import Content, Writer
+    from mether.queue.figures import Live, Shape, Summary, Totals
     from mether.queue.message import Draft, Entry
 
 
@@ -99,90 +103,6 @@ class Applied:
         self.gone = gone
 
 
-class Select:
-    """Which recipients to claim.
-
-    By default: what is due, next hops that are not blocked, nothing held.  With `regardless`, retry
-    times and next hops' states are ignored (held messages still stay), and claims come in order of their
-    messages' ids, those after id `after`.  `idents` and `next_hop` (see queue.glob) narrow
-    it; so does `not_since` (Unix seconds), which leaves out recipients whose last outcome is
-    later than that.  `held` takes held messages too.  What is not to be released yet (`Message.release_at`)
-    is taken by none of these: `unreleased`, with `regardless`, is for who returns or removes it, never for
-    who tries it.
-    """
-
-    __slots__ = ("after", "held", "idents", "next_hop", "not_since", "regardless", "unreleased")
-
-    def __init__(
-        self,
-        *,
-        idents: frozenset[str] | None = None,
-        next_hop: str | None = None,
-        regardless: bool = False,
-        held: bool = False,
-        after: str = "",
-        not_since: float | None = None,
-        unreleased: bool = False,
-    ) -> None:
-        self.idents = idents
-        self.next_hop = next_hop
-        self.regardless = regardless
-        self.held = held
-        self.after = after
-        self.not_since = not_since
-        self.unreleased = unreleased
-
-    @property
-    def plain(self) -> bool:
-        """Whether it takes what is taken by default: `claim` then goes by the next hops' schedule."""
-        return not (
-            self.idents is not None
-            or self.next_hop is not None
-            or self.regardless
-            or self.held
-            or self.not_since is not None
-        )
-
-
-class Filter:
-    """Which messages to list or change.  What is None does not narrow; all that is given must hold.
-
-    `sender`, `recipient` and `next_hop` (see queue.glob) are globs without case, the null reverse-path being
-    ``<>``; `before` takes what arrived earlier than that (Unix seconds); `status` is one of "active"
-    (a claim is out), "deferred" (tried before), "fresh" (not tried yet), "held".
-    """
-
-    __slots__ = ("before", "idents", "next_hop", "recipient", "sender", "status")
-
-    def __init__(
-        self,
-        *,
-        idents: frozenset[str] | None = None,
-        sender: str | None = None,
-        recipient: str | None = None,
-        next_hop: str | None = None,
-        before: float | None = None,
-        status: str | None = None,
-    ) -> None:
-        self.idents = idents
-        self.sender = sender
-        self.recipient = recipient
-        self.next_hop = next_hop
-        self.before = before
-        self.status = status
-
-
-def names(domain: str, next_hop: str) -> bool:
-    """Whether `domain` names a next hop, its port apart; with ``@`` in front, or a domain above it."""
-    host, wanted = next_hop.lower(), domain.lower()
-    before, colon, port = host.rpartition(":")
-    if colon and port.isdigit() and (":" not in before or before.endswith("]")):
-        host = before
-    host, below = host.strip("[]"), wanted[:1] == "@"
-    wanted = wanted[1:] if below else wanted
-    return host == wanted.strip("[]") or (below and wanted != "" and host.endswith(f".{wanted}"))
-
-
 class Store(ABC):
     """The verbs.  Every store passes tests/store/contract.py, which says the same in examples."""
 
@@ -191,6 +111,12 @@ class Store(ABC):
 
     single_runner = False
     """Whether only one process may take claims at a time (the directory store)."""
+
+    runs = True
+    """Whether this owner takes claims, and is counted among the runners; set before it is first used."""
+
+    receives = False
+    """Whether this owner accepts mail, and is counted among the receivers; set before it is first used."""
 
     @abstractmethod
     def stage(self, ident: str) -> Writer:
@@ -233,6 +159,22 @@ class Store(ABC):
     def renew(self, until: float, now: float) -> bool:
         """Stay an owner until then; False when this owner had been taken for dead.  Raises StoreError."""
 
+    def live(self, now: float) -> Live:
+        """Who shares the work: the owners that are alive, this one counted as `runs` and `receives` say.
+
+        Raises StoreError.
+        """
+        from mether.queue.figures import Live
+
+        return Live()
+
+    def marked(self) -> dict[int, str]:
+        """The claims of this owner on which a person left a mark meanwhile, as token and "hold" or "remove".
+
+        It need not try them any more: `release` obeys the mark, as `settle` does.  Raises StoreError.
+        """
+        return {}
+
     @abstractmethod
     def release(self, claims: Sequence[Claim]) -> None:
         """Give claims back untried: no attempt is counted, they are due as before.  Raises StoreError."""
@@ -254,8 +196,46 @@ class Store(ABC):
         """What was tried for a queued message, oldest first.  Raises StoreError."""
 
     @abstractmethod
-    def hops(self) -> list[Hop]:
-        """What is known of the next hops that have failures behind them or are suspended."""
+    def hops(self, like: str | None = None) -> list[Hop]:
+        """What is known of the next hops that have failures behind them or are suspended; with `like` (see
+        queue.glob) of all known ones that a person may mean by that.  Raises StoreError."""
+
+    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
+        """Let nothing be tried at these next hops, known or not, until then (None: until `resume`).
+
+        What is in hand goes on; expiry and warnings come all the same.  `apply` never changes this.
+        Raises StoreError.
+        """
+        raise StoreError("this queue cannot suspend a next hop")
+
+    def resume(self, routes: Sequence[Route], *, now: float) -> int:
+        """Let these next hops be tried again, each at its own time; how many were suspended.
+
+        Raises StoreError.
+        """
+        raise StoreError("this queue cannot suspend a next hop")
+
+    def summary(self) -> Summary:
+        """Messages by status.  Raises StoreError."""
+        from mether.queue import figures
+
+        return figures.summary(self._everything(Filter()))
+
+    def shape(self, filter: Filter, edges: Sequence[float]) -> list[Shape]:
+        """Recipients of what matches, by next hop and arrival: see queue.figures.  Raises StoreError."""
+        from mether.queue import figures
+
+        return figures.shape(self._everything(filter), edges)
+
+    def totals(self) -> Totals | None:
+        """Running totals over all processes; None where the store keeps none.  Raises StoreError."""
+        return None
+
+    def _everything(self, filter: Filter) -> Iterator[Entry]:
+        after = ""
+        while page := self.entries(filter, after):
+            yield from page
+            after = page[-1].message.ident
 
     @abstractmethod
     def change(

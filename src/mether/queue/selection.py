@@ -1,0 +1,119 @@
+"""Which messages are meant: what `Store.claim` is asked for, and what a person lists or changes.
+
+Plain values, and `names`, by which ETRN names next hops.  Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mether.outcome import Route
+
+
+class Select:
+    """Which recipients to claim.
+
+    By default: what is due, next hops that are not blocked, nothing held.  With `regardless`, retry
+    times and next hops' states are ignored (held messages still stay), and claims come in order of their
+    messages' ids, those after id `after`.  `idents` and `next_hop` (see queue.glob) narrow
+    it; so does `not_since` (Unix seconds), which leaves out recipients whose last outcome is
+    later than that.  `held` takes held messages too.  What is not to be released yet (`Message.release_at`)
+    is taken by none of these: `unreleased`, with `regardless`, is for who returns or removes it, never for
+    who tries it.
+
+    `each` is how many messages that are due one call takes at most for any one next hop, and `room` says
+    it for those that differ (0: none).  So a slow next hop holds no claims that others need.  Expiry and
+    warnings are not counted: for these no next hop is tried.
+    """
+
+    __slots__ = (
+        "after",
+        "each",
+        "held",
+        "idents",
+        "next_hop",
+        "not_since",
+        "regardless",
+        "room",
+        "unreleased",
+    )
+
+    def __init__(
+        self,
+        *,
+        idents: frozenset[str] | None = None,
+        next_hop: str | None = None,
+        regardless: bool = False,
+        held: bool = False,
+        after: str = "",
+        not_since: float | None = None,
+        unreleased: bool = False,
+        each: int | None = None,
+        room: Mapping[Route, int] | None = None,
+    ) -> None:
+        self.each = each
+        self.room = room or {}
+        self.idents = idents
+        self.next_hop = next_hop
+        self.regardless = regardless
+        self.held = held
+        self.after = after
+        self.not_since = not_since
+        self.unreleased = unreleased
+
+    def room_at(self, route: Route, limit: int) -> int:
+        """How many of `limit` claims that are due may be for this next hop."""
+        room = self.room.get(route, self.each)
+        return limit if room is None else max(0, min(limit, room))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes what is taken by default: `claim` then goes by the next hops' schedule."""
+        return not (
+            self.idents is not None
+            or self.next_hop is not None
+            or self.regardless
+            or self.held
+            or self.not_since is not None
+        )
+
+
+class Filter:
+    """Which messages to list or change.  What is None does not narrow; all that is given must hold.
+
+    `sender`, `recipient` and `next_hop` (see queue.glob) are globs without case, the null reverse-path being
+    ``<>``; `before` takes what arrived earlier than that (Unix seconds); `status` is one of "active"
+    (a claim is out), "deferred" (tried before), "fresh" (not tried yet), "held".
+    """
+
+    __slots__ = ("before", "idents", "next_hop", "recipient", "sender", "status")
+
+    def __init__(
+        self,
+        *,
+        idents: frozenset[str] | None = None,
+        sender: str | None = None,
+        recipient: str | None = None,
+        next_hop: str | None = None,
+        before: float | None = None,
+        status: str | None = None,
+    ) -> None:
+        self.idents = idents
+        self.sender = sender
+        self.recipient = recipient
+        self.next_hop = next_hop
+        self.before = before
+        self.status = status
+
+
+def names(domain: str, next_hop: str) -> bool:
+    """Whether `domain` names a next hop, its port apart; with ``@`` in front, or a domain above it."""
+    host, wanted = next_hop.lower(), domain.lower()
+    before, colon, port = host.rpartition(":")
+    if colon and port.isdigit() and (":" not in before or before.endswith("]")):
+        host = before
+    host, below = host.strip("[]"), wanted[:1] == "@"
+    wanted = wanted[1:] if below else wanted
+    return host == wanted.strip("[]") or (below and wanted != "" and host.endswith(f".{wanted}"))
