@@ -43,7 +43,7 @@ class TestMemory(StoreContract):
     def suspend(self) -> Suspend:
         def suspend(store: Store, route: Route, until: float) -> None:
             assert isinstance(store, MemoryStore)
-            hop = store._hop(route).hop
+            hop = store.memory.hop(route).hop
             hop.suspended, hop.suspended_until = "at rest", until
 
         return suspend

@@ -162,7 +162,7 @@ class Store(ABC):
     def live(self, now: float) -> Live:
         """Who shares the work: the owners that are alive, this one counted as `runs` and `receives` say.
 
-        Raises StoreError.
+        Either figure may be 0.  Raises StoreError.
         """
         from mether.queue.figures import Live
 
@@ -193,7 +193,10 @@ class Store(ABC):
 
     @abstractmethod
     def attempts(self, ident: str) -> list[Attempt]:
-        """What was tried for a queued message, oldest first.  Raises StoreError."""
+        """What was tried for a queued message, oldest first.  Raises StoreError.
+
+        The last attempt at each next hop has its transcript, as `queue.transcript.kept` leaves it.
+        """
 
     @abstractmethod
     def hops(self, like: str | None = None) -> list[Hop]:
@@ -209,9 +212,9 @@ class Store(ABC):
         raise StoreError("this queue cannot suspend a next hop")
 
     def resume(self, routes: Sequence[Route], *, now: float) -> int:
-        """Let these next hops be tried again, each at its own time; how many were suspended.
+        """Let these next hops be tried again, each at its own time; how many were suspended at `now`.
 
-        Raises StoreError.
+        One whose suspension is over by itself is not counted.  Raises StoreError.
         """
         raise StoreError("this queue cannot suspend a next hop")
 

@@ -1,0 +1,31 @@
+"""Transcripts as the stores keep them: bounded, and of the last attempt alone.
+
+A store keeps the transcript of the last attempt of each message at each next hop, if that attempt has one;
+the older attempts there lose theirs.  `kept` says what is kept of one.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+LIMIT: Final = 16 * 1024
+"""Octets of a transcript that are kept, in UTF-8."""
+
+CUT: Final = "...\n"
+"""Stands where the beginning was cut off."""
+
+
+def kept(transcript: str) -> str:
+    """What is kept of a transcript: all of it, or its last whole lines behind CUT, as the end tells what came
+    of it.  What UTF-8 cannot say is replaced."""
+    if len(transcript) * 4 <= LIMIT and transcript.isascii():
+        return transcript
+    data = transcript.encode("utf-8", "replace")
+    if len(data) <= LIMIT:
+        return data.decode()
+    end = data[len(CUT) - LIMIT :]
+    _, found, lines = end.partition(b"\n")
+    # A line longer than that is cut anywhere but inside a character.
+    return CUT + (lines if found and lines else end).decode("utf-8", "ignore")
