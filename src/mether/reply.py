@@ -71,7 +71,9 @@ class Reply:
         return self._wire
 
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.status or "", self.text) if part)
+        text = self.lines[0] if len(self.lines) == 1 else self.text
+        codes = f"{self.code} {self.status}" if self.status else str(self.code)
+        return f"{codes} {text}" if text else codes
 
     def __repr__(self) -> str:
         return f"Reply({str(self)!r})"

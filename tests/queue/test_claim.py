@@ -25,6 +25,12 @@ def test_when_a_next_hop_is_not_to_be_tried(hop: Hop, blocked: bool) -> None:
     assert hop.blocked(T0) is blocked
 
 
+def test_a_next_hop_that_only_backs_off_is_not_suspended() -> None:
+    assert not Hop(HOP, failures=1, not_before=T0 + 1).suspended_at(T0)
+    assert Hop(HOP, suspended="", suspended_until=T0 + 1).suspended_at(T0)
+    assert not Hop(HOP, suspended="asked", suspended_until=T0).suspended_at(T0)
+
+
 def settlement() -> Settlement:
     """Three recipients end, with a report on the first, one on the other two, and one on all."""
     made = claim("ann@example.net", "bob@example.net", "cat@example.net")

@@ -44,11 +44,13 @@ class Hop:
         self.suspended = suspended
         self.suspended_until = suspended_until
 
+    def suspended_at(self, now: float) -> bool:
+        """Whether a person has suspended the next hop, and that is not over at `now`."""
+        return self.suspended is not None and (self.suspended_until is None or now < self.suspended_until)
+
     def blocked(self, now: float) -> bool:
         """Whether the next hop is not to be tried at `now`."""
-        if self.suspended is not None and (self.suspended_until is None or now < self.suspended_until):
-            return True
-        return now < self.not_before
+        return now < self.not_before or self.suspended_at(now)
 
 
 class Pending:

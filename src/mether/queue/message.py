@@ -197,6 +197,10 @@ class Entry:
         """ "held", "active", "deferred" or "fresh", the first that holds."""
         if self.message.hold is not None:
             return "held"
-        if any(row.owner is not None for row in self.rows):
-            return "active"
-        return "deferred" if any(row.attempts for row in self.rows) else "fresh"
+        status = "fresh"
+        for row in self.rows:
+            if row.owner is not None:
+                return "active"
+            if row.attempts:
+                status = "deferred"
+        return status

@@ -80,14 +80,14 @@ def _more(envelope: Envelope, text: str) -> float:
     return float(values.get("release", 0.0))
 
 
-def outcome(number: int, row: tuple[Any, ...]) -> Outcome | None:
-    """The last outcome out of (action, scope, reply, mta, at, marks)."""
+def outcome(number: int, row: tuple[Any, ...], said: Reply | None = None) -> Outcome | None:
+    """The last outcome out of (action, scope, reply, mta, at, marks), in the reply `said` if it is known."""
     if row[0] is None:
         return None
     return Outcome(
         number,
         row[0],
-        reply(row[2]),
+        said or reply(row[2]),
         scope=row[1],
         remote_mta=row[3],
         said=not row[5] & OURS,
@@ -121,22 +121,38 @@ def hop(row: tuple[Any, ...]) -> Hop:
 def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any, ...]]) -> list[Entry]:
     """Entries of the rows of "messages" and "recipients"."""
     rows: dict[int, list[Row]] = {}
+    # Many wait for the same next hop and were told the same: each is made once.
+    routes: dict[tuple[Any, ...], Route] = {}
+    replies: dict[str, Reply] = {}
     for r in recipients:
-        rows.setdefault(r[0], []).append(
-            Row(
-                r[1],
-                recipient(r[2], r[3], r[4]),
-                Route(r[5] or "", r[6] or "", r[7] or ""),
-                attempts=r[8],
-                next_attempt=r[9],
-                owner=r[10],
-                mark=r[11],
-                pinned=bool(r[12]),
-                suspect=bool(r[13]),
-                warned=bool(r[14]),
-                last=outcome(r[1], r[15:]),
-            )
+        key = r[5:8]
+        route = routes.get(key)
+        if route is None:
+            route = routes[key] = Route(r[5] or "", r[6] or "", r[7] or "")
+        last = None
+        if r[15] is not None:
+            said = replies.get(r[17])
+            if said is None:
+                said = replies[r[17]] = reply(r[17])
+            last = outcome(r[1], r[15:], said)
+        row = Row(
+            r[1],
+            recipient(r[2], r[3], r[4]),
+            route,
+            attempts=r[8],
+            next_attempt=r[9],
+            owner=r[10],
+            mark=r[11],
+            pinned=bool(r[12]),
+            suspect=bool(r[13]),
+            warned=bool(r[14]),
+            last=last,
         )
+        mine = rows.get(r[0])
+        if mine is None:
+            rows[r[0]] = [row]
+        else:
+            mine.append(row)
     found = []
     for m in messages:
         mine = rows.get(m[0], [])
