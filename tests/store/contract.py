@@ -1,11 +1,10 @@
 """What every store must do, as examples: the suite that each store's tests inherit.
 
-A store's test file subclasses `StoreContract` and gives three fixtures:
+A store's test file subclasses `StoreContract` and gives two fixtures:
 
 - `make_store`: a function that opens one more owner on the same queue each time it is called, as
   another process would, and whose stores are closed when the test ends;
-- `kill`: a function that makes a store's owner die as by ``kill -9``: nothing is released, nothing is said;
-- `suspend`: a function that suspends a next hop until a time, as being "at rest".
+- `kill`: a function that makes a store's owner die as by ``kill -9``: nothing is released, nothing is said.
 
 Tests in which two owners take claims at once are skipped for a store with `single_runner` set.
 `model(make)` gives the stateful test: random verbs on the store and on a dictionary must agree.
@@ -44,7 +43,6 @@ OTHER = Route("smtp", "other.example.org", "helo.example")
 
 Maker = Callable[[], Store]
 Killer = Callable[[Store], None]
-Suspend = Callable[[Store, Route, float], None]
 
 _numbers = count(1)
 
@@ -128,7 +126,7 @@ def claimed(claims: list[Claim]) -> list[str]:
 
 
 class StoreContract:
-    """Subclass this, and give `make_store`, `kill` and `suspend`."""
+    """Subclass this, and give `make_store` and `kill`."""
 
     @pytest.fixture
     def store(self, make_store: Maker) -> Store:
@@ -838,10 +836,10 @@ class StoreContract:
         assert store.next_due(T0 + 5) == T0 + 5
         assert claimed(store.claim(9, T0 + 5)) == [one.message.ident]
 
-    def test_a_suspension_outlasts_a_retry_and_what_is_learned(self, store: Store, suspend: Suspend) -> None:
+    def test_a_suspension_outlasts_a_retry_and_what_is_learned(self, store: Store) -> None:
         commit(store, draft(expires=T0 + 2 * DAY))
         store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800)], now=T0)
-        suspend(store, HOP, T0 + DAY)
+        store.suspend([HOP], reason="at rest", until=T0 + DAY, now=T0)
         assert store.change(Filter(), "retry", now=T0 + 5) == 1
         store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 9)], now=T0 + 5)
         (hop,) = store.hops()
@@ -924,6 +922,381 @@ class StoreContract:
         store.change(Filter(), "release", now=T0)
         store.settle([settlement(answer.claims[0], T0 + 60)], now=T0)
         assert len(store.claim(9, T0 + 60)) == 1
+
+    # Suspension
+
+    def test_a_suspended_next_hop_is_left_alone(self, store: Store) -> None:
+        one, two = draft(), draft(routes=OTHER)
+        commit(store, one, two)
+        store.suspend([HOP], reason="they asked for it, ü", until=None, now=T0)
+        assert claimed(store.claim(9, T0)) == [two.message.ident]
+        assert store.claim(9, T0 + 4 * DAY) == []
+        (hop,) = store.hops()
+        assert (hop.route, hop.suspended, hop.suspended_until) == (HOP, "they asked for it, ü", None)
+        assert hop.blocked(T0 + 9 * DAY)
+        assert store.next_due(T0) == T0 + 5 * DAY, "its expiry"
+        assert store.resume([HOP], now=T0) == 1
+        assert store.hops() == []
+        assert store.next_due(T0) == T0
+        assert claimed(store.claim(9, T0)) == [one.message.ident]
+
+    def test_a_suspension_may_end_by_itself(self, store: Store) -> None:
+        one = draft()
+        commit(store, one)
+        store.suspend([HOP], reason="maintenance", until=T0 + 3600, now=T0)
+        assert store.next_due(T0) == T0 + 3600
+        assert store.claim(9, T0 + 3599) == []
+        assert claimed(store.claim(9, T0 + 3600)) == [one.message.ident]
+
+    def test_a_suspension_that_is_over_is_not_counted_when_resumed(self, store: Store) -> None:
+        commit(store, draft(), draft(routes=OTHER))
+        store.suspend([HOP], reason="short", until=T0 + 60, now=T0)
+        store.suspend([OTHER], reason="long", until=T0 + DAY, now=T0)
+        assert store.resume([HOP, OTHER], now=T0 + 60) == 1
+        assert store.hops() == []
+        assert len(store.claim(9, T0 + 60)) == 2
+
+    def test_a_next_hop_that_nobody_has_mail_for_can_be_suspended(self, store: Store) -> None:
+        store.suspend([HOP], reason="before it comes", until=None, now=T0)
+        store.sweep(T0)
+        assert [(hop.route, hop.suspended) for hop in store.hops()] == [(HOP, "before it comes")]
+        one = draft()
+        commit(store, one)
+        assert store.claim(9, T0 + DAY) == []
+        assert store.next_due(T0) == T0 + 5 * DAY
+        assert store.resume([HOP], now=T0 + DAY) == 1
+        assert claimed(store.claim(9, T0 + DAY)) == [one.message.ident]
+
+    def test_to_resume_what_is_not_suspended(self, store: Store) -> None:
+        commit(store, draft())
+        store.apply(hops=[Hop(OTHER, failures=2, not_before=T0 + 60)], now=T0)
+        nobody = Route("smtp", "nobody.example")
+        assert store.resume([HOP, OTHER, nobody], now=T0) == 0
+        assert store.resume([], now=T0) == 0
+        store.suspend([], reason="nothing", until=None, now=T0)
+        assert [(hop.route, hop.failures, hop.not_before) for hop in store.hops()] == [(OTHER, 2, T0 + 60)]
+
+    def test_several_next_hops_at_once(self, store: Store) -> None:
+        lmtp = Route("lmtp", "unix:/run/lmtp")
+        commit(store, draft(), draft(routes=OTHER), draft(routes=lmtp))
+        store.suspend([HOP, OTHER], reason="both", until=None, now=T0)
+        assert [claim.route for claim in store.claim(9, T0)] == [lmtp]
+        assert store.resume([HOP, OTHER, lmtp], now=T0) == 2
+        assert {claim.route for claim in store.claim(9, T0)} == {HOP, OTHER}
+
+    def test_the_later_suspension_counts(self, store: Store) -> None:
+        commit(store, draft())
+        store.suspend([HOP], reason="first", until=None, now=T0)
+        store.suspend([HOP], reason="second", until=T0 + 60, now=T0)
+        (hop,) = store.hops()
+        assert (hop.suspended, hop.suspended_until) == ("second", T0 + 60)
+        assert store.next_due(T0) == T0 + 60
+
+    def test_a_resumed_next_hop_keeps_its_own_time(self, store: Store) -> None:
+        commit(store, draft())
+        store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800, last="no route")], now=T0)
+        store.suspend([HOP], reason="r", until=T0 + 60, now=T0)
+        assert store.next_due(T0) == T0 + 800
+        assert store.claim(9, T0 + 100) == []
+        assert store.resume([HOP], now=T0 + 30) == 1
+        (hop,) = store.hops()
+        assert (hop.failures, hop.not_before, hop.last, hop.suspended) == (3, T0 + 800, "no route", None)
+        assert store.next_due(T0 + 30) == T0 + 800
+
+    @pytest.mark.parametrize("learned", [Hop(HOP), Hop(HOP, failures=1, not_before=T0 + 5)])
+    def test_what_is_learned_undoes_no_suspension(self, store: Store, learned: Hop) -> None:
+        """Nor does it suspend: whoever learned it may know an older state."""
+        commit(store, draft())
+        store.suspend([HOP], reason="at rest", until=None, now=T0)
+        store.apply(hops=[learned, Hop(OTHER, failures=1, suspended="old news")], now=T0)
+        hops = {hop.route: hop for hop in store.hops()}
+        assert (hops[HOP].suspended, hops[HOP].failures) == ("at rest", learned.failures)
+        assert hops[OTHER].suspended is None
+        assert store.claim(9, T0 + DAY) == []
+
+    def test_expiry_and_warning_come_despite_suspension(self, store: Store) -> None:
+        """QUE-8: a sender learns in time that the message waits, and that it is returned."""
+        commit(store, draft(expires=T0 + DAY, warn_at=T0 + 3600))
+        store.suspend([HOP], reason="at rest", until=None, now=T0)
+        assert store.next_due(T0) == T0 + 3600
+        (claim,) = store.claim(9, T0 + 3600)
+        assert not claim.due
+        assert claim.hop is not None
+        assert claim.hop.suspended == "at rest"
+        warned = Settlement(claim, [Decision(0, None, T0)], warned=True)
+        assert store.settle([warned], now=T0 + 3600) == []
+        assert store.next_due(T0 + 3600) == T0 + DAY
+        (claim,) = store.claim(9, T0 + DAY)
+        assert not claim.due
+
+    def test_what_is_in_hand_goes_on_when_its_next_hop_is_suspended(self, store: Store) -> None:
+        one, two = commit(store, draft(claim=True), draft(claim=True))
+        store.suspend([HOP], reason="r", until=None, now=T0)
+        done = [settlement(one.claims[0]), settlement(two.claims[0], T0 + 60)]
+        assert store.settle(done, now=T0) == []
+        assert idents(store) == [two.ident]
+        assert store.claim(9, T0 + 60) == []
+
+    def test_a_run_regardless_tries_what_is_suspended(self, store: Store) -> None:
+        commit(store, draft())
+        store.suspend([HOP], reason="r", until=None, now=T0)
+        assert store.claim(9, T0, Select(next_hop="mx.example.net")) == []
+        assert len(store.claim(9, T0, Select(regardless=True))) == 1
+
+    def test_a_suspension_outlives_the_process_and_is_seen_by_others(self, make_store: Maker) -> None:
+        runner, other = make_store(), make_store()
+        commit(runner, draft())
+        assert runner.next_due(T0) == T0
+        other.suspend([HOP], reason="r", until=None, now=T0)
+        assert runner.claim(9, T0) == []
+        other.close()
+        runner.close()
+        again = make_store()
+        assert [hop.suspended for hop in again.hops()] == ["r"]
+        assert again.claim(9, T0) == []
+
+    def test_the_next_hops_that_a_person_means(self, store: Store) -> None:
+        odd = Route("smtp", "[mx.example.net]:2525")
+        commit(store, draft(), draft(routes=OTHER), draft(routes=odd))
+        store.apply(hops=[Hop(OTHER, failures=2, not_before=T0 + 60, last="no")], now=T0)
+        store.suspend([Route("smtp", "rest.example")], reason="r", until=None, now=T0)
+        assert {hop.route.next_hop for hop in store.hops()} == {"other.example.org", "rest.example"}
+        assert {hop.route for hop in store.hops("MX.example.net")} == {HOP, odd}
+        assert {hop.route for hop in store.hops("smtp:mx.example.net:2525")} == {odd}
+        assert len(store.hops("*")) == 4
+        assert store.hops("nobody.example") == store.hops("") == []
+        (hop,) = store.hops("other.*")
+        assert (hop.route, hop.failures, hop.not_before, hop.last) == (OTHER, 2, T0 + 60, "no")
+
+    # Room
+
+    @pytest.mark.parametrize(
+        ("select", "here", "there"),
+        [
+            (Select(each=2), 2, 2),
+            (Select(room={HOP: 0}), 0, 6),
+            (Select(each=1, room={HOP: 3}), 3, 1),
+            (Select(each=0), 0, 0),
+            (Select(each=0, room={OTHER: 2}), 0, 2),
+            (Select(each=99, room={HOP: -1}), 0, 6),
+        ],
+    )
+    def test_each_next_hop_gets_what_it_has_room_for(
+        self, store: Store, select: Select, here: int, there: int
+    ) -> None:
+        """QUE-2: a slow next hop holds no claims that others need."""
+        commit(store, *(draft(due=T0 - 9) for _ in range(6)), *(draft(routes=OTHER) for _ in range(6)))
+        taken = [claim.route for claim in store.claim(20, T0, select)]
+        assert (taken.count(HOP), taken.count(OTHER)) == (here, there)
+
+    def test_no_room_at_one_next_hop_leaves_it_to_the_others(self, store: Store) -> None:
+        commit(store, *(draft(due=T0 - 100) for _ in range(30)), *(draft(routes=OTHER) for _ in range(3)))
+        taken = store.claim(4, T0, Select(each=10, room={HOP: 0}))
+        assert [claim.route for claim in taken] == [OTHER] * 3
+        assert store.claim(4, T0, Select(each=10, room={HOP: 0})) == []
+        assert store.next_due(T0) == T0 - 100
+        assert len(store.claim(40, T0, Select(each=10))) == 10
+
+    def test_room_and_priority(self, store: Store) -> None:
+        commit(store, *(draft(priority=number) for number in (0, 4, -4, 9)))
+        assert [claim.message.priority for claim in store.claim(9, T0, Select(each=2))] == [9, 4]
+
+    def test_room_holds_for_what_is_named_too(self, store: Store) -> None:
+        commit(store, *(draft() for _ in range(5)), draft(routes=OTHER))
+        taken = store.claim(9, T0, Select(next_hop="*", each=2))
+        assert sorted(claim.route.next_hop for claim in taken) == [
+            "mx.example.net",
+            "mx.example.net",
+            "other.example.org",
+        ]
+
+    def test_expiry_needs_no_room(self, store: Store) -> None:
+        """QUE-8"""
+        commit(store, *(draft(expires=T0 + DAY, due=T0 + 9 * DAY) for _ in range(3)), draft(due=T0 + DAY))
+        taken = store.claim(9, T0 + DAY, Select(each=1, room={HOP: 0}))
+        assert [claim.due for claim in taken] == [False] * 3
+        assert [claim.due for claim in store.claim(9, T0 + DAY, Select(each=1))] == [True]
+
+    # Marks
+
+    def test_what_a_person_marked_is_told(self, store: Store) -> None:
+        one, two, three = commit(store, *(draft(claim=True) for _ in range(3)))
+        waiting = draft(due=T0 + 60)
+        commit(store, waiting)
+        assert store.marked() == {}
+        store.change(Filter(idents=frozenset([one.ident, waiting.message.ident])), "hold", now=T0)
+        store.change(Filter(idents=frozenset([two.ident])), "remove", now=T0)
+        assert store.marked() == {one.claims[0].token: "hold", two.claims[0].token: "remove"}
+        store.change(Filter(idents=frozenset([one.ident])), "release", now=T0)
+        assert store.marked() == {two.claims[0].token: "remove"}
+        store.settle([settlement(two.claims[0], T0 + 9), settlement(three.claims[0], T0 + 9)], now=T0)
+        assert store.marked() == {}
+
+    def test_to_remove_outweighs_to_hold(self, store: Store) -> None:
+        (answer,) = commit(store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True))
+        for action in ("hold", "remove", "hold", "release"):
+            store.change(Filter(), action, now=T0)  # type: ignore[arg-type]
+        assert store.marked() == {claim.token: "remove" for claim in answer.claims}
+        store.release(answer.claims[:1])
+        assert store.marked() == {answer.claims[1].token: "remove"}
+        store.release(answer.claims[1:])
+        assert (store.marked(), idents(store)) == ({}, [])
+
+    def test_a_claim_given_back_is_held_as_a_person_said(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.change(Filter(), "hold", now=T0, reason="wait")
+        store.release(answer.claims)
+        (entry,) = store.entries(Filter())
+        assert (entry.status, entry.message.hold, entry.rows[0].mark) == ("held", "wait", None)
+        assert entry.rows[0].attempts == 0
+        assert store.claim(9, T0 + 60) == []
+        store.change(Filter(), "release", now=T0)
+        assert len(store.claim(9, T0)) == 1
+
+    def test_marks_of_another_process_are_told(self, make_store: Maker) -> None:
+        runner, person = make_store(), make_store()
+        (answer,) = commit(runner, draft(claim=True))
+        assert person.change(Filter(), "remove", now=T0) == 1
+        assert runner.marked() == {answer.claims[0].token: "remove"}
+        assert person.marked() == {}
+
+    def test_the_marks_of_lost_claims_are_not_told(self, runners: Maker) -> None:
+        first, second = runners(), runners()
+        commit(first, draft(claim=True))
+        assert first.renew(T0 + 60, T0)
+        second.change(Filter(), "hold", now=T0)
+        assert second.claim(9, T0 + 61) == []
+        assert (first.marked(), second.marked()) == ({}, {})
+
+    # Transcripts
+
+    def test_the_last_attempt_has_its_transcript(self, make_store: Maker) -> None:
+        store = make_store()
+        paths = ("a@example.net", "b@example.org")
+        (answer,) = commit(store, draft(*paths, routes=[HOP, OTHER], claim=True))
+        claims = {claim.route: claim for claim in answer.claims}
+
+        def tried(claim: Claim, at: float, transcript: str) -> None:
+            done = settlement(claim, at + 60, at=at)
+            assert done.attempt is not None
+            done.attempt.transcript = transcript
+            assert store.settle([done], now=at) == []
+
+        tried(claims[HOP], T0, "S: 450 first\n")
+        tried(claims[OTHER], T0 + 1, "S: 450 other\n")
+        assert [each.transcript for each in store.attempts(answer.ident)] == [
+            "S: 450 first\n",
+            "S: 450 other\n",
+        ]
+        (again,) = store.claim(9, T0 + 60)
+        assert again.route == HOP
+        tried(again, T0 + 60, "S: 450 zweites, ü\n")
+        store.close()
+        store = make_store()
+        attempts = store.attempts(answer.ident)
+        assert [(each.route, each.transcript) for each in attempts] == [
+            (HOP, ""),
+            (OTHER, "S: 450 other\n"),
+            (HOP, "S: 450 zweites, ü\n"),
+        ]
+
+    def test_a_long_transcript_is_cut(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        done = settlement(answer.claims[0], T0 + 60)
+        assert done.attempt is not None
+        done.attempt.transcript = "S: 250-welcome\n" * 20_000 + "S: 450 later\n"
+        store.settle([done], now=T0)
+        (attempt,) = store.attempts(answer.ident)
+        assert len(attempt.transcript.encode()) <= 16 * 1024
+        assert attempt.transcript.endswith("\nS: 450 later\n")
+
+    def test_a_transcript_that_utf_8_cannot_say(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        done = settlement(answer.claims[0], T0 + 60)
+        assert done.attempt is not None
+        done.attempt.transcript = "S: 450 \udc80\n"
+        assert store.settle([done], now=T0) == []
+        (attempt,) = store.attempts(answer.ident)
+        assert attempt.transcript == "S: 450 ?\n"
+
+    # Held by a settlement
+
+    def test_a_refused_settlement_holds_nothing(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        store.release(answer.claims)
+        stale = settlement(answer.claims[0], T0, hold="no")
+        assert store.settle([stale], now=T0) == [stale]
+        assert len(store.claim(9, T0)) == 1
+
+    def test_what_a_settlement_held_is_released_to_its_time(self, store: Store) -> None:
+        """Of what may have been delivered, say: a person decides."""
+        (answer,) = commit(store, draft(claim=True))
+        store.settle([settlement(answer.claims[0], T0 + 300, hold="it may have been delivered")], now=T0)
+        assert store.next_due(T0) is None
+        store.change(Filter(), "release", now=T0)
+        assert store.next_due(T0) == T0 + 300
+        (claim,) = store.claim(9, T0 + 300)
+        assert claim.pending[0].attempts == 1
+
+    def test_a_settlement_that_holds_leaves_the_other_claims_in_hand(self, store: Store) -> None:
+        (answer,) = commit(store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True))
+        one, two = answer.claims
+        assert store.settle([settlement(one, T0 + 60, hold="uncertain")], now=T0) == []
+        assert store.settle([settlement(two, T0 + 60)], now=T0) == []
+        (entry,) = store.entries(Filter())
+        assert (entry.status, entry.message.hold) == ("held", "uncertain")
+        assert store.claim(9, T0 + DAY) == []
+
+    def test_nothing_is_left_to_hold(self, store: Store) -> None:
+        (answer,) = commit(store, draft(claim=True))
+        assert store.settle([settlement(answer.claims[0], hold="too late")], now=T0) == []
+        assert idents(store) == []
+        assert list(store.check()) == []
+
+    # Figures
+
+    def test_messages_are_counted_by_status(self, store: Store) -> None:
+        assert (store.summary().messages, store.summary().oldest) == (0, None)
+        drafts = [draft(at=T0 - 5), draft(claim=True), draft(claim=True), draft(), draft(at=T0 - 90)]
+        answers = commit(store, *drafts)
+        store.settle([settlement(answers[2].claims[0], T0 + 60)], now=T0)
+        store.change(Filter(idents=frozenset([answers[4].ident])), "hold", now=T0, reason="r")
+        found = store.summary()
+        assert (found.fresh, found.active, found.deferred, found.held) == (2, 1, 1, 1)
+        assert (found.messages, found.oldest) == (5, T0 - 5)
+        store.change(Filter(), "hold", now=T0)
+        assert (store.summary().held, store.summary().oldest) == (5, None)
+
+    def test_the_shape_of_the_queue(self, store: Store) -> None:
+        both = draft("a@example.net", "b@example.org", routes=[HOP, OTHER], at=T0 - 600)
+        commit(store, both, draft(at=T0), draft(at=T0 - 60), draft("c@example.net", at=T0 - 61, claim=True))
+        edges = [T0 - 60, T0 - 600]
+        shapes = [(one.route, one.counts, one.recipients) for one in store.shape(Filter(), edges)]
+        assert shapes == [(HOP, [2, 2, 0], 4), (OTHER, [0, 1, 0], 1)]
+        only = [(one.route, one.counts) for one in store.shape(Filter(recipient="c@*"), edges)]
+        assert only == [(HOP, [0, 1, 0])]
+        assert store.shape(Filter(status="held"), edges) == []
+        assert [one.counts for one in store.shape(Filter(), [])] == [[4], [1]]
+
+    def test_running_totals(self, make_store: Maker) -> None:
+        store = make_store()
+        before = store.totals()
+        if before is None:
+            pytest.skip("this store keeps none")
+        assert (before.queued, before.done, before.failed, before.delayed) == (0, 0, 0, 0)
+        answers = commit(
+            store, draft("a@example.net", "b@example.net", claim=True), draft(claim=True), draft(claim=True)
+        )
+        done, later, no = (answer.claims[0] for answer in answers)
+        report = draft("sender@example.com", sender="")
+        store.settle([settlement(done), settlement(later, T0 + 60), failed(no, report)], now=T0)
+        store.settle([settlement(done)], now=T0)
+        (again,) = store.claim(9, T0 + 60, Select(idents=frozenset([later.message.ident])))
+        store.release([again])
+        store.close()
+        after = make_store().totals()
+        assert after is not None
+        assert (after.queued, after.done, after.failed, after.delayed) == (4, 2, 1, 1)
 
     # Selecting
 
@@ -1146,6 +1519,46 @@ class StoreContract:
                 store.settle([settlement(claim, T0)], now=T0)
         assert [entry.message.hold for entry in store.entries(Filter())] == [None, None]
 
+    # Who shares the work
+
+    def test_live_owners_are_counted_by_what_they_do(self, make_store: Maker, kill: Killer) -> None:
+        """A limit that holds over all processes is divided by them."""
+
+        def live(store: Store) -> tuple[int, int]:
+            found = store.live(T0)
+            return found.runners, found.receivers
+
+        runner, listener, both = make_store(), make_store(), make_store()
+        assert live(runner) == (1, 0), "one counts itself before it is registered"
+        runner.receives = True
+        listener.runs, listener.receives = False, True
+        both.runs, both.receives = False, True
+        assert live(listener) == (0, 1)
+        for store in (runner, listener, both):
+            assert store.renew(T0 + 60, T0)
+        assert live(runner) == live(listener) == live(both) == (1, 3)
+        kill(both)
+        assert live(runner) == live(listener) == (1, 2)
+        runner.close()
+        assert live(listener) == (0, 1)
+
+    def test_several_runners_are_counted(self, runners: Maker) -> None:
+        first, second, third = runners(), runners(), runners()
+        for store, until in ((first, 60), (second, 60), (third, 30)):
+            assert store.renew(T0 + until, T0)
+        assert first.live(T0 + 30).runners == 3
+        assert first.live(T0 + 31).runners == 2, "the third did not renew"
+        second.close()
+        assert first.live(T0 + 31).runners == 1
+        assert first.live(T0 + DAY).runners == 1, "one counts itself"
+
+    def test_who_takes_claims_is_counted_without_renewing(self, make_store: Maker) -> None:
+        runner, other = make_store(), make_store()
+        other.runs = False
+        commit(runner, draft())
+        assert len(runner.claim(9, T0)) == 1
+        assert (other.live(T0).runners, other.live(T0).receivers) == (1, 0)
+
     # Waking
 
     def test_wake_reaches_who_waits(self, make_store: Maker) -> None:
@@ -1219,6 +1632,7 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
             self.now = T0
             self.rows: dict[str, dict[int, _Row]] = {}
             self.held: set[str] = set()
+            self.suspended: set[Route] = set()
             self.routes: dict[tuple[str, int], Route] = {}
 
         def take(self, claim: Claim) -> Claim:
@@ -1268,8 +1682,8 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
             assert bool(answer.claims) == claim
             return multiple(*(self.take(each) for each in answer.claims))
 
-        @rule(target=claims, limit=st.integers(1, 5))
-        def claim(self, limit: int) -> Any:
+        @rule(target=claims, limit=st.integers(1, 5), room=st.sampled_from([None, None, 1, 2]))
+        def claim(self, limit: int, room: int | None) -> Any:
             from hypothesis.stateful import multiple
 
             due = {
@@ -1277,9 +1691,13 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
                 for name, rows in self.rows.items()
                 for number, row in rows.items()
                 if row.token is None and row.due <= self.now and name not in self.held
+                if self.routes[name, number] not in self.suspended
             }
-            taken = self.store.claim(limit, self.now)
-            assert len(taken) == min(limit, len(due))
+            each = None if room is None else dict.fromkeys((HOP, OTHER), room)
+            taken = self.store.claim(limit, self.now, Select(room=each))
+            free = [route for _, route in due]
+            most = [min(free.count(route), limit if room is None else room) for route in (HOP, OTHER)]
+            assert len(taken) == min(limit, sum(most))
             for each in taken:
                 assert (each.message.ident, each.route) in due
             return multiple(*(self.take(each) for each in taken))
@@ -1328,6 +1746,15 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
                         row.mark = "remove"
             self.tidy(name)
 
+        @rule(route=st.sampled_from([HOP, OTHER]), suspend=st.booleans())
+        def suspend(self, route: Route, suspend: bool) -> None:
+            if suspend:
+                self.store.suspend([route], reason="r", until=None, now=self.now)
+                self.suspended.add(route)
+            else:
+                assert self.store.resume([route], now=self.now) == (route in self.suspended)
+                self.suspended.discard(route)
+
         @rule(seconds=st.sampled_from([1, 30, 60]))
         def pass_time(self, seconds: float) -> None:
             self.now += seconds
@@ -1353,11 +1780,21 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
             }
 
         @invariant()
+        def marked(self) -> None:
+            assert set(self.store.marked().values()) <= {"hold", "remove"}
+            assert {token for token, mark in self.store.marked().items() if mark == "remove"} == {
+                row.token[1]
+                for rows in self.rows.values()
+                for row in rows.values()
+                if row.token is not None and row.mark == "remove"
+            }
+
+        @invariant()
         def due_next(self) -> None:
             waiting = [
-                row.due
+                T0 + 5 * DAY if self.routes[name, number] in self.suspended else row.due
                 for name, rows in self.rows.items()
-                for row in rows.values()
+                for number, row in rows.items()
                 if row.token is None and name not in self.held
             ]
             assert self.store.next_due(self.now) == (min(waiting) if waiting else None)

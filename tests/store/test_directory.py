@@ -9,12 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from contract import T0, Killer, Maker, StoreContract, Suspend, model
+from contract import T0, Killer, Maker, StoreContract, model
 from hypothesis import settings
 
-from mether.outcome import Route
-from mether.queue import directory_hops
-from mether.queue.claim import Hop
 from mether.queue.directory import DirectoryStore
 from mether.queue.store import Store
 
@@ -48,17 +45,6 @@ class TestDirectory(StoreContract):
     @pytest.fixture
     def kill(self) -> Killer:
         return kill
-
-    @pytest.fixture
-    def suspend(self) -> Suspend:
-        def suspend(store: Store, route: Route, until: float) -> None:
-            assert isinstance(store, DirectoryStore)
-            hops = {hop.route: hop for hop in store.hops()}
-            hop = hops.setdefault(route, Hop(route))
-            hop.suspended, hop.suspended_until = "at rest", until
-            Path(store._files.hops).write_bytes(directory_hops.write(hops.values()))
-
-        return suspend
 
 
 def _make() -> tuple[Maker, Callable[[], None]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from contract import T0, Killer, Maker, StoreContract, Suspend, model
+from contract import T0, Killer, Maker, StoreContract, model
 from hypothesis import settings
 
-from mether.outcome import Route
 from mether.queue.memory import Memory, MemoryStore
 from mether.queue.store import Store
 
@@ -38,15 +37,6 @@ class TestMemory(StoreContract):
                 store.wait(0)
 
         return die
-
-    @pytest.fixture
-    def suspend(self) -> Suspend:
-        def suspend(store: Store, route: Route, until: float) -> None:
-            assert isinstance(store, MemoryStore)
-            hop = store.memory.hop(route).hop
-            hop.suspended, hop.suspended_until = "at rest", until
-
-        return suspend
 
 
 def _make() -> tuple[Maker, object]:

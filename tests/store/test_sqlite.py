@@ -21,7 +21,6 @@ from contract import (
     Killer,
     Maker,
     StoreContract,
-    Suspend,
     claimed,
     commit,
     draft,
@@ -33,7 +32,6 @@ from contract import (
 )
 from hypothesis import settings
 
-from mether.outcome import Route
 from mether.queue import ident as ident_
 from mether.queue import sql
 from mether.queue.content import SMALL
@@ -41,7 +39,7 @@ from mether.queue.database import refuse_version
 from mether.queue.disk import Disk
 from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
-from mether.queue.sqlite_apply import SQL, hop_id, refresh
+from mether.queue.sqlite_apply import SQL, refresh
 from mether.queue.store import Damaged, Filter, NoSpace, Store, StoreError
 
 
@@ -72,17 +70,6 @@ class TestSqlite(StoreContract):
     @pytest.fixture
     def kill(self) -> Killer:
         return die
-
-    @pytest.fixture
-    def suspend(self) -> Suspend:
-        def suspend(store: Store, route: Route, until: float) -> None:
-            assert isinstance(store, SqliteStore)
-            with store._db.write():
-                number = hop_id(store._db, route)
-                store._db.execute("UPDATE next_hop SET suspended = 'at rest', suspended_until = ?", (until,))
-                refresh(store._db, [number])
-
-        return suspend
 
 
 def _make() -> tuple[Maker, object]:
