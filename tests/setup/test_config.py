@@ -124,6 +124,14 @@ def test_content_that_a_next_hop_does_not_take():
     assert loads(text, environ=ENV).service.unsupported_content == "return"
 
 
+def test_the_number_of_workers():
+    assert loads("", environ=ENV).service.workers == 1
+    assert loads("[service]\nworkers = 4\n", environ=ENV).service.workers == 4
+    for wrong in ("0", "257", "true", '"2"'):
+        with pytest.raises(ConfigError, match=r":2: service.workers: expected a whole number from 1 to 256"):
+            loads(f"[service]\nworkers = {wrong}\n", environ=ENV)
+
+
 def test_where_a_value_comes_from_is_known():
     config = loads(FULL, "m.toml", environ={**ENV, "METHER_SPOOL": "sqlite:/x"})
     assert config.origins["service.hostname"] == "m.toml:3"

@@ -44,12 +44,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
     delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.  `unsupported_content` is
     what becomes of 8-bit or binary content for a next hop that does not take it: "convert" or "return".
+    `workers` is how many processes receive and deliver.
     """
 
     hostname: str
     postmaster: str
     undeliverable_reports: str = "postmaster"
     unsupported_content: str = "convert"
+    workers: int = 1
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

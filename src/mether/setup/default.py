@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TEXT: Final = """\
 # mether's configuration.  Every key may be left out; a value behind # is the built-in one.
-# After a change: mether config --check, then start smtpd anew.
+# After a change: mether config --check, then send smtpd a SIGHUP.
 # Relative paths are relative to the directory of this file.
 
 [service]
@@ -28,6 +28,8 @@ postmaster = "postmaster@example.test"
 #undeliverable_reports = "postmaster"
 # What becomes of 8-bit content for a next hop that does not take it: "convert" or "return".
 #unsupported_content = "convert"
+# How many processes receive and deliver, with sqlite:.  For more mail than one core can bear.
+#workers = 1
 
 [queue]
 # sqlite:DIR, or directory:DIR for a spool of plain files.

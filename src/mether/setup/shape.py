@@ -146,6 +146,7 @@ SERVICE: Final[Shape] = {
     "postmaster": _mailbox,
     "undeliverable_reports": decode.one_of("postmaster", "drop"),
     "unsupported_content": decode.one_of("convert", "return"),
+    "workers": decode.whole(1, 256),
 }
 QUEUE: Final[Shape] = {"spool": _spool, "memory": decode.size}
 _networks: Final = decode.list_of(_network, "networks", empty=True)
