@@ -113,14 +113,14 @@ class Exim:
             transport = PIPE + transport
         self._make(DELIVERY.format(transport=transport, main=main) + rest)
 
-    def _make(self, settings: str) -> None:
+    def _make(self, settings: str, under: str | None = None) -> None:
         self.program = peers.program("exim")
         wrapper = list(peers.ROOT.glob("usr/lib/*/libnss_wrapper.so"))
         if self.program is None or not wrapper:
             raise RuntimeError("Exim is missing: run make peers")
         if os.geteuid() != 0:
             raise RuntimeError("Exim can be started with a configuration of ours by root only")
-        self.base = Path(tempfile.mkdtemp(prefix="exim-"))
+        self.base = Path(tempfile.mkdtemp(prefix="exim-", dir=under))
         self.base.chmod(0o755)
         for name in ("spool", "log"):
             (self.base / name).mkdir()
@@ -175,27 +175,18 @@ class Exim:
         shutil.rmtree(self.base, ignore_errors=True)
 
 
-class EximServer(Exim):
-    """A listening Exim: `port` offers STARTTLS, `tls_port` begins with TLS; AUTH is offered within it.
+class EximDaemon(Exim):
+    """An Exim that listens on `port`, by the whole of its `settings`; it lies in the directory `under`."""
 
-    `certificate` and `key` are files in PEM that anybody may read.  It takes mail for any domain but
-    refused.example.
-    """
+    port: int
 
-    LOGIN, PASSWORD = "ann@example.test", "secret"
+    def __init__(self, port: int, settings: str, *, under: str | None = None) -> None:
+        self.port = port
+        self._make(settings, under)
+        self.start()
 
-    def __init__(self, certificate: str, key: str) -> None:
-        self.port, self.tls_port = peers.free_port(), peers.free_port()
-        self._make(
-            SERVER.format(
-                port=self.port,
-                tls_port=self.tls_port,
-                certificate=certificate,
-                key=key,
-                login=self.LOGIN,
-                password=self.PASSWORD,
-            )
-        )
+    def start(self) -> None:
+        """Start it, or start it again on the same queue."""
         assert self.program is not None
         with (self.base / "output").open("wb") as output:
             self.process = subprocess.Popen(
@@ -212,6 +203,38 @@ class EximServer(Exim):
             self.stop()
             raise RuntimeError(f"{error}\n{text}") from error
 
+    def halt(self) -> None:
+        """End the listening process."""
+        self.process.terminate()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it and remove all it wrote."""
+        self.halt()
+        super().stop()
+
+
+class EximServer(EximDaemon):
+    """A listening Exim: `port` offers STARTTLS, `tls_port` begins with TLS; AUTH is offered within it.
+
+    `certificate` and `key` are files in PEM that anybody may read.  It takes mail for any domain but
+    refused.example.
+    """
+
+    LOGIN, PASSWORD = "ann@example.test", "secret"
+
+    def __init__(self, certificate: str, key: str) -> None:
+        port, self.tls_port = peers.free_port(), peers.free_port()
+        settings = SERVER.format(
+            port=port,
+            tls_port=self.tls_port,
+            certificate=certificate,
+            key=key,
+            login=self.LOGIN,
+            password=self.PASSWORD,
+        )
+        super().__init__(port, settings)
+
     def main_log(self) -> str:
         """The main log alone: each thing once."""
         return (self.base / "log/mainlog").read_text(errors="replace")
@@ -220,9 +243,3 @@ class EximServer(Exim):
         """The body of a message in its queue."""
         [path] = (self.base / "spool/input").rglob(f"{ident}-D")
         return path.read_bytes().partition(b"\n")[2]
-
-    def stop(self) -> None:
-        """End it and remove all it wrote."""
-        self.process.terminate()
-        self.process.wait()
-        super().stop()

@@ -23,10 +23,11 @@ class Jail:
     """Holds `programs`, files below the unpacked root, at the places where they belong; see `start`.
 
     `accounts` are those of its passwd beside root and nobody; each has a group of its name and number.
+    It lies in the directory `under`.
     """
 
-    def __init__(self, *programs: str, accounts: dict[str, int]) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="jail-"))
+    def __init__(self, *programs: str, accounts: dict[str, int], under: str | None = None) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="jail-", dir=under))
         self.base.chmod(0o755)
         for name in ("etc", "dev", "run", "tmp", "var/empty"):
             (self.base / name).mkdir(parents=True)
@@ -61,7 +62,7 @@ class Jail:
         """Start `command` in it, and return when it listens on `port`.  RuntimeError has its words."""
         with (self.base / "output").open("wb") as output:
             self.process = subprocess.Popen(
-                ["chroot", str(self.base), *command],
+                self.command(*command),
                 env={"PATH": "/usr/sbin:/usr/bin", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -75,12 +76,21 @@ class Jail:
             self.stop()
             raise RuntimeError(f"{error}\n{text}") from error
 
+    def command(self, *command: str) -> list[str]:
+        """What to run outside for `command` to run in it."""
+        return ["chroot", str(self.base), *command]
+
     def log(self) -> str:
         """What the programs wrote on their outputs."""
         return (self.base / "output").read_text(errors="replace")
 
     def stop(self) -> None:
         """End what was started, and remove everything."""
+        self.halt()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def halt(self) -> None:
+        """End what was started; it may be started again."""
         if self.process is not None:
             self.process.terminate()
             try:
@@ -88,7 +98,6 @@ class Jail:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        shutil.rmtree(self.base, ignore_errors=True)
 
     def _add(self, programs: tuple[str, ...]) -> None:
         """The programs, and each library that one of them loads, all in one directory."""

@@ -92,7 +92,7 @@ QUEUES = (
 
 
 class Postfix:
-    """A running Postfix: `port` takes SMTP; `stop` ends it and removes all it wrote.
+    """A running Postfix: `port` takes SMTP; `stop` ends it and removes all it wrote, `halt` only ends it.
 
     `main` and `master` are put after the settings above, and win.
     """
@@ -101,6 +101,7 @@ class Postfix:
         daemon = peers.program("postfix")
         if daemon is None:
             raise RuntimeError("Postfix is missing: run make peers")
+        self.daemon = daemon
         if os.geteuid() != 0:
             raise RuntimeError("Postfix can be started by root only")
         self.port = peers.free_port()
@@ -120,9 +121,14 @@ class Postfix:
         etc = self.base / "etc"
         (etc / "main.cf").write_text(_overridden(MAIN.format(**self.places), main))
         (etc / "master.cf").write_text(MASTER.format(**self.places) + master)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again on the same queue."""
+        etc = self.base / "etc"
         with (self.base / "log/stderr").open("wb") as errors:
             self.process = subprocess.Popen(
-                [daemon, "-c", str(etc), "-d"],
+                [self.daemon, "-c", str(etc), "-d"],
                 env=peers.environment(MAIL_CONFIG=str(etc)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -166,13 +172,17 @@ class Postfix:
 
     def stop(self) -> None:
         """End every process of it and remove its files."""
+        self.halt()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def halt(self) -> None:
+        """End every process of it."""
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        shutil.rmtree(self.base, ignore_errors=True)
 
     def _lay_out(self) -> None:
         """The directories that post-install would make, with their owners."""
