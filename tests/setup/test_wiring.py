@@ -19,6 +19,7 @@ from mether.queue.memory import MemoryStore
 from mether.queue.store import Committed, Filter
 from mether.receive.budget import Budget
 from mether.receive.offer import Who
+from mether.routing.table import Table
 from mether.setup import config as config_
 from mether.setup import wiring
 from mether.setup.config import Config
@@ -131,6 +132,42 @@ def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> 
     assert not store.entries(Filter())
     (file,) = (tmp_path / "mail" / "bob" / "new").iterdir()
     assert file.read_bytes().startswith(b"Return-Path: <sender@example.com>\n")
+
+
+def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path: Path) -> None:
+    """What was in hand is delivered as it was begun, what comes then where the new one says."""
+    (tmp_path / "mether.toml").write_text(TEXT.replace("mail/{user}", "other/{user}"))
+    newer = config_.load(str(tmp_path / "mether.toml"))
+    store = MemoryStore(now=0.0)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        working = wiring.working(config, store, config.table(), loop)
+
+        async def take(table: Table) -> None:
+            one = draft("bob@example.com", routes=table.route(address("bob@example.com")), at=time.time())
+            one.message.expires = time.time() + 100
+            one.claim = working.runner.admit(one)
+            taken = asyncio.Event()
+
+            def answered(answer: Committed) -> None:
+                working.runner.committed(one, answer)
+                taken.set()
+
+            working.queue.commit(one, answered)
+            await taken.wait()
+
+        await take(config.table())
+        table = newer.table()
+        working.adopt(newer, table, wiring.pool(newer, table, working.runner, loop))
+        await take(table)
+        await working.close()
+
+    asyncio.run(work())
+    assert not store.entries(Filter())
+    for directory in ("mail", "other"):
+        (file,) = (tmp_path / directory / "bob" / "new").iterdir()
+        assert file.read_bytes().startswith(b"Return-Path: <sender@example.com>\n")
 
 
 class Stalled:

@@ -54,6 +54,11 @@ class Ending:
         self._changed = changed
         self._waits = waits
 
+    def adopt(self, reporter: Reporter, retry: Retry) -> None:
+        """Write reports and put off by these from now on."""
+        self._reporter = reporter
+        self._retry = retry
+
     def end(self, claim: Claim, verdict: Verdict, started: float, now: float) -> None:
         """Queue what was decided, and the reports that follow; `started` is when the attempt began."""
         reports: list[Draft] = []

@@ -127,6 +127,13 @@ class Runner:
             waits=self._look_by,
         )
 
+    def adopt(self, *, table: Table, reporter: Reporter, retry: Retry) -> None:
+        """Go by a newer configuration from now on; what is in hand ends by it too."""
+        self._table = table
+        self._retry = retry
+        self._ending.adopt(reporter, retry)
+        self._changed.set()
+
     def admit(self, draft: Draft) -> bool:
         """Whether there is room to take a fresh message straight through; it is then counted."""
         if self._stopping or not isinstance(draft.content, bytes):

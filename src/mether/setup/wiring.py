@@ -166,13 +166,33 @@ MOMENT: Final = 0.1
 
 
 class Working:
-    """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports."""
+    """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports.
+
+    `adopt` lets it go by a newer configuration, with a pool that `pool` below has made for it.
+    """
 
     def __init__(self, store: Store, queue: GroupCommit, runner: Runner, pool: Pool) -> None:
         self.store = store
         self.queue = queue
         self.runner = runner
         self.pool = pool
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def adopt(self, config: Config, table: Table, pool: Pool) -> None:
+        """Decide about and send by this what is tried from now on; the former pool ends what it is at, and
+        what only waits there comes back untried."""
+        import asyncio
+
+        before, self.pool = self.pool, pool
+        self.runner.adopt(table=table, reporter=reporter(config, table), retry=retry(config))
+        closing = asyncio.ensure_future(before.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close_pools(self) -> None:
+        import asyncio
+
+        await asyncio.gather(self.pool.close(), *self._closing)
 
     async def close(self, hurry: asyncio.Event | None = None) -> None:
         """Finish what is in hand, give back the rest, and let go of the queue.
@@ -185,7 +205,7 @@ class Working:
 
         self.runner.stop()
         rushed = asyncio.ensure_future((hurry or asyncio.Event()).wait())
-        for work, seconds in ((self.pool.close, ATTEMPTS), (self.runner.drain, SETTLEMENTS)):
+        for work, seconds in ((self._close_pools, ATTEMPTS), (self.runner.drain, SETTLEMENTS)):
             ended = asyncio.ensure_future(work())
             await asyncio.wait((ended, rushed), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if rushed.done() and not ended.done():
@@ -203,19 +223,9 @@ class Working:
 
 def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEventLoop) -> Working:
     """A runner over the store, with every transport it may need."""
-    from mether.client.session import Timeouts
-    from mether.dns.hosts import Hosts
-    from mether.dns.resolver import Resolver
     from mether.queue.commit import GroupCommit
-    from mether.relay import hosts
-    from mether.relay.local import Local
-    from mether.relay.nexthop import Settings
-    from mether.relay.pool import Pool
     from mether.runner.run import Runner
-    from mether.setup import sending
-    from mether.smtp.fit import Policy
 
-    hostname = config.service.hostname
     queue = GroupCommit(
         store,
         loop.call_soon_threadsafe,
@@ -224,22 +234,41 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         event.removed,
         soon=loop.call_soon,
     )
-    resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
-    known = Hosts() if config.dns.hosts else None
-    limits = {rule.name: route.timeout for rule, route in zip(table.rules, config.route, strict=True)}
-    ourselves = {hostname.lower()}
-    own = own_endpoints(config)
-
     runner = Runner(
         loop=loop,
         queue=queue,
-        transport=lambda route: pool.transport(route),
+        transport=lambda route: made.pool.transport(route),
         table=table,
         reporter=reporter(config, table),
         retry=retry(config),
         clock=time.time,
         random=random.random,
     )
+    made = Working(store, queue, runner, pool(config, table, runner, loop))
+    return made
+
+
+def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEventLoop) -> Pool:
+    """The transports of a configuration, which tell the runner what came of its claims.
+
+    Raises ConfigError.
+    """
+    from mether.client.session import Timeouts
+    from mether.dns.hosts import Hosts
+    from mether.dns.resolver import Resolver
+    from mether.relay import hosts
+    from mether.relay.local import Local
+    from mether.relay.nexthop import Settings
+    from mether.relay.pool import Pool
+    from mether.setup import sending
+    from mether.smtp.fit import Policy
+
+    hostname = config.service.hostname
+    resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
+    known = Hosts() if config.dns.hosts else None
+    limits = {rule.name: route.timeout for rule, route in zip(table.rules, config.route, strict=True)}
+    ourselves = {hostname.lower()}
+    own = own_endpoints(config)
     settings = Settings(
         loop=loop,
         find=lambda route: hosts.find(
@@ -272,5 +301,4 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         done=runner.done,
         limit=lambda name: limits.get(name, 300.0),
     )
-    pool = Pool(settings, local)
-    return Working(store, queue, runner, pool)
+    return Pool(settings, local)
