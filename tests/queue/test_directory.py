@@ -319,3 +319,67 @@ def test_a_message_on_its_way_out_leaves_nothing_over(path: Path, store: Directo
     assert len(list(store.check())) == 1
     assert store.sweep(T0) == 1
     assert list(store.check()) == []
+
+
+def _tried(store: DirectoryStore, claim: Claim, at: float, transcript: str) -> None:
+    outcome = Outcome(0, "delayed", Reply(451, "4.3.0", "later"), at=at)
+    attempt = Attempt(claim.route, [outcome], started=at, transcript=transcript)
+    done = Settlement(claim, [Decision(0, outcome, at + 1)], attempt=attempt)
+    assert store.settle([done], now=at) == []
+
+
+def test_old_transcripts_do_not_fill_the_file_of_attempts(path: Path, store: DirectoryStore) -> None:
+    """Tried for days, a message has all its attempts and one transcript."""
+    store.commit([draft()], now=T0)
+    errs = path / "queue" / f"{ID}.errs"
+    sizes = []
+    for number in range(60):
+        (claim,) = store.claim(1, T0 + number)
+        _tried(store, claim, T0 + number, f"S: 451 {number} " + "x" * 15_000 + "\n")
+        if number == 30:
+            with errs.open("a") as file:
+                file.write("smtp: connection refused\n")
+        sizes.append(errs.stat().st_size)
+    assert max(sizes) < 320 * 1024
+    assert sizes[-1] < sum(15_000 for _ in range(60)) / 2
+    attempts = store.attempts(ID)
+    assert [attempt.started for attempt in attempts] == [T0 + number for number in range(60)]
+    assert [bool(attempt.transcript) for attempt in attempts] == [False] * 59 + [True]
+    assert attempts[-1].transcript.startswith("S: 451 59 ")
+    assert "smtp: connection refused\n" in errs.read_text()
+    assert list(store.check()) == []
+
+
+def test_what_is_written_down_for_an_attempt_says_no_transcript_to_people(
+    path: Path, store: DirectoryStore
+) -> None:
+    store.commit([draft()], now=T0)
+    (claim,) = store.claim(1, T0)
+    _tried(store, claim, T0, "C: EHLO here\r\nS: 451 no\r\n")
+    (line,) = (path / "queue" / f"{ID}.errs").read_text().splitlines()
+    assert line.partition("\t")[0].endswith("delayed: 451 4.3.0 later (1 of 1)")
+
+
+def test_a_suspension_that_cannot_be_read_is_told(path: Path, store: DirectoryStore) -> None:
+    store.suspend([Route("smtp", "mx.example")], reason="r", until=None, now=T0)
+    assert list(store.check()) == []
+    hops = path / "queue" / ".hops"
+    for data in (
+        b"[[1]]",
+        b"\xff",
+        b"[",
+        b"{}x",
+        b'[["smtp","mx",""]]',
+        b'[["smtp","a","","x",0,"",null,null]]',
+    ):
+        hops.write_bytes(data)
+        (line,) = store.check()
+        assert line.startswith(f"{hops}: ")
+        assert line.endswith("what was suspended is not suspended any more")
+        assert store.hops() == []
+
+
+def test_a_suspension_that_cannot_be_written_is_refused(store: DirectoryStore) -> None:
+    with pytest.raises(StoreError, match="next hops"):
+        store.suspend([Route("smtp", "mx.example")], reason="\udc80", until=None, now=T0)
+    assert store.hops() == []

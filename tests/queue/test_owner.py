@@ -37,6 +37,21 @@ def test_an_owner_lives_while_it_holds_its_lock(tmp_path: Path) -> None:
     lock.drop()
 
 
+def test_living_owners_are_told_apart_by_what_they_say(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    first, second, dead = (owner.Lock(directory, number) for number in (7, 9, 11))
+    first.tell("run\nreceive\n")
+    first.tell("run\n")
+    second.take()
+    dead.tell("run\n")
+    dead.drop(remove=False)
+    (tmp_path / "odd.lock").write_text("no owner")
+    assert dict(owner.living(directory)) == {7: "run\n", 9: ""}
+    first.drop()
+    second.drop()
+    assert dict(owner.living(directory)) == {}
+
+
 def test_an_owner_dies_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time; from mether.queue import owner\n"

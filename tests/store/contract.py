@@ -1135,7 +1135,7 @@ class StoreContract:
     def test_to_remove_outweighs_to_hold(self, store: Store) -> None:
         (answer,) = commit(store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True))
         for action in ("hold", "remove", "hold", "release"):
-            store.change(Filter(), action, now=T0)  # type: ignore[arg-type]
+            store.change(Filter(), action, now=T0)
         assert store.marked() == {claim.token: "remove" for claim in answer.claims}
         store.release(answer.claims[:1])
         assert store.marked() == {answer.claims[1].token: "remove"}
@@ -1693,8 +1693,8 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
                 if row.token is None and row.due <= self.now and name not in self.held
                 if self.routes[name, number] not in self.suspended
             }
-            each = None if room is None else dict.fromkeys((HOP, OTHER), room)
-            taken = self.store.claim(limit, self.now, Select(room=each))
+            rooms = None if room is None else dict.fromkeys((HOP, OTHER), room)
+            taken = self.store.claim(limit, self.now, Select(room=rooms))
             free = [route for _, route in due]
             most = [min(free.count(route), limit if room is None else room) for route in (HOP, OTHER)]
             assert len(taken) == min(limit, sum(most))

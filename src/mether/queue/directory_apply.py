@@ -85,9 +85,10 @@ class DirectoryWriter(DirectoryRunner):
         finally:
             for settlement in done:
                 if settlement.claim.message.ident in batch.switched:
-                    self._end(settlement.claim)
+                    # Before the message's lock is let go: a script run by hand appends to the same file.
                     if settlement.attempt is not None and originals[settlement.claim.message.ident].rows:
                         directory_errs.append(self._files, settlement.claim.message.ident, settlement.attempt)
+                    self._end(settlement.claim)
             for ident in batch.switched:
                 self._put(ident, originals[ident])
         for report in self._reports:

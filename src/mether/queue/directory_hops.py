@@ -1,7 +1,7 @@
 """``queue/.hops``: what is known of next hops, one JSON array in a file.
 
-It holds those that have failures behind them or are suspended.  It is advice: a file that cannot be
-understood counts as empty, and the next hops are found out about again.
+It holds those that have failures behind them or are suspended.  A file that cannot be understood counts as
+empty: failures are found out about again, and `check` tells of suspensions that are lost.
 """
 
 from __future__ import annotations
@@ -33,10 +33,29 @@ def write(hops: Iterable[Hop]) -> bytes:
 def read(path: str) -> dict[Route, Hop]:
     """The next hops in the file, by route.  Raises OSError."""
     try:
-        with open(path, encoding="ascii") as file:
-            values = load(file.read())
-        hops = {}
-        for transport, next_hop, helo, failures, not_before, last, suspended, until in values:
+        return parse(_octets(path))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def wrong(path: str) -> str | None:
+    """What is wrong with the file, or None.  Raises OSError."""
+    try:
+        parse(_octets(path))
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        return f"{path}: {error}; what was suspended is not suspended any more"
+    return None
+
+
+def parse(data: bytes) -> dict[Route, Hop]:
+    """The next hops in the file's octets.  Raises ValueError."""
+    hops = {}
+    try:
+        for transport, next_hop, helo, failures, not_before, last, suspended, until in load(
+            data.decode("ascii")
+        ):
             route = Route(transport, next_hop, helo)
             hops[route] = Hop(
                 route,
@@ -44,8 +63,13 @@ def read(path: str) -> dict[Route, Hop]:
                 not_before=float(not_before),
                 last=last,
                 suspended=suspended,
-                suspended_until=until,
+                suspended_until=None if until is None else float(until),
             )
-        return hops
-    except (FileNotFoundError, ValueError, TypeError):
-        return {}
+    except TypeError as error:
+        raise ValueError(f"no list of next hops ({error})") from None
+    return hops
+
+
+def _octets(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

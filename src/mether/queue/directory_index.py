@@ -9,78 +9,20 @@ no clock.
 
 from __future__ import annotations
 
+from functools import partial
 from heapq import heappop, heappush
 
+from mether.queue.directory_slots import Item, Pick, Slot
 from mether.queue.glob import next_hop_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mether.outcome import Route
     from mether.queue.claim import Hop
     from mether.queue.directory_state import Record
     from mether.queue.store import Select
-
-
-class Slot:
-    """One recipient: its next hop, when it is due, its deadline, whether suspect, the token of its claim or
-    0, and when its last outcome was."""
-
-    __slots__ = ("deadline", "due", "route", "suspect", "token", "tried")
-
-    def __init__(
-        self, route: Route, due: float, deadline: float, suspect: bool, token: int, tried: float
-    ) -> None:
-        self.route = route
-        self.due = due
-        self.deadline = deadline
-        self.suspect = suspect
-        self.token = token
-        self.tried = tried
-
-    def waits(self, select: Select) -> bool:
-        """Whether it may be claimed by `select`, its time apart.  What made it suspect was no try."""
-        since = select.not_since
-        return not self.token and (since is None or self.suspect or self.tried <= since)
-
-
-class Item:
-    """One message.  Before `busy` it is not tried again: something else had its lock; before `release_at`
-    it is not tried at all."""
-
-    __slots__ = ("busy", "held", "priority", "release_at", "slots")
-
-    def __init__(self, priority: int, release_at: float, held: bool, slots: dict[int, Slot]) -> None:
-        self.priority = priority
-        self.release_at = release_at
-        self.held = held
-        self.slots = slots
-        self.busy = 0.0
-
-    @property
-    def deadline(self) -> float:
-        """The earliest deadline of what is not claimed; infinite when all is."""
-        return min((slot.deadline for slot in self.slots.values() if not slot.token), default=float("inf"))
-
-    @property
-    def suspect(self) -> bool:
-        return any(slot.suspect for slot in self.slots.values())
-
-    def due(self, slot: Slot) -> float:
-        return max(slot.due, self.busy)
-
-
-class Pick:
-    """What to claim: recipients `numbers` of `ident` at `route`; `due` as in `Claim`."""
-
-    __slots__ = ("due", "ident", "numbers", "route")
-
-    def __init__(self, ident: str, route: Route, numbers: list[int], due: bool) -> None:
-        self.ident = ident
-        self.route = route
-        self.numbers = numbers
-        self.due = due
 
 
 class Index:
@@ -94,6 +36,8 @@ class Index:
         self._suspects: set[str] = set()
         self._busy: set[str] = set()
         self._out: dict[int, tuple[str, Route, bool]] = {}
+        self._left: dict[Route, int] = {}
+        self._room_at: Callable[[Route], int] | None = None
 
     def put(self, ident: str, record: Record | None) -> None:
         """The message as it now stands; None or without rows: it is gone.  Its claims stay out."""
@@ -115,6 +59,7 @@ class Index:
                     row.suspect,
                     tokens.get(row.number, 0),
                     row.last.at if row.last is not None else float("-inf"),
+                    row.mark,
                 )
                 for row in record.rows
             },
@@ -130,6 +75,8 @@ class Index:
         for number in pick.numbers:
             item.slots[number].token = token
         self._out[token] = (pick.ident, pick.route, pick.due)
+        if pick.due and pick.route in self._left:
+            self._left[pick.route] -= 1
         self._push_deadline(pick.ident, item)  # of what is left
 
     def end(self, token: int) -> None:
@@ -146,6 +93,20 @@ class Index:
         """Whether any of the message's recipients is claimed."""
         item = self.items.get(ident)
         return item is not None and any(slot.token for slot in item.slots.values())
+
+    def marked(self) -> dict[int, str]:
+        """The marks on what is claimed, by token."""
+        marks = {}
+        for token, (ident, _, _) in self._out.items():
+            item = self.items.get(ident)
+            for slot in item.slots.values() if item is not None else ():
+                if slot.token == token and slot.mark is not None:
+                    marks[token] = slot.mark
+        return marks
+
+    def routes(self) -> set[Route]:
+        """The next hops of all that is queued."""
+        return {slot.route for item in self.items.values() for slot in item.slots.values()}
 
     def busy(self, ident: str, until: float) -> None:
         """Something else has the message's lock: look again then."""
@@ -184,6 +145,8 @@ class Index:
 
     def _room(self, route: Route, now: float) -> int | None:
         """How many claims the next hop takes now; None: any number."""
+        if self._full(route):
+            return 0
         hop = self.hops.get(route)
         if hop is None:
             return None
@@ -192,6 +155,10 @@ class Index:
         if hop.failures > 0:
             return 0 if any(due and route == each for _, each, due in self._out.values()) else 1
         return None
+
+    def _full(self, route: Route) -> bool:
+        """Whether the one who asks has no room for more at this next hop."""
+        return self._room_at is not None and self._left.setdefault(route, self._room_at(route)) <= 0
 
     def _heads(self, route: Route) -> list[tuple[float, str, int]]:
         """The first valid entry of each of the next hop's heaps, the highest priority first."""
@@ -239,6 +206,10 @@ class Index:
     def pick(self, limit: int, now: float, select: Select | None) -> Iterator[Pick]:
         """What to claim, one after another; the caller calls `take` or `busy` before it asks for the next,
         and stops when it has `limit` claims."""
+        self._left.clear()
+        self._room_at = None
+        if select is not None and (select.room or select.each is not None):
+            self._room_at = partial(select.room_at, limit=limit)
         if select is not None and not select.plain:
             yield from self._selected(now, select)
             return
@@ -337,7 +308,7 @@ class Index:
                 if not slots or (hop is not None and not next_hop_like(hop, route)):
                     continue
                 ready = [n for n, slot in slots.items() if select.regardless or slot.due <= now]
-                blocked = not select.regardless and self._room(route, now) == 0
+                blocked = self._full(route) if select.regardless else self._room(route, now) == 0
                 blocked = blocked or (item.suspect and self._suspect_out())
                 if ready and not blocked:
                     yield Pick(ident, route, ready, True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from mether.outcome import Attempt, Outcome, Route
-from mether.queue import directory_claims, directory_errs, directory_keys
+from mether.queue import directory_claims, directory_errs, directory_hops, directory_keys
 from mether.queue import owner as owner_
 from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import is_ident
@@ -187,6 +187,8 @@ def check(files: Files, lock: AbstractContextManager[None]) -> Iterator[str]:
             yield f"{os.path.join(files.settling, name)}: no file of the queue"
         else:
             yield from _check_one(files, name[:-3], pending=True)
+    if (found := directory_hops.wrong(files.hops)) is not None:
+        yield found
     for name in sorted(os.listdir(files.keys)):
         if directory_keys.read(os.path.join(files.keys, name)) is None:
             yield f"{os.path.join(files.keys, name)}: no submission key"

@@ -12,27 +12,26 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from _thread import allocate_lock
 
-from mether.queue import directory_claims, directory_hops, directory_recover
+from mether.queue import directory_claims, directory_recover
 from mether.queue import owner as owner_
-from mether.queue.claim import Claim, Hop, Pending
+from mether.queue.claim import Claim, Pending
 from mether.queue.content import SMALL
-from mether.queue.directory_commit import Batch
-from mether.queue.directory_files import Files, WriteLock, is_ident
-from mether.queue.directory_index import Index, Pick
+from mether.queue.directory_schedule import DirectorySchedule
+from mether.queue.directory_slots import Pick
 from mether.queue.disk import REAL, Disk
+from mether.queue.figures import Live
 from mether.queue.spool import trouble
-from mether.queue.store import Damaged, Store, StoreError
+from mether.queue.store import Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-    from mether.outcome import Route
     from mether.queue.content import Content
+    from mether.queue.directory_commit import Batch
     from mether.queue.directory_state import Record
     from mether.queue.store import Select
     from mether.queue.wake import Wake
@@ -40,35 +39,27 @@ if TYPE_CHECKING:
 BUSY: Final = 5.0
 """Seconds after which a message that something else had locked is looked at again."""
 
-RECENT: Final = 100_000_000
-"""Nanoseconds within which two changes of a directory may show the same time."""
+_RUNS: Final = "run\n"
+_RECEIVES: Final = "receive\n"
+"""What the lock file of an owner tells."""
 
 
-class DirectoryRunner(Store):
+class DirectoryRunner(DirectorySchedule):
     """All of `DirectoryStore` that has to do with taking claims."""
 
     single_runner = True
 
     def __init__(self, path: str, *, now: float, create: bool = True, disk: Disk = REAL) -> None:
-        self.owner = owner_.new_id()
-        self._files = Files(os.path.abspath(path), self.owner, disk)
-        self._lock = WriteLock(self._files.path)
-        self._index = Index()
+        super().__init__(path, disk)
         self._journal = directory_claims.Journal(self._files)
         self._claims: dict[int, Claim] = {}
-        self._numbers: dict[str, int] = {}
         self._held: dict[str, int] = {}
-        self._runner = -1
         self._token = 0
-        self._seen: dict[str, tuple[int, int] | None] = {}
-        self._scanned: tuple[int, float, float] | None = None
-        self._hops_seen: tuple[int, int] | None = None
         self._settling: set[int] = set()
         self._reports: list[Record] = []
-        self._stuck = False
+        self._told: str | None = None
         self._wake: Wake | None = None
         self._waking = allocate_lock()
-        self._woken = False
         self._room = max(64, os.sysconf("SC_OPEN_MAX") // 2)
         try:
             self._files.make(create)
@@ -186,7 +177,39 @@ class DirectoryRunner(Store):
         ]
 
     def renew(self, until: float, now: float) -> bool:
+        try:
+            self._register()
+        except OSError as error:
+            raise trouble("cannot be among those who work the queue", error) from None
         return True  # the runner's lock is held as long as the process lives: nobody can take it for dead
+
+    def _register(self) -> None:
+        """Say in the lock file what this process does.  Raises OSError."""
+        does = (_RUNS if self.runs else "") + (_RECEIVES if self.receives else "")
+        if does != self._told:
+            self._files.life.tell(does)
+            self._told = does
+
+    def live(self, now: float) -> Live:
+        """One runner at most: that several would take claims does not make them share them."""
+        runs, receives = [self.runs], [self.receives]
+        try:
+            for owner, does in owner_.living(self._files.owners):
+                if owner != self.owner:
+                    runs.append(_RUNS in does)
+                    receives.append(_RECEIVES in does)
+        except OSError as error:
+            raise trouble("cannot tell who works the queue", error) from None
+        return Live(int(any(runs)), sum(receives))
+
+    def marked(self) -> dict[int, str]:
+        if not self._claims:
+            return {}
+        try:
+            self._refresh()
+        except OSError as error:
+            raise trouble("cannot read the queue", error) from None
+        return self._index.marked()
 
     def release(self, claims: Sequence[Claim]) -> None:
         try:
@@ -225,13 +248,6 @@ class DirectoryRunner(Store):
         if ident in self._held and not self._index.claimed(ident):
             os.close(self._held.pop(ident))
 
-    def _replace(self, record: Record) -> None:
-        """Rewrite or remove one message.  Raises OSError."""
-        batch = Batch(self._files)
-        batch.put(record)
-        batch.run()
-        self._put(record.message.ident, record)
-
     # The runner
 
     def _become_runner(self) -> bool:
@@ -249,6 +265,10 @@ class DirectoryRunner(Store):
             with self._lock:
                 directory_recover.recover(self._files)
                 directory_recover.take_over(self._files)
+            try:
+                self._register()
+            except OSError:
+                pass  # a full disk stops no claim: the next renewal says it
             self._journal.begin()
             self._runner, fd = fd, -1
         except BlockingIOError:
@@ -270,94 +290,3 @@ class DirectoryRunner(Store):
                 return f" ({int(file.read(20))})"
         except (OSError, ValueError):
             return ""
-
-    def _recover(self) -> None:
-        """Finish what an error left half done.  Raises OSError."""
-        if self._stuck and self._runner >= 0:
-            directory_recover.recover(self._files)
-            self._stuck = False
-
-    # The schedule
-
-    def _stamp(self, path: str) -> tuple[int, int] | None:
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_ctime_ns
-
-    def _put(self, ident: str, record: Record) -> None:
-        """The schedule learns what we wrote ourselves."""
-        self._index.put(ident, record)
-        try:
-            stamp = self._stamp(self._files.name(ident, "sh"))
-        except OSError:
-            stamp = None  # what was written is written: `_refresh` finds out
-        if stamp is None:
-            self._seen.pop(ident, None)
-            self._numbers.pop(ident, None)
-        else:
-            self._seen[ident] = stamp
-
-    def _refresh(self) -> None:
-        """The schedule learns what others wrote, when the directory's time says that there may be something.
-
-        A directory changed a moment ago may change again without its time changing: it is read again.
-        Reading a large one is not repeated at once, unless we were woken.
-        """
-        if self._woken:
-            self._woken, self._scanned = False, None
-            self._index.wake()
-        modified = os.stat(self._files.queue).st_mtime_ns
-        if self._scanned is not None:
-            seen, ended, cost = self._scanned
-            if seen == modified or (cost > 0.005 and time.monotonic() < ended + 20 * cost):
-                return
-        started = time.monotonic()
-        recent = time.time_ns() - modified < RECENT
-        gone = set(self._seen)
-        with os.scandir(self._files.queue) as found:
-            for entry in found:
-                ident = entry.name[:-3]
-                if not (entry.name.endswith(".sh") and is_ident(ident)):
-                    continue
-                gone.discard(ident)
-                stamp = self._stamp(entry.path)
-                if stamp is not None and self._seen.get(ident) != stamp:
-                    try:
-                        record = self._files.read(ident)
-                    except Damaged:
-                        record = None
-                    self._index.put(ident, record)
-                    self._seen[ident] = stamp
-        for ident in gone:
-            self._index.put(ident, None)
-            self._seen.pop(ident)
-        ended = time.monotonic()
-        self._scanned = (-1 if recent else modified, ended, ended - started)
-
-    def next_due(self, now: float) -> float | None:
-        try:
-            self._refresh()
-            self._load_hops()
-        except OSError as error:
-            raise trouble("cannot read the queue", error) from None
-        return self._index.next_due()
-
-    # Next hops
-
-    def hops(self, like: str | None = None) -> list[Hop]:
-        try:
-            self._load_hops()
-        except OSError as error:
-            raise trouble("cannot read the queue", error) from None
-        return list(self._index.hops.values())
-
-    def _load_hops(self) -> None:
-        stamp = self._stamp(self._files.hops)
-        if stamp != self._hops_seen:
-            self._hops_seen = stamp
-            self._index.hops = directory_hops.read(self._files.hops)
-
-    def _put_hops(self, batch: Batch, hops: dict[Route, Hop]) -> None:
-        batch.loose("hops", self._files.hops, directory_hops.write(hops.values()))

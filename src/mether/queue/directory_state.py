@@ -16,6 +16,7 @@ from __future__ import annotations
 from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue.message import Arrival, Message, Row
+from mether.queue.transcript import kept
 from mether.reply import Reply
 
 try:
@@ -184,9 +185,9 @@ def outcome_of(value: list[Any]) -> Outcome:
 
 
 def attempt_value(attempt: Attempt) -> list[object]:
-    """An attempt as a JSON array."""
+    """An attempt as a JSON array; the transcript is its last value, if there is one."""
     route = attempt.route
-    return [
+    value: list[object] = [
         route.transport,
         route.next_hop,
         route.helo,
@@ -196,11 +197,14 @@ def attempt_value(attempt: Attempt) -> list[object]:
         attempt.uncertain,
         [outcome_value(outcome) for outcome in attempt.outcomes],
     ]
+    if attempt.transcript:
+        value.append(kept(attempt.transcript))
+    return value
 
 
 def attempt_of(value: list[Any]) -> Attempt:
     """The attempt of a JSON array.  Raises ValueError, TypeError."""
-    transport, next_hop, helo, started, seconds, remote_mta, uncertain, outcomes = value
+    transport, next_hop, helo, started, seconds, remote_mta, uncertain, outcomes, *transcript = value
     return Attempt(
         Route(transport, next_hop, helo),
         [outcome_of(outcome) for outcome in outcomes],
@@ -208,6 +212,7 @@ def attempt_of(value: list[Any]) -> Attempt:
         seconds=seconds,
         remote_mta=remote_mta,
         uncertain=uncertain,
+        transcript=str(transcript[0]) if transcript else "",
     )
 
 

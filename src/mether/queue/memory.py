@@ -235,9 +235,9 @@ class MemoryStore(MemoryPeople):
 
 
 def _remember(queued: Queued, attempt: Attempt) -> None:
-    """Keep an attempt; the earlier ones at its next hop lose their transcripts."""
+    """Keep an attempt; its transcript takes the place of earlier ones at its next hop."""
     for earlier in queued.attempts:
-        if earlier.route == attempt.route:
+        if attempt.transcript and earlier.route == attempt.route:
             earlier.transcript = ""
     attempt.transcript = kept(attempt.transcript)
     queued.attempts.append(attempt)

@@ -17,6 +17,7 @@ from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Final
 
 LEASE: Final = 60.0
@@ -73,6 +74,14 @@ class Lock:
                 if self._fd is None:
                     os.close(fd)
 
+    def tell(self, text: str) -> None:
+        """Let `living` say this of the owner, from now on."""
+        self.take()
+        assert self._fd is not None
+        data = text.encode("ascii")
+        os.ftruncate(self._fd, len(data))
+        os.pwrite(self._fd, data, 0)
+
     def drop(self, *, remove: bool = True) -> None:
         """Let go of the lock, and remove its file.  Never raises."""
         fd, self._fd = self._fd, None
@@ -84,6 +93,18 @@ class Lock:
             except OSError:
                 pass
         os.close(fd)
+
+
+def living(directory: str) -> Iterator[tuple[int, str]]:
+    """Every owner whose lock is held, and what it tells.  Raises OSError."""
+    for entry in os.listdir(directory):
+        owner = from_name(entry.removesuffix(_SUFFIX)) if entry.endswith(_SUFFIX) else None
+        if owner is not None and alive(directory, owner):
+            try:
+                with open(os.path.join(directory, entry), encoding="ascii", errors="replace") as file:
+                    yield owner, file.read(100)
+            except FileNotFoundError:
+                continue  # it has just ended
 
 
 def alive(directory: str, owner: int) -> bool:

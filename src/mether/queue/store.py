@@ -195,7 +195,7 @@ class Store(ABC):
     def attempts(self, ident: str) -> list[Attempt]:
         """What was tried for a queued message, oldest first.  Raises StoreError.
 
-        The last attempt at each next hop has its transcript, as `queue.transcript.kept` leaves it.
+        Of the transcripts at each next hop the last is there, as `queue.transcript.kept` leaves it.
         """
 
     @abstractmethod

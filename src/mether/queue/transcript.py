@@ -1,7 +1,7 @@
 """Transcripts as the stores keep them: bounded, and of the last attempt alone.
 
-A store keeps the transcript of the last attempt of each message at each next hop, if that attempt has one;
-the older attempts there lose theirs.  `kept` says what is kept of one.
+Of a message's attempts at one next hop a store keeps the last transcript: an attempt that has one takes
+theirs from those before it.  `kept` says what is kept of one.
 """
 
 from __future__ import annotations
