@@ -115,6 +115,40 @@ def test_no_line_is_lost_when_the_loop_ends(config):
     ] == ([True] * 4)
 
 
+def test_lines_of_several_processes_cannot_mix(config):
+    """What is written at once fits into what a pipe takes in one piece; a longer line goes alone."""
+
+    async def work():
+        loop = asyncio.get_running_loop()
+        logs.Log(config('format = "json"'), stream, loop, shared=True)
+        for number in range(100):
+            event.noted(f"{number} " + "x" * 200)
+        event.noted("ü" * 5000)
+        await asyncio.sleep(0)
+
+    class Piece(Stream):
+        def write(self, text):
+            written.append(text)
+            return super().write(text)
+
+    written = []
+    stream = Piece()
+    asyncio.run(work())
+    assert all(text.endswith("\n") for text in written)
+    assert len(written) > 5
+    assert all(len(text.encode()) <= logs.WHOLE for text in written[:-1])
+    assert len("".join(written).splitlines()) == 101
+
+
+def test_another_configuration_takes_the_place_of_the_first(config):
+    stream = Stream()
+    log = logs.Log(config(), stream)
+    log.adopt(config('format = "json"\nlevel = "warning"'))
+    event.noted("not told")
+    event.warning("told")
+    assert json.loads(stream.getvalue())["what"] == "told"
+
+
 def test_trouble_goes_out_at_once_with_all_before_it(config):
     stream = Stream()
 

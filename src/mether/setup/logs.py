@@ -14,9 +14,10 @@ from mether.event import mail as event
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Final, TextIO
 
+    from mether.event.mail import Sink
     from mether.setup.config import Config
 
 
@@ -24,11 +25,34 @@ GATHER: Final = 0.01
 """Seconds between two writes of lines, none of which is urgent."""
 
 
-class Gathered:
-    """A text stream that writes what was gathered in a turn of `loop`, at most once in GATHER seconds."""
+WHOLE: Final = 4096
+"""Octets that a pipe takes in one piece (PIPE_BUF): longer writes of two processes could mix their lines."""
 
-    def __init__(self, stream: TextIO, loop: asyncio.AbstractEventLoop) -> None:
+
+def pieces(lines: list[str]) -> Iterator[str]:
+    """The lines joined as far as they fit into a write that stays in one piece."""
+    piece: list[str] = []
+    room = WHOLE
+    for line in lines:
+        size = len(line) if line.isascii() else len(line.encode("utf-8", "replace"))
+        if size > room and piece:
+            yield "".join(piece)
+            piece, room = [], WHOLE
+        piece.append(line)
+        room -= size
+    if piece:
+        yield "".join(piece)
+
+
+class Gathered:
+    """A text stream that writes what was gathered in a turn of `loop`, at most once in GATHER seconds.
+
+    When it is `shared` with other processes nothing is written that could get mixed with their lines.
+    """
+
+    def __init__(self, stream: TextIO, loop: asyncio.AbstractEventLoop, *, shared: bool = False) -> None:
         self._stream = stream
+        self._shared = shared
         self._loop = loop
         self._lines: list[str] = []
         self._next = 0.0
@@ -56,8 +80,9 @@ class Gathered:
             if not self._finished:
                 self._next = self._loop.time() + GATHER
             try:
-                self._stream.write("".join(lines))
-                self._stream.flush()
+                for piece in pieces(lines) if self._shared else ("".join(lines),):
+                    self._stream.write(piece)
+                    self._stream.flush()
             except (OSError, ValueError):
                 pass
 
@@ -67,34 +92,60 @@ class Gathered:
         self.write_out()
 
 
+class Log:
+    """Events written to a stream as a configuration says; gathered when there is a loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        stream: TextIO,
+        loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._gathered = Gathered(stream, loop, shared=shared) if loop is not None else None
+        self._sinks: list[Sink] = []
+        self.adopt(config)
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from now on."""
+        for sink in self._sinks:
+            event.sinks.remove(sink)
+        gathered = self._gathered
+        out: Any = gathered or self._stream
+        host, level = config.service.hostname, config.log.number
+        if config.log.format == "json":
+            from mether.event import json
+
+            self._sinks = [json.sink(out, host=host, pid=os.getpid(), level=level)]
+        else:
+            from mether.event import text
+
+            self._sinks = [text.writer(out, level, host=host, pid=os.getpid())]
+        if gathered is not None:
+            urgent = gathered.write_out
+
+            def hurry(name: str, fields: Mapping[str, Any]) -> None:
+                if event.LEVELS.get(name, event.INFO) > event.INFO:
+                    urgent()
+
+            self._sinks.append(hurry)
+        event.sinks.extend(self._sinks)
+
+    def finish(self) -> None:
+        """To be called before the loop ends: what is logged from then on is written at once."""
+        if self._gathered is not None:
+            self._gathered.finish()
+        else:
+            self._stream.flush()
+
+
 def to_stream(
     config: Config, stream: TextIO, loop: asyncio.AbstractEventLoop | None = None
 ) -> Callable[[], None]:
-    """Have events written to the stream as the configuration says; gathered when there is a loop.
-
-    What it returns is to be called before the loop ends.
-    """
-    gathered = Gathered(stream, loop) if loop is not None else None
-    out: Any = gathered or stream
-    host, level = config.service.hostname, config.log.number
-    if config.log.format == "json":
-        from mether.event import json
-
-        event.sinks.append(json.sink(out, host=host, pid=os.getpid(), level=level))
-    else:
-        from mether.event import text
-
-        event.sinks.append(text.writer(out, level, host=host, pid=os.getpid()))
-    if gathered is None:
-        return stream.flush
-    urgent = gathered.write_out
-
-    def hurry(name: str, fields: Mapping[str, Any]) -> None:
-        if event.LEVELS.get(name, event.INFO) > event.INFO:
-            urgent()
-
-    event.sinks.append(hurry)
-    return gathered.finish
+    """Have events written to the stream for good; returns `Log.finish`."""
+    return Log(config, stream, loop).finish
 
 
 def to_syslog(config: Config) -> None:
