@@ -94,3 +94,49 @@ def test_what_came_too_late_is_returned_untried():
     assert step(made, at=T0 + 59).verb == "try"
     one = step(made, at=T0 + 60, regardless=True)
     assert (one.verb, one.when) == ("return", T0 + 60)
+
+
+def ahead(made, hop=None, now=T0):
+    return [(at - T0, step.verb) for at, step in plan.outlook(made, made.rows[0], hop, now)]
+
+
+@pytest.mark.parametrize(
+    ("made", "hop", "verbs"),
+    [
+        (entry(), None, [(0, "try")]),
+        (entry(hold="x"), None, [(0, "hold")]),
+        (entry(owner=7), None, [(0, "leave")]),
+        (entry(next_attempt=T0 + 60), None, [(0, "wait"), (60, "try")]),
+        (
+            entry(next_attempt=T0 + 60),
+            Hop(HOP, failures=1, not_before=T0 + 90),
+            [(0, "wait"), (60, "wait"), (90, "try")],
+        ),
+        (
+            entry(),
+            Hop(HOP, failures=1, not_before=T0 + 90, suspended="x", suspended_until=T0 + 60),
+            [(0, "wait"), (60, "wait"), (90, "try")],
+        ),
+        (entry(), Hop(HOP, suspended="x"), [(0, "wait"), (5 * DAY, "return")]),
+        (entry(next_attempt=T0 + 60, expires=T0 + 30), None, [(0, "wait"), (30, "return")]),
+        (entry(expires=T0 - 1), Hop(HOP, suspended="x"), [(0, "return")]),
+    ],
+)
+def test_what_it_waits_for_one_thing_after_the_other(made, hop, verbs):
+    """QUE-5: each wait and what ends it, by the same function at each of these times."""
+    assert ahead(made, hop) == verbs
+
+
+def test_what_its_sender_wants_later_waits_for_that_and_then_for_its_next_hop():
+    made = entry(next_attempt=T0 + 60)
+    made.message.release_at = T0 + 60
+    hop = Hop(HOP, failures=1, not_before=T0 + 90)
+    assert ahead(made, hop) == [(0, "wait"), (60, "wait"), (90, "try")]
+
+
+def test_a_delivery_time_that_ends_first_ends_the_waiting():
+    """EXT-1"""
+    made = entry(next_attempt=T0 + 60)
+    made.message.envelope.by = By(30, "R")
+    assert ahead(made)[0][1] == "wait"
+    assert ahead(made)[-1] == (made.message.arrival.at - T0 + 30, "return")

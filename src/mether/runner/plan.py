@@ -10,6 +10,7 @@ from mether.runner import settle
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
     from mether.outcome import Route
     from mether.queue.claim import Hop
@@ -52,7 +53,28 @@ def _step(entry: Entry, row: Row, hop: Hop | None, at: float, regardless: bool) 
     if row.next_attempt > at:
         return Step(row, "wait", "it is not due yet", min(row.next_attempt, message.expires))
     assert hop is not None
-    if hop.suspended is not None and (hop.suspended_until is None or hop.suspended_until > at):
+    if hop.suspended_at(at):
         return Step(row, "wait", f"its next hop is suspended: {hop.suspended}", hop.suspended_until)
     why = f"its next hop does not answer ({hop.last})" if hop.last else "its next hop does not answer"
     return Step(row, "wait", why, min(hop.not_before, message.expires))
+
+
+MOST: Final = 8
+"""Steps that `outlook` looks ahead."""
+
+
+def outlook(entry: Entry, row: Row, hop: Hop | None, now: float) -> list[tuple[float, Step]]:
+    """What becomes of one recipient from `now` on as far as can be told, each with the time from which it
+    holds: the waits, one after the other, and what ends them.  The last is no "wait", where anything ends
+    them."""
+    found: list[tuple[float, Step]] = []
+    at = now
+    while len(found) < MOST:
+        step = _step(entry, row, hop, at, regardless=False)
+        found.append((at, step))
+        end = max(settle.ends(entry.message), entry.message.release_at)
+        then = end if step.when is None else min(step.when, max(end, entry.message.release_at))
+        if step.verb != "wait" or then <= at:
+            break
+        at = then
+    return found
