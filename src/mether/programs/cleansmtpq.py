@@ -47,9 +47,9 @@ def main(argv: list[str] | None = None) -> int:
 def _work(argv: list[str]) -> int:
     import time
 
+    from mether.programs.choice import pages
     from mether.programs.listing import clean, stamp
     from mether.programs.returnsmtpmail import give_back, open_both
-    from mether.programs.smtpq import pages
     from mether.queue.store import Filter
 
     options = parse(PROGRAM, argv)

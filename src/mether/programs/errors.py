@@ -52,6 +52,15 @@ class Failure(Exception):
         self.status = status
 
 
+class Verdict(Exception):
+    """Not a failure: what the program was asked to judge.  str() is printed on stdout, and `status` is the
+    exit status, in the terms of whoever asked, whatever ``--no-sysexits`` says."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 def run(program: str, work: Callable[[list[str]], int | None], argv: list[str] | None = None) -> int:
     """Do `work` with the arguments, and return the status to exit with.
 
@@ -65,6 +74,7 @@ def run(program: str, work: Callable[[list[str]], int | None], argv: list[str] |
         if sys.stdout.errors == "strict":
             # An address that this terminal's encoding does not have must not end a listing.
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    judged = False
     try:
         status = work(arguments) or 0
         sys.stdout.flush()
@@ -72,13 +82,15 @@ def run(program: str, work: Callable[[list[str]], int | None], argv: list[str] |
         raise
     except Say as say:
         status = _print(program, str(say))
+    except Verdict as verdict:
+        status, judged = _print(program, str(verdict)) or verdict.status, True
     except BaseException as error:
         status = _explain(program, error)
     if argv is None:
         # The process ends here: the interpreter need not search what it is about to give up for cycles,
         # which takes a one-shot program a tenth of its time.
         gc.freeze()
-    return _exit(status, arguments)
+    return status if judged else _exit(status, arguments)
 
 
 def _fill_standard_descriptors() -> None:

@@ -3,8 +3,8 @@
 The JSON has the field names of Postfix's ``postqueue -j`` (``queue_name``, ``queue_id``,
 ``arrival_time``, ``message_size``, ``forced_expire``, ``sender``, ``recipients`` with ``address`` and
 ``delay_reason``) and more beside them; the null reverse-path is ``""``, times are Unix seconds.
-`next_try` says when a recipient is tried next, and why then.  Everything here is a function of its
-arguments; text from peers has no control character left in it.
+Everything here is a function of its arguments (and of the local zone); text from peers has no control
+character left in it.  All that is known of one message is told by `story`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mether.address import path_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any, Final
 
-    from mether.outcome import Attempt, Route
+    from mether.outcome import Route
     from mether.queue.claim import Hop
     from mether.queue.message import Entry, Row
 
@@ -29,6 +29,9 @@ QUEUE_NAMES: Final = {"held": "hold", "active": "active", "deferred": "deferred"
 """Postfix's name for each `Entry.status`."""
 
 MARKS: Final = {"held": "!", "active": "*"}
+
+_UNDER: Final = " " * 15
+_BESIDE: Final = " " * 48
 
 HEADING: Final = f"{'-Queue ID-':<15}{'-Size-':>10}  {'-Arrival Time-':<19}  -Sender/Recipients-"
 
@@ -43,7 +46,7 @@ def record(entry: Entry, hops: Hops, now: float) -> dict[str, Any]:
         "message_size": message.size,
         "forced_expire": False,
         "sender": path_text(message.envelope.reverse_path),
-        "recipients": [_recipient(row, hops.get(row.route), now) for row in entry.rows],
+        "recipients": [_recipient(row, hops, now) for row in entry.rows],
         "expires": message.expires,
         "protocol": message.arrival.protocol,
     }
@@ -62,7 +65,7 @@ def record(entry: Entry, hops: Hops, now: float) -> dict[str, Any]:
     return facts
 
 
-def _recipient(row: Row, hop: Hop | None, now: float) -> dict[str, Any]:
+def _recipient(row: Row, hops: Hops, now: float) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "address": str(row.recipient.forward_path),
         "transport": row.route.transport,
@@ -74,7 +77,7 @@ def _recipient(row: Row, hop: Hop | None, now: float) -> dict[str, Any]:
         facts["delay_reason"] = clean(str(row.last.reply))
         facts["delay_status"] = row.last.status
         facts["remote_mta"] = row.last.remote_mta
-    elif reason := _reason(row, hop, now):
+    elif reason := _reason(row, hops, now):
         facts["delay_reason"] = reason
     if row.owner is not None:
         facts["active"] = True
@@ -85,64 +88,47 @@ def _recipient(row: Row, hop: Hop | None, now: float) -> dict[str, Any]:
     return facts
 
 
-def attempt_record(attempt: Attempt, entry: Entry) -> dict[str, Any]:
-    """An attempt as what `json.dumps` takes."""
-    return {
-        "started": attempt.started,
-        "seconds": attempt.seconds,
-        "transport": attempt.route.transport,
-        "next_hop": attempt.route.next_hop,
-        "remote_mta": attempt.remote_mta,
-        "uncertain": attempt.uncertain,
-        "outcomes": [
-            {
-                "address": _address(outcome.recipient, entry),
-                "action": outcome.action,
-                "status": outcome.status,
-                "reply": clean(str(outcome.reply)),
-            }
-            for outcome in attempt.outcomes
-        ],
-    }
-
-
-def _reason(row: Row, hop: Hop | None, now: float) -> str:
+def _reason(row: Row, hops: Hops, now: float) -> str:
     """Why a recipient still waits: what was last said of it, or where it was not tried itself what keeps its
     next hop from being tried; "" where nothing does."""
     if row.last is not None:
         return clean(str(row.last.reply))
-    if hop is None or row.owner is not None:
+    if row.owner is not None or (hop := hops.get(row.route)) is None:
         return ""
-    if hop.suspended is not None and (hop.suspended_until is None or hop.suspended_until > now):
+    if hop.suspended_at(now):
         return clean(f"next hop suspended: {hop.suspended}")
     if hop.failures:
         return clean(f"next hop down: {hop.last}" if hop.last else "next hop down")
     return ""
 
 
-def lines(entry: Entry, hops: Hops, now: float) -> Iterator[str]:
+def text(entry: Entry, hops: Hops, now: float) -> str:
     """An entry as `mailq` prints it: the message, its recipients by reason, an empty line.
 
-    `hops` are the next hops in trouble; `now`, Unix seconds, tells what is still to be released.
+    `hops` are the next hops in trouble; `now`, Unix seconds, tells what is still to be released.  A queue
+    is listed at tens of thousands of messages a second, so this does little for each.
     """
-    message = entry.message
+    message, rows = entry.message, entry.rows
     sender = path_text(message.envelope.reverse_path) or "MAILER-DAEMON"
-    mark = MARKS.get(entry.status, "")
-    yield f"{message.ident + mark:<15}{message.size:>10}  {stamp(message.arrival.at)}  {clean(sender)}"
+    ident = message.ident + MARKS.get(entry.status, "")
+    out = f"{ident:<15}{message.size:>10}  {stamp(message.arrival.at)}  {clean(sender)}\n"
     if message.hold:
-        yield f"{'':15}(held: {clean(message.hold)})"
+        out += f"{_UNDER}(held: {clean(message.hold)})\n"
     if message.release_at > now:
-        yield f"{'':15}(not before {stamp(message.release_at)})"
-    reasons: dict[str, list[str]] = {}
-    for row in entry.rows:
-        reason = _reason(row, hops.get(row.route), now)
-        reasons.setdefault(reason, []).append(clean(str(row.recipient.forward_path)))
+        out += f"{_UNDER}(not before {stamp(message.release_at)})\n"
+    if len(rows) == 1:
+        row = rows[0]
+        reason = _reason(row, hops, now)
+        said = f"{_UNDER}({reason})\n" if reason else ""
+        return f"{out}{said}{_BESIDE}{clean(str(row.recipient.forward_path))}\n\n"
+    reasons: dict[str, str] = {}
+    for row in rows:
+        reason = _reason(row, hops, now)
+        address = f"{_BESIDE}{clean(str(row.recipient.forward_path))}\n"
+        reasons[reason] = reasons.get(reason, "") + address
     for reason, addresses in reasons.items():
-        if reason:
-            yield f"{'':15}({reason})"
-        for address in addresses:
-            yield f"{'':48}{address}"
-    yield ""
+        out += f"{_UNDER}({reason})\n{addresses}" if reason else addresses
+    return out + "\n"
 
 
 def total(messages: int, octets: int) -> str:
@@ -157,92 +143,17 @@ def nothing(others: int, *, most: int) -> str:
     return f"no message matches ({others}{' or more' if others >= most else ''} queued)"
 
 
-def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> Iterator[str]:
-    """Everything that is known of a message, for a person."""
-    message, arrival, envelope = entry.message, entry.message.arrival, entry.message.envelope
-    yield f"Message    {message.ident} ({entry.status})"
-    yield f"Sender     <{clean(path_text(envelope.reverse_path))}>"
-    yield f"Size       {message.size} octets"
-    source = f" from {arrival.host or 'unknown'}[{arrival.address}]" if arrival.address else ""
-    helo = f" (EHLO {arrival.helo})" if arrival.helo else ""
-    login = f" as {arrival.login}" if arrival.login else ""
-    yield clean(f"Arrived    {stamp(arrival.at)} by {arrival.protocol}{source}{helo}{login}")
-    parameters = " ".join(mail_parameters(entry))
-    if parameters:
-        yield clean(f"Parameters {parameters}")
-    if message.release_at:
-        yield f"Release    {stamp(message.release_at)} ({span(message.release_at - now)})"
-    yield (
-        f"{'Expires' if message.expires > now else 'Expired':<10} "
-        f"{stamp(message.expires)} ({span(message.expires - now)})"
-    )
-    if message.hold is not None:
-        yield clean(f"Held       {message.hold or 'no reason was given'}")
-    for row in entry.rows:
-        yield ""
-        yield f"Recipient  {clean(str(row.recipient.forward_path))}"
-        pinned = " (pinned: as given on the command line)" if row.pinned else ""
-        helo = f", EHLO {row.route.helo}" if row.route.helo else ""
-        yield clean(f"  next hop {row.route}{helo}{pinned}")
-        parameters = " ".join(rcpt_parameters(row))
-        if parameters:
-            yield clean(f"  asked    {parameters}")
-        yield f"  attempts {row.attempts}"
-        if row.last is not None:
-            mta = row.last.remote_mta
-            where = f" from {mta}" if row.last.said else f" (of {mta})" if mta else ""
-            yield clean(f"  last     {row.last.action}: {row.last.reply}{where}")
-        at, why = next_try(entry, row, hops.get(row.route), now)
-        when = "" if at is None else f"{stamp(at)} ({span(at - now)}): " if at > now else "now: "
-        yield clean(f"  next     {when}{why}")
-        if row.mark is not None:
-            yield f"  then     {'held' if row.mark == 'hold' else 'removed'}, when the present attempt ends"
-    for attempt in attempts:
-        yield ""
-        mta = f" {attempt.remote_mta}" if attempt.remote_mta else ""
-        yield clean(f"Attempt    {stamp(attempt.started)} at {attempt.route}{mta}, {attempt.seconds:.1f} s")
-        if attempt.uncertain:
-            yield "  unknown  it may have been delivered all the same"
-        for outcome in attempt.outcomes:
-            address = _address(outcome.recipient, entry)
-            yield clean(f"  {outcome.action:<9}{address}: {outcome.reply}")
-
-
-def next_try(entry: Entry, row: Row, hop: Hop | None, now: float) -> tuple[float | None, str]:
-    """When a recipient is tried next (Unix seconds, None when nobody can say) and why then."""
-    message = entry.message
-    if row.owner is not None:
-        return None, "it is being tried"
-    if message.hold is not None:
-        return None, "not before it is released"
-    at, why = row.next_attempt, "its own retry time"
-    if row.attempts == 0:
-        why = "the first attempt"
-    if message.release_at > now:
-        why = "the first attempt; its sender asked for a later delivery"
-    if hop is not None and hop.suspended is not None:
-        until = hop.suspended_until
-        if until is None:
-            at, why = message.expires, f"it expires; the next hop is suspended: {hop.suspended}"
-        elif until > max(at, now):
-            at, why = until, f"the next hop is suspended until then: {hop.suspended}"
-    elif hop is not None and hop.not_before > max(at, now):
-        last = f": {hop.last}" if hop.last else ""
-        at = hop.not_before
-        why = f"the next hop failed {hop.failures} time{'s' if hop.failures != 1 else ''} in a row{last}"
-    if message.expires >= message.release_at:
-        if message.expires <= now:
-            at, why = message.expires, "it has expired, and is returned"
-        elif message.expires < at:
-            at, why = message.expires, "it expires, and is returned"
-    if row.suspect:
-        why += "; tried alone, as its last attempt ended in a crash"
-    return at, why
+_minute = (-1, "")
+"""The last minute that `stamp` wrote: a queue is listed in order of time."""
 
 
 def stamp(at: float) -> str:
     """A time as people read it, in the local zone: ``2026-01-31 12:00:00``."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    global _minute
+    minute, second = divmod(int(at), 60)
+    if _minute[0] != minute:
+        _minute = (minute, time.strftime("%Y-%m-%d %H:%M:", time.localtime(minute * 60)))
+    return f"{_minute[1]}{second:02}"
 
 
 def span(seconds: float) -> str:
@@ -301,11 +212,3 @@ def rcpt_parameters(row: Row) -> list[str]:
     if row.recipient.orcpt:
         words.append(f"ORCPT={row.recipient.orcpt}")
     return words
-
-
-def _address(number: int, entry: Entry) -> str:
-    """The address of a recipient's number; settled ones are no longer known by name."""
-    for row in entry.rows:
-        if row.number == number:
-            return str(row.recipient.forward_path)
-    return f"recipient {number + 1} (settled)"

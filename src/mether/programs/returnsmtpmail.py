@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 def _work(argv: list[str]) -> int:
     import time
 
-    from mether.programs.smtpq import ident, missing
+    from mether.programs.choice import ident, missing
 
     options = parse(PROGRAM, argv)
     idents = list(dict.fromkeys(ident(text) for text in options.operands))

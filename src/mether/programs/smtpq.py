@@ -1,83 +1,162 @@
-"""``smtpq``: list, show and change the queue.
+"""``smtpq``: list, show and change the queue, and see how it does.
 
-Listings go through the queue a page at a time, so a million messages stream; what arrives or goes
-meanwhile may or may not be seen.  Changes are one transaction of the store.  ``retry`` and ``release`` wake a
-running daemon.  ``remove`` tells no sender: `returnsmtpmail` does.
+What the verbs do is in the modules beside this one: `smtpq_list`, `smtpq_show` (show, explain, cat,
+export), `smtpq_change`, `smtpq_hops`, `smtpq_shape`, `smtpq_top`, `smtpq_check`; each is imported when it
+is asked for. Here is what they all take, and the queue is opened.  Nothing here tries a message, so this
+process is never counted among those that work the queue.
 """
 
 from __future__ import annotations
 
 import sys
 
-from mether.programs import listing
-from mether.programs.errors import DATAERR, NOINPUT, TEMPFAIL, Failure, complain, run
+from mether.programs.choice import OPTIONS, filter_of, ident, missing, narrow
+from mether.programs.errors import NOINPUT, Failure, Verdict, run
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Literal
+    from collections.abc import Callable
+    from typing import Final
 
-    from mether.outcome import Route
     from mether.programs.options import Parsed
-    from mether.queue.claim import Hop
-    from mether.queue.content import Content
-    from mether.queue.message import Entry
     from mether.queue.store import Filter, Store
-
-PAGE = 1000
-"""Entries read from the store at a time."""
-
-COUNTED = 100_000
-"""Messages that are counted where nothing matches."""
 
 PROGRAM = Program(
     "smtpq",
     [
         "[list] [--json] [FILTER... | ID...]",
-        "show [--json] ID...",
+        "show [--json] [--transcript] ID...",
+        "explain [--json] ID...",
         "cat ID...",
         "export --all | FILTER... | ID...",
         "hold | release | retry | remove [--dry-run] --all | FILTER... | ID...",
-        "check",
+        "suspend [--until TIME | --for TIME] [--reason TEXT] NEXT-HOP...",
+        "resume NEXT-HOP...",
+        "hops [--json] [NEXT-HOP...]",
+        "shape [--json] [--top N] [FILTER...]",
+        "top [--interval TIME] [--sort KEY] [--once]",
+        "check [--oldest AGE] [--deferred N] [--held N] [--next-hop GLOB]",
     ],
     """Lists the queue: id (* being tried, ! held), size, arrival and sender of each message, then its
     recipients with what was last said of them.
 
     show tells all that is known of a message: its envelope, every attempt, when it is tried next and why
-    then. cat prints its content. export prints batch SMTP, which in.smtpd reads, with all that the envelopes
-    say; hold the messages before, and remove them after.
+    then; with --transcript what was said in the last attempt that failed at each next hop. explain tells when
+    each recipient is tried, and why not now. cat prints the content. export prints batch SMTP, which in.smtpd
+    reads, with all that the envelopes say; hold the messages before, and remove them after.
 
     hold keeps messages from being tried until release. retry makes them due now, but none before the release
     that its sender asked for. remove forgets them without telling anyone; returnsmtpmail returns them.
-    check looks over everything stored and names what is damaged.
+
+    suspend keeps mail waiting at next hops until resume, or until a time; hops tells which are suspended or
+    do not answer. A NEXT-HOP is a glob over those that are known, or the name of one.
+
+    shape counts recipients by next hop and by the minutes since they came. top shows what the queue is doing:
+    q quits, p pauses, w, a and f sort by what waits, by age and by failures.
+
+    check with a limit is a plugin for Nagios and its kin: over a limit N it is CRITICAL, over the first of
+    two (WARN,CRIT) WARNING. Without one it looks over everything stored and names what is damaged.
 
     An ID is a queue id, or the path of its *.sh file. Filters hold together; globs are without case.""",
     [
         JSON,
         Option("", "all", "every message"),
-        Option("", "sender", "messages from there; <> is the null reverse-path", value="GLOB"),
-        Option("", "recipient", "messages to there", value="GLOB"),
-        Option("", "next-hop", "messages that wait for that next hop", value="GLOB"),
-        Option("", "older", "messages that arrived longer ago, such as 2h or 3d", value="TIME"),
+        *OPTIONS,
+        Option("", "reason", "hold, suspend: why", value="TEXT"),
+        Option("n", "dry-run", "hold, release, retry, remove: only say how many"),
+        Option("", "transcript", "show: what was said in the last attempt that failed"),
+        Option("", "until", "suspend: until +6h, 14:30, 2026-01-31T12:00 or a Unix time", value="TIME"),
+        Option("", "for", "suspend: for so long, such as 2h", value="TIME"),
+        Option("", "top", "shape: so many next hops, 0 for all (default: a screenful)", value="N"),
+        Option("", "interval", "top: look so often (default 2s)", value="TIME"),
         Option(
             "",
-            "status",
-            "messages that are held, active (being tried), deferred (tried before) or fresh",
-            value="STATUS",
-            choices=("held", "active", "deferred", "fresh"),
+            "sort",
+            "top: by waiting, age or failures",
+            value="KEY",
+            choices=("waiting", "age", "failures"),
         ),
-        Option("", "reason", "hold: why", value="TEXT"),
-        Option("n", "dry-run", "hold, release, retry, remove: only say how many"),
+        Option("", "once", "top: print one frame, after one interval, and end"),
+        Option("", "oldest", "check: the age of the oldest message, such as 30m or 10m,1h", value="AGE"),
+        Option("", "deferred", "check: how many are deferred, such as 1000 or 500,2000", value="N"),
+        Option("", "held", "check: how many are held", value="N"),
     ],
-    exits=(0, 64, 65, (66, "a message that was named is not queued"), 70, 75, 77, 78),
+    exits=(
+        (0, "done; check: OK"),
+        (1, "check: WARNING"),
+        (2, "check: CRITICAL"),
+        (3, "check: UNKNOWN, the queue cannot be read"),
+        64,
+        65,
+        (66, "a message that was named is not queued, or a next hop is not known"),
+        (69, "top cannot draw on this terminal"),
+        70,
+        75,
+        77,
+        78,
+    ),
     files=[("/var/spool/smtpq", "the queue"), ("/etc/mether/mether.toml", "the configuration")],
     intermixed=True,
 )
 
-CHANGES = ("hold", "release", "retry", "remove")
-DONE = {"hold": "held", "release": "released", "retry": "made due", "remove": "removed"}
-COMMANDS = ("list", "show", "cat", "export", *CHANGES, "check")
+CHANGES: Final = ("hold", "release", "retry", "remove")
+OF_MESSAGES: Final = ("list", "show", "explain", "cat", "export", *CHANGES)
+OF_HOPS: Final = ("suspend", "resume", "hops")
+VERBS: Final = (*OF_MESSAGES, *OF_HOPS, "shape", "top", "check")
+_CHOOSING: Final = ("list", "shape", "export", *CHANGES)
+
+TAKEN_BY: Final = {
+    "all": ("list", "export", *CHANGES),
+    "sender": _CHOOSING,
+    "recipient": _CHOOSING,
+    "next-hop": (*_CHOOSING, "check"),
+    "older": _CHOOSING,
+    "status": _CHOOSING,
+    "reason": ("hold", "suspend"),
+    "dry-run": CHANGES,
+    "transcript": ("show",),
+    "until": ("suspend",),
+    "for": ("suspend",),
+    "top": ("shape",),
+    "interval": ("top",),
+    "sort": ("top",),
+    "once": ("top",),
+    "oldest": ("check",),
+    "deferred": ("check",),
+    "held": ("check",),
+}
+"""The verbs that an option is for."""
+
+LIMITS: Final = ("oldest", "deferred", "held")
+
+
+class Call:
+    """What a verb is called with: the `operands` (of messages: ids), the `filter` of these and the options,
+    the opened `store`, this host's name, and the time."""
+
+    __slots__ = ("filter", "hostname", "now", "operands", "options", "spool", "store", "verb")
+
+    def __init__(
+        self,
+        verb: str,
+        operands: list[str],
+        options: Parsed,
+        filter: Filter,
+        store: Store,
+        *,
+        now: float,
+        spool: str,
+        hostname: str,
+    ) -> None:
+        self.verb = verb
+        self.operands = operands
+        self.options = options
+        self.filter = filter
+        self.store = store
+        self.now = now
+        self.spool = spool
+        self.hostname = hostname
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,8 +172,10 @@ def print_queue(config: str | None, spool: str | None) -> int:
     import os
     import time
 
+    from mether.programs import listing
+    from mether.programs.smtpq_list import print_list
     from mether.queue.open import open_store
-    from mether.queue.store import Filter
+    from mether.queue.selection import Filter
     from mether.setup.locate import basics
 
     url = basics(config, spool).spool
@@ -114,46 +195,40 @@ def print_queue(config: str | None, spool: str | None) -> int:
 
 
 def _work(argv: list[str]) -> int:
+    options = parse(PROGRAM, argv)
+    verb, operands = _verb(options.operands)
+    if verb == "check" and any(options.flag(name) for name in LIMITS):
+        # Whoever watches the queue is told in their own words that it cannot be seen.
+        from mether.queue.store import StoreError
+        from mether.setup.locate import ConfigError
+
+        try:
+            return _call(verb, operands, options)
+        except (StoreError, ConfigError, OSError) as error:
+            raise Verdict(3, f"SMTPQ UNKNOWN - {' '.join(str(error).split())}\n") from None
+    return _call(verb, operands, options)
+
+
+def _call(verb: str, operands: list[str], options: Parsed) -> int:
     import time
 
-    options = parse(PROGRAM, argv)
-    command, idents = _command(options.operands)
     now = time.time()
-    filter = _filter(options, idents, now)
-    if command not in ("list", "show") and options.flag("json"):
-        raise UsageError(f"{command} prints no JSON")
-    if command in ("show", "cat") and not idents:
-        raise UsageError(f"{command} needs an ID")
-    if command in (*CHANGES, "export") and not (options.flag("all") or _narrow(filter)):
-        raise UsageError(f"{command} needs IDs, a filter, or --all")
-    if command == "check" and (options.flag("all") or _narrow(filter)):
-        raise UsageError("check looks over the whole queue, and takes no choice of messages")
-    if options.flag("all") and _narrow(filter):
-        raise UsageError("--all contradicts an ID or a filter")
-    if options.flag("reason") and command != "hold":
-        raise UsageError(f"--reason is for hold, not for {command}")
-    if options.flag("dry-run") and command not in CHANGES:
-        raise UsageError(f"--dry-run is for {', '.join(CHANGES)}, not for {command}")
+    filter = filter_of(options, operands if verb in OF_MESSAGES else [], now)
+    _agree(verb, operands, options, filter)
+    _read(verb, options, now)
+    work = _find(verb)
 
     from mether.queue.open import open_store
     from mether.setup.locate import basics
 
     known = basics(options.text("config"), options.text("spool"))
     store = open_store(known.spool, now=now, create=False)
+    store.runs = store.receives = False
     try:
-        unknown = missing(store, idents)
-        if command == "list":
-            _list(store, filter, options.flag("json"))
-        elif command == "show":
-            _show(store, filter, options.flag("json"), now)
-        elif command == "cat":
-            _cat(store, filter)
-        elif command == "export":
-            _export(store, filter, known.hostname)
-        elif command == "check":
-            _check(store)
-        else:
-            _change(store, filter, command, options, now)  # type: ignore[arg-type]
+        unknown = missing(store, operands) if verb in OF_MESSAGES else []
+        work(
+            Call(verb, operands, options, filter, store, now=now, spool=known.spool, hostname=known.hostname)
+        )
     finally:
         store.close()
     if unknown:
@@ -161,222 +236,98 @@ def _work(argv: list[str]) -> int:
     return 0
 
 
-def _command(operands: list[str]) -> tuple[str, list[str]]:
-    """The command and the ids that the operands say; ids alone are listed."""
+def _verb(operands: list[str]) -> tuple[str, list[str]]:
+    """The verb and its operands, ids in their one writing; ids alone are listed."""
     if not operands:
         return "list", []
-    command, rest = operands[0], operands[1:]
-    if command not in COMMANDS:
-        from mether.setup.spelling import nearest
+    verb, rest = operands[0], operands[1:]
+    if verb in VERBS:
+        return verb, [ident(text) for text in rest] if verb in OF_MESSAGES else rest
+    from mether.setup.spelling import nearest
 
-        meant = nearest(command, COMMANDS)
-        try:
-            return "list", [ident(text) for text in operands]
-        except UsageError:
-            hint = f" (did you mean {meant}?)" if meant else ""
-            raise UsageError(f"{command[:80]!r} is neither a command nor a queue id{hint}") from None
-    return command, [ident(text) for text in rest]
-
-
-def ident(text: str) -> str:
-    """The queue id in an argument: bare, in either case, or the path of its ``.sh`` file.
-
-    Raises UsageError.
-    """
-    from mether.queue.ident import decode, encode
-
-    name = text.rpartition("/")[2].removesuffix(".sh")
+    meant = nearest(verb, VERBS)
     try:
-        return encode(decode(name))
-    except ValueError:
-        raise UsageError(f"{text[:80]!r} is not a queue id") from None
+        return "list", [ident(text) for text in operands]
+    except UsageError:
+        hint = f" (did you mean {meant}?)" if meant else ""
+        raise UsageError(f"{verb[:80]!r} is neither a command nor a queue id{hint}") from None
 
 
-def _filter(options: Parsed, idents: list[str], now: float) -> Filter:
-    from mether.queue.store import Filter
-
-    older = options.text("older")
-    before = None
-    if older is not None:
-        from mether.setup.units import duration
-
-        try:
-            before = now - duration(older)
-        except ValueError as error:
-            raise UsageError(f"--older: {error}") from None
-    return Filter(
-        idents=frozenset(idents) if idents else None,
-        sender=options.text("sender"),
-        recipient=options.text("recipient"),
-        next_hop=options.text("next-hop"),
-        before=before,
-        status=options.text("status"),
-    )
-
-
-def _narrow(filter: Filter) -> bool:
-    return any(getattr(filter, name) is not None for name in filter.__slots__)
+def _agree(verb: str, operands: list[str], options: Parsed, filter: Filter) -> None:
+    """Raise UsageError unless the verb takes what was given, and was given what it needs."""
+    if verb not in ("list", "show", "explain", "hops", "shape") and options.flag("json"):
+        raise UsageError(f"{verb} prints no JSON")
+    for name, verbs in TAKEN_BY.items():
+        if options.flag(name) and verb not in verbs:
+            raise UsageError(f"--{name} is for {', '.join(verbs)}, not for {verb}")
+    if operands and verb not in OF_MESSAGES and verb not in OF_HOPS:
+        raise UsageError(f"{verb} looks over the whole queue, and takes no {operands[0][:80]!r}")
+    if verb in ("show", "explain", "cat") and not operands:
+        raise UsageError(f"{verb} needs an ID")
+    if verb in ("suspend", "resume") and not operands:
+        raise UsageError(f"{verb} needs a NEXT-HOP")
+    if verb in (*CHANGES, "export") and not (options.flag("all") or narrow(filter)):
+        raise UsageError(f"{verb} needs IDs, a filter, or --all")
+    if verb == "check" and options.flag("next-hop") and not any(options.flag(name) for name in LIMITS):
+        raise UsageError("check --next-hop needs --oldest, --deferred or --held")
+    if options.flag("all") and narrow(filter):
+        raise UsageError("--all contradicts an ID or a filter")
+    if options.flag("until") and options.flag("for"):
+        raise UsageError("--until and --for exclude each other")
 
 
-def pages(store: Store, filter: Filter, size: int = PAGE) -> Iterator[Entry]:
-    """Every entry that matches, in order of id, a page in memory at a time.  Raises StoreError."""
-    after = ""
-    while page := store.entries(filter, after, size):
-        yield from page
-        after = page[-1].message.ident
-        if len(page) < size:
-            return
+def _read(verb: str, options: Parsed, now: float) -> None:
+    """Raise UsageError where an option's argument is none, before the queue is looked at."""
+    if verb == "shape":
+        options.number("top")
+    elif verb == "top":
+        from mether.programs.smtpq_top import interval
+
+        interval(options)
+    elif verb == "suspend":
+        from mether.programs.smtpq_hops import until
+
+        until(options, now)
+    elif verb == "check":
+        from mether.programs.smtpq_check import limits
+
+        limits(options)
 
 
-def missing(store: Store, idents: list[str]) -> list[str]:
-    """Those ids, in order, that are not queued.  Raises StoreError."""
-    if not idents:
-        return []
-    from mether.queue.store import Filter
+def _find(verb: str) -> Callable[[Call], object]:
+    """What does it."""
+    if verb == "list":
+        from mether.programs.smtpq_list import list_
 
-    found = {entry.message.ident for entry in pages(store, Filter(idents=frozenset(idents)))}
-    return [each for each in dict.fromkeys(idents) if each not in found]
+        return list_
+    if verb in ("show", "explain", "cat", "export"):
+        from mether.programs import smtpq_show
 
+        return {
+            "show": smtpq_show.show,
+            "explain": smtpq_show.explain,
+            "cat": smtpq_show.cat,
+            "export": smtpq_show.export,
+        }[verb]
+    if verb in CHANGES:
+        from mether.programs.smtpq_change import change
 
-def _list(store: Store, filter: Filter, as_json: bool) -> None:
-    if as_json:
-        import json
-        import time
+        return change
+    if verb in OF_HOPS:
+        from mether.programs import smtpq_hops
 
-        hops, now = _hops(store), time.time()
-        for entry in pages(store, filter):
-            sys.stdout.write(json.dumps(listing.record(entry, hops, now)) + "\n")
-    else:
-        print_list(store, filter, sys.stdout.write)
+        return {"suspend": smtpq_hops.suspend, "resume": smtpq_hops.resume, "hops": smtpq_hops.hops}[verb]
+    if verb == "shape":
+        from mether.programs.smtpq_shape import shape
 
+        return shape
+    if verb == "top":
+        from mether.programs.smtpq_top import top
 
-def print_list(store: Store, filter: Filter, write: Callable[[str], object]) -> None:
-    """Write the listing of what matches for a person; `mailq` prints the same.  Raises StoreError."""
-    import time
+        return top
+    from mether.programs.smtpq_check import check
 
-    messages = octets = 0
-    hops, now = _hops(store), time.time()
-    for entry in pages(store, filter):
-        if not messages:
-            write(listing.HEADING + "\n")
-        messages += 1
-        octets += entry.message.size
-        write("\n".join(listing.lines(entry, hops, now)) + "\n")
-    others = 0 if messages or not _narrow(filter) else store.count(COUNTED)
-    write((listing.nothing(others, most=COUNTED) if others else listing.total(messages, octets)) + "\n")
-
-
-def _hops(store: Store) -> dict[Route, Hop]:
-    return {hop.route: hop for hop in store.hops()}
-
-
-def _show(store: Store, filter: Filter, as_json: bool, now: float) -> None:
-    hops = _hops(store)
-    for number, entry in enumerate(pages(store, filter)):
-        attempts = store.attempts(entry.message.ident)
-        if as_json:
-            import json
-
-            facts = listing.record(entry, hops, now)
-            for row, recipient in zip(entry.rows, facts["recipients"], strict=True):
-                at, why = listing.next_try(entry, row, hops.get(row.route), now)
-                recipient["next_try"] = at
-                recipient["next_try_reason"] = listing.clean(why)
-            facts["attempts"] = [listing.attempt_record(attempt, entry) for attempt in attempts]
-            sys.stdout.write(json.dumps(facts) + "\n")
-        else:
-            if number:
-                sys.stdout.write("\n")
-            sys.stdout.writelines(f"{line}\n" for line in listing.story(entry, attempts, hops, now))
-
-
-def _cat(store: Store, filter: Filter) -> None:
-    """The content with its trace field, lines ended by LF, as programs here expect it."""
-    out = sys.stdout.buffer
-    for entry in pages(store, filter):
-        content = _content(store, entry)
-        if content is None:
-            continue
-        out.write(entry.message.trace.replace(b"\r\n", b"\n"))
-        held = b""
-        for piece in content.chunks():
-            data = held + piece
-            held = b"\r" if data.endswith(b"\r") else b""
-            out.write(data[: len(data) - len(held)].replace(b"\r\n", b"\n"))
-        out.write(held)
-    out.flush()
-
-
-def _export(store: Store, filter: Filter, hostname: str) -> None:
-    import time
-
-    from mether.programs import batch
-    from mether.queue.store import Damaged
-
-    out = sys.stdout.buffer
-    out.write(batch.opening(hostname))
-    damaged = 0
-    for entry in pages(store, filter, 100):
-        try:
-            content = _content(store, entry)
-        except Damaged as error:
-            damaged += 1
-            complain("smtpq", f"{entry.message.ident} is not exported: {error}")
-            continue
-        if content is None:
-            continue
-        try:
-            for piece in batch.transaction(entry, content, time.time()):
-                out.write(piece)
-        except ValueError as error:
-            raise Failure(DATAERR, f"{entry.message.ident}: {error}") from None
-    out.write(batch.closing())
-    out.flush()
-    if damaged:
-        raise Failure(TEMPFAIL, f"{_messages(damaged)} could not be exported")
-
-
-def _check(store: Store) -> None:
-    wrong = 0
-    for line in store.check():
-        wrong += 1
-        sys.stdout.write(f"{line}\n")
-    if wrong:
-        raise Failure(TEMPFAIL, f"{wrong} {'things are' if wrong > 1 else 'thing is'} wrong in the queue")
-
-
-def _content(store: Store, entry: Entry) -> Content | None:
-    """The content of an entry, None when the message has left the queue since it was listed."""
-    from mether.queue.store import Filter, StoreError
-
-    try:
-        return store.content(entry.message.ident)
-    except StoreError:
-        if store.entries(Filter(idents=frozenset((entry.message.ident,)))):
-            raise
-        return None
-
-
-def _change(
-    store: Store,
-    filter: Filter,
-    action: Literal["hold", "release", "retry", "remove"],
-    options: Parsed,
-    now: float,
-) -> None:
-    if options.flag("dry-run"):
-        count = sum(1 for _ in pages(store, filter))
-        print(f"{_messages(count)} would be {DONE[action]}")
-        return
-    reason = options.text("reason") or "held by smtpq"
-    count = store.change(filter, action, now=now, reason=reason)
-    if count and action in ("release", "retry"):
-        store.wake()
-    print(f"{_messages(count)} {DONE[action]}")
-
-
-def _messages(count: int) -> str:
-    return f"{count} message{'s' if count != 1 else ''}"
+    return check
 
 
 if __name__ == "__main__":
