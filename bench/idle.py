@@ -18,11 +18,11 @@ import platform
 import resource
 import socket
 import ssl
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
+import rounds
 from measure import at_rest, memory
 from services import Aiosmtpd, Program, Smtpd, Tls
 
@@ -125,21 +125,19 @@ def main() -> int:
     )
     ways = ["plain", *(["starttls", "implicit"] if options.tls else [])]
     services = options.services.split(",")
-    runs: dict[str, list[dict[str, float]]] = {
-        f"{way}, {service}": [] for way in ways for service in services
-    }
+    cases = [f"{way}, {service}" for way in ways for service in services]
     with tempfile.TemporaryDirectory(dir=options.under) as directory:
         tls = Tls(directory) if options.tls else None
-        for turn in range(options.runs):
-            for way in ways:
-                for service in services if turn % 2 == 0 else services[::-1]:
-                    figures = run(service, way, None if way == "plain" else tls, options)
-                    runs[f"{way}, {service}"].append(figures)
-                    print(f"{way}, {service}: {figures['rss'] / 2**20:.1f} MiB", file=sys.stderr)
+
+        def case(name: str) -> dict[str, float]:
+            way, service = name.split(", ")
+            return run(service, way, None if way == "plain" else tls, options)
+
+        runs = rounds.interleaved(cases, options.runs, case)
     print(f"{'':26}{'RSS MiB':>10}{'PSS MiB':>10}{'KiB each':>10}")
     middle = {}
     for name, of in runs.items():
-        middle[name] = {figure: statistics.median(each[figure] for each in of) for figure in of[0]}
+        middle[name] = rounds.medians(of)
         rss, pss = middle[name]["rss"], middle[name]["pss"]
         print(f"{name:26}{rss / 2**20:10.1f}{pss / 2**20:10.1f}{rss / 1024 / options.connections:10.2f}")
     print(

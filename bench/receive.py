@@ -29,12 +29,12 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import rounds
 from measure import at_rest, cpu_split, file_system, sync_microseconds
 from services import Aiosmtpd, Program, Sink, Smtpd, SmtpSink, send, smtp_source
 
@@ -122,16 +122,8 @@ def main() -> int:
     trees = dict(tree.split("=", 1) for tree in options.tree)
     names = options.receivers.split(",")
     names += [f"{name} of {tree}" for tree in trees for name in names if name in OURS]
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for turn in range(options.runs):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            figures = run(name, options, trees)
-            runs[name].append(figures)
-            print(f"{name}, run {turn + 1}: {figures['cpu_microseconds']:.0f} us", file=sys.stderr)
-    middle = {
-        name: {figure: statistics.median(each[figure] for each in of) for figure in of[0]}
-        for name, of in runs.items()
-    }
+    runs = rounds.interleaved(names, options.runs, lambda name: run(name, options, trees))
+    middle = {name: rounds.medians(of) for name, of in runs.items()}
     sync, kind = sync_microseconds(options.under), file_system(options.under)
     first = names[0]
     print(f"{'CPU us a message':28}{'median':>8}{'least':>8}{'user':>8}{'system':>8}{'to ' + first:>16}")

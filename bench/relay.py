@@ -1,216 +1,177 @@
-"""10,000 messages of 4 KiB through smtpd, and through Postfix, side by side.
+"""Throughput: messages of 4 KiB through mether and its peers, side by side.
 
-    make peers && make bench
-    .venv/bin/python bench/relay.py [--runs 5] [--messages 10000] [--json FILE] ...
+    .venv/bin/python bench/run.py relay-fresh relay-kept accept
+    .venv/bin/python bench/relay.py --tls [--resume] [--runs 3] [--json FILE]
 
 smtp-source sends, over 20 sessions at once; the service queues every message durably, as it is set by
-default, and relays it; smtp-sink takes it.  Both services run alone, one after the other, in the
-same minute, on the same file system, and the runs are interleaved so that a disk or a neighbour that
-changes its pace meets both.  Two ways of sending: connections kept open, and one connection a message.
-Postfix is private, from Debian's package (tests/system/postfix.py); it needs root.
+default, and relays it; smtp-sink takes it.  Each service runs alone, on the same file system.  Three modes:
 
-With `--tls` both sides use STARTTLS, a P-256 certificate and TLS 1.3: load.py sends in smtp-source's place
-and sink.py takes in smtp-sink's, neither of which speaks TLS; the sink refuses MAIL in the clear.  They
-share the cores with the service, so of its figures only the CPU time a message is its own.  Postfix is
-given smtp_tls_connection_reuse, so that neither service makes a connection for each message it sends.
-With `--resume` the source resumes TLS sessions; without, every handshake of its is a full one.
+| mode | is |
+|---|---|
+| relay-fresh | one connection a message |
+| relay-kept | connections kept open |
+| accept | kept open, and the next hop refuses connections: what is accepted stays queued |
 
-Reported are medians: messages a second until the sink has the last one, CPU microseconds a message over
-all processes of the service (not those of source and sink), and their ratios.
+The slower services get fewer messages (`COUNTS`), so that each runs for seconds and none for minutes.
+
+As a program of its own it relays with STARTTLS on both sides, a P-256 certificate and TLS 1.3, through mether
+and Postfix: load.py sends in smtp-source's place and sink.py takes in smtp-sink's, neither of which speaks
+TLS; the sink refuses MAIL in the clear.  They share the cores with the service, so of its figures only the
+CPU time a message is its own.  Postfix is given smtp_tls_connection_reuse, so that neither service makes a
+connection for each message it sends.  With `--resume` the source resumes TLS sessions; without, every
+handshake of its is a full one.
+
+| figure | is |
+|---|---|
+| messages/s | messages over the time from the first connection until the sink has the last one |
+| accepted/s | messages over the time until the source has its last 250 |
+| CPU s/1,000 | user and system time of all processes of the service until it rests, over messages |
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-from measure import at_rest, cpu_seconds, file_system, sync_microseconds
-from services import BENCH, PYTHON, Postfix, Sink, Smtpd, SmtpSink, Tls, send, smtp_source
+import mtas
+import rounds
+from measure import Meter
+from rounds import Column
+from services import BENCH, PYTHON, Sink, SmtpSink, Tls, peers, send, smtp_source
 
-CONFIG = """\
-[queue]
-spool = "sqlite:{{base}}/spool"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-[[listen]]
-address = "127.0.0.1:{{port}}"
+COUNTS = {"mether": 6000, "postfix": 3000, "exim": 400, "opensmtpd": 400}
+FEWER = {("relay-fresh", "opensmtpd"): 100}
+SESSIONS = 20
+SIZE = 4096
+PATIENCE = 300
 
-[[route]]
-domains = ["*"]
-smtp = "127.0.0.1:{sink}"
-"""
-TLS = """
-[tls]
-certificate = ["{certificate}"]
-key = ["{key}"]
-"""
-POSTFIX = "relayhost = [127.0.0.1]:{sink}\n"
-POSTFIX_TLS = """\
-smtpd_tls_security_level = may
-smtpd_tls_cert_file = {certificate}
-smtpd_tls_key_file = {key}
-smtp_tls_security_level = encrypt
-smtp_tls_connection_reuse = yes
-"""
-TLSPROXY = "tlsproxy unix - - n - 0 tlsproxy\n"
+SPEED = Column("messages_per_second", "messages/s")
+ACCEPTED = Column("accepted_per_second", "accepted/s")
+CPU = Column("cpu_seconds_per_thousand", "CPU s/1,000", 3)
+TITLES = {
+    "relay-fresh": "Relay, one connection a message",
+    "relay-kept": "Relay, connections kept open",
+    "accept": "Accepting alone, the next hop being down",
+}
 
 
-def start(service: str, sink: int, tls: Tls | None, options: argparse.Namespace) -> Smtpd | Postfix:
-    """The service, running, relaying to the sink."""
-    under = options.under
-    files = {} if tls is None else {"certificate": tls.certificate, "key": tls.key}
-    if service == "mether":
-        return Smtpd(
-            CONFIG.format(sink=sink) + (TLS.format(**files) if files else ""), under, source=options.source
-        )
-    main = POSTFIX.format(sink=sink)
-    if files:
-        return Postfix(main + POSTFIX_TLS.format(**files), TLSPROXY, under=under)
-    return Postfix(main, under=under)
+def count(service: str, options: argparse.Namespace) -> int:
+    """How many messages the service gets in a run; all sessions have as many."""
+    wanted = FEWER.get((options.mode, service), COUNTS[service])
+    return max(1, round(wanted * options.scale / SESSIONS)) * SESSIONS
 
 
-def load(port: int, kept: bool, options: argparse.Namespace) -> list[str]:
+def load(port: int, messages: int, *, kept: bool, tls: Tls | None = None, resume: bool = False) -> list[str]:
     """The command line of the source."""
-    if not options.tls:
-        return smtp_source(
-            port, messages=options.messages, size=options.size, sessions=options.sessions, kept=kept
-        )
-    argv = [PYTHON, str(BENCH / "load.py"), str(port), "--tls", "--messages", str(options.messages)]
-    argv += ["--sessions", str(options.sessions), "--size", str(options.size)]
-    return [*argv, *(["--kept"] if kept else []), *(["--resume"] if options.resume else [])]
+    if tls is None:
+        return smtp_source(port, messages=messages, size=SIZE, sessions=SESSIONS, kept=kept)
+    argv = [PYTHON, str(BENCH / "load.py"), str(port), "--tls", "--messages", str(messages)]
+    argv += ["--sessions", str(SESSIONS), "--size", str(SIZE)]
+    return [*argv, *(["--kept"] if kept else []), *(["--resume"] if resume else [])]
 
 
-def run(service: str, kept: bool, tls: Tls | None, options: argparse.Namespace) -> dict[str, float]:
-    """One run; messages a second and CPU microseconds a message."""
-    sink = (
-        Sink(options.under, tls, count=options.messages)
-        if tls is not None
-        else SmtpSink(options.under, count=options.messages)
-    )
-    running = None
+def once(
+    service: str, options: argparse.Namespace, *, kept: bool, down: bool = False, tls: Tls | None = None
+) -> dict[str, float]:
+    """One run."""
+    messages = count(service, options)
+    sink: Sink | SmtpSink | None = None
+    if tls is not None:
+        sink = Sink(options.under, tls, count=messages)
+    elif not down:
+        sink = SmtpSink(options.under, count=messages)
+    running = meter = None
     try:
-        running = start(service, sink.port, tls, options)
-        argv = load(running.port, kept, options)
-        before = cpu_seconds(running.pid)
+        hop = peers.free_port() if sink is None else sink.port
+        running = mtas.start(service, {"*": hop}, options.under, source=options.source, tls=tls)
+        meter = Meter(running.pid)
+        argv = load(running.port, messages, kept=kept, tls=tls, resume=getattr(options, "resume", False))
         began = time.monotonic()
         send(argv)
-        accepted = time.monotonic() - began
-        try:
-            sink.process.wait(options.patience)
-        except subprocess.TimeoutExpired:
-            raise SystemExit(f"relay.py: {service} has not brought all messages to the sink") from None
-        arrived = time.monotonic() - began
-        cpu = at_rest(running.pid) - before
+        figures = {ACCEPTED.name: messages / (time.monotonic() - began)}
+        if sink is not None:
+            await_all(sink, service)
+            figures[SPEED.name] = messages / (time.monotonic() - began)
+        figures[CPU.name] = meter.at_rest() / messages * 1000
     finally:
-        if running is not None:
-            running.stop()
-        sink.stop()
-    return {
-        "messages_per_second": options.messages / arrived,
-        "accepted_per_second": options.messages / accepted,
-        "cpu_microseconds_per_message": cpu * 1e6 / options.messages,
-    }
+        stop(running, meter)
+        if sink is not None:
+            sink.stop()
+    return figures
 
 
-def medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    """The median of each figure."""
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+def await_all(sink: Sink | SmtpSink, service: str) -> None:
+    """Return when a sink that ends with its last message has ended."""
+    try:
+        sink.process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{service} has not brought all messages to the sink") from None
 
 
-def table(result: dict) -> str:  # type: ignore[type-arg]
-    """The medians for a person."""
-    lines = [f"{'':26}{'messages/s':>12}{'accepted/s':>12}{'CPU us/message':>16}"]
-    for way, services in result["medians"].items():
-        for service, figures in services.items():
-            lines.append(
-                f"{way + ', ' + service:26}{figures['messages_per_second']:12.0f}"
-                f"{figures['accepted_per_second']:12.0f}{figures['cpu_microseconds_per_message']:16.0f}"
-            )
-        if way in result["ratios"]:
-            speed, cpu = result["ratios"][way]["messages_per_second"], result["ratios"][way]["cpu"]
-            lines.append(f"{'  mether to Postfix':26}{speed:11.2f}x{'':12}{cpu:15.3f}x")
-    sync = result["sync_microseconds"]
-    lines.append(
-        f"{'STARTTLS on both sides; ' if result['tls'] else ''}"
-        f"{result['messages']} messages of {result['size']} octets, {result['sessions']} sessions, "
-        f"median of {result['runs']} runs; {result['file_system']}, a sync takes {sync:.0f} us; "
-        f"{result['cores']} cores"
+def stop(running: mtas.Mta | None, meter: Meter | None) -> None:
+    """End a service, and what counted it."""
+    if running is not None:
+        running.stop()
+    if meter is not None:
+        meter.close()
+
+
+def measure(mode: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One of the three modes."""
+    down = mode == "accept"
+    found = rounds.interleaved(
+        options.services,
+        options.runs,
+        lambda service: once(service, options, kept=mode != "relay-fresh", down=down),
     )
-    return "\n".join(lines)
+    columns = [ACCEPTED, CPU] if down else [SPEED, CPU]
+    counts = ", ".join(f"{service} {count(service, options):,}" for service in options.services)
+    notes = [f"Messages of {SIZE:,} octets over {SESSIONS} sessions; in each run: {counts}."]
+    if mode == "relay-kept" and "exim" in options.services:
+        notes.append("Exim delivers each message in a process and over a connection of its own all the same.")
+    return rounds.result(mode, TITLES[mode], columns, found, options, base="postfix", notes=notes)
 
 
 def main() -> int:
-    """Run, and print the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description="10,000 messages through smtpd and through Postfix")
+    """Relay with STARTTLS, and print the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description="relay with STARTTLS through smtpd and through Postfix")
+    parser.add_argument("--tls", action="store_true", required=True, help="STARTTLS on both sides")
     parser.add_argument("--runs", type=int, default=3, help="of each service and way (default 3)")
-    parser.add_argument("--messages", type=int, default=10_000, help="in each run (default 10000)")
-    parser.add_argument("--size", type=int, default=4096, help="octets of a message (default 4096)")
-    parser.add_argument("--sessions", type=int, default=20, help="at once (default 20)")
+    parser.add_argument("--scale", type=float, default=0.5, help="times the messages of COUNTS (default 0.5)")
     parser.add_argument("--services", default="mether,postfix", help="which, by commas")
-    parser.add_argument("--ways", default="kept,fresh", help="kept open, or fresh: one a message")
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where the queues lie")
-    parser.add_argument("--patience", type=float, default=120, help="seconds until a run is given up")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--source", metavar="DIRECTORY", help="smtpd of another source tree")
-    parser.add_argument("--tls", action="store_true", help="STARTTLS on both sides")
     parser.add_argument("--resume", action="store_true", help="the source resumes its TLS sessions")
     options = parser.parse_args()
-    if options.resume and not options.tls:
-        parser.error("--resume goes with --tls")
+    options.mode = "relay-tls"
 
+    cases = [f"{way}, {service}" for way in ("kept", "fresh") for service in options.services.split(",")]
     with tempfile.TemporaryDirectory(dir=options.under) as directory:
-        return measure(options, Tls(directory) if options.tls else None)
+        tls = Tls(directory)
 
+        def run(case: str) -> dict[str, float]:
+            way, service = case.split(", ")
+            return once(service, options, kept=way == "kept", tls=tls)
 
-def measure(options: argparse.Namespace, tls: Tls | None) -> int:
-    """Run what the options say, and print the table; returns the exit status."""
-    services, ways = options.services.split(","), options.ways.split(",")
-    runs: dict[str, dict[str, list[dict[str, float]]]] = {way: {s: [] for s in services} for way in ways}
-    syncs = []
-    for turn in range(options.runs):
-        for way in ways:
-            syncs.append(sync_microseconds(options.under))
-            for service in services if turn % 2 == 0 else services[::-1]:
-                figures = run(service, way == "kept", tls, options)
-                runs[way][service].append(figures)
-                shown = ", ".join(f"{name} {value:.0f}" for name, value in figures.items())
-                print(f"{way}, {service}, run {turn + 1}: {shown}", file=sys.stderr)
-    middle = {way: {service: medians(runs[way][service]) for service in services} for way in ways}
-    ratios = {
-        way: {
-            "messages_per_second": figures["mether"]["messages_per_second"]
-            / figures["postfix"]["messages_per_second"],
-            "cpu": figures["mether"]["cpu_microseconds_per_message"]
-            / figures["postfix"]["cpu_microseconds_per_message"],
-        }
-        for way, figures in middle.items()
-        if {"mether", "postfix"} <= figures.keys()
-    }
-    result = {
-        "messages": options.messages,
-        "size": options.size,
-        "sessions": options.sessions,
-        "tls": options.tls,
-        "resume": options.resume,
-        "runs": options.runs,
-        "python": platform.python_version(),
-        "cores": len(os.sched_getaffinity(0)),
-        "file_system": file_system(options.under),
-        "sync_microseconds": statistics.median(syncs),
-        "medians": middle,
-        "ratios": ratios,
-        "all": runs,
-    }
+        found = rounds.interleaved(cases, options.runs, run)
+    both = rounds.result("relay-tls", "Relay, STARTTLS on both sides", [SPEED, ACCEPTED, CPU], found, options)
+    for way in ("kept", "fresh"):
+        speed, cpu = (
+            rounds.ratio(found, f"{way}, mether", f"{way}, postfix", name) for name in (SPEED.name, CPU.name)
+        )
+        if speed and cpu:
+            both["notes"].append(f"{way}: mether to Postfix {speed:.2f}x the messages, {cpu:.3f}x the CPU")
     if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
-    print(table(result))
+        rounds.keep(both, options.json)
+    print(rounds.table(both))
     return 0
 
 

@@ -28,33 +28,42 @@ PYTHON = str(TOP / ".venv/bin/python")
 class Program:
     """A program with a directory `base` of its own under `under`, which `stop` removes."""
 
-    def __init__(self, name: str, under: str) -> None:
+    def __init__(self, name: str, under: str, port: int = 0) -> None:
         self.name = name
         self.base = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=under))
-        self.port = peers.free_port()
+        self.port = port or peers.free_port()
 
-    def start(self, argv: list[str], environment: dict[str, str]) -> None:
-        """Start it, and return once it takes connections."""
+    def begin(self, argv: list[str], environment: dict[str, str]) -> None:
+        """Start it for the first time."""
+        self.argv, self.environment = argv, environment
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again, and return once it takes connections."""
         with (self.base / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
             )
         self.pid = self.process.pid
         try:
             peers.await_listener(self.port, self.process)
         except RuntimeError as error:
             text = (self.base / "log").read_text(errors="replace")
-            shutil.rmtree(self.base)
+            self.stop()
             raise SystemExit(f"{self.name}: {error}\n{text}") from None
 
-    def stop(self) -> None:
-        """End it and remove what it wrote."""
+    def halt(self) -> None:
+        """End it."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def stop(self) -> None:
+        """End it and remove what it wrote."""
+        self.halt()
         shutil.rmtree(self.base)
 
 
@@ -69,15 +78,15 @@ class Smtpd(Program):
         self, sections: str, under: str, *arguments: str, source: str | None = None, forgetful: bool = False
     ) -> None:
         super().__init__("mether", under)
-        config = self.base / "mether.toml"
+        self.config = self.base / "mether.toml"
         service = '[service]\nhostname = "bench.example.test"\n'
-        config.write_text(service + sections.format(base=self.base, port=self.port))
+        self.config.write_text(service + sections.format(base=self.base, port=self.port))
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         code = "import sys; from mether.programs.smtpd import main; sys.exit(main())"
         argv = [PYTHON, str(BENCH / "forgetful.py")] if forgetful else [PYTHON, "-c", code]
         if source is not None:
             environment["PYTHONPATH"] = source
-        self.start([*argv, "-C", str(config), *arguments], environment)
+        self.begin([*argv, "-C", str(self.config), *arguments], environment)
 
 
 class Aiosmtpd(Program):
@@ -86,29 +95,41 @@ class Aiosmtpd(Program):
     def __init__(self, under: str, *arguments: str) -> None:
         super().__init__("aiosmtpd", under)
         argv = [PYTHON, str(BENCH / "aiosmtpd_sink.py"), str(self.port), *arguments]
-        self.start(argv, dict(os.environ))
+        self.begin(argv, dict(os.environ))
 
 
 class SmtpSink(Program):
     """Postfix's smtp-sink, which takes every message and forgets it; with `count`, it then ends."""
 
-    def __init__(self, under: str, *, count: int = 0) -> None:
-        super().__init__("smtp-sink", under)
+    def __init__(self, under: str, *, count: int = 0, port: int = 0) -> None:
+        super().__init__("smtp-sink", under, port)
         account = ["-u", "nobody"] if os.geteuid() == 0 else []
         until = ["-M", str(count)] if count else []
         argv = [need("smtp-sink"), *account, *until, f"127.0.0.1:{self.port}", "4096"]
-        self.start(argv, peers.environment())
+        self.begin(argv, peers.environment())
 
 
 class Sink(Program):
-    """Our own sink (sink.py), with STARTTLS where `tls` is given; with `count` it ends after so many."""
+    """Our own sink (sink.py), with STARTTLS where `tls` is given; with `count` it ends after so many.
 
-    def __init__(self, under: str, tls: Tls | None, *, count: int = 0) -> None:
+    With `stamps` it writes the time of each message into the named pipe `stamps`, to be opened at once.
+    """
+
+    def __init__(
+        self, under: str, tls: Tls | None = None, *, count: int = 0, delay: float = 0, stamps: bool = False
+    ) -> None:
         super().__init__("sink", under)
         argv = [PYTHON, str(BENCH / "sink.py"), str(self.port), "--count", str(count)]
+        argv += ["--delay", str(delay)]
+        if stamps:
+            pipe = self.base / "stamps"
+            os.mkfifo(pipe)
+            # Open for writing too, so that neither side waits for the other to open it.
+            self.stamps = os.fdopen(os.open(pipe, os.O_RDWR))
+            argv += ["--stamps", str(pipe)]
         if tls is not None:
             argv += ["--certificate", tls.certificate, "--key", tls.key]
-        self.start(argv, dict(os.environ))
+        self.begin(argv, dict(os.environ))
 
 
 class Tls:

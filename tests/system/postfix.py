@@ -176,7 +176,9 @@ class Postfix:
         shutil.rmtree(self.base, ignore_errors=True)
 
     def halt(self) -> None:
-        """End every process of it."""
+        """End every process of it; it may be started again."""
+        if self.process.poll() is not None:
+            return
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(30)
