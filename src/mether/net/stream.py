@@ -18,13 +18,15 @@ import asyncio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
     from mether.net.tls import Security, Terms
     from mether.net.tlserror import TlsError
 
 WRITE_LIMIT = 256 * 1024
 """Octets of unsent output beyond which `writable` is false."""
+
+_NEVER: Final = float("inf")
 
 
 class Stream(asyncio.Protocol):
@@ -42,6 +44,7 @@ class Stream(asyncio.Protocol):
         self.loop = loop
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._looked_at = _NEVER
         self.reading = True
 
     def ended(self) -> None:
@@ -89,7 +92,7 @@ class Stream(asyncio.Protocol):
         self.writable = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._looked_at = None, _NEVER
         self.lost()
 
     def pause_writing(self) -> None:
@@ -147,21 +150,25 @@ class Stream(asyncio.Protocol):
         if seconds is None:
             self._deadline = 0.0
             return
-        self._deadline = self.loop.time() + seconds
-        if self._timer is None or self._timer.when() > self._deadline:
+        self._deadline = deadline = self.loop.time() + seconds
+        if deadline < self._looked_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self.loop.call_at(self._deadline, self._look_at_deadline)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._looked_at = self._deadline
+        self._timer = self.loop.call_at(self._deadline, self._look_at_deadline)
 
     def _look_at_deadline(self) -> None:
-        self._timer = None
+        self._timer, self._looked_at = None, _NEVER
         if not self._deadline or self.transport is None:
             return
         if self.loop.time() >= self._deadline:
             self._deadline = 0.0
             self.timed_out()
         else:
-            self._timer = self.loop.call_at(self._deadline, self._look_at_deadline)
+            self._look_again()
 
 
 def _name(transport: asyncio.BaseTransport | None, which: str) -> tuple[str, int]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from mether.address import AddressError
 from mether.address import parse as parse_address
-from mether.envelope import Envelope, Recipient
 from mether.event import mail as event
 from mether.queue.store import StoreError
 from mether.receive import words
@@ -57,13 +56,14 @@ class Session:
         "_announced",
         "_client",
         "_commands",
-        "_counts",
         "_decided",
+        "_done",
         "_errors",
         "_failures",
         "_login",
         "_reception",
         "_refuse",
+        "_refused",
         "_since",
         "_started",
         "_transaction",
@@ -91,7 +91,8 @@ class Session:
         self._failures = 0
         self._errors = 0
         self._commands = 0
-        self._counts: dict[str, list[int]] = {}
+        self._done: dict[str, int] = {}
+        self._refused: dict[str, int] = {}
         self._started = self._since = reception.clock()
         self.last = "CONNECT"
         self.worst = 0
@@ -111,25 +112,22 @@ class Session:
         self.last = verb
         self._commands += 1
         reception = self._reception
-        limit = reception.limits.commands
         reply: Reply | None
-        if limit and self._commands > limit:
+        if 0 < reception.limits.commands < self._commands:
             event.cut(self._client.address, "too many commands", after=verb)
             reply = words.TOO_MANY_COMMANDS
         elif reception.require_tls and self._client.security is None and verb not in _BEFORE_TLS:
             sent = command.value if verb == "MAIL" else None
             reply = self._transaction.refused(verb, TLS_FIRST, envelope=sent)  # type: ignore[arg-type]
         elif verb == "RCPT":
-            assert isinstance(command.value, Recipient)
-            reply = self._transaction.rcpt(command.value)
+            reply = self._transaction.rcpt(command.value)  # type: ignore[arg-type]
         elif verb == "MAIL":
-            assert isinstance(command.value, Envelope)
             if self._refuse is not None:
                 reply = words.NO_SERVICE
             elif self._too_long():
                 reply = words.TOO_LONG_HERE
             else:
-                reply = self._transaction.mail(command.value)
+                reply = self._transaction.mail(command.value)  # type: ignore[arg-type]
         elif verb == "DATA":
             self._transaction.begin()
             reply = words.GO_AHEAD
@@ -193,7 +191,11 @@ class Session:
             if why and self.last != "QUIT":
                 event.cut(self._client.address, why, after=self.last)
             seconds = self._reception.clock() - self._started
-            counts = {verb.lower(): (done, given) for verb, (done, given) in self._counts.items()}
+            done, refused = self._done, self._refused
+            counts = {
+                verb.lower(): (done.get(verb, 0), done.get(verb, 0) + refused.get(verb, 0))
+                for verb in (done | refused)
+            }
             event.disconnected(self._client.address, commands=counts, seconds=seconds)
 
     def _banner(self) -> Reply:
@@ -203,15 +205,11 @@ class Session:
     def _count(self, verb: str, reply: Reply) -> Reply:
         """Count a reply: DATA once, when its content was answered."""
         code = reply.code
-        if 300 <= code < 400:
-            return reply
-        counts = self._counts.get(verb)
-        if counts is None:
-            counts = self._counts[verb] = [0, 0]
-        counts[1] += 1
         if code < 400:
-            counts[0] += 1
+            if code < 300:
+                self._done[verb] = self._done.get(verb, 0) + 1
             return reply
+        self._refused[verb] = self._refused.get(verb, 0) + 1
         self.worst = max(self.worst, code)
         if code >= 500:
             self._errors += 1

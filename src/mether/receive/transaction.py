@@ -130,14 +130,15 @@ class Transaction:
         if rates is not None and not rates.recipients.take(network(self._client.address), reception.clock()):
             return self.refused("RCPT", words.TOO_FAST, recipient.forward_path)
         path = recipient.forward_path
+        may_relay = self._client.may_relay
         local, route = reception.table.find(path)  # the bare postmaster's mail is local, wherever it is read
         if not path.domain or (not local and _is_postmaster(path, reception.hostname)):
             path = recipient.forward_path = reception.postmaster
             route = reception.table.route(path)
             local = True
-        if not local and not self._client.may_relay:
+        if not local and not may_relay:
             return self.refused("RCPT", words.NO_RELAY, path)
-        if local and not self._client.may_relay and any(char in path.local_part for char in "@%!"):
+        if local and not may_relay and any(char in path.local_part for char in "@%!"):
             # Somebody else's routing inside our local-part: nobody's mailbox (RFC 2505 section 2.1).
             return self.refused("RCPT", words.NO_SUCH_USER, path)
         if reception.role == "submission" and not local and not _qualified(path):
@@ -329,7 +330,7 @@ def mailbox_name(local_part: str) -> bool:
 
 def _is_postmaster(path: Address, hostname: str) -> bool:
     """Whether it is the postmaster of this host by its full name (RFC 5321 section 4.5.1)."""
-    return path.domain.lower() == hostname.lower() and path.local_part.lower() == "postmaster"
+    return path.local_part.lower() == "postmaster" and path.domain.lower() == hostname.lower()
 
 
 def _qualified(path: Address) -> bool:

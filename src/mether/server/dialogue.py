@@ -92,7 +92,9 @@ class Dialogue:
         self.paused = False
         if self.closing:
             return b""
-        return self._pump([self._answer(reply)])
+        if reply.code in _LAST:
+            self._ends(reply)
+        return self._pump([self.protocol.reply(reply)])
 
     def secured(self, security: Security) -> None:
         """TLS has begun.  Raises ValueError when plaintext is left, and then the connection must end."""
@@ -112,13 +114,12 @@ class Dialogue:
         self.closing = True
         return reply.encode()
 
-    def _answer(self, reply: Reply) -> bytes:
-        if reply.code in _LAST:
-            if reply.code == 220:
-                self.securing = self.protocol.waiting == "STARTTLS"
-            else:
-                self.closing = True
-        return self.protocol.reply(reply)
+    def _ends(self, reply: Reply) -> None:
+        """Note what one of _LAST leads to, once it is sent."""
+        if reply.code == 220:
+            self.securing = self.protocol.waiting == "STARTTLS"
+        else:
+            self.closing = True
 
     def _pump(self, out: list[bytes]) -> bytes:
         """Go through the events there are."""
@@ -153,5 +154,9 @@ class Dialogue:
             if reply is None:
                 self.paused = True
                 break
-            out.append(self._answer(reply))
+            if reply.code in _LAST:
+                self._ends(reply)
+            out.append(protocol.reply(reply))
+            if not (protocol.buffered or protocol.ended or self.stopping):
+                break  # as nearly always: each command comes by itself
         return b"".join(out)

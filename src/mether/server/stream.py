@@ -89,14 +89,18 @@ class Connection(Stream):
         out = dialogue.receive(data)
         in_content = dialogue.protocol.in_content
         if in_content and self._pace is not None:
-            if not self._in_content:
-                self._pace.begin(self.loop.time(), self._received)
-            self._received += len(data)
-            if self._pacing is None:
-                self._pacing = self.loop.call_later(WINDOW, self._look_at_pace, self._pace)
+            self._keep_pace(self._pace, len(data))
         self._in_content = in_content
         # A command has its time as a whole: one that drips in, octet by octet, gains none by it.
-        self._send(out, renew=bool(out) or in_content)
+        self._send(out, in_content or out != b"")
+
+    def _keep_pace(self, pace: Pace, octets: int) -> None:
+        """Count octets of content, and look at them in a while."""
+        if not self._in_content:
+            pace.begin(self.loop.time(), self._received)
+        self._received += octets
+        if self._pacing is None:
+            self._pacing = self.loop.call_later(WINDOW, self._look_at_pace, pace)
 
     def secured(self) -> None:
         """The TLS handshake is done."""
@@ -186,9 +190,23 @@ class Connection(Stream):
         else:
             self._pacing = self.loop.call_later(WINDOW, self._look_at_pace, pace)
 
-    def _send(self, out: bytes, *, renew: bool = True) -> None:
-        self.write(out)
+    def _send(self, out: bytes, renew: bool = True) -> None:
+        """Send what the dialogue says, and do what follows; with `renew` the client gets its time anew."""
         dialogue = self.dialogue
+        if out and self.transport is not None:
+            self.transport.write(out)
+        if dialogue.closing or dialogue.securing:
+            self._part(dialogue)
+            return
+        if dialogue.paused:
+            self.set_deadline(None)
+        elif renew:
+            self.set_deadline(self._timeout)
+        if not (self.reading and self.writable) or dialogue.protocol.buffered >= MAX_BUFFERED:
+            self.read(self._may_read())
+
+    def _part(self, dialogue: Dialogue) -> None:
+        """Begin TLS, or end the connection."""
         if dialogue.securing:
             if self._shaking:
                 return  # told to stop meanwhile: that is said when the handshake is done
@@ -198,16 +216,9 @@ class Connection(Stream):
             self._shaking = True
             self.set_deadline(None)
             self.start_tls(self._terms(), min(self._timeout, HANDSHAKE_SECONDS))
-            return
-        if dialogue.closing:
-            if self.transport is not None:
-                self.set_deadline(self._timeout)
-                self.close()
-            return
-        if renew or dialogue.paused:
-            self.set_deadline(None if dialogue.paused else self._timeout)
-        if not self.reading or dialogue.protocol.buffered >= MAX_BUFFERED or not self.writable:
-            self.read(self._may_read())
+        elif self.transport is not None:
+            self.set_deadline(self._timeout)
+            self.close()
 
     def _may_read(self) -> bool:
         return self.writable and self.dialogue.protocol.buffered < MAX_BUFFERED

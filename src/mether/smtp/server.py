@@ -76,6 +76,7 @@ SAY_LHLO: Final = Reply(500, "5.5.1", "this is an LMTP server: say LHLO")
 SAY_EHLO: Final = Reply(500, "5.5.1", "this is an SMTP server: say EHLO")
 RESPONSE_TOO_LONG: Final = Reply(500, "5.5.6", "that line of the AUTH exchange is too long")
 
+_LONG: Final = wire.MAX_COMMAND_LINE - 2
 _CHUNKS: Final = frozenset(("BDAT", state.LAST_CHUNK))
 
 
@@ -85,7 +86,9 @@ class ServerProtocol:
     `grammar` says which parameters are taken before EHLO was said; `max_size` is in octets of content, 0
     for no limit; `batch` is for input that is no conversation (a pipe); with `normalize` a bare CR or LF in
     content becomes a line end and no fault.  `state` is the session's (smtp.state), `esmtp` whether the
-    latest hello was EHLO, `waiting` the verb whose reply is owed.
+    latest hello was EHLO, `waiting` the verb whose reply is owed.  `buffered` counts the octets received and
+    not yet turned into events; `in_content` tells whether those that come next are content, and `ended` that
+    no more will be received.
     """
 
     __slots__ = (
@@ -97,16 +100,17 @@ class ServerProtocol:
         "_chunks",
         "_decoder",
         "_discarding",
-        "_ended",
         "_fault",
         "_normalize",
-        "_position",
         "_repeat",
         "_skipped",
         "_utf8",
         "batch",
+        "buffered",
+        "ended",
         "esmtp",
         "grammar",
+        "in_content",
         "lmtp",
         "max_size",
         "state",
@@ -130,9 +134,10 @@ class ServerProtocol:
         self.esmtp = False
         self.waiting: str | None = state.GREETING
         self._normalize = normalize
+        self.buffered = 0
+        self.in_content = False
         self._buffer = b""
-        self._position = 0
-        self._ended = False
+        self.ended = False
         self._discarding = False
         self._decoder: wire.ContentDecoder | None = None
         self._chunks: wire.ChunkDecoder | None = None
@@ -145,16 +150,6 @@ class ServerProtocol:
         self._repeat = 1
 
     @property
-    def buffered(self) -> int:
-        """Octets received and not yet turned into events."""
-        return len(self._buffer) - self._position
-
-    @property
-    def in_content(self) -> bool:
-        """Whether the octets that come next are content."""
-        return self._decoder is not None or self._chunk is not None
-
-    @property
     def chunk_left(self) -> int:
         """Octets of a chunk that are still to come."""
         return self._chunk[1] if self._chunk is not None else 0
@@ -162,43 +157,47 @@ class ServerProtocol:
     def receive(self, data: bytes) -> None:
         """Take octets from the client; b"" says that no more will come."""
         if not data:
-            self._ended = True
-        elif self._position == len(self._buffer):
-            self._buffer, self._position = data, 0
+            self.ended = True
         else:
-            self._buffer, self._position = self._buffer[self._position :] + data, 0
+            self._buffer = buffer = self._buffer[-self.buffered :] + data if self.buffered else data
+            self.buffered = len(buffer)
 
     def next_event(self) -> Event:
         """The next event.  After Broken and EndOfInput there is none to ask for."""
         if self.waiting is not None:
             return PAUSED
-        if self._position == len(self._buffer):
-            return END_OF_INPUT if self._ended else NEED_DATA
-        if self._decoder is not None:
-            return self._content(self._decoder)
-        event = self._chunked(*self._chunk) if self._chunk is not None else self._command()
+        event: Event = _UNANSWERED
         while event is _UNANSWERED:
-            if self._position == len(self._buffer):
-                return END_OF_INPUT if self._ended else NEED_DATA
-            event = self._command()
+            if not self.buffered:
+                return END_OF_INPUT if self.ended else NEED_DATA
+            if not self.in_content:
+                event = self._command()
+            elif self._decoder is not None:
+                event = self._content(self._decoder)
+            elif self._chunk is not None:
+                event = self._chunked(*self._chunk)
         return event
 
     def reply(self, reply: Reply) -> bytes:
         """Answer the latest event (at first: give the greeting); returns the octets to write."""
         assert self.waiting is not None, "a reply to nothing"
-        verb, self.waiting = self.waiting, None
-        self.state = state.after(self.state, verb, reply.code)
+        verb, code = self.waiting, reply.code
+        self.waiting = None
+        self.state = state.after(self.state, verb, code)
         if verb == "RCPT":
-            if reply.ok:
+            if code < 300:
                 self._accepted += 1
+        elif verb == "MAIL":
+            pass
         elif verb == "DATA":
             if self.state == state.CONTENT:
                 self._decoder, self._fault = wire.ContentDecoder(normalize=self._normalize), None
-        elif self.lmtp and verb in (state.END_OF_CONTENT, state.LAST_CHUNK) and reply.code != 421:
+                self.in_content = True
+        elif self.lmtp and verb in (state.END_OF_CONTENT, state.LAST_CHUNK) and code != 421:
             return reply.encode() * self._accepted
         elif not verb and self._repeat != 1:
             times, self._repeat = self._repeat, 1
-            return reply.encode() * (times if reply.code != 421 else 1)
+            return reply.encode() * (times if code != 421 else 1)
         elif verb in ("EHLO", "LHLO"):
             if reply.ok:
                 self.esmtp = True
@@ -220,15 +219,17 @@ class ServerProtocol:
 
     def _command(self) -> Event:
         buffer = self._buffer
-        end = buffer.find(b"\r\n", self._position)
+        size = len(buffer)
+        start = size - self.buffered
+        end = buffer.find(b"\r\n", start)
         if end < 0:
             return self._incomplete()
-        line = buffer[self._position : end]
-        self._position = end + 2
-        if self.state == state.AUTH:
+        line = buffer[start:end]
+        self.buffered = left = size - end - 2
+        now = self.state
+        if now == state.AUTH:
             return self._response(line)
-        size = len(line) + 2
-        if self._discarding or (size > wire.MAX_COMMAND_LINE and size > _limit(line)):
+        if self._discarding or (end - start > _LONG and len(line) + 2 > _limit(line)):
             if is_chunk(line) and not self._discarding:
                 return Broken(BAD_CHUNK)
             self._discarding = False
@@ -243,15 +244,16 @@ class ServerProtocol:
             return Invalid(error.reply, error.verb)
         verb = command.verb
         row = state.TABLE[verb]
-        if row.barrier and end + 2 < len(buffer) and not self.batch:
+        if left and row.barrier and not self.batch:
             return Broken(NOT_WAITED)
         refusal = None
-        if self.state not in row.allowed:
+        if now not in row.allowed:
             refusal = self._out_of_order(verb)
         elif verb == "MAIL":
             self._begin(command)
-        elif verb == "DATA" and self._binary:
-            refusal = BINARY_BY_DATA
+        elif verb == "DATA":
+            if self._binary:
+                refusal = BINARY_BY_DATA
         elif verb in ("EHLO", "HELO", "LHLO") and (verb == "LHLO") != self.lmtp:
             refusal = SAY_LHLO if self.lmtp else SAY_EHLO
         if verb in _CHUNKS:
@@ -273,7 +275,7 @@ class ServerProtocol:
 
     def _response(self, line: bytes) -> Event:
         """A line of an AUTH exchange."""
-        if self._position < len(self._buffer) and not self.batch:
+        if self.buffered and not self.batch:
             return Broken(NOT_WAITED)
         self.waiting = state.RESPONSE
         if self._discarding or len(line) + 2 > wire.MAX_AUTH_LINE:
@@ -284,30 +286,34 @@ class ServerProtocol:
 
     def _incomplete(self) -> Event:
         """No CRLF in the buffer: wait, forget an endless line, or see the end."""
-        head = self._buffer[self._position : self._position + 5]
+        start = len(self._buffer) - self.buffered
+        head = self._buffer[start : start + 5]
         limit = wire.MAX_AUTH_LINE if self.state == state.AUTH else _limit(head)
         if self.buffered >= limit:
             if is_chunk(head) and not self._discarding and self.state != state.AUTH:
                 return Broken(BAD_CHUNK)
             self._discarding = True
             # A CR at the very end may be half of the CRLF that ends the line.
-            keep = 1 if self._buffer.endswith(b"\r") else 0
-            self._position = len(self._buffer) - keep
-        return END_OF_INPUT if self._ended else NEED_DATA
+            self.buffered = 1 if self._buffer.endswith(b"\r") else 0
+        return END_OF_INPUT if self.ended else NEED_DATA
 
     def _content(self, decoder: wire.ContentDecoder) -> Event:
-        data, self._position, ended = decoder.decode(self._buffer, self._position)
+        buffer = self._buffer
+        size = len(buffer)
+        data, following, ended = decoder.decode(buffer, size - self.buffered)
+        self.buffered = size - following
         if self._judge(decoder):
             return Broken(FAR_TOO_BIG)
         if self._fault is not None:
             data = b""
         if ended:
             self._decoder = None
+            self.in_content = False
             self.waiting = state.END_OF_CONTENT
             return EndOfContent(data, decoder.size, decoder.eight_bit, self._fault)
         if data:
             return Content(data)
-        return END_OF_INPUT if self._ended else NEED_DATA
+        return END_OF_INPUT if self.ended else NEED_DATA
 
     def _judge(self, decoder: wire.ContentDecoder | wire.ChunkDecoder) -> bool:
         """Note what is wrong with the content; whether it is far too large."""
@@ -338,13 +344,15 @@ class ServerProtocol:
 
     def _chunked(self, verb: str, left: int) -> Event:
         """Take octets of a chunk of which so many are left."""
-        data = self._buffer[self._position : self._position + left]
-        self._position += len(data)
+        start = len(self._buffer) - self.buffered
+        data = self._buffer[start : start + left]
+        self.buffered -= len(data)
         left -= len(data)
         self._chunk = (verb, left) if left else None
+        self.in_content = left > 0
         if self._skipped is not None:
             if left:
-                return END_OF_INPUT if self._ended else NEED_DATA
+                return END_OF_INPUT if self.ended else NEED_DATA
             if self.lmtp and verb == state.LAST_CHUNK and self.state in (state.MAIL, state.SPOILT):
                 # RFC 2033 section 4.3: a reply for each recipient that was accepted, and none where none was.
                 if not self._accepted:
@@ -367,7 +375,7 @@ class ServerProtocol:
             return EndOfContent(data, decoder.size, decoder.eight_bit, self._fault)
         if data:
             return Content(data)
-        return END_OF_INPUT if self._ended else NEED_DATA
+        return END_OF_INPUT if self.ended else NEED_DATA
 
     def _out_of_order(self, verb: str) -> Reply:
         if self.state == state.GREETED:

@@ -53,27 +53,23 @@ LAST_CHUNK: Final = "BDAT LAST"
 RESPONSE: Final = "RESPONSE"
 """Stands in the table for a client's line in an AUTH exchange."""
 
+REMEMBERED: Final = 4096
+"""Steps that are remembered: see `after`."""
+
 _HELLO_SAID: Final = frozenset((READY, MAIL, RCPT, CHUNKS, SPOILT))
 _OPEN: Final = _HELLO_SAID | {GREETED}
 _CHUNKED: Final = frozenset((RCPT, CHUNKS))
 
 
 class Row:
-    """A verb's line in the table: where it may stand, the state after it was done, and barrier.
+    """A verb's line in the table: where it may stand, the state after it was done, and barrier."""
 
-    With `plain` a reply of 2yz leads to `after`, and nothing else has to be looked at: so it is with what
-    every message takes.
-    """
+    __slots__ = ("after", "allowed", "barrier")
 
-    __slots__ = ("after", "allowed", "barrier", "plain")
-
-    def __init__(
-        self, allowed: frozenset[str], after: str | None, barrier: bool = False, plain: bool = False
-    ) -> None:
+    def __init__(self, allowed: frozenset[str], after: str | None, barrier: bool = False) -> None:
         self.allowed = allowed
         self.after = after
         self.barrier = barrier
-        self.plain = plain
 
 
 TABLE: Final = {
@@ -81,10 +77,10 @@ TABLE: Final = {
     "EHLO": Row(_OPEN, READY, barrier=True),
     "HELO": Row(_OPEN, READY, barrier=True),
     "LHLO": Row(_OPEN, READY, barrier=True),
-    "MAIL": Row(frozenset((READY,)), MAIL, plain=True),
-    "RCPT": Row(frozenset((MAIL, RCPT)), RCPT, plain=True),
+    "MAIL": Row(frozenset((READY,)), MAIL),
+    "RCPT": Row(frozenset((MAIL, RCPT)), RCPT),
     "DATA": Row(frozenset((RCPT,)), CONTENT, barrier=True),
-    END_OF_CONTENT: Row(frozenset((CONTENT,)), READY, plain=True),
+    END_OF_CONTENT: Row(frozenset((CONTENT,)), READY),
     "BDAT": Row(_CHUNKED, CHUNKS),
     LAST_CHUNK: Row(_CHUNKED, READY),
     "RSET": Row(_OPEN, None),
@@ -115,9 +111,24 @@ def barrier(verb: str) -> bool:
 
 def after(state: str, verb: str, code: int) -> str:
     """The state after `verb`, in `state`, was answered with `code`."""
+    return _STEPS[state, verb, code]
+
+
+class _Steps(dict[tuple[str, str, int], str]):
+    """What `_after` says, for what was asked before: sessions take the same few steps again and again."""
+
+    def __missing__(self, step: tuple[str, str, int]) -> str:
+        state = _after(*step)
+        if len(self) < REMEMBERED:  # a peer may answer with any code
+            self[step] = state
+        return state
+
+
+_STEPS: Final = _Steps()
+
+
+def _after(state: str, verb: str, code: int) -> str:
     row = TABLE.get(verb)
-    if row is not None and row.plain and 200 <= code < 300 and state != CLOSED:
-        return row.after or state
     if code == 421 or state == CLOSED:
         return CLOSED  # RFC 5321 section 3.8; whatever is still said, nothing opens it again
     if verb == END_OF_CONTENT:
