@@ -12,48 +12,86 @@ from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim
 from mether.queue.content import Content, in_memory
 from mether.queue.store import StoreError
-from mether.relay.local import Local
+from mether.relay.local import AT_ONCE, WORKERS, Local
 from mether.routing.table import Rule, Table
 
 BOXES, PIPE, GONE = Route("maildir", "boxes"), Route("pipe", "program"), Route("maildir", "gone")
+HANGS = Route("pipe", "hangs")
+
+
+def table(tmp_path: Path) -> Table:
+    """Maildirs, a program that takes all and puts it off, and one that hangs until there is a file `go`."""
+    hang = f"while ! test -e {tmp_path}/go; do sleep 0.01; done"
+    return Table(
+        [
+            Rule(["example.com"], "maildir", f"{tmp_path}/{{user}}", "boxes"),
+            Rule(["example.net"], "pipe", ("sh", "-c", f"cat > {tmp_path}/piped; exit 75"), "program"),
+            Rule(["example.org"], "pipe", ("sh", "-c", hang), "hangs"),
+        ],
+        "mx.example.com",
+        address("postmaster@example.com"),
+    )
+
+
+class Made:
+    """A `Local`, and what it made of claims: what is `done`, and what came back `untried`."""
+
+    def __init__(self, tmp_path: Path, stored: Content | StoreError | None = None) -> None:
+        self.stored = stored
+        self.done: dict[str, list[Outcome]] = {}
+        self.order: list[str] = []
+        self.untried: list[Claim] = []
+        self.changed = asyncio.Event()
+        self.local = Local(
+            loop=asyncio.get_running_loop(),
+            table=table(tmp_path),
+            content=self._content,
+            hostname="mx.example.com",
+            clock=lambda: T0,
+            done=self._done,
+            returned=self.untried.extend,
+            limit=lambda name: 30.0,
+        )
+
+    async def _content(self, claim: Claim) -> Content:
+        if isinstance(self.stored, StoreError):
+            raise self.stored
+        assert self.stored is not None
+        return self.stored
+
+    def _done(
+        self, claim: Claim, outcomes: list[Outcome], started: float, connected: float, transcript: str
+    ) -> None:
+        assert transcript == ""
+        self.done[claim.message.ident] = outcomes
+        self.order.append(claim.message.ident)
+        self.changed.set()
+
+    def offer(self, *claims: Claim) -> None:
+        for one in claims:
+            self.local.at(one.route).offer(one)
+
+    async def wait(self, *claims: Claim) -> list[list[Outcome]]:
+        """The outcomes of these, when they are there."""
+        while not all(one.message.ident in self.done for one in claims):
+            self.changed.clear()
+            await self.changed.wait()
+        return [self.done[one.message.ident] for one in claims]
 
 
 def deliver(
     tmp_path: Path, *claims: Claim, stored: Content | StoreError | None = None
 ) -> list[list[Outcome]]:
     """Work the claims; the outcomes of each."""
-    done: dict[str, list[Outcome]] = {}
-    table = Table(
-        [
-            Rule(["example.com"], "maildir", f"{tmp_path}/{{user}}", "boxes"),
-            Rule(["example.net"], "pipe", ("sh", "-c", f"cat > {tmp_path}/piped; exit 75"), "program"),
-        ],
-        "mx.example.com",
-        address("postmaster@example.com"),
-    )
 
-    async def content(claim: Claim) -> Content:
-        if isinstance(stored, StoreError):
-            raise stored
-        assert stored is not None
-        return stored
+    async def run() -> list[list[Outcome]]:
+        made = Made(tmp_path, stored)
+        made.offer(*claims)
+        outcomes = await made.wait(*claims)
+        await made.local.close()
+        return outcomes
 
-    async def run() -> None:
-        local = Local(
-            loop=asyncio.get_running_loop(),
-            table=table,
-            content=content,
-            hostname="mx.example.com",
-            clock=lambda: T0,
-            done=lambda claim, outcomes, *times: done.update({claim.message.ident: outcomes}),
-            limit=lambda name: 30.0,
-        )
-        for one in claims:
-            local.offer(one)
-        await local.close()
-
-    asyncio.run(run())
-    return [done[one.message.ident] for one in claims]
+    return asyncio.run(run())
 
 
 def test_into_a_maildir(tmp_path: Path) -> None:
@@ -93,7 +131,72 @@ def test_a_rule_that_is_gone_delays_and_loses_nothing(tmp_path: Path) -> None:
     assert [(one.action, one.status) for one in outcomes] == [("delayed", "4.3.5")] * 2
 
 
-def test_close_finishes_what_is_in_hand(tmp_path: Path) -> None:
+def test_many_at_once(tmp_path: Path) -> None:
     claims = [claim(f"u{number}@example.com", route=BOXES) for number in range(40)]
     outcomes = deliver(tmp_path, *claims)
     assert all(one.action == "delivered" for (one,) in outcomes)
+
+
+def test_a_program_that_hangs_holds_up_its_own_mail_alone(tmp_path: Path) -> None:
+    """QUE-6: and it has little room, so that its claims do not fill what all may have in hand."""
+
+    async def run() -> None:
+        made = Made(tmp_path)
+        hanging = made.local.at(HANGS)
+        assert hanging.room == AT_ONCE
+        stuck = [claim(f"u{number}@example.org", route=HANGS) for number in range(2 * WORKERS)]
+        made.offer(*stuck)
+        assert hanging.room == 0
+        assert made.local.rooms() == {HANGS: 0}
+        others = [claim(f"u{number}@example.com", route=BOXES) for number in range(20)]
+        made.offer(*others)
+        outcomes = await made.wait(*others)
+        assert all(one.action == "delivered" for (one,) in outcomes)
+        assert not any(one.message.ident in made.done for one in stuck)
+        assert made.local.at(BOXES).room > AT_ONCE, "what is fast has more"
+        (tmp_path / "go").touch()
+        await made.wait(*stuck)
+        await made.local.close()
+
+    asyncio.run(run())
+
+
+def test_what_waits_goes_by_priority_and_may_be_withdrawn(tmp_path: Path) -> None:
+    """EXT-3; what has begun is finished."""
+
+    async def run() -> None:
+        made = Made(tmp_path)
+        low = [claim(f"u{number}@example.org", route=HANGS) for number in range(60)]
+        made.offer(*low)
+        high, gone = (claim(f"{name}@example.org", route=HANGS) for name in ("high", "gone"))
+        high.message.envelope.priority = 5
+        gone.token = 77
+        made.offer(gone, high)
+        made.local.withdraw({77})
+        assert made.untried == [gone]
+        (tmp_path / "go").touch()
+        await made.wait(*low, high)
+        assert made.order.index(high.message.ident) < 2 * WORKERS, "all that had begun, and then it"
+        await made.local.close()
+
+    asyncio.run(run())
+
+
+def test_close_finishes_what_is_in_hand_and_gives_back_the_rest(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = Made(tmp_path)
+        claims = [claim(f"u{number}@example.org", route=HANGS) for number in range(2 * WORKERS)]
+        made.offer(*claims)
+        closing = asyncio.ensure_future(made.local.close())
+        await asyncio.sleep(0)
+        (tmp_path / "go").touch()
+        await closing
+        assert made.done and made.untried
+        assert {*made.done, *(one.message.ident for one in made.untried)} == {
+            one.message.ident for one in claims
+        }
+        late = claim("late@example.org", route=HANGS)
+        made.offer(late)
+        assert made.untried[-1] is late
+
+    asyncio.run(run())

@@ -16,7 +16,9 @@ from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim
 from mether.queue.content import Content
 from mether.queue.store import StoreError
-from mether.relay.nexthop import IDLE_SECONDS, INITIAL, MOST_SESSIONS
+from mether.relay.settings import IDLE
+from mether.relay.window import FIRST
+from mether.relay.worker import MOST_SESSIONS
 from mether.reply import Reply
 
 LMTP = Route("lmtp", "127.0.0.1:24")
@@ -69,7 +71,7 @@ async def test_an_idle_connection_is_ended_with_quit() -> None:
     mx = await server()
     relay = Relay(mx)
     await relay.send(claim())
-    await asyncio.sleep(IDLE_SECONDS - 1)
+    await asyncio.sleep(IDLE - 1)
     assert not relay.hop.idle
     assert mx.open == 1
     await asyncio.sleep(2)
@@ -272,11 +274,11 @@ async def test_lmtp_lost_between_its_replies() -> None:
 async def test_connections_are_few_at_first_and_more_with_success() -> None:
     mx = await server()
     relay = Relay(mx)
-    await relay.send(*(claim() for _ in range(20)))
-    assert len(mx.sessions) == INITIAL
+    await relay.send(*(claim() for _ in range(FIRST)))
+    assert len(mx.sessions) == FIRST
     await relay.send(*(claim() for _ in range(200)))
-    assert INITIAL < len(mx.sessions) <= 20
-    assert len(mx.messages) == 220
+    assert FIRST < len(mx.sessions) <= 20
+    assert len(mx.messages) == FIRST + 200
 
 
 @virtual
@@ -285,7 +287,7 @@ async def test_a_claim_that_comes_while_the_last_connection_ends_is_worked() -> 
     mx = await server(QUIT=[SILENCE])
     relay = Relay(mx, connections=1)
     await relay.send(claim())
-    await asyncio.sleep(IDLE_SECONDS + 1)
+    await asyncio.sleep(IDLE + 1)
     assert mx.said()[-1] == "QUIT"
     ((outcome,),) = await relay.send(claim())
     assert outcome.action == "relayed"

@@ -23,8 +23,10 @@ from mether.queue.claim import Claim
 from mether.relay import opening
 from mether.relay.credentials import Login, Logins
 from mether.relay.hosts import Host
-from mether.relay.nexthop import NextHop, Settings
+from mether.relay.nexthop import NextHop
+from mether.relay.settings import Settings
 from mether.relay.tlspolicy import Need, Policy
+from mether.relay.window import Limits
 
 SMART = Route("smtp", "[mx.example.com]")
 
@@ -76,7 +78,7 @@ class Site:
                     clock=time.time,
                     done=lambda claim, outcomes, *times: worked.put_nowait(outcomes),
                     returned=returned.extend,
-                    connections=1,
+                    limits=lambda route: Limits(connections=1),
                     policy=lambda route: policy or Policy(),
                     tls=ClientTls(ca=self.ca),
                     logins=logins,

@@ -15,7 +15,10 @@ from mether.queue.claim import Claim
 from mether.queue.content import Content
 from mether.queue.store import StoreError
 from mether.relay.hosts import Host
-from mether.relay.nexthop import NextHop, Settings
+from mether.relay.nexthop import NextHop
+from mether.relay.settings import Settings
+from mether.relay.slots import Slots
+from mether.relay.window import Limits
 from mether.reply import Reply
 
 
@@ -27,6 +30,9 @@ class Relay:
         *servers: ScriptServer,
         route: Route = HOP,
         connections: int = 20,
+        messages: int = 1000,
+        rate: float = 0.0,
+        slots: Slots | None = None,
         no_hosts: Reply | None = None,
         content: Content | StoreError | None = None,
     ) -> None:
@@ -36,6 +42,7 @@ class Relay:
         self.worked: asyncio.Queue[tuple[Claim, list[Outcome]]] = asyncio.Queue()
         self.untried: list[Claim] = []
         self.looked_up = 0
+        self.transcripts: dict[str, str] = {}
         loop = running()
         self.hop = NextHop(
             route,
@@ -46,11 +53,18 @@ class Relay:
                 hostname="us.example.com",
                 timeouts=Timeouts(),
                 clock=loop.clock,
-                done=lambda claim, outcomes, *times: self.worked.put_nowait((claim, outcomes)),
+                done=self._done,
                 returned=self.untried.extend,
-                connections=connections,
+                limits=lambda route: Limits(connections, messages, rate),
+                slots=slots,
             ),
         )
+
+    def _done(
+        self, claim: Claim, outcomes: list[Outcome], started: float, connected: float, transcript: str
+    ) -> None:
+        self.transcripts[claim.message.ident] = transcript
+        self.worked.put_nowait((claim, outcomes))
 
     async def _find(self, route: Route) -> list[Host]:
         self.looked_up += 1

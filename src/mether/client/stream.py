@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 
+from mether.client import transcript
 from mether.client.session import Lost, Timeouts, pieces, small
 from mether.net.stream import Stream
 from mether.reply import Reply
@@ -24,6 +25,7 @@ from mether.smtp import client, command
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.client.session import Source
+    from mether.client.transcript import Log
     from mether.net.tls import Terms
     from mether.net.tlserror import TlsError
     from mether.smtp.sasl_client import Credentials
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 class StreamClient(Stream):
     """One session.  `address` is the IP address (or path) it is connected to; `alive` is False from the
     moment the session is lost, be it in use or kept; `account` is for whoever logs in.  With `terms` TLS
-    begins with the connection."""
+    begins with the connection.
+
+    What is said is kept in `logs` (see `client.transcript`): the opening of the session, and what came
+    since the latest `begin`.
+    """
 
     account: object = None
 
@@ -56,6 +62,34 @@ class StreamClient(Stream):
         self._small: bytes | None = None
         self._last: Reply | None = None
         self._room: asyncio.Future[None] | None = None
+        self._opening: Log = []
+        self._log = self._opening
+
+    @property
+    def logs(self) -> list[Log]:
+        """What was said: in the opening of the session, and since then."""
+        return [self._opening] if self._log is self._opening else [self._opening, self._log]
+
+    @property
+    def problem(self) -> str:
+        """What ended the session, "" as long as nothing did."""
+        return "" if self._problem is None else str(self._problem)
+
+    def begin(self) -> None:
+        """Forget what was said since the opening of the session."""
+        self._log = []
+
+    def give_up(self, kind: str, text: str, *, late: bool = True) -> bool:
+        """End the session at once, for a Lost of this kind; whether it was.
+
+        Without `late` it is not when the end of the content has been sent: the server may have taken it.
+        """
+        transaction = self._transaction
+        if not late and transaction is not None and transaction.content_sent:
+            return False
+        self._fail(kind, text)
+        self.abort()
+        return True
 
     async def hello(self, name: str, *, lmtp: bool = False) -> Reply:
         """Take the greeting and say EHLO (LHLO); returns the last reply, which may be a refusal.
@@ -95,20 +129,28 @@ class StreamClient(Stream):
             self.protocol.offer, credentials, self.secure, self.address, host=host, port=port
         )
         found = login.advance(steps, None)
-        while not isinstance(found[0], Reply):
-            reply = await self.ask(*found)
-            if reply.code == 334:
-                # SCRAM computes for as long as the server asks for, up to a second: the others go on.
-                found = await self.loop.run_in_executor(None, login.advance, steps, reply)
-            else:
-                found = login.advance(steps, reply)
+        # Kept apart until it shows no credentials any more.
+        open_, self._log = self._log, []
+        try:
+            while not isinstance(found[0], Reply):
+                reply = await self.ask(*found)
+                if reply.code == 334:
+                    # SCRAM computes for as long as the server asks for, up to a second: the others go on.
+                    found = await self.loop.run_in_executor(None, login.advance, steps, reply)
+                else:
+                    found = login.advance(steps, reply)
+        finally:
+            open_ += transcript.hidden(self._log)
+            self._log = open_
         return found
 
     async def ask(self, verb: str, line: bytes) -> Reply:
         """Send a command and wait for its reply."""
         if self._problem is not None:
             raise self._problem
-        self.write(self.protocol.send(verb, line))
+        octets = self.protocol.send(verb, line)
+        self._log.append((self.loop.time(), "C", octets))
+        self.write(octets)
         return await self._wait()
 
     async def transact(self, transaction: Transaction, trace: bytes, content: Source) -> None:
@@ -121,7 +163,9 @@ class StreamClient(Stream):
         send = self.protocol.send
         self._transaction = transaction
         self._small = small(trace, content, chunked=transaction.fit.chunking)
-        self.write(b"".join([send(verb, line) for verb, line in commands]))
+        group = b"".join([send(verb, line) for verb, line in commands])
+        self._log.append((self.loop.time(), "C", group))
+        self.write(group)
         try:
             await self._wait()
             if transaction.wants_content:
@@ -160,6 +204,8 @@ class StreamClient(Stream):
 
     def secured(self) -> None:
         """The handshake is done: the 220 that began it is the reply, or the greeting comes now."""
+        if self.secure is not None:
+            self._log.append((self.loop.time(), "-", f"{self.secure.version} {self.secure.cipher}"))
         if not self.protocol.outstanding:
             self._wake()
         elif self._waiter is not None:
@@ -171,6 +217,10 @@ class StreamClient(Stream):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: octets from the server."""
+        log = self._log
+        log.append((self.loop.time(), "S", data))
+        if len(log) > transcript.ENTRIES:
+            transcript.trim(log)
         self.protocol.receive(data)
         self._take()
 
@@ -235,12 +285,14 @@ class StreamClient(Stream):
         if not taken:
             return  # octets of a reply that does not end give it no more time
         for name, line in commands:
-            self.write(protocol.send(name, line))
+            octets = protocol.send(name, line)
+            self._log.append((self.loop.time(), "C", octets))
+            self.write(octets)
         if transaction is not None and transaction.wants_content:
             if transaction.dot_only or self._small is not None:
-                self.write(
-                    b".\r\n" if transaction.dot_only else self._chunk(transaction) + (self._small or b"")
-                )
+                content = b"" if transaction.dot_only else self._small or b""
+                self.write(b".\r\n" if transaction.dot_only else self._chunk(transaction) + content)
+                self._log.append((self.loop.time(), "C", len(content)))
                 self._sent(transaction)
             else:
                 self._wake()
@@ -260,7 +312,11 @@ class StreamClient(Stream):
 
     def _chunk(self, transaction: Transaction) -> bytes:
         """The command that the content follows, b"" when DATA was answered."""
-        return self.protocol.send(*transaction.chunk) if transaction.chunk is not None else b""
+        if transaction.chunk is None:
+            return b""
+        octets = self.protocol.send(*transaction.chunk)
+        self._log.append((self.loop.time(), "C", octets))
+        return octets
 
     def _sent(self, transaction: Transaction) -> None:
         if transaction.chunk is None:
@@ -273,27 +329,33 @@ class StreamClient(Stream):
         self.write(self._chunk(transaction))
         source = pieces(trace, content, chunked=transaction.chunk is not None)
         piece = next(source)
-        for following in source:
+        size = 0
+        try:
+            for following in source:
+                self.write(piece)
+                size += len(piece)
+                piece = following
+                if not self.writable:
+                    self.set_deadline(self._timeouts.block)
+                    self._room = self.loop.create_future()
+                    await self._room
+                else:
+                    # A server that takes all as fast as it is read must not keep the others waiting, nor us
+                    # from hearing what it says meanwhile.
+                    await asyncio.sleep(0)
+                if transaction.finished:
+                    # The server gave up.  Half of the content is out: only the end of the connection follows.
+                    self.alive = False
+                    self.abort()
+                    return
+                if self._problem is not None:
+                    raise self._problem
+            # With the last octets, and before anything else can run: their reply may come at once.
             self.write(piece)
-            piece = following
-            if not self.writable:
-                self.set_deadline(self._timeouts.block)
-                self._room = self.loop.create_future()
-                await self._room
-            else:
-                # A server that takes all as fast as it is read must not keep the others waiting, nor us
-                # from hearing what it says meanwhile.
-                await asyncio.sleep(0)
-            if transaction.finished:
-                # The server gave up.  Half of the content is out: only the end of the connection follows it.
-                self.alive = False
-                self.abort()
-                return
-            if self._problem is not None:
-                raise self._problem
-        # With the last octets, and before anything else can run: their reply may come at once.
-        self.write(piece)
-        self._sent(transaction)
+            size += len(piece)
+            self._sent(transaction)
+        finally:
+            self._log.append((self.loop.time(), "C", size))
 
     async def _wait(self) -> Reply:
         """Wait until the transaction or the outstanding reply is done."""

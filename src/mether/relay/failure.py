@@ -69,6 +69,7 @@ _LOST: Final = {
     "closed": "4.4.2",
     "protocol": PROTOCOL,
     "tls": "4.7.5",
+    "withdrawn": "4.3.0",
 }
 
 
@@ -111,7 +112,8 @@ def of_lost(
 ) -> Outcome:
     """What the end of a session before its time means.
 
-    After the end of the content was sent, nobody knows whether the message was taken.
+    After the end of the content was sent, nobody knows whether the message was taken.  One that we ended, as
+    the message was withdrawn, says nothing of the host.
     """
     uncertain = content_sent and lost.stage in (state.END_OF_CONTENT, state.LAST_CHUNK)
     where = f" (waiting for the reply to {_spoken(lost.stage)})" if lost.stage else ""
@@ -119,7 +121,7 @@ def of_lost(
         number,
         "delayed",
         Reply(451, _LOST[lost.kind], f"{lost}{where}"),
-        scope="transaction" if uncertain else "host",
+        scope="transaction" if uncertain or lost.kind == "withdrawn" else "host",
         remote_mta=remote_mta,
         said=False,
         at=at,

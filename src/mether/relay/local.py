@@ -1,8 +1,9 @@
 """Delivery on this host, to Maildirs and programs, in a few threads of their own.
 
-`Local` takes claims whose route is a Maildir or a pipe, runs the blocking delivery in a thread, and
-hands the outcomes back in the event loop.  At most WORKERS run at once; what waits is bounded by the
-runner's window.  A rule that is gone from the configuration delays the mail, and never loses it.
+`Local` takes claims whose route is a Maildir or a pipe, runs the blocking delivery in a thread, and hands
+the outcomes back in the event loop.  At most WORKERS run at once, and each route has its `Place`: those take
+turns, and none takes all, so that a program that hangs holds up its own mail alone.  A rule that is gone
+from the configuration delays the mail, and never loses it.
 """
 
 from __future__ import annotations
@@ -11,20 +12,95 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from mether.relay import failure, maildir, pipe
+from mether.relay.line import Line
+from mether.relay.slots import Slots
+from mether.relay.window import Meter
 from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
     from typing import Final
 
-    from mether.outcome import Outcome
+    from mether.outcome import Outcome, Route
     from mether.queue.claim import Claim
     from mether.queue.content import Content
     from mether.routing.table import Table
 
-WORKERS: Final = 8
+WORKERS: Final = 16
+"""Deliveries at a time; one route has no more than three quarters of them."""
+
+AT_ONCE: Final = 10
+"""Claims that a route can use of which nothing is known."""
+
 NO_RULE: Final = Reply(451, "4.3.5", "the configuration has no route of that name any more")
+
+
+class Place:
+    """The claims of one route of this host: a transport, which `Local` works for."""
+
+    def __init__(self, local: Local, route: Route) -> None:
+        self.route = route
+        self._local = local
+        self._waiting = Line()
+        self._meter = Meter()
+        self.held = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no claim waits or is worked."""
+        return not self.held and not self._waiting
+
+    @property
+    def room(self) -> int:
+        """How many more claims can be worked soon."""
+        recent = self._meter.recent(self._local.loop.time())
+        return max(0, AT_ONCE + recent - self.held - len(self._waiting))
+
+    def offer(self, claim: Claim) -> None:
+        """Take a claim to deliver; after `close` it is given back."""
+        if self._local.closing:
+            self._local.returned([claim])
+            return
+        self._waiting.add(claim)
+        self._begin()
+
+    def withdraw(self, tokens: Collection[int]) -> None:
+        """Give back the claims with these tokens whose delivery has not begun."""
+        given = self._waiting.withdraw(tokens)
+        if given:
+            self._local.returned(given)
+
+    async def close(self) -> None:
+        """Give back what waits."""
+        self._local.slots.forget(self)
+        if self._waiting:
+            self._local.returned(self._waiting.clear())
+
+    def granted(self) -> bool:
+        """Deliver one more, if one waits."""
+        if not self._waiting:
+            return False
+        self.held += 1
+        self._local.deliver(self, self._waiting.take())
+        self._begin()
+        return True
+
+    def spare(self) -> None:
+        """Nothing is kept here that could be given up."""
+
+    def ended(self) -> None:
+        """A delivery is over."""
+        self._meter.count(self._local.loop.time())
+        self.held -= 1
+        self._local.slots.give(last=not self.held)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Deliver what may be delivered now."""
+        while self._waiting and self._local.slots.take(self):
+            self.held += 1
+            self._local.deliver(self, self._waiting.take())
 
 
 class Local:
@@ -38,10 +114,14 @@ class Local:
         content: Callable[[Claim], Awaitable[Content]],
         hostname: str,
         clock: Callable[[], float],
-        done: Callable[[Claim, list[Outcome], float, float], None],
+        done: Callable[[Claim, list[Outcome], float, float, str], None],
+        returned: Callable[[list[Claim]], None],
         limit: Callable[[str], float],
     ) -> None:
-        self._loop = loop
+        self.loop = loop
+        self.returned = returned
+        self.slots = Slots(WORKERS)
+        self.closing = False
         self._table = table
         self._content = content
         self._hostname = hostname
@@ -50,15 +130,41 @@ class Local:
         self._limit = limit
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="delivery")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._places: dict[Route, Place] = {}
 
-    def offer(self, claim: Claim) -> None:
-        """Take a claim to deliver."""
-        task = self._loop.create_task(self._deliver(claim))
+    def at(self, route: Route) -> Place:
+        """The transport of a route; there are as many as the configuration has, or had when mail was
+        queued."""
+        place = self._places.get(route)
+        if place is None:
+            place = self._places[route] = Place(self, route)
+        return place
+
+    def rooms(self) -> dict[Route, int]:
+        """How many claims more each route can use soon, of those that have some."""
+        return {route: place.room for route, place in self._places.items() if not place.idle}
+
+    def withdraw(self, tokens: Collection[int]) -> None:
+        """Give back the claims with these tokens whose delivery has not begun."""
+        for place in self._places.values():
+            place.withdraw(tokens)
+
+    def deliver(self, place: Place, claim: Claim) -> None:
+        """Begin to deliver a claim of `place`."""
+        task = self.loop.create_task(self._deliver(claim))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            place.ended()
+
+        task.add_done_callback(ended)
 
     async def close(self) -> None:
-        """Finish what is in hand."""
+        """Finish what is in hand, and give back the rest."""
+        self.closing = True
+        for place in self._places.values():
+            await place.close()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
         self._pool.shutdown()
@@ -67,7 +173,7 @@ class Local:
         started = self._clock()
         try:
             content = claim.content if claim.content is not None else await self._content(claim)
-            replies = await self._loop.run_in_executor(self._pool, self._run, claim, content)
+            replies = await self.loop.run_in_executor(self._pool, self._run, claim, content)
         except Exception as error:  # a fault of ours must not stop the queue
             what = f"internal error: {error!r}"
             replies = [Reply(451, "4.3.0", what)] * len(claim.pending)
@@ -76,7 +182,7 @@ class Local:
             failure.of_delivery(one.number, reply, at=at)
             for one, reply in zip(claim.pending, replies, strict=True)
         ]
-        self._done(claim, outcomes, started, started)
+        self._done(claim, outcomes, started, started, "")
 
     def _run(self, claim: Claim, content: Content) -> list[Reply]:
         """In a thread: deliver, one reply for each recipient."""

@@ -1,119 +1,60 @@
 """One next hop: its connections, kept and reused, and the claims that wait for them.
 
-A `NextHop` takes claims with `offer` and works each over one of at most `limit` connections, which grows
-by one with each success up to the configured maximum and falls to one when no host can be reached.  A
-connection that has nothing to do is kept for IDLE_SECONDS and then ended with QUIT.
+A `NextHop` takes claims with `offer` and has them worked (`relay.worker`), each over one of its
+connections.  How many it may have, how many claims it can use (`room`) and when the next message may go is
+`relay.window`'s to say; how many all next hops may have together, `relay.slots`'.  A connection that has
+nothing to do is kept for a while and then ended with QUIT.
 
-When no host can be used, the claim in hand gets the outcome and all that wait are given back untried,
-so that a dead next hop holds nothing.  A session that ends before any content was sent, on a kept
-connection or with other hosts left, is no failure yet: the claim is tried on the next one.
+When no host can be used, the claim in hand gets the outcome and all that wait are given back untried, so
+that a dead next hop holds nothing; it is probed by one message, and resumes gradually.  A connection that is
+refused while others work is no failure: its claim waits for one of these.
 
-A connection is used again only for claims that it is good enough for: those with the same login, and, when
-the sender asked for REQUIRETLS, only where the server was verified and offers it.  A claim that needs more
-than the others gets its outcome alone when no host gives it.
+An attempt that outlives its time (`relay.window.patience`) is ended, whatever it is doing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
-from mether.net.tls import ClientTls
-from mether.relay import failure, smtp, tlspolicy
-from mether.relay.tlspolicy import Policy
-from mether.relay.walk import Unusable, Walk
-from mether.routing import target
-from mether.smtp import fit
+from mether.client.session import Lost
+from mether.relay import window
+from mether.relay.line import Line
+from mether.relay.worker import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Collection
     from typing import Final
 
-    from mether.client.session import Timeouts
-    from mether.client.stream import StreamClient
-    from mether.outcome import Outcome, Route
+    from mether.outcome import Route
     from mether.queue.claim import Claim
-    from mether.queue.content import Content
-    from mether.relay import hosts
-    from mether.relay.credentials import Login, Logins
+    from mether.relay.settings import Settings
 
-IDLE_SECONDS: Final = 3.0
-INITIAL: Final = 5
-"""Connections to a next hop that nothing is known of."""
-MOST_SESSIONS: Final = 20
-"""Sessions that the limits of a server may cost one message (RFC 9422 section 6); in the last one they are
-not kept to, and what the server then refuses is deferred."""
+FIRST_ROOM: Final = 2 * window.FIRST
+"""Claims that a next hop of which nothing is known can use."""
 
-
-class Settings:
-    """What all next hops share.
-
-    `find` gives a route's hosts; `content` a claim's content; `hostname` is what EHLO says; `done` takes
-    a worked claim with its outcomes, when it began and when it had its connection (Unix seconds);
-    `returned` takes one back untried.  `policy` says what TLS a route is to have, `tls` has the certificates,
-    and `logins` who we are there.  `fitting` is what may be done where a host lacks an extension.
-    """
-
-    __slots__ = (
-        "clock",
-        "connections",
-        "content",
-        "done",
-        "find",
-        "fitting",
-        "hostname",
-        "logins",
-        "loop",
-        "policy",
-        "returned",
-        "timeouts",
-        "tls",
-    )
-
-    def __init__(
-        self,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        find: Callable[[Route], Awaitable[list[hosts.Host]]],
-        content: Callable[[Claim], Awaitable[Content]],
-        hostname: str,
-        timeouts: Timeouts,
-        clock: Callable[[], float],
-        done: Callable[[Claim, list[Outcome], float, float], None],
-        returned: Callable[[list[Claim]], None],
-        connections: int = 20,
-        policy: Callable[[Route], Policy] = lambda route: Policy(),
-        tls: ClientTls | None = None,
-        logins: Logins | None = None,
-        fitting: fit.Policy = fit.DEFAULT,
-    ) -> None:
-        self.fitting = fitting
-        self.policy = policy
-        self.tls = tls or ClientTls()
-        self.logins = logins
-        self.loop = loop
-        self.find = find
-        self.content = content
-        self.hostname = hostname
-        self.timeouts = timeouts
-        self.clock = clock
-        self.done = done
-        self.returned = returned
-        self.connections = connections
+WATCH: Final = 60.0
+"""Seconds between two looks for attempts that outlived their time."""
 
 
 class NextHop:
-    """The connections to `route`.  `idle` tells whether nothing is going on there."""
+    """The connections to `route`.  `idle` tells whether nothing is going on there, and `rested` whether
+    nothing would be lost by forgetting it."""
 
-    def __init__(self, route: Route, settings: Settings) -> None:
+    def __init__(self, route: Route, settings: Settings, runners: int = 1) -> None:
         self.route = route
-        self._settings = settings
-        self._waiting: deque[Claim] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
+        self.settings = settings
+        self.limits = settings.limits(route).share(runners)
+        self._window = window.Window(self.limits.connections)
+        self._rate = window.Rate(self.limits.rate) if self.limits.rate else None
+        self._meter = window.Meter()
+        self._waiting = Line()
+        self._workers: set[Worker] = set()
+        self._active = 0
         self._resting: list[tuple[asyncio.Future[bool], float]] = []
         self._reaper: asyncio.TimerHandle | None = None
-        self._limit = min(INITIAL, settings.connections)
+        self._pacer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._closing = False
 
     @property
@@ -121,192 +62,217 @@ class NextHop:
         """Whether no claim waits and no connection is open."""
         return not self._workers and not self._waiting
 
+    @property
+    def rested(self) -> bool:
+        """Whether it is idle, and its rate and its window would be the same anew."""
+        return self.idle and (self._rate is None or self._rate.rested(self.settings.loop.time()))
+
+    @property
+    def held(self) -> int:
+        """How many connections there are, or are being made."""
+        return len(self._workers)
+
+    @property
+    def room(self) -> int:
+        """How many more claims can be worked soon."""
+        if self._closing:
+            return 0
+        now = self.settings.loop.time()
+        return window.room(
+            self._window, self._meter.recent(now), self._rate, len(self._waiting) + self._active, now
+        )
+
+    def share(self, runners: int) -> None:
+        """Keep to one part of so many of every limit."""
+        self.limits = self.settings.limits(self.route).share(runners)
+        self._window.limit(self.limits.connections)
+        if self._rate is not None:
+            self._rate.change(self.limits.rate)
+
     def offer(self, claim: Claim) -> None:
         """Take a claim to work on; after `close` it is given back."""
         if self._closing:
-            self._settings.returned([claim])
+            self.settings.returned([claim])
             return
-        self._line_up(claim)
-        if self._resting:
-            self._wake(self._resting.pop()[0], True)  # the latest one: the others may go to sleep
-        elif len(self._workers) < self._limit:
-            self._begin()
+        if claim.hop is not None and claim.hop.failures and not self._workers:
+            self._window.probe()
+        self._waiting.add(claim)
+        self._rouse()
 
-    def _line_up(self, claim: Claim) -> None:
-        """Let it wait behind those of its priority and above, as in the queue (RFC 6710 section 5)."""
-        waiting, priority = self._waiting, claim.message.envelope.priority
-        place = len(waiting)
-        while place and waiting[place - 1].message.envelope.priority < priority:
-            place -= 1
-        waiting.insert(place, claim)
-
-    def _begin(self) -> None:
-        task = self._settings.loop.create_task(self._work())
-        self._workers.add(task)
-        task.add_done_callback(self._workers.discard)
+    def withdraw(self, tokens: Collection[int]) -> None:
+        """Give back the claims with these tokens that have not reached the end of their content."""
+        given = self._waiting.withdraw(tokens)
+        if given:
+            self.settings.returned(given)
+        for worker in list(self._workers):
+            if worker.claim is not None and worker.claim.token in tokens:
+                worker.interrupt(Lost("withdrawn", "", "the message was withdrawn"), late=False)
 
     async def close(self) -> None:
         """Give back what waits, finish what is in hand, and end every connection."""
         self._closing = True
         self._give_back()
-        for future, _ in self._resting:
-            self._wake(future, False)
-        self._resting.clear()
+        while self._resting:
+            self.spare()
         if self._workers:
-            await asyncio.wait(set(self._workers))
+            await asyncio.wait([worker.task for worker in self._workers])
 
-    async def _work(self) -> None:
-        """One connection's life: claims over it until there are none."""
-        client: StreamClient | None = None
-        host = ""
-        try:
-            while True:
-                while self._waiting:
-                    claim = self._waiting.popleft()
-                    client, host = await self._deliver(claim, client, host)
-                if self._closing or client is None or not await self._rest():
-                    break
-        finally:
-            if client is not None:
-                await client.quit()
-        # From here on this one takes no claim: whoever offers one must not count it, for want of others.
-        task = asyncio.current_task()
-        if task is not None:
-            self._workers.discard(task)
-        # A claim that came while QUIT was on its way has nobody else to work it.
-        if self._waiting:
-            self._begin()
+    # For its workers.
 
-    async def _rest(self) -> bool:
-        """Wait for a claim; False when none came in time, or the next hop is closed."""
-        loop = self._settings.loop
+    def next(self, worker: Worker) -> Claim | None:
+        """The claim to be worked next; None when there is none, or it is not its time, or `worker` is to
+        leave."""
+        if not self._waiting:
+            return None
+        settings = self.settings
+        slots = settings.slots
+        if len(self._workers) > self._window.size or (
+            slots.waiting and slots.yields(self, settings.loop.time() - worker.since)
+        ):
+            worker.leave = True
+            return None
+        if self._rate is not None and not self._passes(self._rate):
+            return None
+        self._active += 1
+        return self._waiting.take()
+
+    async def rest(self) -> bool:
+        """Wait for a claim; False when none came in time, or the connection is needed elsewhere."""
+        loop = self.settings.loop
+        if self._closing:
+            return False
         future: asyncio.Future[bool] = loop.create_future()
-        self._resting.append((future, loop.time() + IDLE_SECONDS))
+        self._resting.append((future, loop.time() + self.settings.idle))
         if self._reaper is None:
-            self._reaper = loop.call_later(IDLE_SECONDS, self._reap)
+            self._reaper = loop.call_later(self.settings.idle, self._reap)
+        self.settings.slots.rests(self)
         return await future
 
-    def _reap(self) -> None:
-        """Let go of the connections that have rested for long; one timer serves them all."""
-        now = self._settings.loop.time()
-        self._reaper = None
-        while self._resting and self._resting[0][1] <= now:
-            self._wake(self._resting.pop(0)[0], False)
-        if self._resting:
-            self._reaper = self._settings.loop.call_at(self._resting[0][1], self._reap)
+    def others_work(self, worker: Worker) -> bool:
+        """Whether another connection can be used."""
+        return any(one.working for one in self._workers if one is not worker)
 
-    @staticmethod
-    def _wake(future: asyncio.Future[bool], claim: bool) -> None:
+    def worked(self, worker: Worker, usable: bool) -> None:
+        """An attempt is over, and its session may be used again or not."""
+        self._active -= 1
+        now = self.settings.loop.time()
+        self._meter.count(now)
+        if not usable:
+            if self.others_work(worker):
+                self._window.shrink(len(self._workers) - 1, now)
+        elif self._window.succeeded(now) and self._waiting:
+            self._rouse()
+
+    def refused(self, worker: Worker, claim: Claim) -> None:
+        """There is no other connection to be had than those that work: the claim waits for one of them."""
+        self._active -= 1
+        working = sum(one.working for one in self._workers)
+        self._window.shrink(working, self.settings.loop.time())
+        if self._closing:
+            self.settings.returned([claim])
+        else:
+            self._waiting.back(claim)
+            worker.leave = True
+
+    def failed(self) -> None:
+        """Nothing works there."""
+        self._window.fail()
+        self._give_back()
+
+    def ended(self, worker: Worker) -> None:
+        """A connection is no more."""
+        self._workers.discard(worker)
+        self.settings.slots.give(last=not self._workers)
+        # A claim that came while QUIT was on its way has nobody else to work it.
+        if self._waiting:
+            self._rouse()
+        elif not self._workers and self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    # For the slots.
+
+    def granted(self) -> bool:
+        """Begin one more connection, if there is work for it."""
+        if not self._waiting or len(self._workers) >= self._window.size:
+            return False
+        self._begin()
+        if len(self._waiting) > 1:
+            self._rouse()
+        return True
+
+    def spare(self) -> None:
+        """Let go of the connection that has rested longest."""
+        if self._resting:
+            self._wake(0, False)
+
+    def _rouse(self) -> None:
+        """Have one more connection at work, where that is possible."""
+        if self._rate is not None:
+            wait = self._rate.wait(self.settings.loop.time())
+            if wait > 0:
+                self._pace(wait)
+                return
+        if self._resting:
+            self._wake(-1, True)  # the latest one: the others may go to sleep
+        elif len(self._workers) < self._window.size and self.settings.slots.take(self):
+            self._begin()
+
+    def _begin(self) -> None:
+        self._workers.add(Worker(self))
+        if self._watch is None:
+            self._watch = self.settings.loop.call_later(WATCH, self._look)
+
+    def _passes(self, rate: window.Rate) -> bool:
+        """Whether a message may go now: it is then counted, and somebody looks for the next one in time."""
+        now = self.settings.loop.time()
+        wait = rate.wait(now)
+        if wait <= 0:
+            rate.take(now)
+            if len(self._waiting) > 1:
+                self._pace(rate.wait(now))
+            return True
+        self._pace(wait)
+        return False
+
+    def _pace(self, wait: float) -> None:
+        if self._pacer is None:
+            self._pacer = self.settings.loop.call_later(wait, self._paced)
+
+    def _paced(self) -> None:
+        self._pacer = None
+        if self._waiting:
+            self._rouse()
+
+    def _wake(self, place: int, claim: bool) -> None:
+        """Wake one that rests, for a claim or for its end."""
+        future, _ = self._resting.pop(place)
+        if not self._resting:
+            self.settings.slots.wakes(self)
         if not future.done():
             future.set_result(claim)
 
-    async def _deliver(
-        self, claim: Claim, client: StreamClient | None, host: str
-    ) -> tuple[StreamClient | None, str]:
-        """Work one claim; returns the session to go on with, and its host."""
-        settings = self._settings
-        started = settings.clock()
-        strict = tlspolicy.asks(claim.message.envelope, lmtp=self.route.transport == "lmtp")
-        login = self._login(claim) if settings.logins else None
-        walk = Walk(self.route, settings, strict, login)
-        outcomes: list[Outcome] = []
-        lacking: list[Outcome] = []
-        sessions = 0
-        try:
-            content = claim.content if claim.content is not None else await settings.content(claim)
-            if client is not None and not client.alive:
-                client.close()
-                client = None
-            elif client is not None and not _enough(client, strict, login):
-                await client.quit()
-                client = None
-            while True:
-                reused = client is not None
-                if client is None:
-                    client, host = await walk.open(claim.route.helo or settings.hostname)
-                    sessions += 1
-                connected = settings.clock()
-                pending = claim.pending[len(outcomes) :]
-                try:
-                    some, usable = await smtp.send(
-                        client,
-                        claim,
-                        content,
-                        remote_mta=host,
-                        clock=settings.clock,
-                        pending=pending,
-                        heed=sessions < MOST_SESSIONS,
-                        more=walk.more,
-                        fitting=settings.fitting,
-                    )
-                except smtp.Lacking as error:
-                    lacking = error.outcomes
-                    await client.quit()
-                    client = None
-                    continue
-                if len(some) < len(pending):
-                    # The session takes no more by the limits that its server announced: on in another.
-                    outcomes += some
-                    lacking = []  # of a host that was asked for more recipients than are left now
-                    await client.quit()
-                    client = None
-                    walk = Walk(self.route, settings, strict, login)
-                    continue
-                if not usable:
-                    client.close()
-                    client = None
-                    untouched = all(one.scope == "host" and not one.uncertain for one in some)
-                    if untouched and (reused or walk.more):
-                        walk.note(Unusable(some[0].reply, host))
-                        continue
-                outcomes += some
-                break
-        except Unusable as error:
-            at = settings.clock()
-            if lacking:
-                # A host answered, and is as good for other messages as it was.
-                settings.done(claim, outcomes + lacking, started, at)
-                return None, ""
-            left = claim.pending[len(outcomes) :]
-            outcomes += [error.outcome(one.number, at) for one in left]
-            settings.done(claim, outcomes, started, at)
-            if not error.alone:
-                self._limit = 1
-                self._give_back()
-            return None, ""
-        except Exception as error:  # a fault of ours must not stop the queue
-            at = settings.clock()
-            what = f"internal error: {error!r}"
-            left = claim.pending[len(outcomes) :]
-            outcomes += [failure.of_fault(one.number, what, at=at) for one in left]
-            settings.done(claim, outcomes, started, at)
-            if client is not None:
-                client.abort()
-            return None, ""
-        if usable:
-            self._limit = min(self._limit + 1, settings.connections)
-        settings.done(claim, outcomes, started, connected)
-        return client, host
+    def _reap(self) -> None:
+        """Let go of the connections that have rested for long; one timer serves them all."""
+        now = self.settings.loop.time()
+        self._reaper = None
+        while self._resting and self._resting[0][1] <= now:
+            self.spare()
+        if self._resting:
+            self._reaper = self.settings.loop.call_at(self._resting[0][1], self._reap)
 
-    def _login(self, claim: Claim) -> Login | None:
-        """Who we are to be there, for this claim's sender."""
-        sender = claim.message.envelope.reverse_path
-        logins = self._settings.logins
-        try:
-            where = target.from_route(self.route)
-        except target.TargetError:
-            return None  # `find` will say so
-        return logins.choose(where, "" if sender is None else str(sender)) if logins else None
+    def _look(self) -> None:
+        """End the attempts that have outlived their time; one timer serves them all."""
+        now = self.settings.loop.time()
+        self._watch = self.settings.loop.call_later(WATCH, self._look)
+        for worker in list(self._workers):
+            if worker.overdue(now):
+                worker.interrupt(Lost("timeout", "", "the attempt took too long as a whole"))
 
     def _give_back(self) -> None:
+        if self._pacer is not None:
+            self._pacer.cancel()
+            self._pacer = None
+        self.settings.slots.forget(self)
         if self._waiting:
-            claims = list(self._waiting)
-            self._waiting.clear()
-            self._settings.returned(claims)
-
-
-def _enough(client: StreamClient, strict: bool, login: Login | None) -> bool:
-    """Whether a kept session will do for a claim: `strict` asks for REQUIRETLS."""
-    return client.account is login and tlspolicy.good_enough(
-        client.secure, client.protocol.offer.keywords, requiretls=strict
-    )
+            self.settings.returned(self._waiting.clear())

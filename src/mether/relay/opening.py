@@ -81,8 +81,13 @@ async def open(
     need: Need | None = None,
     tls: ClientTls | None = None,
     account: Account | None = None,
+    clients: list[StreamClient] | None = None,
 ) -> StreamClient:
-    """A session with the host, ready for MAIL; without `need` or `tls` in clear.  Raises as told above."""
+    """A session with the host, ready for MAIL; without `need` or `tls` in clear.  Raises as told above.
+
+    `clients` gets every session that was begun, whatever comes of it.
+    """
+    clients = [] if clients is None else clients
     if need is None or tls is None or need.level == "none":
         need, terms = tlspolicy.Need("none"), None
     else:
@@ -90,13 +95,13 @@ async def open(
     # Before there is a connection: no server is kept waiting for a secret that can't be had.
     credentials = await account.credentials() if account is not None else None
     try:
-        client = await _protected(loop, host, name, timeouts, lmtp, need, terms)
+        client = await _protected(loop, host, name, timeouts, lmtp, need, terms, clients)
     except Lost as error:
         if not error.tls:
             raise
         if not need.fall_back:
             raise Shortfall(tlspolicy.failed(need, error.tls, str(error)), alone=need.required) from None
-        client = await _protected(loop, host, name, timeouts, lmtp, need, None)
+        client = await _protected(loop, host, name, timeouts, lmtp, need, None, clients)
     if account is not None and credentials is not None:
         await _login(client, host, account, credentials)
     return client
@@ -110,10 +115,12 @@ async def _protected(
     lmtp: bool,
     need: Need,
     terms: Terms | None,
+    clients: list[StreamClient],
 ) -> StreamClient:
     """A session that has said hello, under TLS where `terms` are given and the server begins it."""
     begin = terms if need.implicit else None
     client = await connect(loop, host.address, host.port, timeouts, begin, shown=host.shown)
+    clients.append(client)
     try:
         said = own_name(name, client.local)
         reply = await client.hello(said, lmtp=lmtp)

@@ -1,4 +1,4 @@
-"""The transports of one process: a `NextHop` for each next hop in use, one `Local` for this host.
+"""The transports of one process: a `NextHop` for each next hop in use, a `Place` for each route of this host.
 
 Next hops that nothing is going on at are forgotten when there are many, so that ten thousand of them
 cost nothing.
@@ -12,11 +12,12 @@ from mether.relay.nexthop import NextHop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Final
 
     from mether.outcome import Route
-    from mether.relay.local import Local
-    from mether.relay.nexthop import Settings
+    from mether.relay.local import Local, Place
+    from mether.relay.settings import Settings
 
 REMEMBERED: Final = 256
 """Next hops that may be idle before they are forgotten."""
@@ -29,17 +30,39 @@ class Pool:
         self._settings = settings
         self._local = local
         self._hops: dict[Route, NextHop] = {}
+        self._many = REMEMBERED
+        self._runners = 1
 
-    def transport(self, route: Route) -> NextHop | Local:
+    def transport(self, route: Route) -> NextHop | Place:
         """Who works claims of this route."""
         if route.transport not in ("smtp", "lmtp"):
-            return self._local
+            return self._local.at(route)
         hop = self._hops.get(route)
         if hop is None:
-            if len(self._hops) >= REMEMBERED:
-                self._hops = {known: one for known, one in self._hops.items() if not one.idle}
-            hop = self._hops[route] = NextHop(route, self._settings)
+            if len(self._hops) >= self._many:
+                self._hops = {known: one for known, one in self._hops.items() if not one.rested}
+                self._many = max(REMEMBERED, 2 * len(self._hops))
+            hop = self._hops[route] = NextHop(route, self._settings, self._runners)
         return hop
+
+    def rooms(self) -> dict[Route, int]:
+        """How many claims more each next hop can use soon, of those that have some or have connections."""
+        rooms = {route: hop.room for route, hop in self._hops.items() if not hop.idle}
+        rooms.update(self._local.rooms())
+        return rooms
+
+    def share(self, runners: int) -> None:
+        """Keep to one part of so many of every limit of a next hop: as many runners send there."""
+        if runners != self._runners:
+            self._runners = runners
+            for hop in self._hops.values():
+                hop.share(runners)
+
+    def withdraw(self, tokens: Collection[int]) -> None:
+        """Give back the claims with these tokens that have not reached the end of their content."""
+        for hop in self._hops.values():
+            hop.withdraw(tokens)
+        self._local.withdraw(tokens)
 
     async def close(self) -> None:
         """Finish what is in hand everywhere, and give back what only waits."""

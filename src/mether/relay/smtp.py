@@ -57,6 +57,7 @@ async def send(
     announced (RFC 9422) are not kept to.  `more` tells that there are other hosts to try: then raises Lacking
     when this one can be sent nothing for want of an extension.  `fitting` is what may be done about that.
     """
+    client.begin()
     if pending is None:
         pending = claim.pending
     outcomes: list[Outcome] = []

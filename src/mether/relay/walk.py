@@ -3,6 +3,8 @@
 A `Walk` is made for one claim: its session must be as good as that claim needs.  When no host is left it
 raises `Unusable`, which tells what that means for a recipient: it failed only where every host refused, since
 one that was merely down may take it later (`relay.failure.outweighs`).
+
+What was tried in vain is kept for the transcript: each host with what was said there.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from mether.routing import target
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.client.stream import StreamClient
+    from mether.client.transcript import Log
     from mether.outcome import Outcome, Route
     from mether.relay import hosts
     from mether.relay.credentials import Login
-    from mether.relay.nexthop import Settings
+
+    Tried = list[tuple[str, list[Log], str]]
+    """Hosts, what was said with each, and how that ended: see `client.transcript`."""
+    from mether.relay.settings import Settings
 
 
 class Unusable(Exception):
@@ -62,9 +68,13 @@ class Unusable(Exception):
 
 
 class Walk:
-    """Goes from host to host of a route until one gives a session as good as the claim needs."""
+    """Goes from host to host of a route until one gives a session as good as the claim needs.  `tried` gets
+    those that did not."""
 
-    def __init__(self, route: Route, settings: Settings, strict: bool, login: Login | None) -> None:
+    def __init__(
+        self, route: Route, settings: Settings, strict: bool, login: Login | None, tried: Tried
+    ) -> None:
+        self._tried = tried
         self._route = route
         self._settings = settings
         self._strict = strict
@@ -90,6 +100,7 @@ class Walk:
             try:
                 self._hosts = await settings.find(self._route)
             except DnsFailure as error:
+                self._tried.append(("", [], f"{self._route.next_hop}: {error.reply}"))
                 raise Unusable(error.reply, "") from None
         lmtp = self._route.transport == "lmtp"
         where = target.from_route(self._route)
@@ -101,6 +112,8 @@ class Walk:
             host = self._hosts[self._next]
             self._next += 1
             shown = host.shown
+            clients: list[StreamClient] = []
+            problem: Unusable
             need = tlspolicy.need(
                 policy, where, host.name, host.port, requiretls=self._strict, login=account is not None
             )
@@ -114,13 +127,19 @@ class Walk:
                     need=need,
                     tls=settings.tls,
                     account=account,
+                    clients=clients,
                 )
             except Lost as error:
-                self.note(Unusable(Reply(451, "4.4.1", str(error)), shown, error))
+                problem = Unusable(Reply(451, "4.4.1", str(error)), shown, error)
             except opening.Refused as error:
-                self.note(Unusable(error.reply, shown))
+                problem = Unusable(error.reply, shown)
             except opening.Shortfall as error:
-                self.note(Unusable(error.reply, shown, shortfall=error))
+                problem = Unusable(error.reply, shown, shortfall=error)
+            except BaseException:
+                self._tried.append((shown, [log for one in clients for log in one.logs], "given up"))
+                raise
             else:
                 return client, shown
+            self.note(problem)
+            self._tried.append((shown, [log for one in clients for log in one.logs], str(problem)))
         raise self._last or Unusable(Reply(451, "4.4.1", "no host answered"), "")

@@ -246,7 +246,9 @@ class Runner:
         """The content of a claim that came without it.  Raises StoreError."""
         return await self._call(lambda store: store.content(claim.message.ident))
 
-    def done(self, claim: Claim, outcomes: list[Outcome], started: float, connected: float) -> None:
+    def done(
+        self, claim: Claim, outcomes: list[Outcome], started: float, connected: float, transcript: str = ""
+    ) -> None:
         """A transport has worked a claim."""
         now = self._clock()
         hop = self._hop(claim)

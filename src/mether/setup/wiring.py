@@ -258,8 +258,8 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
     from mether.dns.resolver import Resolver
     from mether.relay import hosts
     from mether.relay.local import Local
-    from mether.relay.nexthop import Settings
     from mether.relay.pool import Pool
+    from mether.relay.settings import Settings
     from mether.setup import sending
     from mether.smtp.fit import Policy
 
@@ -299,6 +299,7 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
         hostname=hostname,
         clock=time.time,
         done=runner.done,
+        returned=runner.returned,
         limit=lambda name: limits.get(name, 300.0),
     )
     return Pool(settings, local)

@@ -1,0 +1,90 @@
+"""What all next hops of a process share: how they find hosts and content, and whom they tell."""
+
+from __future__ import annotations
+
+from mether.net.tls import ClientTls
+from mether.relay.slots import Slots
+from mether.relay.tlspolicy import Policy
+from mether.relay.window import Limits
+from mether.smtp import fit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+    from typing import Final
+
+    from mether.client.session import Timeouts
+    from mether.outcome import Outcome, Route
+    from mether.queue.claim import Claim
+    from mether.queue.content import Content
+    from mether.relay import hosts
+    from mether.relay.credentials import Logins
+
+IDLE: Final = 3.0
+"""Seconds for which a connection that has nothing to do is kept, unless told otherwise."""
+
+
+class Settings:
+    """What all next hops share.
+
+    `find` gives a route's hosts; `content` a claim's content; `hostname` is what EHLO says.  `done` takes a
+    worked claim with its outcomes, when it began and when it had its connection (Unix seconds), and the
+    transcript, "" unless something went wrong; `returned` takes claims back untried.  `policy` says what TLS
+    a route is to have, `tls` has the certificates, and `logins` who we are there.  `fitting` is what may be
+    done where a host lacks an extension.  `limits` gives the limits of a route, `slots` the connections
+    there may be over all, and `idle` is how many seconds one that has nothing to do is kept.
+    """
+
+    __slots__ = (
+        "clock",
+        "content",
+        "done",
+        "find",
+        "fitting",
+        "hostname",
+        "idle",
+        "limits",
+        "logins",
+        "loop",
+        "policy",
+        "returned",
+        "slots",
+        "timeouts",
+        "tls",
+    )
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        find: Callable[[Route], Awaitable[list[hosts.Host]]],
+        content: Callable[[Claim], Awaitable[Content]],
+        hostname: str,
+        timeouts: Timeouts,
+        clock: Callable[[], float],
+        done: Callable[[Claim, list[Outcome], float, float, str], None],
+        returned: Callable[[list[Claim]], None],
+        limits: Callable[[Route], Limits] = lambda route: Limits(),
+        slots: Slots | None = None,
+        idle: float = IDLE,
+        policy: Callable[[Route], Policy] = lambda route: Policy(),
+        tls: ClientTls | None = None,
+        logins: Logins | None = None,
+        fitting: fit.Policy = fit.DEFAULT,
+    ) -> None:
+        self.limits = limits
+        self.slots = slots or Slots()
+        self.idle = idle
+        self.fitting = fitting
+        self.policy = policy
+        self.tls = tls or ClientTls()
+        self.logins = logins
+        self.loop = loop
+        self.find = find
+        self.content = content
+        self.hostname = hostname
+        self.timeouts = timeouts
+        self.clock = clock
+        self.done = done
+        self.returned = returned

@@ -1,0 +1,294 @@
+"""One connection of a next hop: the claims that are worked over it, and each one's attempt.
+
+A `Worker` takes claims from its next hop until there are none, the connection has rested for long or others
+need it. A session that ends before any content was sent, on a kept connection or with other hosts left, is
+no failure yet: the claim is tried on the next one.  One that has taken as many messages as it may is ended,
+and another begun.
+
+A connection is used again only for claims that it is good enough for: those with the same login, and, when
+the sender asked for REQUIRETLS, only where the server was verified and offers it.  A claim that needs more
+than the others gets its outcome alone when no host gives it.
+
+`interrupt` ends the attempt in hand wherever it is: looking up, connecting, or in the midst of a reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from mether.client import transcript
+from mether.client.session import Lost
+from mether.outcome import DONE
+from mether.relay import failure, smtp, tlspolicy
+from mether.relay.walk import Unusable, Walk
+from mether.relay.window import patience
+from mether.routing import target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from mether.client.stream import StreamClient
+    from mether.outcome import Outcome
+    from mether.queue.claim import Claim
+    from mether.relay.credentials import Login
+    from mether.relay.nexthop import NextHop
+    from mether.relay.walk import Tried
+
+MOST_SESSIONS: Final = 20
+"""Sessions that the limits of a server may cost one message (RFC 9422 section 6); in the last one they are
+not kept to, and what the server then refuses is deferred."""
+
+
+class Worker:
+    """Works claims of `hop`; `leave` is set when it is to end.
+
+    `since` is when it began and `began` when its present attempt did (the loop's time); `claim` is what it
+    has in hand.
+    """
+
+    __slots__ = (
+        "_cause",
+        "_hop",
+        "_host",
+        "_lacking",
+        "_messages",
+        "_stage",
+        "began",
+        "claim",
+        "client",
+        "leave",
+        "since",
+        "task",
+    )
+
+    def __init__(self, hop: NextHop) -> None:
+        self._hop = hop
+        self._host = ""
+        self._messages = 0
+        self._stage = ""
+        self._cause: Lost | None = None
+        self._lacking: list[Outcome] = []
+        self.client: StreamClient | None = None
+        self.claim: Claim | None = None
+        self.leave = False
+        loop = hop.settings.loop
+        self.since = self.began = loop.time()
+        self.task = loop.create_task(self._run())
+
+    @property
+    def working(self) -> bool:
+        """Whether it has a session that can be used."""
+        return self.client is not None and self.client.alive
+
+    def overdue(self, now: float) -> bool:
+        """Whether the attempt in hand has outlived its time."""
+        claim = self.claim
+        return claim is not None and now - self.began > patience(claim.message.size, len(claim.pending))
+
+    def interrupt(self, cause: Lost, *, late: bool = True) -> None:
+        """End the attempt in hand for this cause; without `late` not once the end of the content was sent."""
+        if self.claim is None or self._cause is not None:
+            return
+        if self._stage == "send" and self.client is not None:
+            if self.client.give_up(cause.kind, str(cause), late=late):
+                self._cause = cause
+        else:
+            self._cause = cause
+            self.task.cancel()
+
+    async def _run(self) -> None:
+        hop = self._hop
+        try:
+            while True:
+                while (claim := hop.next(self)) is not None:
+                    await self._deliver(claim)
+                if self.leave or self.client is None or not await hop.rest():
+                    break
+        finally:
+            if self.client is not None:
+                await self.client.quit()
+            hop.ended(self)
+
+    async def _deliver(self, claim: Claim) -> None:
+        """Work one claim, and tell what came of it."""
+        hop = self._hop
+        settings = hop.settings
+        started = connected = settings.clock()
+        self._take(claim)
+        outcomes: list[Outcome] = []
+        tried: Tried = []
+        failed = usable = False
+        try:
+            connected, usable, failed = await self._send(claim, outcomes, tried)
+        except Unusable as error:
+            connected = settings.clock()
+            if self._lacking:
+                # A host answered, and is as good for other messages as it was.
+                outcomes += self._lacking
+            elif not error.alone and not outcomes and hop.others_work(self):
+                self.claim = None
+                hop.refused(self, claim)
+                return
+            else:
+                left = claim.pending[len(outcomes) :]
+                outcomes += [error.outcome(one.number, connected) for one in left]
+                failed = not error.alone
+        except asyncio.CancelledError:
+            if self._cause is None:
+                raise
+            self.task.uncancel()
+            connected, failed = settings.clock(), self._stage == "open" and self._cause.kind != "withdrawn"
+            self._cancelled(claim, outcomes, self._cause, connected)
+        except Exception as error:  # a fault of ours must not stop the queue
+            connected = settings.clock()
+            self._fault(claim, outcomes, f"internal error: {error!r}", connected)
+        self.claim = None
+        hop.worked(self, usable)
+        if self._cause is not None and self._cause.kind == "withdrawn" and not _came_of(outcomes):
+            settings.returned([claim])
+        else:
+            settings.done(claim, outcomes, started, connected, self._transcript(outcomes, tried))
+        if failed:
+            hop.failed()
+        if self.client is not None:
+            self._messages += 1
+            if self._messages >= hop.limits.messages:
+                await self._end()
+
+    def _take(self, claim: Claim) -> None:
+        self.began = self._hop.settings.loop.time()
+        self.claim = claim
+        self._cause = None
+
+    async def _send(self, claim: Claim, outcomes: list[Outcome], tried: Tried) -> tuple[float, bool, bool]:
+        """Send a claim's message to all its recipients.
+
+        Gives when there was a connection, whether the session is of use still, and whether the next hop has
+        failed.
+        """
+        hop = self._hop
+        settings, route = hop.settings, hop.route
+        strict = tlspolicy.asks(claim.message.envelope, lmtp=route.transport == "lmtp")
+        login = self._login(claim) if settings.logins else None
+        walk = Walk(route, settings, strict, login, tried)
+        self._lacking = []
+        sessions = 0
+        self._stage = "content"
+        content = claim.content if claim.content is not None else await settings.content(claim)
+        self._stage = "open"
+        client = self.client
+        if client is not None and not client.alive:
+            self._drop()
+        elif client is not None and not _enough(client, strict, login):
+            await self._end()
+        while True:
+            reused = self.client is not None
+            if self.client is None:
+                self.client, self._host = await walk.open(claim.route.helo or settings.hostname)
+                self._messages = 0
+                sessions += 1
+            client, host = self.client, self._host
+            connected = settings.clock()
+            pending = claim.pending[len(outcomes) :]
+            self._stage = "send"
+            try:
+                some, usable = await smtp.send(
+                    client,
+                    claim,
+                    content,
+                    remote_mta=host,
+                    clock=settings.clock,
+                    pending=pending,
+                    heed=sessions < MOST_SESSIONS,
+                    more=walk.more,
+                    fitting=settings.fitting,
+                )
+            except smtp.Lacking as error:
+                self._lacking = error.outcomes
+                tried.append((host, client.logs, "another host is tried"))
+                self._stage = "open"
+                await self._end()
+                continue
+            self._stage = "open"
+            if self._cause is None and len(some) < len(pending):
+                # The session takes no more by the limits that its server announced: on in another.
+                outcomes += some
+                self._lacking = []  # of a host that was asked for more recipients than are left now
+                await self._end()
+                walk = Walk(route, settings, strict, login, tried)
+                continue
+            failed = False
+            if not usable:
+                tried.append((host, client.logs, client.problem))
+                self._drop()
+                failed = all(one.scope == "host" and not one.uncertain for one in some)
+                if failed and self._cause is None and (reused or walk.more):
+                    walk.note(Unusable(some[0].reply, host))
+                    continue
+            outcomes += some
+            return connected, usable, failed
+
+    def _cancelled(self, claim: Claim, outcomes: list[Outcome], cause: Lost, at: float) -> None:
+        """The attempt was interrupted outside of any transaction."""
+        if self.client is not None:
+            self.client.abort()
+            self.client = None
+        if self._stage == "content":
+            self._fault(claim, outcomes, "the content of the message cannot be had in time", at)
+            return
+        left = claim.pending[len(outcomes) :]
+        outcomes += [failure.of_lost(one.number, cause, remote_mta=self._host, at=at) for one in left]
+
+    def _fault(self, claim: Claim, outcomes: list[Outcome], what: str, at: float) -> None:
+        """A fault of ours, in the midst of anything."""
+        left = claim.pending[len(outcomes) :]
+        outcomes += [failure.of_fault(one.number, what, at=at) for one in left]
+        if self.client is not None:
+            self.client.abort()
+            self.client = None
+
+    def _transcript(self, outcomes: list[Outcome], tried: Tried) -> str:
+        """What was said, if anything failed."""
+        for outcome in outcomes:
+            if outcome.action not in DONE:
+                break
+        else:
+            return ""
+        if self.client is not None:
+            tried.append((self._host, self.client.logs, ""))
+        return transcript.text(tried)
+
+    def _drop(self) -> None:
+        """Let go of a session that is over."""
+        if self.client is not None:
+            self.client.close()
+            self.client = None
+
+    async def _end(self) -> None:
+        """End the session, in peace."""
+        if self.client is not None:
+            await self.client.quit()
+            self.client = None
+
+    def _login(self, claim: Claim) -> Login | None:
+        """Who we are to be there, for this claim's sender."""
+        sender = claim.message.envelope.reverse_path
+        logins = self._hop.settings.logins
+        try:
+            where = target.from_route(self._hop.route)
+        except target.TargetError:
+            return None  # `find` will say so
+        return logins.choose(where, "" if sender is None else str(sender)) if logins else None
+
+
+def _came_of(outcomes: list[Outcome]) -> bool:
+    """Whether an attempt decided anything."""
+    return any(one.action != "delayed" or one.uncertain for one in outcomes)
+
+
+def _enough(client: StreamClient, strict: bool, login: Login | None) -> bool:
+    """Whether a kept session will do for a claim: `strict` asks for REQUIRETLS."""
+    return client.account is login and tlspolicy.good_enough(
+        client.secure, client.protocol.offer.keywords, requiretls=strict
+    )
