@@ -39,7 +39,7 @@ from mether.queue.database import refuse_version
 from mether.queue.disk import Disk
 from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
-from mether.queue.sqlite_apply import SQL, refresh
+from mether.queue.sqlite_hops import SQL, refresh
 from mether.queue.store import Damaged, Filter, NoSpace, Store, StoreError
 
 
@@ -592,7 +592,7 @@ def test_a_queue_of_the_first_schema_is_brought_up_to_date(spool: str) -> None:
     new = SqliteStore(os.path.join(spool, "new"), now=T0)
     assert columns(store) == columns(new)
     assert indexes(store) == indexes(new)
-    assert store._db.value("PRAGMA user_version") == 2
+    assert store._db.value("PRAGMA user_version") == 3
     assert list(store.check()) == []
     later = draft(priority=1, release_at=T0 + 60)
     later.message.envelope.auth = "<>"

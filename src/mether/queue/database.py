@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """What schema.sql makes.  ``migrate_N.sql`` leads from version N to the next."""
 FILE: Final = "queue.sqlite3"
 PAGE: Final = 4096
@@ -96,6 +96,7 @@ class Database:
         self._checkpointed = 0
         self._version = -1
         self.hops: dict[tuple[str, str, str], int] = {}
+        self.troubled: set[int] = set()
         self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             version = self._schema()
@@ -143,7 +144,7 @@ class Database:
             version = self.value("PRAGMA data_version")
             if version != self._version:
                 self._version = version
-                self.hops.clear()
+                self.forget_hops()
         except BaseException:
             self.rollback()
             raise
@@ -159,9 +160,15 @@ class Database:
 
     def rollback(self) -> None:
         """Undo the transaction, giving up the connection if need be.  Never raises."""
-        self.hops.clear()
+        self.forget_hops()
         self.reset()
         fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def forget_hops(self) -> None:
+        """Have the next hops read again that are remembered: by name in `hops`, in `troubled` those of them
+        that have failures behind them or are suspended."""
+        self.hops.clear()
+        self.troubled.clear()
 
     def reset(self) -> None:
         """End whatever transaction is open, giving up the connection if need be.  Never raises."""

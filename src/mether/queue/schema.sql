@@ -1,4 +1,4 @@
--- The SQLite queue, version 2 (version 1 becomes this one by migrate_1.sql).  Times are Unix seconds; ids are ident.decode() of the queue id.
+-- The SQLite queue, version 3 (migrate_N.sql leads from version N to the next).  Times are Unix seconds; ids are ident.decode() of the queue id.
 
 CREATE TABLE message (
   id INTEGER PRIMARY KEY,
@@ -65,6 +65,8 @@ CREATE TABLE recipient (
 CREATE INDEX recipient_due ON recipient (hop, priority, next_attempt) WHERE state = 0;
 CREATE INDEX recipient_deadline ON recipient (deadline) WHERE state = 0;
 CREATE INDEX recipient_suspect ON recipient (message) WHERE suspect = 1;
+-- What a person asked for while a claim is out, for its owner to find.
+CREATE INDEX recipient_marked ON recipient (owner) WHERE mark IS NOT NULL;
 
 -- ready: when the earliest waiting recipient may be tried, with backing off, suspension and a probe that
 -- is out taken into account; NULL when there is nothing to try.
@@ -109,8 +111,29 @@ CREATE TABLE attempt (
 
 CREATE TABLE owner (
   id INTEGER PRIMARY KEY,
-  until REAL NOT NULL
+  until REAL NOT NULL,
+  runs INTEGER NOT NULL DEFAULT 1,     -- 1: it takes claims
+  receives INTEGER NOT NULL DEFAULT 0  -- 1: it accepts mail
 );
+
+-- What was said in the last attempt of a message at a next hop; `attempt` is that one's number.
+CREATE TABLE transcript (
+  message INTEGER NOT NULL,
+  hop INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  said TEXT NOT NULL,
+  PRIMARY KEY (message, hop)
+) WITHOUT ROWID;
+
+-- Running totals since the queue was made, or became one of version 3: one row.
+CREATE TABLE total (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  queued INTEGER NOT NULL,
+  done INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  delayed INTEGER NOT NULL
+);
+INSERT INTO total VALUES (1, 0, 0, 0, 0);
 
 CREATE TABLE key (
   key TEXT PRIMARY KEY,

@@ -20,12 +20,13 @@ from _thread import allocate_lock
 
 from mether.queue import ident as ident_
 from mether.queue import owner as owner_
-from mether.queue import sqlite_apply, sqlite_rows
+from mether.queue import sqlite_apply, sqlite_hops, sqlite_rows
 from mether.queue.content import in_memory
 from mether.queue.database import FILE, Database, translate, verb
 from mether.queue.disk import REAL
 from mether.queue.spool import Spool, make, trouble
-from mether.queue.sqlite_apply import SQL, Inserting, Settling
+from mether.queue.sqlite_apply import Inserting
+from mether.queue.sqlite_hops import SQL
 from mether.queue.store import Applied, Damaged, Store, StoreError
 
 TYPE_CHECKING = False
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Final, Literal
 
-    from mether.outcome import Attempt
+    from mether.outcome import Attempt, Route
     from mether.queue.claim import Claim, Hop, Settlement
     from mether.queue.content import Content
     from mether.queue.disk import Disk
+    from mether.queue.figures import Live, Shape, Summary, Totals
     from mether.queue.message import Draft, Entry
     from mether.queue.spool import Staged
     from mether.queue.store import Filter, Select
@@ -123,42 +125,53 @@ class SqliteStore(Store):
             self._spool.life.take()
         answers: list[object] = []
         inserting = Inserting(self._db, self._spool, self.owner, self._token, now, careful=careful)
-        settling = Settling(self._db, inserting)
+        settling = None
+        if settlements:
+            from mether.queue.sqlite_settle import Settling
+
+            settling = Settling(self._db, inserting)
         with self._db.write():
             if claiming:
                 self._register(now)
-            if settlements:
+            if settling is not None:
                 settling.settle(settlements)
             if drafts:
                 inserting.insert(drafts, answers)  # type: ignore[arg-type]
             if hops:
-                sqlite_apply.learn(self._db, hops, inserting.touched)
-            sqlite_apply.refresh(self._db, inserting.touched)
+                sqlite_hops.learn(self._db, hops, inserting.touched)
+            inserting.end()
         self._token = inserting.token
-        return self._finish(Applied(answers, settling.refused, settling.gone), settlements, settling)  # type: ignore[arg-type]
+        applied = Applied(answers, [], [])  # type: ignore[arg-type]
+        if settling is not None:
+            applied.refused, applied.gone = settling.refused, settling.gone
+            self._remove(settling.files)
+        return self._finish(applied, settlements)
 
-    def _finish(self, applied: Applied, settlements: Sequence[Settlement], settling: Settling) -> Applied:
+    def _remove(self, idents: Iterable[str]) -> None:
+        """Remove the content files, if any, of messages that are gone for good."""
+        for ident in idents:
+            self._spool.remove(ident)
+
+    def _finish(self, applied: Applied, settlements: Sequence[Settlement]) -> Applied:
         for answer in applied.answers:
             for claim in answer.claims:
                 self._out[claim.token] = claim
         for one in settlements:
             if one.claim.owner == self.owner:
                 self._out.pop(one.claim.token, None)
-        for ident in settling.files:
-            self._spool.remove(ident)
         return applied
 
     @verb
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
-        from mether.queue import sqlite_claim
+        from mether.queue import sqlite_claim, sqlite_owner
+        from mether.queue.sqlite_settle import Settling
 
-        if select is not None and select.plain:
-            select = None
+        plain = select is None or select.plain
         db = self._db
-        dead = sqlite_claim.dead_owners(db, self.owner, self._spool.owners, now)
+        dead = sqlite_owner.dead_owners(db, self.owner, self._spool.owners, now)
         if limit < 1:
             return []
-        if select is None and not dead:
+        if plain and not dead:
             due = sqlite_claim.next_due(db, now)
             if due is None or due > now:
                 return []
@@ -167,10 +180,10 @@ class SqliteStore(Store):
         with db.write():
             self._register(now)
             if dead:
-                for other in sqlite_claim.dead_owners(db, self.owner, self._spool.owners, now):
-                    sqlite_claim.take_over(db, settling, other, now)
-            hops = sqlite_claim.Hops(db)
-            if select is None:
+                for other in sqlite_owner.dead_owners(db, self.owner, self._spool.owners, now):
+                    sqlite_owner.take_over(db, settling, other, now)
+            hops = sqlite_claim.Hops(db, select, limit)
+            if select is None or plain:
                 picks = sqlite_claim.pick(db, hops, limit, now)
             else:
                 picks = sqlite_claim.pick_selected(db, hops, limit, now, select)
@@ -179,8 +192,7 @@ class SqliteStore(Store):
             claims = sqlite_claim.take(db, hops, picks, self.owner, first, now, held) if picks else []
         self._token += len(picks)
         self._out.update((claim.token, claim) for claim in claims)
-        for ident in settling.files:
-            self._spool.remove(ident)
+        self._remove(settling.files)
         return claims
 
     def _register(self, now: float) -> None:
@@ -189,34 +201,51 @@ class SqliteStore(Store):
         if until is None and self._registered:
             self._lost = True
         if until is None or until - now < owner_.LEASE / 2:
-            self._db.execute(SQL["owner-renew"], (self.owner, now + owner_.LEASE))
+            self._renew(now + owner_.LEASE)
         self._registered = True
+
+    def _renew(self, until: float) -> None:
+        self._db.execute(SQL["owner-renew"], (self.owner, until, self.runs, self.receives))
 
     @verb
     def renew(self, until: float, now: float) -> bool:
         self._spool.life.take()
         with self._db.write():
             known = self._db.value(SQL["owner-until"], (self.owner,)) is not None
-            self._db.execute(SQL["owner-renew"], (self.owner, until))
+            self._renew(until)
         kept = not self._lost and (known or not self._registered)
         self._registered, self._lost = True, False
         return kept
 
     @verb
+    def live(self, now: float) -> Live:
+        from mether.queue import sqlite_owner
+
+        found = sqlite_owner.live(self._db, self.owner, self._spool.owners, now)
+        found.runners += self.runs
+        found.receivers += self.receives
+        return found
+
+    @verb
+    def marked(self) -> dict[int, str]:
+        return dict(self._db.execute(SQL["owner-marks"], (self.owner,)).fetchall())
+
+    @verb
     def release(self, claims: Sequence[Claim]) -> None:
         if not claims:
             return
+        from mether.queue.sqlite_settle import Settling
+
         inserting = Inserting(self._db, self._spool, self.owner, self._token, 0.0)
         settling = Settling(self._db, inserting)
         with self._db.write():
             for claim in claims:
                 settling.give_back(claim)
-            sqlite_apply.refresh(self._db, inserting.touched)
+            inserting.end()
         for claim in claims:
             if claim.owner == self.owner:
                 self._out.pop(claim.token, None)
-        for ident in settling.files:
-            self._spool.remove(ident)
+        self._remove(settling.files)
 
     @verb
     def content(self, ident: str) -> Content:
@@ -255,7 +284,40 @@ class SqliteStore(Store):
 
     @verb
     def hops(self, like: str | None = None) -> list[Hop]:
-        return [sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-in-trouble"]).fetchall()]
+        if like is None:
+            return [sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-in-trouble"]).fetchall()]
+        from mether.queue.glob import next_hop_like
+
+        known = (sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-known"]).fetchall())
+        return [hop for hop in known if next_hop_like(like, hop.route)]
+
+    @verb
+    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
+        with self._db.write():
+            sqlite_hops.suspend(self._db, routes, reason, until)
+
+    @verb
+    def resume(self, routes: Sequence[Route], *, now: float) -> int:
+        with self._db.write():
+            return sqlite_hops.resume(self._db, routes, now)
+
+    @verb
+    def summary(self) -> Summary:
+        from mether.queue import sqlite_list
+
+        return sqlite_list.summary(self._db)
+
+    @verb
+    def shape(self, filter: Filter, edges: Sequence[float]) -> list[Shape]:
+        from mether.queue import sqlite_list
+
+        return sqlite_list.shape(self._db, filter, edges)
+
+    @verb
+    def totals(self) -> Totals:
+        from mether.queue.figures import Totals
+
+        return Totals(*self._db.execute(SQL["totals"]).fetchone())
 
     @verb
     def change(
@@ -266,20 +328,20 @@ class SqliteStore(Store):
         now: float,
         reason: str = "",
     ) -> int:
-        from mether.queue import sqlite_list
+        from mether.queue import sqlite_change
 
+        sqlite_change.pick(self._db, filter)
         with self._db.write():
-            count, gone = sqlite_list.change(self._db, filter, action, now, reason)
-        for ident in gone:
-            self._spool.remove(ident)
+            count, gone = sqlite_change.change(self._db, filter, action, now, reason)
+        self._remove(gone)
         return count
 
     @verb
     def start(self, domain: str, *, now: float, limit: int) -> int:
-        from mether.queue import sqlite_list
+        from mether.queue import sqlite_change
 
         with self._db.write():
-            return sqlite_list.start(self._db, domain, now, limit)
+            return sqlite_change.start(self._db, domain, now, limit)
 
     @verb
     def next_due(self, now: float) -> float | None:
@@ -314,30 +376,33 @@ class SqliteStore(Store):
         removed = self._spool.sweep_incoming(lambda other: owner_.alive(self._spool.owners, other))
         removed += owner_.sweep(self._spool.owners)
         with self._db.read():
-            idle = [row[0] for row in self._db.execute(SQL["hops-idle"])]
+            idle = {row[0] for row in self._db.execute(SQL["hops-idle"])}
+            if idle:
+                idle.difference_update(row[0] for row in self._db.execute(SQL["hops-in-use"]))
             version = self._db.value(SQL["data-version"])
         candidates = self._unnamed(self._spool.placed())
         with self._db.write():
             # Files get their place under the write lock, so what has no row now belongs to no one alive.
             removed += sum(self._spool.remove(ident) for ident in self._unnamed(candidates))
             self._db.execute(SQL["key-forget"], (now,))
+            self._db.execute(SQL["hops-suspension-over"], (now,))
             self._forget_hops(idle, version)
         return removed
 
-    def _forget_hops(self, idle: list[int], version: int) -> None:
+    def _forget_hops(self, idle: Iterable[int], version: int) -> None:
         """Forget the next hops that nothing named when the database was as `version`.
 
         Mail may have come for them since.  To look for it costs a pass over all that is queued while nobody
         can write: where much is queued this waits for a sweep during which no other process wrote.
         """
-        db, which = self._db, sqlite_apply.numbers(idle)
+        db, which = self._db, sqlite_hops.numbers(idle)
         if idle and db.value(SQL["data-version"]) != version:
             if db.value(SQL["recipients-up-to"], (MUCH,)) >= MUCH:
                 return
-            which = sqlite_apply.numbers(row[0] for row in db.execute(SQL["hops-still-idle"], (which,)))
+            which = sqlite_hops.numbers(row[0] for row in db.execute(SQL["hops-still-idle"], (which,)))
         if idle:
             db.execute(SQL["hops-forget"], (which,))
-            db.hops.clear()
+            db.forget_hops()
 
     def _waker(self) -> Wake:
         if self._wake is None:

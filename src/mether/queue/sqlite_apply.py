@@ -1,11 +1,12 @@
-"""What one transaction does to the SQLite queue: drafts in, settlements out.
+"""Drafts into the SQLite queue, in one transaction.  (Settlements out of it are `sqlite_settle`.)
 
 Everything here runs inside `Database.write`.  The common case takes few statements a batch, whatever
 its size, because each step of SQLite releases the GIL and a busy loop beside it may keep it: drafts go in
-by multi-row INSERTs, and claims whose recipients are all done with go out by one DELETE a table.
-When a transaction raises one of BAD it is undone and done again with `careful` set: draft by draft, each
-in a savepoint (which costs copies of pages), so that a bad one fails alone.  A settlement that cannot be
-written down fails the transaction: only what lost its claim is refused.
+by multi-row INSERTs.  When a transaction raises one of BAD it is undone and done again with `careful` set:
+draft by draft, each in a savepoint (which costs copies of pages), so that a bad one fails alone.
+
+A draft that asks to be claimed comes back unclaimed for a next hop that is suspended or has failures behind
+it: the schedule decides there, and the process that asked may know less than the queue.
 """
 
 from __future__ import annotations
@@ -17,30 +18,19 @@ from mether.queue import ident as ident_
 from mether.queue.claim import Claim, Pending
 from mether.queue.content import SMALL, in_memory
 from mether.queue.spool import Staged
-from mether.queue.sql import load
-from mether.queue.sqlite_rows import more, text
+from mether.queue.sqlite_hops import SQL, hop_id, numbers, refresh
+from mether.queue.sqlite_rows import more
 from mether.queue.store import Committed, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Any, Final
+    from collections.abc import Sequence
+    from typing import Any
 
-    from mether.outcome import Attempt, Route
-    from mether.queue.claim import Decision, Hop, Settlement
     from mether.queue.content import Content
     from mether.queue.database import Database
     from mether.queue.message import Draft
     from mether.queue.spool import Spool
-
-SQL: Final = load("statements.sql")
-ABOVE: Final = 10
-"""Above every priority (RFC 6710 section 3: -9 to 9)."""
-MAX_ATTEMPTS: Final = 100
-"""Attempts kept for a message; older ones are forgotten."""
-
-FEW: Final = 8
-"""Claims up to which one DELETE each costs less than one for all, which builds tables for its lists."""
 
 _SIZES = (32, 16, 8, 4, 2, 1)
 
@@ -75,54 +65,11 @@ BAD = (
 )
 
 
-def numbers(values: Iterable[int]) -> str:
-    """A list parameter of a statement."""
-    return "[" + ",".join(map(str, values)) + "]"
-
-
-def hop_id(db: Database, route: Route) -> int:
-    """The row of a next hop, made when it is new."""
-    key = (route.transport, route.next_hop, route.helo)
-    found = db.hops.get(key)
-    if found is None:
-        found = db.value(SQL["hop-find"], key)
-        if found is None:
-            db.execute(SQL["hop-insert"], key)
-            found = db.connection.last_insert_rowid()
-        if len(db.hops) >= 10_000:
-            db.hops.clear()
-        db.hops[key] = found
-    return found
-
-
-def learn(db: Database, hops: Sequence[Hop], touched: set[int]) -> None:
-    """Remember what was found out about next hops."""
-    for hop in hops:
-        number = hop_id(db, hop.route)
-        db.execute(SQL["hop-learn"], (number, hop.failures, hop.not_before, text(hop.last)))
-        touched.add(number)
-
-
-def refresh(db: Database, hops: Iterable[int]) -> None:
-    """Bring `ready` of next hops up to date, after their waiting recipients or their state changed."""
-    for number in hops:
-        earliest = [db.value(SQL["first-at-hop"], (number, one)) for one in priorities(db, number)]
-        db.execute(SQL["hop-refresh"], (number, min(earliest, default=None)))
-
-
-def priorities(db: Database, hop: int) -> Iterator[int]:
-    """The priorities of what waits at a next hop, the highest first: each is one seek of `recipient_due`.
-
-    One recursive statement for all of it takes three times as long where there is but one priority.
-    """
-    priority = db.value(SQL["priority-below"], (hop, ABOVE))
-    while priority is not None:
-        yield priority
-        priority = db.value(SQL["priority-below"], (hop, priority))
-
-
 class Inserting:
-    """Drafts of one transaction, being inserted."""
+    """Drafts of one transaction, being inserted.
+
+    `touched` are the next hops whose waiting recipients change, `counts` what the running totals grow by.
+    """
 
     def __init__(
         self, db: Database, spool: Spool, owner: int, token: int, now: float, *, careful: bool = False
@@ -134,6 +81,13 @@ class Inserting:
         self.token = token
         self.now = now
         self.touched: set[int] = set()
+        self.counts = [0, 0, 0, 0]
+
+    def end(self) -> None:
+        """Bring up to date what the transaction's changes have a bearing on, before it is committed."""
+        refresh(self.db, self.touched)
+        if any(self.counts):
+            self.db.execute(SQL["total-add"], self.counts)
 
     def insert(self, drafts: Sequence[Draft], answers: list[Committed]) -> None:
         """Queue the drafts that can be; an answer for each is appended, in order."""
@@ -217,7 +171,7 @@ class Inserting:
             return self._rows([(number, draft)], files)[0]
         except BAD as error:
             self.db.execute("ROLLBACK TO draft")
-            self.db.hops.clear()
+            self.db.forget_hops()
             why = StoreError(f"the message {draft.message.ident} cannot be stored: {error}")
             return Committed(draft.message.ident, error=why)
         finally:
@@ -258,13 +212,15 @@ class Inserting:
                 assert isinstance(data, bytes)
                 content = in_memory(data)
                 contents += (number, data)
-            state = 1 if claim else 0 if hold is None else 2
+            waiting = 0 if hold is None else 2
             for position, (recipient, route) in enumerate(
                 zip(envelope.recipients, draft.routes, strict=True)
             ):
                 hop = hop_id(self.db, route)
                 owner = token = None
-                if claim:
+                state = waiting
+                if claim and not (hop in self.db.troubled and self._blocked(hop)):
+                    state = 1
                     mine = tokens.get(hop)
                     if mine is None:
                         self.token += 1
@@ -327,11 +283,17 @@ class Inserting:
         self._many(_MESSAGE, messages)
         self._many(_CONTENT, contents)
         self._many(_RECIPIENT, recipients)
+        self.counts[0] += len(drafts)
         for number, draft in drafts:
             if draft.key is not None:
                 self.db.execute(SQL["key-forget"], (self.now,))
                 self.db.execute(SQL["key-remember"], (draft.key, number, draft.key_until))
         return answers
+
+    def _blocked(self, hop: int) -> bool:
+        """Whether nothing is to go straight through to a next hop in trouble."""
+        failures, suspended, until = self.db.execute(SQL["hop-trouble"], (hop,)).fetchone()
+        return failures > 0 or (suspended is not None and (until is None or self.now < until))
 
     def _many(self, insert: tuple[int, dict[int, str]], values: list[Any]) -> None:
         width, statements = insert
@@ -360,237 +322,3 @@ def _number(draft: Draft) -> int:
         return ident_.decode(message.ident)
     except ValueError as error:
         raise StoreError(str(error)) from None
-
-
-class Settling:
-    """Settlements of one transaction, being applied."""
-
-    def __init__(self, db: Database, inserting: Inserting) -> None:
-        self.db = db
-        self.inserting = inserting
-        self.refused: list[Settlement] = []
-        self.gone: list[str] = []
-        """The ids of messages of which nothing is left."""
-        self.files: list[str] = []
-        """Those whose content file, if any, is to be removed once all is committed."""
-
-    def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Apply what still owns its claim; the rest is `refused`."""
-        whole, owner = [], self.inserting.owner
-        refused = set()
-        for one in settlements:
-            if _simple(one, owner):
-                whole.append(one)
-            elif not self._one(one):
-                refused.add(id(one))
-        if len(whole) <= FEW:
-            refused.update(id(one) for one in self._each(whole))
-        elif not self._whole(whole):
-            refused.update(id(one) for one in whole if not self._one(one))
-        self.refused = [one for one in settlements if id(one) in refused]
-        for one in settlements:
-            if one.reports and id(one) not in refused:
-                self._report(one.reports)
-
-    def _each(self, settlements: list[Settlement]) -> list[Settlement]:
-        """Remove all recipients of each of these claims; returns those whose claim is lost."""
-        lost: list[Settlement] = []
-        done: list[Settlement] = []
-        for one in settlements:
-            claim = one.claim
-            number = ident_.decode(claim.message.ident)
-            self.db.execute(SQL["claim-delete"], (number, claim.owner, claim.token))
-            (done if self.db.changes() else lost).append(one)
-        if done:
-            self._done([one.claim for one in done])
-        return lost
-
-    def _whole(self, settlements: list[Settlement]) -> bool:
-        """Remove all recipients of all these claims at once; False, nothing done, when one is lost.
-
-        A token is never used twice by its owner, so a row that has one of these tokens belongs to the
-        claim with that token: counting them tells whether every claim is intact.
-        """
-        claims = [one.claim for one in settlements]
-        ids = numbers({ident_.decode(claim.message.ident) for claim in claims})
-        which = (ids, claims[0].owner, numbers(claim.token for claim in claims))
-        expected = sum(len(claim.pending) for claim in claims)
-        if self.db.value(SQL["claimed-count"], which) != expected:
-            return False
-        self.db.execute(SQL["claimed-delete"], which)
-        self._done(claims)
-        return True
-
-    def _done(self, claims: list[Claim]) -> None:
-        """Finish the messages of claims all of whose recipients were removed."""
-        # A fresh claim (which has no hop) on all recipients is the only one its message ever had.
-        straight = all(
-            claim.hop is None
-            and claim.settlement == 1
-            and len(claim.pending) == len(claim.message.envelope.recipients)
-            for claim in claims
-        )
-        self.finish({claim.message.ident for claim in claims}, tried=not straight)
-
-    def finish(self, idents: Iterable[str], *, tried: bool = True) -> None:
-        """Remove the messages that have no recipient left; not `tried`, they have no attempts."""
-        by_number = {ident_.decode(ident): ident for ident in idents}
-        ids = numbers(by_number)
-        self.db.execute(SQL["messages-finished"], (ids,))
-        if self.db.changes() != len(by_number):
-            for (number,) in self.db.execute(SQL["queued-among"], (ids,)):
-                del by_number[number]
-            if not by_number:
-                return
-            ids = numbers(by_number)
-        self.gone += by_number.values()
-        self.db.execute(SQL["contents-delete"], (ids,))
-        if self.db.changes() != len(by_number):
-            self.files += by_number.values()
-        if tried:
-            self.db.execute(SQL["attempts-delete"], (ids,))
-
-    def _one(self, one: Settlement) -> bool:
-        db, claim = self.db, one.claim
-        number = ident_.decode(claim.message.ident)
-        rows = db.execute(SQL["claimed-of"], (number, claim.owner, claim.token)).fetchall()
-        if not rows:
-            return False
-        if one.hold is not None:
-            db.execute(SQL["message-hold"], (number, text(one.hold)))
-            db.execute(SQL["recipients-held"], (number,))
-        held = db.value(SQL["message-held"], (number,)) is not None
-        decisions = {decision.number: decision for decision in one.decisions}
-        one.forgo({row[0] for row in rows if row[2] == "remove"})
-        for recipient, hop, mark, _, _ in rows:
-            self._recipient(number, recipient, mark, held, decisions.get(recipient), claim.message.release_at)
-            self.inserting.touched.add(hop)
-        for hop in {row[1] for row in rows}:
-            db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
-        if any(row[3] for row in rows):
-            db.execute(SQL["message-acquit"], (number,))
-        if one.warned:
-            db.execute(SQL["recipients-warned"], (number, numbers(row[0] for row in rows)))
-            if db.value(SQL["recipient-unwarned"], (number,)) is None:
-                db.execute(SQL["message-warned"], (number, one.warn_at))
-                db.execute(SQL["recipients-unwarned"], (number,))
-            db.execute(SQL["recipient-deadlines"], (number,))
-        if one.attempt is not None:
-            record(db, number, one.attempt)
-        self.finish([claim.message.ident])
-        return True
-
-    def _recipient(
-        self,
-        message: int,
-        number: int,
-        mark: str,
-        held: bool,
-        decision: Decision | None,
-        release_at: float = 0.0,
-    ) -> None:
-        which = (message, number)
-        if decision is None and mark != "remove":
-            self.db.execute(SQL["recipient-return"], (*which, held))
-            return
-        if mark == "remove" or decision is None or decision.retry_at is None:
-            self.db.execute(SQL["recipient-delete"], which)
-            return
-        retry_at = max(decision.retry_at, release_at)
-        if decision.outcome is None:
-            self.db.execute(SQL["recipient-postpone"], (*which, held, retry_at))
-            if decision.route is not None:
-                hop = hop_id(self.db, decision.route)
-                self.db.execute(SQL["recipient-move"], (*which, hop))
-                self.inserting.touched.add(hop)
-        else:
-            last = decision.outcome
-            values = (
-                last.action,
-                last.scope,
-                text(str(last.reply)),
-                text(last.remote_mta),
-                last.at,
-                last.marks,
-            )
-            self.db.execute(SQL["recipient-defer"], (*which, held, retry_at, *values))
-
-    def _report(self, reports: Iterable[Draft]) -> None:
-        """Queue reports.  An id that is taken by chance is replaced: a report is never lost."""
-        for report in reports:
-            for again in range(1, 9):
-                answers: list[Committed] = []
-                report.claim = False
-                self.inserting.insert([report], answers)
-                error = answers[0].error
-                if error is None:
-                    break
-                number = ident_.decode(report.message.ident)
-                if self.db.value(SQL["queued-among"], (numbers([number]),)) is None or again == 8:
-                    raise error
-                report.message.ident = ident_.report_id(report.message.ident, again)
-
-    def give_back(self, claim: Claim) -> None:
-        """Return a claim untried; a lost one is passed over."""
-        number = ident_.decode(claim.message.ident)
-        rows = self.db.execute(SQL["claimed-of"], (number, claim.owner, claim.token)).fetchall()
-        if not rows:
-            return
-        held = self.db.value(SQL["message-held"], (number,)) is not None
-        for recipient, hop, mark, _, _ in rows:
-            self._recipient(number, recipient, mark, held, None)
-            self.inserting.touched.add(hop)
-            self.db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
-        if any(row[2] == "remove" for row in rows):
-            self.finish([claim.message.ident])
-
-
-def record(db: Database, message: int, attempt: Attempt) -> None:
-    """Write an attempt down, one row a recipient."""
-    number = db.value(SQL["attempt-next"], (message,))
-    route = attempt.route
-    head = (
-        message,
-        number,
-        attempt.started,
-        attempt.seconds,
-        text(attempt.remote_mta),
-        attempt.uncertain,
-    )
-    for outcome in attempt.outcomes:
-        db.execute(
-            SQL["attempt-insert"],
-            (
-                head[0],
-                head[1],
-                outcome.recipient,
-                route.transport,
-                route.next_hop,
-                route.helo,
-                *head[2:],
-                outcome.action,
-                outcome.scope,
-                text(str(outcome.reply)),
-                text(outcome.remote_mta),
-                outcome.at,
-                outcome.marks,
-            ),
-        )
-    if number > MAX_ATTEMPTS:
-        db.execute(SQL["attempts-old"], (message, number - MAX_ATTEMPTS))
-
-
-def _simple(one: Settlement, owner: int) -> bool:
-    """Whether the settlement removes all its claim's recipients and does nothing else."""
-    claim = one.claim
-    if (
-        claim.owner != owner
-        or one.hold is not None
-        or one.reports
-        or len(one.decisions) != len(claim.pending)
-    ):
-        return False
-    if claim.suspect or (claim.hop is not None and claim.hop.failures):
-        return False
-    done = {decision.number for decision in one.decisions if decision.retry_at is None}
-    return all(pending.number in done for pending in claim.pending)

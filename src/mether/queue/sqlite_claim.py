@@ -1,39 +1,33 @@
-"""Claims on the SQLite queue: which, taking them, and taking over those of the dead.
+"""Claims on the SQLite queue: which, and taking them.
 
 `claim` looks first at suspects (one at a time among all owners), then at messages whose expiry or
 warning has come, then at next hops in order of their earliest due, a bounded number of messages in each, of
 what is due there the highest priority first.
 What is blocked is not looked at: `next_hop.ready` already counts backing off, suspension and a probe.
 
-A suspect is a message whose claim outlived its owner.  A death with exactly one suspect in hand is a
-strike against it, and three strikes hold it.
+A suspect is a message whose claim outlived its owner (`sqlite_owner`).
 
 Runs inside `Database.write`.
 """
 
 from __future__ import annotations
 
-from mether.outcome import Attempt, Outcome, Route
+from mether.outcome import Route
 from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
 from mether.queue.claim import Claim, Pending
 from mether.queue.content import in_memory
 from mether.queue.glob import next_hop_like
-from mether.queue.owner import alive
-from mether.queue.sqlite_apply import SQL, Settling, numbers, priorities, record, refresh
-from mether.reply import Reply
+from mether.queue.sqlite_hops import SQL, numbers, priorities, refresh, suspension_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Final
+    from typing import Any
 
     from mether.queue.claim import Hop
     from mether.queue.database import Database
     from mether.queue.store import Select
-
-DIED: Final = Reply(451, "4.3.0", "the process that tried this ended before it said what came of it")
-STRUCK: Final = "three processes in a row ended while they tried this message"
 
 
 class _Pick:
@@ -49,11 +43,44 @@ class _Pick:
 
 
 class Hops:
-    """The next hops that are looked at in one claim, each read once."""
+    """The next hops that are looked at in one claim, each read once, and how much room is left at each."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, select: Select | None = None, limit: int = 0) -> None:
         self._db = db
         self._known: dict[int, tuple[Hop, bool]] = {}
+        self._select = select
+        self._limit = limit
+        self._left: dict[int, int] = {}
+
+    def ready(self, now: float) -> list[int]:
+        """Those that have something due and room for it, the earliest first, as many as the limit."""
+        found = []
+        for row in self._db.execute(SQL["hops-ready"], (now,)):
+            number = row[0]
+            if number not in self._known:
+                self._known[number] = (sqlite_rows.hop(row[1:]), bool(row[9]))
+            if self.left(number):
+                found.append(number)
+                if len(found) == self._limit:
+                    break
+        return found
+
+    def left(self, number: int) -> int:
+        """How many more messages that are due may be claimed there."""
+        left = self._left.get(number)
+        if left is None:
+            left = self._limit
+            if self._select is not None:
+                left = self._select.room_at(self.get(number).route, left)
+            self._left[number] = left
+        return left
+
+    def take(self, number: int) -> None:
+        """Note that one that is due is claimed there: a probe, where there are failures."""
+        self._left[number] = self.left(number) - 1
+        hop = self.get(number)
+        if hop.failures:
+            self._known[number] = (hop, True)
 
     def get(self, number: int) -> Hop:
         return self._get(number)[0]
@@ -63,24 +90,24 @@ class Hops:
         hop, probed = self._get(number)
         return not probed and not hop.blocked(now)
 
-    def probe(self, number: int) -> None:
-        """Note that a probe of it is out."""
-        self._known[number] = (self._get(number)[0], True)
+    def may(self, number: int, now: float) -> bool:
+        """Whether one more message may be claimed there, to be tried now."""
+        return self.free(number, now) and self.left(number) > 0
 
     def _get(self, number: int) -> tuple[Hop, bool]:
         found = self._known.get(number)
         if found is None:
             row = self._db.execute(SQL["hop"], (number,)).fetchone()
-            found = (sqlite_rows.hop(row), bool(row[8])) if row else (sqlite_rows.hop(_NO_HOP), False)
+            found = (sqlite_rows.hop(row), bool(row[8])) if row else (sqlite_rows.hop(NO_HOP), False)
             self._known[number] = found
         return found
 
 
-_NO_HOP = ("", "", "", 0, 0.0, "", None, None)
+NO_HOP = ("", "", "", 0, 0.0, "", None, None)
 
 
 def pick(db: Database, hops: Hops, limit: int, now: float) -> list[_Pick]:
-    """What to claim by default."""
+    """What to claim by default, `hops` knowing the room there is."""
     picks: list[_Pick] = []
     taken: set[tuple[int, int]] = set()
 
@@ -88,8 +115,8 @@ def pick(db: Database, hops: Hops, limit: int, now: float) -> list[_Pick]:
         if (message, hop) in taken:
             return
         taken.add((message, hop))
-        if due and hops.get(hop).failures:
-            hops.probe(hop)
+        if due:
+            hops.take(hop)
         picks.append(_Pick(message, hop, statement, due))
 
     for message, hop, due in suspects(db, hops, now)[:1]:
@@ -100,7 +127,7 @@ def pick(db: Database, hops: Hops, limit: int, now: float) -> list[_Pick]:
         for message, hop, next_attempt in late:
             if len(picks) >= share:
                 break
-            add(message, hop, "claim-due", next_attempt <= now and hops.free(hop, now))
+            add(message, hop, "claim-due", next_attempt <= now and hops.may(hop, now))
         if share < limit or limit == 1:
             _by_hop(db, hops, limit, now, picks, taken, add)
     return picks[:limit]
@@ -115,7 +142,7 @@ def _by_hop(
     taken: set[tuple[int, int]],
     add: Any,
 ) -> None:
-    ready = [row[0] for row in db.execute(SQL["hops-ready"], (now, limit))]
+    ready = hops.ready(now)
     # First the same share for each, then what is left to whoever has more.
     for everything in (False, True):
         for index, hop in enumerate(ready):
@@ -125,7 +152,7 @@ def _by_hop(
             if not everything:
                 room = max(1, room // (len(ready) - index))
             for message in _due_at(db, hop, now):
-                if room <= 0 or not hops.free(hop, now):
+                if room <= 0 or not hops.may(hop, now):
                     break
                 if (message, hop) not in taken:
                     add(message, hop, "claim-due", True)
@@ -150,7 +177,7 @@ def suspects(db: Database, hops: Hops, now: float) -> list[tuple[int, int, bool]
     found = []
     for message, hop, state, next_attempt, deadline in sorted(rows, key=lambda row: (row[3], row[0])):
         if state == 3:
-            due = next_attempt <= now and hops.free(hop, now)
+            due = next_attempt <= now and hops.may(hop, now)
             if due or deadline <= now:
                 found.append((message, hop, due))
     return found
@@ -231,11 +258,12 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
         if len(picks) >= limit:
             break
         due = select.regardless or (next_attempt <= now and hops.free(hop, now))
+        due = due and hops.left(hop) > 0
         if (suspect and out) or not (due or deadline <= now):
             continue
         out = out or bool(suspect)
-        if due and not select.regardless and hops.get(hop).failures:
-            hops.probe(hop)
+        if due:
+            hops.take(hop)
         picks.append(
             _Pick(message, hop, "claim-suspect" if suspect and statement == "claim-due" else statement, due)
         )
@@ -281,8 +309,8 @@ def take(
             db.execute(SQL[one.statement], (*which, now if one.statement == "claim-due" else held))
         if db.changes():
             settlement = db.value(SQL["claim-number"], (one.message,))
-            if one.due and hops.get(one.hop).failures:
-                db.execute(SQL["hop-probe"], (one.hop, owner, token))
+            if one.due:
+                _use(db, hops.get(one.hop), one.hop, owner, token, now)
             taken[token] = (one, settlement)
         token += 1
     ids = numbers({one.message for one, _ in taken.values()})
@@ -319,42 +347,9 @@ def take(
     return claims
 
 
-def dead_owners(db: Database, owner: int, owners: str, now: float) -> list[int]:
-    """The other owners that have let their time pass, or whose process is gone."""
-    rows = db.execute(SQL["owners-other"], (owner,)).fetchall()
-    return [other for other, until in rows if until < now or not alive(owners, other)]
-
-
-def take_over(db: Database, settling: Settling, dead: int, now: float) -> None:
-    """Write down what a dead owner had in hand, and make it claimable again."""
-    rows = db.execute(SQL["owner-claims"], (dead,)).fetchall()
-    in_hand = {row[0] for row in rows if row[4]}
-    if len(in_hand) == 1:
-        db.execute(SQL["message-strike"], (next(iter(in_hand)), STRUCK))
-    attempts: dict[tuple[int, int, int], list[int]] = {}
-    for message, hop, token, number, _, _ in rows:
-        attempts.setdefault((message, hop, token), []).append(number)
-    touched = {row[1] for row in rows}
-    for (message, hop, _), recipients in attempts.items():
-        row = db.execute(SQL["hop"], (hop,)).fetchone() or _NO_HOP
-        route = Route(row[0], row[1], row[2])
-        outcomes = [
-            Outcome(number, "delayed", DIED, scope="transaction", at=now, uncertain=True)
-            for number in recipients
-        ]
-        record(db, message, Attempt(route, outcomes, started=now, uncertain=True))
-    for message, _, _, number, _, mark in rows:
-        if mark == "remove":
-            db.execute(SQL["recipient-delete"], (message, number))
-        else:
-            held = db.value(SQL["message-held"], (message,)) is not None
-            db.execute(SQL["recipient-suspect"], (message, number, held, str(DIED), now))
-    for message in in_hand:
-        if db.value(SQL["message-held"], (message,)) is not None:
-            db.execute(SQL["recipients-held"], (message,))
-    removed = {ident_.encode(row[0]) for row in rows if row[5] == "remove"}
-    if removed:
-        settling.finish(removed)
-    touched.update(row[0] for row in db.execute(SQL["hops-probed-by"], (dead,)).fetchall())
-    db.execute(SQL["owner-remove"], (dead,))
-    refresh(db, touched)
+def _use(db: Database, hop: Hop, number: int, owner: int, token: int, now: float) -> None:
+    """Note that a next hop is about to be tried."""
+    if hop.failures:
+        db.execute(SQL["hop-probe"], (number, owner, token))
+    if hop.suspended_until is not None and hop.suspended_until <= now:
+        suspension_over(db, number)

@@ -1,20 +1,19 @@
-"""Listing, changing and checking the SQLite queue: what people ask of it.
-
-Globs are matched without case by SQLite's GLOB on lower-cased text, with its brackets made ordinary.
-"""
+"""Listing, counting and checking the SQLite queue: what people ask of it."""
 
 from __future__ import annotations
 
+from mether.outcome import Route
 from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
-from mether.queue.sqlite_apply import SQL, numbers, refresh
+from mether.queue.figures import Shape, Summary
+from mether.queue.glob import glob
 from mether.queue.sqlite_claim import hops_like, known_numbers
-from mether.queue.store import names
+from mether.queue.sqlite_hops import SQL, numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Literal
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from mether.queue.database import Database
     from mether.queue.message import Entry
@@ -31,19 +30,28 @@ _STATUS = {
 }
 
 
-def matching(db: Database, filter: Filter, after: int = -1, limit: int = -1) -> list[int]:
-    """The numbers of the messages that match, in order, those after `after`."""
-    where = ["m.id > ?"]
-    values: list[int | str | float] = [after]
+# A message that matches has a recipient of this kind, which the pass over the recipients sees at once.
+_STATUS_ROW = {
+    "active": "r.state = 1",
+    "deferred": "r.attempts > 0",
+    "fresh": "r.attempts = 0 AND r.state <> 1",
+}
+
+
+def condition(db: Database, filter: Filter) -> tuple[str, list[Any]]:
+    """What the filter says of a message ``m``, as an SQL expression and its values."""
+    where: list[str] = []
+    values: list[Any] = []
     if filter.idents is not None:
         where.append("m.id IN (SELECT value FROM json_each(?))")
         values.append(numbers(known_numbers(filter.idents)))
     if filter.sender is not None:
-        where.append("CASE m.sender WHEN '' THEN '<>' ELSE lower(m.sender) END GLOB ?")
-        values.append(_glob(filter.sender))
+        null = "m.sender = ''" if glob(filter.sender, "<>") else "0"
+        where.append(f"CASE m.sender WHEN '' THEN {null} ELSE m.sender LIKE ? ESCAPE '!' END")
+        values.append(_like(filter.sender))
     if filter.recipient is not None:
-        where.append("EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND lower(path) GLOB ?)")
-        values.append(_glob(filter.recipient))
+        where.append("EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND path LIKE ? ESCAPE '!')")
+        values.append(_like(filter.recipient))
     if filter.next_hop is not None:
         where.append(
             "EXISTS (SELECT 1 FROM recipient WHERE message = m.id "
@@ -55,68 +63,77 @@ def matching(db: Database, filter: Filter, after: int = -1, limit: int = -1) -> 
         values.append(filter.before)
     if filter.status is not None:
         where.append(_STATUS.get(filter.status, "0"))
-    statement = f"SELECT m.id FROM message AS m WHERE {' AND '.join(where)} ORDER BY m.id LIMIT ?"
-    return [row[0] for row in db.execute(statement, [*values, limit])]
+    return " AND ".join(where) or "1", values
+
+
+def matching(db: Database, filter: Filter, after: int = -1, limit: int = -1) -> tuple[str, list[Any]]:
+    """The statement that gives the numbers of the messages that match, in order, those after `after`.
+
+    Nothing is sorted or gathered: it goes through the messages in order, or where the filter is about
+    recipients through these, and looks at no message before one of its recipients is of the kind.
+    """
+    expression, values = condition(db, filter)
+    row, more = "", []
+    if filter.idents is not None:
+        pass  # few, and found by their ids
+    elif filter.recipient is not None:
+        row, more = "r.path LIKE ? ESCAPE '!'", [_like(filter.recipient)]
+    elif filter.next_hop is not None:
+        row, more = "r.hop IN (SELECT value FROM json_each(?))", [numbers(hops_like(db, filter.next_hop))]
+    elif filter.status is not None:
+        row = _STATUS_ROW.get(filter.status, "")
+    if row:
+        statement = (
+            "SELECT DISTINCT r.message FROM recipient AS r CROSS JOIN message AS m ON m.id = r.message "
+            f"WHERE r.message > ? AND {row} AND {expression} ORDER BY r.message LIMIT ?"
+        )
+    else:
+        statement = f"SELECT m.id FROM message AS m WHERE m.id > ? AND {expression} ORDER BY m.id LIMIT ?"
+    return statement, [after, *more, *values, limit]
 
 
 def entries(db: Database, filter: Filter, after: str, limit: int) -> list[Entry]:
     """One page of entries, out of one snapshot.  Raises ValueError when `after` is no id."""
     start = ident_.decode(after) if after else -1
     with db.read():
-        ids = numbers(matching(db, filter, start, limit))
+        ids = numbers(row[0] for row in db.execute(*matching(db, filter, start, limit)))
         messages = db.execute(SQL["messages"], (ids,)).fetchall()
         recipients = db.execute(SQL["recipients"], (ids,)).fetchall()
     return sqlite_rows.entries(messages, recipients)
 
 
-def change(
-    db: Database,
-    filter: Filter,
-    action: Literal["hold", "release", "retry", "remove"],
-    now: float,
-    reason: str,
-) -> tuple[int, list[str]]:
-    """Change what matches; how many messages, and the ids of those whose content file is to go."""
-    found = matching(db, filter)
-    ids = (numbers(found),)
-    hops = {row[0] for row in db.execute(SQL["hops-of"], ids)}
-    gone: list[str] = []
-    if action == "hold":
-        db.execute(SQL["change-hold"], (*ids, sqlite_rows.text(reason)))
-        db.execute(SQL["change-hold-recipients"], ids)
-    elif action == "release":
-        db.execute(SQL["change-release"], ids)
-        db.execute(SQL["change-release-recipients"], ids)
-    elif action == "retry":
-        db.execute(SQL["change-retry-recipients"], (*ids, now))
-        db.execute(SQL["hops-unblock"], ids)
-    else:
-        db.execute(SQL["change-remove-recipients"], ids)
-        db.execute(SQL["change-remove-claimed"], ids)
-        gone = [ident_.encode(row[0]) for row in db.execute(SQL["change-large"], ids)]
-        db.execute(SQL["messages-finished"], ids)
-        left = {row[0] for row in db.execute(SQL["queued-among"], ids)}
-        finished = (numbers(number for number in found if number not in left),)
-        db.execute(SQL["contents-delete"], finished)
-        db.execute(SQL["attempts-delete"], finished)
-    refresh(db, hops)
-    return len(found), gone
+def summary(db: Database) -> Summary:
+    """Messages by status: a pass over the messages and one over the recipients."""
+    with db.read():
+        messages, free, oldest = db.execute(SQL["summary-messages"]).fetchone()
+        active, deferred = db.execute(SQL["summary-recipients"]).fetchone()
+    return Summary(
+        fresh=free - active - deferred,
+        deferred=deferred,
+        active=active,
+        held=messages - free,
+        oldest=oldest,
+    )
 
 
-def start(db: Database, domain: str, now: float, limit: int) -> int:
-    """Make due what waits at the next hops that `domain` names; how many messages that is, up to `limit`."""
-    found: set[int] = set()
-    touched = []
-    for hop, next_hop in db.execute(SQL["hops-like"], (domain.lower().strip("@[]"),)).fetchall():
-        if not names(domain, next_hop):
-            continue
-        waiting = [row[0] for row in db.execute(SQL["hop-waiting"], (hop, now, limit - len(found)))]
-        found.update(waiting)
-        db.execute(SQL["hop-start"], (hop, now, numbers(waiting)))
-        db.execute(SQL["hop-unblock"], (hop,))
-        touched.append(hop)
-    refresh(db, touched)
-    return len(found)
+def shape(db: Database, filter: Filter, edges: Sequence[float]) -> list[Shape]:
+    """Recipients by next hop and arrival: one pass, in the order of the tables."""
+    with db.read():
+        expression, values = condition(db, filter)
+        columns = "".join(", sum(m.arrived < ?)" for _ in edges)
+        rows = db.execute(
+            f"SELECT r.hop, count(*){columns} FROM message AS m "
+            "CROSS JOIN recipient AS r ON r.message = m.id "
+            f"WHERE {expression} GROUP BY r.hop",
+            [*edges, *values],
+        ).fetchall()
+        routes = {row[0]: Route(*row[1:]) for row in db.execute(SQL["hops-names"])}
+    found = []
+    for hop, *before in rows:
+        # How many arrived before each edge, and so how many between two.
+        counts = [more - less for more, less in zip(before, [*before[1:], 0], strict=True)]
+        found.append(Shape(routes.get(hop, Route("", "")), counts))
+    return sorted(found, key=lambda one: (-one.recipients, str(one.route)))
 
 
 def check(db: Database, spool: Spool) -> Iterator[str]:
@@ -144,5 +161,8 @@ def check(db: Database, spool: Spool) -> Iterator[str]:
             yield str(error)
 
 
-def _glob(pattern: str) -> str:
-    return pattern.lower().replace("[", "[[]")
+def _like(pattern: str) -> str:
+    """A glob as LIKE has it, which is without case (in ASCII) and costs no copy of each text."""
+    for character in "!%_":
+        pattern = pattern.replace(character, "!" + character)
+    return pattern.replace("*", "%").replace("?", "_")

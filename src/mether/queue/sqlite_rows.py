@@ -107,7 +107,7 @@ def recipient(path: str, orcpt: str | None, notify: str | None) -> Recipient:
 
 
 def hop(row: tuple[Any, ...]) -> Hop:
-    """The Hop of a row of "hop" or "hops-in-trouble"."""
+    """The Hop of a row of "hop", "hops-known" or "hops-in-trouble"."""
     return Hop(
         Route(row[0], row[1], row[2]),
         failures=row[3],
@@ -169,7 +169,15 @@ def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
             last = r[0]
             route = Route(r[2], r[3], r[4])
             result.append(
-                Attempt(route, [], started=r[5], seconds=r[6], remote_mta=r[7], uncertain=bool(r[8]))
+                Attempt(
+                    route,
+                    [],
+                    started=r[5],
+                    seconds=r[6],
+                    remote_mta=r[7],
+                    uncertain=bool(r[8]),
+                    transcript=r[15] or "",
+                )
             )
         result[-1].outcomes.append(
             Outcome(

@@ -1,4 +1,5 @@
 -- Statements of the SQLite queue.  ?N are their parameters in order; a list is a JSON array of numbers.
+-- `picked` is a temporary table of message numbers: see sqlite_change.
 
 -- name: queued-among
 SELECT id FROM message WHERE id IN (SELECT value FROM json_each(?1))
@@ -14,7 +15,11 @@ ON CONFLICT (key) DO UPDATE SET message = excluded.message, until = excluded.unt
 DELETE FROM key WHERE until <= ?1
 
 -- name: hop-find
-SELECT id FROM next_hop WHERE transport = ?1 AND next_hop = ?2 AND helo = ?3
+SELECT id, failures > 0 OR suspended IS NOT NULL FROM next_hop
+WHERE transport = ?1 AND next_hop = ?2 AND helo = ?3
+
+-- name: hop-trouble
+SELECT failures, suspended, suspended_until FROM next_hop WHERE id = ?1
 
 -- name: hop-insert
 INSERT INTO next_hop (transport, next_hop, helo) VALUES (?1, ?2, ?3)
@@ -27,7 +32,10 @@ UPDATE next_hop SET ready = CASE
   WHEN ?2 IS NULL OR probe_owner IS NOT NULL THEN NULL
   WHEN suspended IS NULL THEN max(?2, not_before)
   ELSE max(?2, not_before, suspended_until) END
-WHERE id = ?1
+WHERE id = ?1 AND ready IS NOT CASE
+  WHEN ?2 IS NULL OR probe_owner IS NOT NULL THEN NULL
+  WHEN suspended IS NULL THEN max(?2, not_before)
+  ELSE max(?2, not_before, suspended_until) END
 
 -- name: hop-probe
 UPDATE next_hop SET probe_owner = ?2, probe_token = ?3 WHERE id = ?1
@@ -40,12 +48,28 @@ WHERE id = ?1 AND probe_owner = ?2 AND probe_token = ?3
 UPDATE next_hop SET probe_owner = NULL, probe_token = NULL WHERE probe_owner = ?1 RETURNING id
 
 -- name: hops-ready
-SELECT id FROM next_hop WHERE ready <= ?1 ORDER BY ready LIMIT ?2
+SELECT id, transport, next_hop, helo, failures, not_before, last, suspended, suspended_until,
+  probe_owner IS NOT NULL
+FROM next_hop WHERE ready <= ?1 ORDER BY ready
 
 -- name: hop
 SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until,
   probe_owner IS NOT NULL
 FROM next_hop WHERE id = ?1
+
+-- name: hops-known
+SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until
+FROM next_hop ORDER BY next_hop, transport, helo
+
+-- name: hop-suspend
+UPDATE next_hop SET suspended = ?2, suspended_until = ?3 WHERE id = ?1
+
+-- name: hop-resume
+UPDATE next_hop SET suspended = NULL, suspended_until = NULL WHERE id = ?1
+
+-- name: hops-suspension-over
+UPDATE next_hop SET suspended = NULL, suspended_until = NULL
+WHERE suspended IS NOT NULL AND suspended_until <= ?1
 
 -- name: hops-in-trouble
 SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until
@@ -53,11 +77,14 @@ FROM next_hop WHERE failures > 0 OR suspended IS NOT NULL ORDER BY next_hop, tra
 
 -- name: hops-unblock
 UPDATE next_hop SET not_before = 0
-WHERE id IN (SELECT DISTINCT hop FROM recipient WHERE message IN (SELECT value FROM json_each(?1)))
+WHERE id IN (SELECT hop FROM recipient WHERE message IN (SELECT id FROM picked))
+
+-- Where none waits (state 0), `ready` is NULL: only the others are looked at.
+-- name: hops-in-use
+SELECT DISTINCT hop FROM recipient WHERE state <> 0
 
 -- name: hops-idle
 SELECT id FROM next_hop WHERE ready IS NULL AND failures = 0 AND suspended IS NULL AND probe_owner IS NULL
-AND id NOT IN (SELECT hop FROM recipient)
 
 -- name: hops-forget
 DELETE FROM next_hop WHERE id IN (SELECT value FROM json_each(?1))
@@ -76,10 +103,18 @@ PRAGMA data_version
 SELECT until FROM owner WHERE id = ?1
 
 -- name: owner-renew
-INSERT INTO owner (id, until) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET until = excluded.until
+INSERT INTO owner (id, until, runs, receives) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (id) DO UPDATE SET until = excluded.until, runs = excluded.runs, receives = excluded.receives
 
 -- name: owners-other
 SELECT id, until FROM owner WHERE id <> ?1
+
+-- name: owners-live
+SELECT id, runs, receives FROM owner WHERE id <> ?1 AND until >= ?2
+
+-- name: owner-marks
+SELECT token, max(mark) FROM recipient INDEXED BY recipient_marked
+WHERE owner = ?1 AND mark IS NOT NULL GROUP BY token
 
 -- name: owner-remove
 DELETE FROM owner WHERE id = ?1
@@ -189,10 +224,23 @@ INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?
 -- name: attempts-old
 DELETE FROM attempt WHERE message = ?1 AND number <= ?2
 
+-- name: transcripts-old
+DELETE FROM transcript WHERE message = ?1 AND attempt <= ?2
+
+-- name: transcript-forget
+DELETE FROM transcript WHERE message = ?1 AND hop = ?2
+
+-- name: transcript-keep
+INSERT INTO transcript (message, hop, attempt, said) VALUES (?1, ?2, ?3, ?4)
+
+-- name: transcripts-delete
+DELETE FROM transcript WHERE message IN (SELECT value FROM json_each(?1))
+
 -- name: attempts
-SELECT number, recipient, transport, next_hop, helo, started, seconds, mta, uncertain, action, scope, reply,
-  remote_mta, at, outcome_uncertain
-FROM attempt WHERE message = ?1 ORDER BY number, recipient
+SELECT a.number, a.recipient, a.transport, a.next_hop, a.helo, a.started, a.seconds, a.mta, a.uncertain,
+  a.action, a.scope, a.reply, a.remote_mta, a.at, a.outcome_uncertain, t.said
+FROM attempt AS a LEFT JOIN transcript AS t ON t.message = a.message AND t.attempt = a.number
+WHERE a.message = ?1 ORDER BY a.number, a.recipient
 
 -- name: due-by-deadline
 SELECT message, hop, min(next_attempt) FROM
@@ -279,38 +327,76 @@ FROM recipient AS r LEFT JOIN next_hop AS h ON h.id = r.hop
 WHERE r.message IN (SELECT value FROM json_each(?1)) ORDER BY r.message, r.number
 
 -- name: change-hold
-UPDATE message SET hold = ?2 WHERE id IN (SELECT value FROM json_each(?1))
+UPDATE message SET hold = ?1 WHERE id IN (SELECT id FROM picked)
 
 -- name: change-hold-recipients
 UPDATE recipient SET mark = CASE WHEN state = 1 THEN coalesce(mark, 'hold') END,
   state = CASE WHEN state = 1 THEN 1 ELSE 2 END
-WHERE message IN (SELECT value FROM json_each(?1))
+WHERE message IN (SELECT id FROM picked)
 
 -- name: change-release
-UPDATE message SET hold = NULL, strikes = 0 WHERE id IN (SELECT value FROM json_each(?1))
+UPDATE message SET hold = NULL, strikes = 0
+WHERE id IN (SELECT id FROM picked) AND (hold IS NOT NULL OR strikes > 0)
 
 -- name: change-release-recipients
 UPDATE recipient SET mark = CASE WHEN mark = 'remove' THEN mark END,
   state = CASE WHEN state <> 2 THEN state WHEN suspect THEN 3 ELSE 0 END
-WHERE message IN (SELECT value FROM json_each(?1))
+WHERE message IN (SELECT id FROM picked) AND (state = 2 OR mark IS NOT NULL)
 
 -- name: change-retry-recipients
 UPDATE recipient SET next_attempt =
-  max(?2, coalesce((SELECT json_extract(more, '$.release') FROM message WHERE id = recipient.message), 0))
-WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1
+  max(?1, coalesce((SELECT json_extract(more, '$.release') FROM message WHERE id = recipient.message), 0))
+WHERE message IN (SELECT id FROM picked) AND state <> 1
 
 -- name: change-remove-recipients
-DELETE FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND state <> 1
+DELETE FROM recipient WHERE message IN (SELECT id FROM picked) AND state <> 1
 
 -- name: change-remove-claimed
-UPDATE recipient SET mark = 'remove' WHERE message IN (SELECT value FROM json_each(?1)) AND state = 1
+UPDATE recipient SET mark = 'remove' WHERE message IN (SELECT id FROM picked) AND state = 1
+
+-- What has recipients in hand stays.
+-- name: change-remove-left
+DELETE FROM picked WHERE EXISTS (SELECT 1 FROM recipient WHERE message = picked.id)
+
+-- name: change-remove-messages
+DELETE FROM message WHERE id IN (SELECT id FROM picked)
+
+-- name: change-remove-contents
+DELETE FROM content WHERE id IN (SELECT id FROM picked)
+
+-- name: change-remove-attempts
+DELETE FROM attempt WHERE message IN (SELECT id FROM picked)
+
+-- name: change-remove-transcripts
+DELETE FROM transcript WHERE message IN (SELECT id FROM picked)
 
 -- name: change-large
-SELECT id FROM message WHERE id IN (SELECT value FROM json_each(?1)) AND large
-AND NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.message = message.id)
+SELECT id FROM message WHERE id IN (SELECT id FROM picked) AND large
 
 -- name: hops-of
-SELECT DISTINCT hop FROM recipient WHERE message IN (SELECT value FROM json_each(?1))
+SELECT DISTINCT hop FROM recipient WHERE message IN (SELECT id FROM picked)
+
+-- name: total-add
+UPDATE total SET queued = queued + ?1, done = done + ?2, failed = failed + ?3, delayed = delayed + ?4
+
+-- name: totals
+SELECT queued, done, failed, delayed FROM total
+
+-- name: summary-messages
+SELECT count(*), coalesce(sum(hold IS NULL), 0), min(CASE WHEN hold IS NULL THEN arrived END) FROM message
+
+-- How many messages are active, and deferred, out of one pass in the table's order.
+-- name: summary-recipients
+SELECT coalesce(sum(active AND (SELECT hold IS NULL FROM message WHERE id = r.message)), 0),
+  coalesce(sum(tried AND NOT active AND NOT held), 0)
+FROM (SELECT message, max(state = 1) AS active, max(attempts) > 0 AS tried, max(state = 2) AS held
+      FROM recipient GROUP BY message) AS r
+
+-- name: hops-names
+SELECT id, transport, next_hop, helo FROM next_hop
+
+-- name: indexes-of-what-waits
+SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name IN ('recipient_due', 'recipient_deadline')
 
 -- name: check-orphans
 SELECT message, number FROM recipient WHERE message NOT IN (SELECT id FROM message)
