@@ -6,6 +6,7 @@
 #   make check   lint, format, types, layers, that tests mirror the tree, and that docs/conformance.md is current
 #   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
 #   make conformance   drive a conformance suite, where there is one in $CONFORMANCE: tools/conformance.py
+#   make torture   a million messages through random faults, by several processes (TORTURE_ARGS): docs/reliability.md
 #   make fuzz    fuzz the parsers and protocol machines, FUZZ_SECONDS each (default 300; Python below 3.14)
 #   make bench   10,000 messages through smtpd and through Postfix, side by side (after make peers)
 #   make bench-receive, bench-idle, bench-tls, bench-startup   the other measurements: see bench/README.md
@@ -25,7 +26,7 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_NO_COMPILE METHER_CONFIG METHER_SPOOL NOSYSE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run install test check conformance peers fuzz clean
+.PHONY: help run install test check conformance peers torture fuzz clean
 .PHONY: bench bench-receive bench-idle bench-tls bench-startup
 
 help:
@@ -85,6 +86,9 @@ $(VENV)/.fuzz: $(VENV)/.core
 
 fuzz: install $(VENV)/.fuzz
 	$(PY) fuzz/run.py $(FUZZ_TARGETS)
+
+torture: install $(VENV)/.test
+	$(PY) tests/torture/run.py $(TORTURE_ARGS)
 
 check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .

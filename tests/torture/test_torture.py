@@ -1,0 +1,65 @@
+"""A short torture of each way to run the service: see run.py, and `make torture` for the long one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import verdict
+
+RUN = Path(__file__).with_name("run.py")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("topology", "store"), [("single", "sqlite"), ("split", "sqlite"), ("single", "directory")]
+)
+def test_nothing_is_lost_through_random_faults(topology: str, store: str, tmp_path: Path) -> None:
+    """QUE-5, DAT-5: what was answered 250 is delivered, returned or queued whatever fails."""
+    messages = 2500 if store == "sqlite" else 400
+    ended = subprocess.run(
+        [
+            *(sys.executable, RUN, "--messages", str(messages), "--seconds", "200", "--seed", "1"),
+            *("--topology", topology, "--store", store, "--place", tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-4000:]
+    assert f"{messages} messages accepted" in ended.stdout
+
+
+def judged(tmp_path: Path, ledger: str, log: str = "") -> list[str]:
+    (tmp_path / "ledger").write_text(ledger)
+    (tmp_path / "log").write_text(log)
+    return verdict.violations(verdict.Ledger([tmp_path / "ledger"]), [tmp_path / "log"])[0]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "broken"),
+    [
+        ("A 4\nD 4\n", None),
+        ("A 4\nB 4 one\n", None),
+        ("A 4\n", "lost"),
+        ("A 4\nD 4\nX 4\n", "spoilt"),
+        ("A 4\nB 4 one\nB 4 two\n", "returned twice"),
+        ("A 4\nB 4 one\nB 4 one\n", None),  # the same report, delivered twice
+        ("A 4\nD 4\nD 4\n", None),  # not told of twice: in flight at a kill
+    ],
+)
+def test_a_broken_promise_is_seen(tmp_path: Path, ledger: str, broken: str | None) -> None:
+    found = judged(tmp_path, ledger)
+    assert [line.partition(":")[0] for line in found] == ([broken] if broken else [])
+
+
+def test_two_deliveries_that_were_both_told_of_need_a_reason(tmp_path: Path) -> None:
+    told = '{"event": "relayed", "queue_id": "0ABC", "recipient": "r4@good.test"}\n'
+    assert judged(tmp_path, "A 4\nD 4\nD 4\n", told * 2) == ["delivered twice: 1 of 1: 4"]
+    reclaimed = '{"event": "reclaimed", "queue_id": "0ABC"}\n'
+    assert judged(tmp_path, "A 4\nD 4\nD 4\n", told * 2 + reclaimed) == []
+
+
+def test_a_traceback_is_a_broken_promise(tmp_path: Path) -> None:
+    assert judged(tmp_path, "", "Traceback (most recent call last):\n")
