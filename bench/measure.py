@@ -73,6 +73,17 @@ class Meter:
                 continue  # it has ended
         return total
 
+    def high_water(self) -> int:
+        """The most that each of them ever had resident (VmHWM), together, in octets."""
+        total = 0
+        for process in self.processes():
+            try:
+                status = Path(f"/proc/{process}/status").read_text()
+            except OSError:
+                continue
+            total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        return total * 1024
+
     def close(self) -> None:
         """Give the group up; processes that are left go back to the one above."""
         if self.group is None:

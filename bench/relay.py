@@ -68,10 +68,18 @@ def count(service: str, options: argparse.Namespace) -> int:
     return max(1, round(wanted * options.scale / SESSIONS)) * SESSIONS
 
 
-def load(port: int, messages: int, *, kept: bool, tls: Tls | None = None, resume: bool = False) -> list[str]:
+def load(
+    port: int,
+    messages: int,
+    *,
+    kept: bool,
+    to: str = "sink@example.net",
+    tls: Tls | None = None,
+    resume: bool = False,
+) -> list[str]:
     """The command line of the source."""
     if tls is None:
-        return smtp_source(port, messages=messages, size=SIZE, sessions=SESSIONS, kept=kept)
+        return smtp_source(port, messages=messages, size=SIZE, sessions=SESSIONS, kept=kept, to=to)
     argv = [PYTHON, str(BENCH / "load.py"), str(port), "--tls", "--messages", str(messages)]
     argv += ["--sessions", str(SESSIONS), "--size", str(SIZE)]
     return [*argv, *(["--kept"] if kept else []), *(["--resume"] if resume else [])]

@@ -58,13 +58,22 @@ def interleaved(cases: Sequence[str], runs: int, once: Callable[[str], Figures])
 
 def medians(runs: list[Figures]) -> Figures:
     """The median of each figure."""
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    return {name: statistics.median(values) for name, values in _figures(runs).items()}
+
+
+def _figures(runs: list[Figures]) -> dict[str, list[float]]:
+    """Each figure, with its values; a run may lack some."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        for name, value in run.items():
+            found.setdefault(name, []).append(value)
+    return found
 
 
 def ratio(runs: Runs, case: str, base: str, name: str) -> float | None:
     """The median over the runs of a figure of one case over the same of another; None where there is none."""
     pairs = zip(runs.get(case, ()), runs.get(base, ()), strict=False)
-    ratios = [one[name] / other[name] for one, other in pairs if other.get(name) and name in one]
+    ratios = [one[name] / other[name] for one, other in pairs if name in one and other.get(name)]
     return statistics.median(ratios) if ratios else None
 
 
@@ -90,8 +99,8 @@ def result(
     for case, of in runs.items():
         cases[case] = {
             "medians": medians(of),
-            "spread": {name: spread([each[name] for each in of]) for name in of[0]},
-            "ratios": {name: ratio(runs, case, base, name) for name in of[0]} if base in runs else {},
+            "spread": {name: spread(values) for name, values in _figures(of).items()},
+            "ratios": {name: ratio(runs, case, base, name) for name in _figures(of)} if base in runs else {},
             "runs": of,
         }
     return {

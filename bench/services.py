@@ -164,10 +164,12 @@ def need(name: str) -> str:
     return path
 
 
-def smtp_source(port: int, *, messages: int, size: int, sessions: int, kept: bool) -> list[str]:
+def smtp_source(
+    port: int, *, messages: int, size: int, sessions: int, kept: bool, to: str = "sink@example.net"
+) -> list[str]:
     """The command line of smtp-source, to be run with `peers.environment()`."""
     load = [need("smtp-source"), "-s", str(sessions), "-m", str(messages), "-l", str(size)]
-    load += ["-f", "source@example.test", "-t", "sink@example.net"]
+    load += ["-f", "source@example.test", "-t", to]
     return [*load, *(["-d"] if kept else []), f"127.0.0.1:{port}"]
 
 

@@ -29,22 +29,24 @@ OK = Reply(250, "2.0.0", "Ok: queued as 12345")
 TRACE = b"Received: from client.example (client.example [192.0.2.1])\r\n\tby mx with ESMTP id X\r\n"
 
 
-def make(count: int, start: float) -> list[Draft]:
+def make(count: int, start: float, *, size: int = 4096, first: int = 0) -> list[Draft]:
+    """Drafts for one next hop, to be claimed; `first` numbers them where there were others before."""
     drafts = []
-    for number in range(count):
+    for number in range(first, first + count):
         recipient = Recipient(Address(f"user{number}", "example.net"))
-        envelope = Envelope(Address("sender", "example.com"), [recipient], body="8BITMIME", size=4096)
-        name = ident.new_id(start + number * 1e-5, number)
+        envelope = Envelope(Address("sender", "example.com"), [recipient], body="8BITMIME", size=size)
+        # Microseconds are in an id: no two of these are alike.
+        name = ident.new_id(start + number * 1e-5, number % 4096)
         message = Message(
             name,
             envelope,
             Arrival(start, "ESMTP", address="192.0.2.1", host="client.example", helo="client.example"),
             trace=TRACE,
-            size=4096 + len(TRACE),
+            size=size + len(TRACE),
             expires=start + 432000,
             warn_at=start + 14400,
         )
-        drafts.append(Draft(message, b"x" * 4096, [ROUTE], due=start, claim=True))
+        drafts.append(Draft(message, b"x" * size, [ROUTE], due=start, claim=True))
     return drafts
 
 
