@@ -36,7 +36,7 @@ def trim(log: Log) -> None:
     """Leave out the middle of a log that has grown too long."""
     if len(log) > ENTRIES:
         half = ENTRIES // 2
-        log[half:-half] = [(log[half][0], "-", "[...]")]
+        log[half : -half // 2] = [(log[half][0], "-", "[...]")]
 
 
 def hidden(log: Log) -> Log:

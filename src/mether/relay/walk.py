@@ -114,6 +114,7 @@ class Walk:
             shown = host.shown
             clients: list[StreamClient] = []
             problem: Unusable
+            end = ""
             need = tlspolicy.need(
                 policy, where, host.name, host.port, requiretls=self._strict, login=account is not None
             )
@@ -131,15 +132,17 @@ class Walk:
                 )
             except Lost as error:
                 problem = Unusable(Reply(451, "4.4.1", str(error)), shown, error)
+                end = str(error)
             except opening.Refused as error:
                 problem = Unusable(error.reply, shown)
             except opening.Shortfall as error:
                 problem = Unusable(error.reply, shown, shortfall=error)
+                end = "" if error.said else str(error.reply)
             except BaseException:
                 self._tried.append((shown, [log for one in clients for log in one.logs], "given up"))
                 raise
             else:
                 return client, shown
             self.note(problem)
-            self._tried.append((shown, [log for one in clients for log in one.logs], str(problem)))
+            self._tried.append((shown, [log for one in clients for log in one.logs], end))
         raise self._last or Unusable(Reply(451, "4.4.1", "no host answered"), "")
