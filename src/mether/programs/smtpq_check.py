@@ -97,7 +97,7 @@ def judge(found: Summary, now: float, known: dict[str, Limit], where: str = "") 
             beyond = "" if over is None else f" (over {over:g})"
         words.append(shown + beyond)
         numbers.append(f"{name}={value}{unit};{_text(one.warn)};{_text(one.crit)};0")
-    words.insert(2, f"{found.fresh} fresh, {found.active} being tried")
+    words.insert(1, f"{found.fresh} fresh, {found.active} being tried")
     numbers.append(f"queued={found.messages};;;0")
     at = f" at {where}" if where else ""
     return level, f"SMTPQ {WORDS[level]} - {', '.join(words)}{at} | {' '.join(numbers)}"

@@ -148,8 +148,7 @@ def _line(one: Line, now: float) -> str:
         if hop.suspended_at(now):
             until = hop.suspended_until
             state = "suspended" if until is None else _distance(until - now)
-            over = "" if until is None else f" until {stamp(until)}"
-            error = f" (suspended{over}: {hop.suspended}){error}"
+            error = f" (suspended: {hop.suspended}){error}"
     age = "" if one.age < 0 else f">{_distance(AGES[one.age - 1])}" if one.age else "<1m"
     return clean(f"{one.waiting or '':>8} {age:>8} {one.failures or '':>5} {state:>9}  {one.route}{error}")
 

@@ -30,7 +30,7 @@ LOCAL: Final = ("maildir", "pipe")
 def suspend(call: Call) -> None:
     """Suspend them in one transaction.  Raises StoreError, Failure, UsageError."""
     end = until(call.options, call.now)
-    reason = call.options.text("reason") or "suspended by smtpq"
+    reason = call.options.text("reason") or "no reason was given"
     routes: dict[Route, None] = {}
     unknown = []
     for name in call.operands:

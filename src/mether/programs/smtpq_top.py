@@ -33,7 +33,11 @@ SHORTEST: Final = 0.1
 SHARE: Final = 20
 """Counting takes at most one part in so many of the time."""
 
-WIDTH, HEIGHT = 80, 24
+INSTEAD: Final = "smtpq top --once prints one frame"
+
+WIDTH: Final = 1000
+HEIGHT: Final = 24
+"""Of the frame where no terminal has a width, and of every frame that is printed once."""
 
 
 class View:
@@ -87,7 +91,7 @@ class View:
         if key == "p":
             self.paused = not self.paused
         for sort in SORTS:
-            if key == sort[0]:
+            if key == sort[:1]:
                 self.sort = sort
         return key != "q"
 
@@ -132,7 +136,7 @@ def once(view: View, wait: Callable[[], object]) -> None:
         width = os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError, AttributeError):
         width = WIDTH
-    lines = view.frame(max(width, WIDTH), HEIGHT)
+    lines = view.frame(width, HEIGHT)
     lines[0] = lines[0].partition("q quit")[0]
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in lines)
 
@@ -156,12 +160,11 @@ def live(view: View, interval: float) -> None:
                 until = view.spent() + interval
                 while going:
                     _draw(screen, view)
-                    ready(max(0.0, until - view.spent()))
-                    if resized():
-                        continue
-                    pressed = [view.press(key) for key in _keys(screen)]
-                    going = all(pressed)
-                    if not pressed:
+                    typed = ready(max(0.0, until - view.spent()))
+                    keys = list(_keys(screen))
+                    # A terminal that is gone is readable, and has nothing to read.
+                    going = (not typed or bool(keys)) and all([view.press(key) for key in keys])  # noqa: C419
+                    if not keys and not resized():
                         break
     except _Ended as end:
         # As if nobody had caught it, so that whoever started this sees why it ended.
@@ -170,10 +173,9 @@ def live(view: View, interval: float) -> None:
 
 
 def _keys(screen: Any) -> Iterator[str]:
-    """What was pressed."""
+    """What was pressed: letters in lower case, "" for all else."""
     while (key := screen.getch()) != -1:
-        if 0 < key < 128:
-            yield chr(key).lower()
+        yield chr(key).lower() if 0 < key < 128 else ""
 
 
 def _draw(screen: Any, view: View) -> None:
@@ -195,17 +197,15 @@ def _draw(screen: Any, view: View) -> None:
 class _screen:
     """The terminal taken over, and given back however this ends.
 
-    Gives the window, a function that waits up to so many seconds for a key or a signal, and one that says
-    whether the terminal's size has changed since it was last asked.
+    Gives the window, a function that waits up to so many seconds for a key or a signal and says whether there
+    is something to read, and one that says whether the terminal's size has changed since it was last asked.
     """
 
-    def __enter__(self) -> tuple[Any, Callable[[float], None], Callable[[], bool]]:
+    def __enter__(self) -> tuple[Any, Callable[[float], bool], Callable[[], bool]]:
         try:
             import curses
         except ImportError:
-            raise Failure(
-                UNAVAILABLE, "this Python has no curses; smtpq top --once prints one frame"
-            ) from None
+            raise Failure(UNAVAILABLE, f"this Python has no curses; {INSTEAD}") from None
         import locale
         import select
         import signal
@@ -215,45 +215,44 @@ class _screen:
         except locale.Error:
             pass
         self._curses = curses
+        self._handlers: dict[int, Any] = {}
+        self._resized = False
         self._ends = os.pipe()
         for end in self._ends:
             os.set_blocking(end, False)
-        self._handlers: dict[int, Any] = {}
-        self._resized = False
+        # A signal wakes the wait below at once, through the pipe.
+        self._wakeup = signal.set_wakeup_fd(self._ends[1], warn_on_full_buffer=False)
         try:
-            self._screen = curses.initscr()
-        except curses.error as error:
-            self._close()
-            raise Failure(
-                UNAVAILABLE,
-                f"this terminal (TERM={os.environ.get('TERM', '')}) cannot be drawn on: {error}; "
-                "smtpq top --once prints one frame",
-            ) from None
-        try:
-            # A signal wakes the wait below at once, through the pipe.
-            self._wakeup = signal.set_wakeup_fd(self._ends[1], warn_on_full_buffer=False)
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
                 self._handlers[number] = signal.signal(number, self._end)
             self._handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._resize)
+            screen = curses.initscr()
             curses.noecho()
             curses.cbreak()
-            self._screen.nodelay(True)
+            screen.nodelay(True)
             try:
                 curses.curs_set(0)
             except curses.error:
                 pass  # a terminal whose cursor cannot be hidden
+        except curses.error as error:
+            self.__exit__()
+            term = os.environ.get("TERM", "")
+            raise Failure(
+                UNAVAILABLE, f"this terminal (TERM={term}) cannot be drawn on: {error}; {INSTEAD}"
+            ) from None
         except BaseException:
             self.__exit__()
             raise
 
-        def ready(timeout: float) -> None:
-            if select.select((sys.stdin, self._ends[0]), (), (), timeout)[0]:
-                try:
-                    os.read(self._ends[0], 4096)
-                except BlockingIOError:
-                    pass
+        def ready(timeout: float) -> bool:
+            found = select.select((sys.stdin, self._ends[0]), (), (), timeout)[0]
+            try:
+                os.read(self._ends[0], 4096)
+            except BlockingIOError:
+                pass
+            return sys.stdin in found
 
-        return self._screen, ready, self._was_resized
+        return screen, ready, self._was_resized
 
     def _end(self, number: int, frame: object) -> None:
         raise _Ended(number)
@@ -281,14 +280,10 @@ class _screen:
         try:
             self._curses.endwin()
         except self._curses.error:
-            pass
-        if self._handlers:
-            signal.set_wakeup_fd(self._wakeup)
+            pass  # it was not taken yet
+        signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._close()
-
-    def _close(self) -> None:
         for end in self._ends:
             os.close(end)
 

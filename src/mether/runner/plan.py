@@ -73,7 +73,7 @@ def outlook(entry: Entry, row: Row, hop: Hop | None, now: float) -> list[tuple[f
         step = _step(entry, row, hop, at, regardless=False)
         found.append((at, step))
         end = max(settle.ends(entry.message), entry.message.release_at)
-        then = end if step.when is None else min(step.when, max(end, entry.message.release_at))
+        then = end if step.when is None else min(step.when, end)
         if step.verb != "wait" or then <= at:
             break
         at = then

@@ -1,0 +1,60 @@
+"""``smtpq hold`` and its kin: many at once, and those that are being tried."""
+
+import pytest
+from queues import NOW, put
+
+from mether.programs.smtpq import main
+from mether.queue.selection import Filter
+
+
+def run(capsys, *argv):
+    assert main(list(argv)) == 0
+    return capsys.readouterr().out
+
+
+def queued(store):
+    return sum(1 for _ in store.entries(Filter()))
+
+
+@pytest.mark.parametrize(("verb", "done"), [("hold", "held"), ("remove", "removed")])
+def test_those_that_are_being_tried_are_marked_and_counted(store, capsys, verb, done):
+    for number in range(3):
+        put(store, f"{number}@{number}.test")
+    claims = store.claim(2, NOW)
+    assert (
+        run(capsys, verb, "--all") == f"3 messages {done}, 2 of them as soon as the present attempt can end\n"
+    )
+    assert store.marked() == {claim.token: verb for claim in claims}
+    store.release(claims)
+    if verb == "remove":
+        assert queued(store) == 0
+    else:
+        assert [entry.status for entry in store.entries(Filter())] == ["held"] * 3
+
+
+@pytest.mark.parametrize("verb", ["hold", "release", "retry", "remove"])
+def test_every_change_tells_who_works_the_queue(store, capsys, verb):
+    put(store)
+    put(store, "x@else.test")
+    store.claim(1, NOW)  # it works this queue
+    assert store.renew(NOW + 60, NOW)
+    assert not store.wait(0)
+    run(capsys, verb, "--all")
+    assert store.wait(5)
+
+
+def test_a_change_of_nothing_tells_nobody(store, capsys):
+    put(store)
+    store.claim(1, NOW)
+    assert store.renew(NOW + 60, NOW)
+    assert run(capsys, "hold", "--sender", "nobody@*") == "0 messages held\n"
+    assert not store.wait(0)
+
+
+def test_many_are_changed_at_once(store, capsys):
+    for number in range(60):
+        put(store, f"{number}@example.net", sender=f"{number % 2}@b.test")
+    assert run(capsys, "hold", "--sender", "1@*", "--recipient", "*@example.net") == "30 messages held\n"
+    assert run(capsys, "remove", "--status", "held", "-n") == "30 messages would be removed\n"
+    assert run(capsys, "remove", "--status", "held") == "30 messages removed\n"
+    assert queued(store) == 30
