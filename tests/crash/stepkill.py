@@ -1,10 +1,10 @@
 """kill -9 between every two steps of a store's work: stepkill.py STORE EVERY
 
 The workload of powercut_work is done once to see what each verb leaves, then again and again in a child
-process that kills itself right behind its step N: a write, a sync, a rename, a removal, the beginning or the end
-of a verb.  What the child left on the disk is opened like any spool after a crash, and held against the same
-promises as an image of a power cut (powercut.py).  EVERY is how many steps lie between two kills; 1 is all of
-them.  Prints how many kills there were, then a line for each broken promise.
+process that kills itself right behind its step N: a write, a sync, a rename, a removal, the beginning or
+the end of a verb. What the child left on the disk is opened like any spool after a crash, and held against
+the same promises as an image of a power cut (powercut.py). EVERY is how many steps lie between two kills; 1
+is all of them. Prints how many kills there were, then a line for each broken promise.
 
 It runs as a program of its own since it forks, which a process with threads should not.
 """
