@@ -14,7 +14,7 @@ from mail import DAY, LATER, OK, draft
 from mether.outcome import Outcome
 from mether.queue import commit
 from mether.queue.claim import Claim, Decision, Settlement
-from mether.queue.commit import MAX_BATCH, GroupCommit
+from mether.queue.commit import MAX_BATCH, TURNS, GroupCommit
 from mether.queue.memory import MemoryStore
 from mether.queue.store import Applied, Committed, Filter, NoSpace, Store, StoreError
 
@@ -169,7 +169,8 @@ def test_a_turn_of_the_loop_shares_a_batch_within_its_bound(store: Gated, count:
     caller.commit(*(draft() for _ in range(count)))
     assert len(turn) == 1
     assert store.entered.empty()
-    turn.pop()()
+    while turn:
+        turn.pop()()
     assert [answer.error for answer in caller.answered(count)] == [None] * count
     sizes = [store.entered.get()[0] for _ in range(caller.queue.batches)]
     assert sizes == [size for size in (min(count, MAX_BATCH), count - MAX_BATCH) if size > 0]
@@ -178,6 +179,27 @@ def test_a_turn_of_the_loop_shares_a_batch_within_its_bound(store: Gated, count:
     caller.queue.close()
     caller.answered(count + 1)
     turn.pop()()
+
+
+def test_jobs_gather_while_each_turn_of_the_loop_brings_more(store: Gated) -> None:
+    turn: list[Callable[[], None]] = []
+    caller = Caller(store, turn.append)
+    store.gate.clear()
+    for count in (2, TURNS):
+        for _ in range(count):
+            assert store.entered.empty()
+            caller.commit(draft())
+            turn.pop()()
+        if count < TURNS:
+            turn.pop()()  # a turn that brings nothing
+        assert store.entered.get() == (count, 0)
+        store.gate.set()
+        caller.answered(count)
+        caller.answers.clear()
+        store.gate.clear()
+    assert not turn
+    store.gate.set()
+    caller.queue.close()
 
 
 def test_another_process_is_woken_once_a_batch(store: Gated, caller: Caller) -> None:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     Settled = tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]
 
 MAX_BATCH = 256
+TURNS = 8
+"""Turns of a busy event loop in which jobs gather before they go to the writer."""
+
 RETRY_SECONDS = 1.0
 """How long to wait before settlements are tried again after the store failed."""
 
@@ -50,8 +53,8 @@ class GroupCommit:
 
     `clock` gives Unix seconds; `post(function)` runs a function in the caller's thread soon.  With `soon`,
     which does the same from that thread, what is asked for in one turn of the event loop goes to the writer
-    together.  Where `wakes_others` is set, the queue is worked by another process, which is woken once for
-    each batch with drafts.
+    together, and so does what the next turns bring.  Where `wakes_others` is set, the queue is worked by
+    another process, which is woken once for each batch with drafts.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class GroupCommit:
         self._gone = gone
         self._soon = soon
         self._gathered: list[Job] = []
+        self._seen = 0
+        self._turns = 0
         self._jobs: SimpleQueue[list[Job]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
         self._syncer: Any = None
@@ -106,17 +111,31 @@ class GroupCommit:
         self._thread.join()
 
     def _put(self, job: Job) -> None:
-        """Give the writer a job.  Waking it costs two system calls and the interpreter's lock, so jobs of one
-        turn go together."""
+        """Give the writer a job.
+
+        Waking it costs two system calls and the interpreter's lock, and a transaction as much as many jobs
+        in it.  So they gather as long as each turn of the loop brings more, for TURNS at most.
+        """
         if self._soon is None:
             self._jobs.put([job])
             return
         if not self._gathered:
-            self._soon(self._hand_over)
+            self._soon(self._look)
         self._gathered.append(job)
+
+    def _look(self) -> None:
+        """At the end of a turn of the loop: is there more to come, or shall it go?"""
+        more = len(self._gathered) > self._seen
+        self._seen = len(self._gathered)
+        self._turns += 1
+        if more and self._turns < TURNS and self._soon is not None:
+            self._soon(self._look)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         jobs, self._gathered = self._gathered, []
+        self._seen = self._turns = 0
         if jobs:
             self._jobs.put(jobs)
 
