@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -32,14 +33,17 @@ from contract import (
 )
 from hypothesis import settings
 
+from mether.outcome import Route
 from mether.queue import ident as ident_
-from mether.queue import sql
+from mether.queue import sql, sqlite_change
+from mether.queue.claim import Hop
 from mether.queue.content import SMALL
 from mether.queue.database import refuse_version
 from mether.queue.disk import Disk
 from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
 from mether.queue.sqlite_hops import SQL, refresh
+from mether.queue.sqlite_list import matching
 from mether.queue.store import Damaged, Filter, NoSpace, Store, StoreError
 
 
@@ -519,6 +523,86 @@ def test_what_is_due_is_found_by_seeks(spool: str, statement: str, values: tuple
     assert not any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
 
 
+@pytest.mark.parametrize(
+    ("statement", "values", "index"),
+    [
+        ("next-ready", (), "next_hop_ready"),
+        ("next-deadline", (), "recipient_deadline"),
+        ("due-by-deadline", (T0, 9), "recipient_deadline"),
+        ("hops-ready", (T0,), "next_hop_ready"),
+        ("hops-in-trouble", (), "next_hop_trouble"),
+        ("suspects", (), "recipient_suspect"),
+        ("claim-suspects-apart", (), "recipient_suspect"),
+        ("owner-marks", (7,), "recipient_marked"),
+        ("hop-find", ("smtp", "mx", ""), "sqlite_autoindex_next_hop_1"),
+        ("key-known", ("k", T0), "PRIMARY KEY"),
+        ("claim-due", (1, 1, 1, 1, T0), "PRIMARY KEY"),
+        ("claimed-of", (1, 1, 1), "PRIMARY KEY"),
+        ("claim-delete", (1, 1, 1), "PRIMARY KEY"),
+        ("claimed-delete", ("[]", 1, "[]"), "PRIMARY KEY"),
+        ("claimed-recipients", ("[]", 1, 1), "PRIMARY KEY"),
+        ("messages-finished", ("[]",), "PRIMARY KEY"),
+        ("contents-delete", ("[]",), "PRIMARY KEY"),
+        ("attempts-delete", ("[]",), "PRIMARY KEY"),
+        ("transcripts-delete", ("[]",), "PRIMARY KEY"),
+        ("attempts", (1,), "PRIMARY KEY"),
+        ("queued-among", ("[]",), "PRIMARY KEY"),
+    ],
+)
+def test_the_work_of_a_busy_queue_is_done_by_seeks(
+    spool: str, statement: str, values: tuple[object, ...], index: str
+) -> None:
+    """Nothing that a daemon asks again and again is a pass over what is queued."""
+    store = SqliteStore(spool, now=T0)
+    steps = plan(store, statement, values)
+    store.close()
+    assert any(index in step for step in steps), steps
+    for step in steps:
+        if step.startswith("SCAN"):
+            # A list that was given, what a statement inside it found, or an index of few rows.
+            assert "json_each" in step or "subquery" in step or "USING" in step, steps
+            assert "recipient_due" not in step, steps
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        Filter(),
+        Filter(status="active"),
+        Filter(status="deferred"),
+        Filter(status="fresh"),
+        Filter(status="held"),
+        Filter(sender="a*"),
+        Filter(recipient="*@b.example", status="deferred"),
+        Filter(next_hop="mx.example.net", before=T0),
+    ],
+)
+def test_a_page_of_the_list_is_not_sorted(spool: str, filter: Filter) -> None:
+    """It ends with the last entry that is asked for, whatever waits behind."""
+    store = SqliteStore(spool, now=T0)
+    statement, values = matching(store._db, filter, 7, 1000)
+    steps = [row[3] for row in store._db.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
+    store.close()
+    assert "USING" in steps[0], steps
+    assert steps[0].startswith("SEARCH"), steps
+    assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+def test_nothing_due_costs_the_same_however_many_next_hops_wait(spool: str) -> None:
+    steps = []
+    for count in (10, 2_000):
+        store = SqliteStore(os.path.join(spool, str(count)), now=T0)
+        routes = [Route("smtp", f"mx{number}.example") for number in range(count)]
+        commit(store, *(draft(routes=route, due=T0 + DAY) for route in routes))
+        store._db.connection.set_progress_handler(lambda: bool(steps.append(count)), 10)  # type: ignore[func-returns-value] # noqa: B023
+        assert store.claim(100, T0) == []
+        assert store.next_due(T0) == T0 + DAY
+        assert store.marked() == {}
+        store._db.connection.set_progress_handler(None)
+        store.close()
+    assert steps.count(2_000) <= steps.count(10) + 5
+
+
 def test_many_that_wait_at_other_priorities_are_not_looked_at(spool: str) -> None:
     """EXT-3: the work of a claim does not grow with them."""
     steps = []
@@ -546,19 +630,126 @@ def test_start_begins_with_the_highest_priority(spool: str) -> None:
     store.close()
 
 
-# A queue of the first schema
+# What goes straight through, and what does not
 
 
-def old_spool(spool: str) -> None:
-    """A queue as the first schema had it, with a message of priority 3 and one of 0."""
+def test_a_draft_for_a_suspended_next_hop_is_not_claimed(spool: str) -> None:
+    """The process that asked may not know of it yet."""
+    store, person = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    (before,) = commit(store, draft(claim=True))
+    assert len(before.claims) == 1
+    person.suspend([HOP], reason="at rest", until=T0 + 60, now=T0)
+    both = draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True)
+    (answer,) = commit(store, both)
+    assert [claim.route for claim in answer.claims] == [OTHER]
+    assert store.claim(9, T0) == []
+    (answer,) = commit(store, draft(claim=True), now=T0 + 60)
+    assert len(answer.claims) == 1, "the suspension is over"
+    person.suspend([HOP], reason="at rest", until=None, now=T0 + 60)
+    person.resume([HOP], now=T0 + 60)
+    (answer,) = commit(store, draft(claim=True), now=T0 + 60)
+    assert len(answer.claims) == 1
+    assert list(store.check()) == []
+    store.close()
+    person.close()
+
+
+def test_a_draft_for_a_next_hop_in_trouble_waits_for_its_probe(spool: str) -> None:
+    """QUE-2"""
+    store, other = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    commit(store, draft(claim=True))
+    other.apply(hops=[Hop(HOP, failures=1, not_before=T0 - 1)], now=T0)
+    drafts = [draft(claim=True) for _ in range(3)]
+    assert [answer.claims for answer in commit(store, *drafts)] == [[], [], []]
+    (probe,) = store.claim(9, T0)
+    assert probe.message.ident == drafts[0].message.ident
+    store.apply((), [settlement(probe)], [Hop(HOP)], now=T0)
+    (answer,) = commit(store, draft(claim=True))
+    assert len(answer.claims) == 1
+    store.close()
+    other.close()
+
+
+def test_a_suspension_that_is_over_is_forgotten(spool: str) -> None:
+    store = SqliteStore(spool, now=T0)
+    commit(store, draft())
+    store.suspend([HOP, OTHER], reason="at rest", until=T0 + 60, now=T0)
+    assert len(store.claim(9, T0 + 60)) == 1
+    assert [hop.route for hop in store.hops()] == [OTHER]
+    store.sweep(T0 + 59)
+    assert len(store.hops()) == 1
+    store.sweep(T0 + 60)
+    assert store.hops() == []
+    store.sweep(T0 + 61)
+    assert [hop.route for hop in store.hops("*")] == [HOP], "nothing is known of the other any more"
+    store.close()
+
+
+# Changes of very many
+
+
+@pytest.mark.parametrize("many", [1, 10_000])
+def test_a_change_of_many_is_that_of_few(spool: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the indexes made anew, and without."""
+    monkeypatch.setattr(sqlite_change, "MANY", many)
+    store, other = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    before = indexes(store)
+    answers = commit(store, *(draft(claim=number % 5 == 0, due=T0 + 60) for number in range(40)))
+    commit(store, *(draft(routes=OTHER, due=T0 + number) for number in range(10)))
+    only = Filter(next_hop="mx.example.net")
+    assert other.change(only, "hold", now=T0, reason="wait") == 40
+    assert len(store.marked()) == 8
+    assert len(store.claim(99, T0 + 600)) == 10
+    store.release([answer.claims[0] for answer in answers[:5] if answer.claims])
+    assert other.change(Filter(status="held"), "release", now=T0) == 40
+    assert store.marked() == {}
+    assert other.change(only, "retry", now=T0 + 5) == 40
+    assert store.next_due(T0) == T0 + 5
+    assert len(store.claim(20, T0 + 5)) == 20
+    assert other.change(only, "remove", now=T0) == 40
+    assert len(store.marked()) == 27
+    assert len(idents(store)) == 27 + 10
+    assert list(store.check()) == []
+    assert indexes(store) == before
+    assert other._db.value("SELECT count(*) FROM picked") == 0
+    store.close()
+    other.close()
+
+
+def test_what_no_longer_matches_is_left_alone(spool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between picking and the transaction others go on."""
+    store, other = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
+    one, two, three = (draft(claim=True) for _ in range(3))
+    answers = commit(store, one, two, three)
+    whole = sqlite_change.pick
+
+    def pick(*args: Any) -> None:
+        whole(*args)
+        store.settle([settlement(answers[0].claims[0])], now=T0)
+        store.settle([settlement(answers[1].claims[0], T0 + 60)], now=T0)
+
+    monkeypatch.setattr(sqlite_change, "pick", pick)
+    assert other.change(Filter(status="active"), "remove", now=T0) == 1
+    assert idents(store) == [two.message.ident, three.message.ident]
+    assert store.marked() == {answers[2].claims[0].token: "remove"}
+    store.close()
+    other.close()
+
+
+# A queue of an earlier schema
+
+
+def old_spool(spool: str, version: int) -> None:
+    """A queue as an earlier schema had it, with a message of priority 3 and one of 0, tried before."""
     make_spool(spool, Disk())
     old = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
     old.execute("PRAGMA journal_mode=WAL")
-    old.execute((Path(__file__).parent / "schema_1.sql").read_text())
+    old.execute((Path(__file__).parent / f"schema_{version}.sql").read_text())
     for number, priority in ((ident_.decode(new_ident()), 0), (ident_.decode(new_ident()), 3)):
         old.execute(
-            "INSERT INTO message VALUES (?, 'a@b.example', '7BIT', NULL, 0, 0, NULL, NULL, ?, 'ESMTP', '', "
-            "'', '', '', x'', 9, ?, NULL, NULL, ?, 0, 0, 0)",
+            "INSERT INTO message (id, sender, body, smtputf8, requiretls, arrived, protocol, address, host,"
+            " helo, login, trace, size, expires, priority, large, claims) VALUES"
+            " (?, 'a@b.example', '7BIT', 0, 0, ?, 'ESMTP', '', '', '', '', x'', 9, ?, ?, 0, 1)",
             (number, T0, T0 + DAY, priority),
         )
         old.execute("INSERT INTO content VALUES (?, x'6869')", (number,))
@@ -567,10 +758,18 @@ def old_spool(spool: str) -> None:
             " VALUES (?, 0, 'c@d.example', 1, 0, 0, ?, ?)",
             (number, T0, T0 + DAY),
         )
+        old.execute(
+            "INSERT INTO attempt VALUES (?, 1, 0, 'smtp', 'd.example', '', ?, 1, 'mx', 0, 'delayed', 'host',"
+            " '451 4.3.0 later', 'mx', ?, 0)",
+            (number, T0, T0),
+        )
+        if version > 1:
+            old.execute("UPDATE recipient SET priority = ? WHERE message = ?", (priority, number))
     old.execute(
         "INSERT INTO next_hop (transport, next_hop, helo, ready) VALUES ('smtp', 'd.example', '', ?)", (T0,)
     )
-    old.execute("PRAGMA user_version=1")
+    old.execute("INSERT INTO owner (id, until) VALUES (7, ?)", (T0,))
+    old.execute(f"PRAGMA user_version={version}")
     old.close()
 
 
@@ -586,8 +785,9 @@ def indexes(store: SqliteStore) -> set[str]:
     }
 
 
-def test_a_queue_of_the_first_schema_is_brought_up_to_date(spool: str) -> None:
-    old_spool(spool)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_queue_of_an_earlier_schema_is_brought_up_to_date(spool: str, version: int) -> None:
+    old_spool(spool, version)
     store = SqliteStore(spool, now=T0, create=False)
     new = SqliteStore(os.path.join(spool, "new"), now=T0)
     assert columns(store) == columns(new)
@@ -600,15 +800,32 @@ def test_a_queue_of_the_first_schema_is_brought_up_to_date(spool: str) -> None:
     claims = store.claim(9, T0 + 60)
     assert [claim.message.priority for claim in claims] == [3, 0, 1], "next hops by their earliest due"
     assert [claim.message.envelope.auth for claim in claims] == [None, None, "<>"]
+    assert [len(store.attempts(claim.message.ident)) for claim in claims] == [1, 1, 0]
     store.settle([settlement(claim) for claim in claims], now=T0 + 60)
     assert idents(store) == []
+    assert (store.totals().queued, store.totals().done) == (1, 3)
     store.close()
     new.close()
 
 
+def test_a_process_of_the_version_before_goes_on(spool: str) -> None:
+    """Of an upgrade under a daemon that still runs: what it writes is what it wrote before."""
+    old_spool(spool, 2)
+    old = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
+    store = SqliteStore(spool, now=T0)
+    old.execute("INSERT INTO owner (id, until) VALUES (9, ?)", (T0 + 60,))
+    old.execute("UPDATE recipient SET state = 1, owner = 9, token = 1")
+    store.change(Filter(), "remove", now=T0)
+    assert old.execute("SELECT DISTINCT mark FROM recipient").fetchall() == [("remove",)]
+    old.execute("DELETE FROM recipient; DELETE FROM message; DELETE FROM content; DELETE FROM attempt")
+    old.close()
+    assert list(store.check()) == []
+    store.close()
+
+
 def test_bringing_it_up_to_date_is_one_transaction(spool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in it leaves the queue as it was, and the next opening does it."""
-    old_spool(spool)
+    old_spool(spool, 1)
     whole = sql.text
 
     def broken(file: str) -> str:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from mether.queue.store import Filter
 
 MANY: Final = 20_000
-"""Messages from which on a change makes the indexes anew, with CACHE pages in memory."""
+PART: Final = 4
+"""A change of that many messages, which are at least one in PART, makes the indexes anew."""
 CACHE: Final = 64 * 1024
-"""KiB."""
+"""KiB of pages that it then keeps in memory."""
 
 
 def pick(db: Database, filter: Filter) -> None:
@@ -52,7 +53,7 @@ def change(
         values,
     )
     count: int = db.value("SELECT count(*) FROM picked")
-    if count < MANY:
+    if count < MANY or count < db.value(SQL["queued-count"]) // PART:
         hops = [row[0] for row in db.execute(SQL["hops-of"])]
         gone = _change(db, action, now, reason)
     else:

@@ -395,6 +395,9 @@ FROM (SELECT message, max(state = 1) AS active, max(attempts) > 0 AS tried, max(
 -- name: hops-names
 SELECT id, transport, next_hop, helo FROM next_hop
 
+-- name: queued-count
+SELECT count(*) FROM message
+
 -- name: indexes-of-what-waits
 SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name IN ('recipient_due', 'recipient_deadline')
 
