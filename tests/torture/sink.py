@@ -30,8 +30,8 @@ DOMAINS = {address: f"{kind}{address.rpartition('.')[2]}.test" for address, kind
 SENDERS = "127.0.1.9"
 """Where the mail for the senders' domain, which is reports, goes to."""
 
-_SLOT = re.compile(rb"<r(\d+)@", re.I)
-_FAILED = re.compile(rb"^Final-Recipient: rfc822; ?r(\d+)@.*\r\n(?:.*\r\n)*?Action: failed", re.M | re.I)
+SLOT = re.compile(rb"<r(\d+)@", re.I)
+FAILED = re.compile(rb"^Final-Recipient: rfc822; ?r(\d+)@.*\r\n(?:.*\r\n)*?Action: failed", re.M | re.I)
 _REPORT = re.compile(rb"^Message-ID: <([^>]+)>", re.M | re.I)
 
 
@@ -118,7 +118,7 @@ class Sink(asyncio.Protocol):
             self.say(b"500 what?")
 
     def recipient(self, line: bytes) -> None:
-        slot = _SLOT.search(line)
+        slot = SLOT.search(line)
         if slot is None:
             self.say(b"250 ok" if self.reports else b"550 5.1.1 no such user")
         elif self.kind == "defers" and self.chance.random() < 0.2:
@@ -135,7 +135,7 @@ class Sink(asyncio.Protocol):
         if self.reports:
             report = _REPORT.search(content)
             name = report[1].decode() if report else "nameless"
-            self.out += [f"B {slot.decode()} {name}" for slot in _FAILED.findall(content)]
+            self.out += [f"B {slot.decode()} {name}" for slot in FAILED.findall(content)]
             self.say(b"250 ok")
             return
         if self.kind == "defers" and self.chance.random() < 0.15:

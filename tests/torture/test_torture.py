@@ -10,6 +10,7 @@ import pytest
 import verdict
 
 RUN = Path(__file__).with_name("run.py")
+CUT = Path(__file__).with_name("powercut_load.py")
 
 
 @pytest.mark.timeout(300)
@@ -29,6 +30,30 @@ def test_nothing_is_lost_through_random_faults(topology: str, store: str, tmp_pa
     )
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-4000:]
     assert f"{messages} messages accepted" in ended.stdout
+
+
+def cut(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, CUT, "--seed", "1", "--cuts", "6", "--messages", "250", *options],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.timeout(300)
+def test_what_was_answered_survives_a_power_cut_under_the_load_of_several_processes() -> None:
+    """DAT-5, QUE-5: two processes work one queue, and the power is cut at any step of theirs."""
+    ended = cut("--topology", "split")
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-4000:]
+    assert "54 images" in ended.stdout
+
+
+@pytest.mark.timeout(300)
+def test_without_its_syncs_the_power_cut_is_seen_to_lose_mail() -> None:
+    """Else the test above would prove nothing."""
+    ended = cut("--topology", "single", "--without-sync")
+    assert ended.returncode == 1, ended.stdout[-4000:] + ended.stderr[-4000:]
+    assert "that were answered 250 are lost" in ended.stdout
 
 
 def judged(tmp_path: Path, ledger: str, log: str = "") -> list[str]:
