@@ -20,6 +20,7 @@ STRUCTS = {
     "tls": config.Tls,
     "route": config.Route,
     "login": config.Login,
+    "relay": config.Relay,
     "retry": config.Retry,
     "dns": config.Dns,
     "log": config.Log,

@@ -36,7 +36,7 @@ def test_the_printed_configuration_gives_the_same_again(file, tmp_path, capsys):
     again = tmp_path / "again.toml"
     again.write_text(text)
     first, second = load(file), load(str(again))
-    for section in ("service", "queue", "listen", "route", "retry", "dns", "log"):
+    for section in ("service", "queue", "listen", "route", "relay", "retry", "dns", "log"):
         assert getattr(first, section) == getattr(second, section)
 
 

@@ -30,7 +30,7 @@ def test_every_value_behind_a_number_sign_is_the_built_in_one(tmp_path):
     every = loads("\n".join(lines), environ=ENV)
     built_in = loads(default.TEXT, environ=ENV)
     assert len(every.origins) > len(built_in.origins) + 12
-    for section in ("service", "queue", "listen", "retry", "dns", "log"):
+    for section in ("service", "queue", "listen", "relay", "retry", "dns", "log"):
         assert getattr(every, section) == getattr(built_in, section)
 
 

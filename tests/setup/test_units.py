@@ -1,10 +1,10 @@
-"""Durations and sizes, as written and read back."""
+"""Durations, sizes and rates, as written and read back."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mether.setup.units import duration, duration_text, size, size_text
+from mether.setup.units import duration, duration_text, rate, size, size_text
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,19 @@ def test_a_duration_is_read_back(milliseconds):
 @given(st.integers(1, 2**53))
 def test_a_size_is_read_back(octets):
     assert size(size_text(octets)) == octets
+
+
+@pytest.mark.parametrize(
+    ("text", "each_second"),
+    [("10/s", 10), ("90/m", 1.5), ("1800 / H", 0.5), ("86400/d", 1), ("1/d", 1 / 86400)],
+)
+def test_rates(text, each_second):
+    assert rate(text) == each_second
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "/m", "10/", "10/w", "0/s", "-1/s", "1.5/s", "10/5m", "9999999999/s"]
+)
+def test_what_is_no_rate_is_told(text):
+    with pytest.raises(ValueError, match="expected a rate such as"):
+        rate(text)

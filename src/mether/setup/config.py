@@ -1,8 +1,8 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
-One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[route]] [[login]] [retry] [dns]
-[log]``; every key may be left out.  `load` gives a `Config` in which every default is filled in and every
-value checked, together with where each value came from.  Relative paths in the file (the spool's, a
+One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[route]] [[login]] [relay] [retry]
+[dns] [log]``; every key may be left out.  `load` gives a `Config` in which every default is filled in and
+every value checked, together with where each value came from.  Relative paths in the file (the spool's, a
 Maildir's, a program's that has a slash) are relative to the file's own directory, so that a service does not
 depend on where it is started; those on a command line and in the environment are relative to the working
 directory.
@@ -22,10 +22,11 @@ import msgspec
 from mether.address import parse as parse_address
 from mether.routing import table as routing
 from mether.routing import target
-from mether.setup import decode, endpoint, locate, sending, shape
+from mether.setup import decode, endpoint, locate, relaying, sending, shape
 from mether.setup import listen as listening
 from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
+from mether.setup.relaying import Relay as Relay
 from mether.setup.sending import Login as Login
 
 TYPE_CHECKING = False
@@ -86,7 +87,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `maildir` is a path template, `pipe` an argument vector template with its time limit `timeout` in
     seconds; `smtp` and `lmtp` are targethosts; `mx` stands for each domain's own MX.  `tls` None means the
-    level for all, `tls_names` None the names that `relay.tlspolicy` takes then.
+    level for all, `tls_names` None the names that `relay.tlspolicy` takes then, and None in a limit that of
+    ``[relay]``.
     """
 
     domains: tuple[str, ...]
@@ -99,6 +101,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tls: str | None = None
     tls_names: tuple[str, ...] | None = None
     tls_fingerprints: tuple[str, ...] | None = None
+    connections: int | None = None
+    messages_per_connection: int | None = None
+    rate: str | None = None
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +152,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     route: tuple[Route, ...] = ()
     login: tuple[Login, ...] = ()
+    relay: Relay = Relay()
     retry: Retry = Retry()
     dns: Dns = Dns()
     log: Log = Log()
@@ -202,7 +208,7 @@ def rule(route: Route) -> routing.Rule:
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
     decode.sections(
         document,
-        ("service", "queue", "auth", "tls", "retry", "dns", "log"),
+        ("service", "queue", "auth", "tls", "relay", "retry", "dns", "log"),
         ("listen", "route", "login"),
         shape.SHAPES,
     )
@@ -250,6 +256,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     for number, values in enumerate(routes):
         _check_route(document, number, values, path)
         sending.check_route(document, number, values, routes[:number])
+        relaying.check_route(document, number, values, routes[:number])
     accounts = [
         sending.check_login(
             document, number, each, lambda place: place if path is None else _absolute(place, path)
@@ -265,6 +272,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         tls=secure,
         route=tuple(Route(**each) for each in routes),
         login=tuple(Login(**each) for each in accounts),
+        relay=Relay(**one("relay", shape.SHAPES["relay"])),
         retry=Retry(**one("retry", shape.RETRY)),
         dns=Dns(**one("dns", shape.DNS)),
         log=Log(**one("log", shape.LOG)),

@@ -100,6 +100,8 @@ address = "127.0.0.1:2525"
 #   tls = "verify"                   in place of send
 #   tls_names = ["mx.example.net"]   whose certificate it must be
 #   tls_fingerprints = []            SHA-256, for tls = "fingerprint"
+#   connections = 5                  in place of those of [relay]; so too
+#   messages_per_connection = 100    and rate = "100/m"
 [[route]]
 domains = ["example.test"]
 maildir = "mail/{user}"
@@ -112,6 +114,15 @@ maildir = "mail/{user}"
 # user = "ann"
 # password_file = "password"
 # mechanisms = ["SCRAM-SHA-256", "PLAIN"]
+
+[relay]
+# For each next hop: the connections at a time, and the messages in each of them.
+#connections = 20
+#messages_per_connection = 1000
+# And how many messages go in a second, a minute or an hour: rate = "100/m".  Built in: as many as it takes.
+# The connections to all next hops together, and how long one that has nothing to do is kept.
+#max_connections = 500
+#idle = "3s"
 
 [retry]
 # How long to wait before each next attempt (the last one repeats), and how much of it is left to chance.

@@ -12,7 +12,7 @@ from mether.address import AddressError, check_domain, is_literal
 from mether.address import parse as parse_address
 from mether.routing import table as routing
 from mether.routing import target
-from mether.setup import decode, endpoint, listen, sending
+from mether.setup import decode, endpoint, listen, relaying, sending
 from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
 from mether.smtp.extension import KNOWN
@@ -215,6 +215,7 @@ ROUTE: Final[Shape] = {
     "mx": _mx,
     "timeout": decode.duration,
     **sending.ROUTE_TLS,
+    **relaying.ROUTE,
 }
 RETRY: Final[Shape] = {
     "intervals": decode.list_of(decode.duration, "durations"),
@@ -238,12 +239,15 @@ SHAPES: Final[dict[str, Shape]] = {
     "tls": TLS,
     "route": ROUTE,
     "login": sending.LOGIN,
+    "relay": relaying.RELAY,
     "retry": RETRY,
     "dns": DNS,
     "log": LOG,
 }
 _SIZES: Final = frozenset(("memory", "max_size"))
-_DURATIONS: Final = frozenset(("command_timeout", "session_timeout", "timeout", "expire", "intervals"))
+_DURATIONS: Final = frozenset(
+    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle")
+)
 
 
 def written(key: str, value: object) -> str:

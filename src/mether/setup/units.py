@@ -1,11 +1,12 @@
-"""Durations and sizes as a person writes them: ``"1h30m"``, ``"50MiB"``.
+"""Durations, sizes and rates as a person writes them: ``"1h30m"``, ``"50MiB"``, ``"100/m"``.
 
 A duration is one or more whole or decimal numbers, each with its unit (``ms``, ``s``, ``m``, ``h``, ``d``,
 ``w``), the larger units first.  A size is a number of octets, alone or with ``KiB``, ``MiB``, ``GiB``,
 ``TiB`` (powers of 1024) or ``kB``, ``MB``, ``GB``, ``TB`` (of 1000); case does not matter.  A duration
-without a unit is refused: nobody remembers which one was meant.
+without a unit is refused: nobody remembers which one was meant.  A rate is a whole number and, behind a
+slash, the unit of time: ``s``, ``m``, ``h`` or ``d``.
 
-Both fail with ValueError, whose text says what was expected.
+All fail with ValueError, whose text says what was expected.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _DURATION_UNITS: Final = f"{_EXPECTED_DURATION}: the units are s, m, h, d, w and
 _DURATION_RANGE: Final = f"{_EXPECTED_DURATION}: more than 0 and at most ten years"
 _SIZE_UNITS: Final = f"{_EXPECTED_SIZE}: the units are KiB, MiB, GiB and TiB, or kB, MB, GB and TB"
 _SIZE_RANGE: Final = f"{_EXPECTED_SIZE}: whole octets, more than 0"
+_EXPECTED_RATE: Final = 'expected a rate such as "10/s", "100/m" or "1000/h", more than 0'
 _LONGEST: Final = 10 * 365 * 86400.0
 _LARGEST: Final = 2**53
 
@@ -65,6 +67,16 @@ def size(text: str | int) -> int:
     if not 0 < octets <= _LARGEST or octets != int(octets):
         raise ValueError(_SIZE_RANGE)
     return int(octets)
+
+
+def rate(text: str) -> float:
+    """How many a second, more than 0.  Raises ValueError."""
+    number, slash, unit = text.replace(" ", "").lower().partition("/")
+    if not slash or unit not in ("s", "m", "h", "d") or not (number.isascii() and number.isdigit()):
+        raise ValueError(_EXPECTED_RATE)
+    if len(number) > 9 or not int(number):
+        raise ValueError(_EXPECTED_RATE)
+    return int(number) / _SECONDS[unit]
 
 
 def duration_text(seconds: float) -> str:
