@@ -8,7 +8,9 @@
 #   make conformance   drive a conformance suite, where there is one in $CONFORMANCE: tools/conformance.py
 #   make torture   a million messages through random faults, by several processes (TORTURE_ARGS): docs/reliability.md
 #   make fuzz    fuzz the parsers and protocol machines, FUZZ_SECONDS each (default 300; Python below 3.14)
-#   make bench   10,000 messages through smtpd and through Postfix, side by side (after make peers)
+#   make guard   fail when a message costs much more CPU time than was recorded (some seconds)
+#   make bench   mether beside Postfix, Exim and OpenSMTPD, all measures (25 minutes, as root, after make peers)
+#   make bench-relay-kept, bench-latency ...   one of them; make performance writes docs/performance.md anew
 #   make bench-receive, bench-idle, bench-tls, bench-startup   the other measurements: see bench/README.md
 #   make clean   remove all of that, but never var/, which may hold mail
 
@@ -27,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help run install test check conformance peers torture fuzz clean
-.PHONY: bench bench-receive bench-idle bench-tls bench-startup
+.PHONY: guard bench performance bench-receive bench-idle bench-tls bench-startup
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -106,8 +108,17 @@ conformance: install
 peers: $(VENV)/.made
 	$(PY) tests/system/peers.py
 
+guard: install
+	$(PY) bench/guard.py
+
 bench: install
-	$(PY) bench/relay.py
+	$(PY) bench/run.py $(BENCH_ARGS); status=$$?; $(PY) bench/document.py && exit $$status
+
+bench-%: install
+	$(PY) bench/run.py $* $(BENCH_ARGS)
+
+performance: install
+	$(PY) bench/document.py
 
 # What these measure beside smtpd, aiosmtpd and uvloop, comes with the tests.
 bench-receive: install $(VENV)/.test
@@ -117,7 +128,7 @@ bench-idle: install $(VENV)/.test
 	$(PY) bench/idle.py --tls
 
 bench-tls: install $(VENV)/.test
-	$(PY) bench/relay.py --tls --messages 3000
+	$(PY) bench/relay.py --tls
 
 bench-startup: install
 	$(PY) bench/startup.py

@@ -90,6 +90,15 @@ def curl() -> Client:
     return Client(_peer("curl"))
 
 
+@pytest.fixture(scope="session")
+def strace() -> str:
+    """The path of strace, where tracing is allowed."""
+    path = _peer("strace")
+    if subprocess.run([path, "-o", os.devnull, "true"], check=False, capture_output=True).returncode:
+        _lacking("strace may not trace here")
+    return path
+
+
 class Sink:
     """A running smtp-sink: `port`, and what it took."""
 
