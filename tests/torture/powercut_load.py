@@ -2,8 +2,8 @@
 
 smtpd and runsmtpq work one SQLite queue above a library that writes down every write, name and sync of them
 all in one order (recorder.c); what the client got a 250 for and what the next hops took is noted in the same
-journal.  Then the power is cut at random steps: for every image that a disk may then hold (powercut_image), the
-ordinary store opens it, as after a restart, and
+journal.  Then the power is cut at random steps: for every image that a disk may then hold (powercut_image),
+the ordinary store opens it, as after a restart, and
 
 - each recipient that was answered 250 before the cut, and had not come to its next hop, is queued with its
   whole content, or a report that tells of it is queued or has come;
@@ -106,7 +106,7 @@ async def load(options: argparse.Namespace, place: Path, library: Path, journal:
         "METHER_JOURNAL": str(journal),
         "METHER_JOURNAL_ROOT": str(place / "spool"),
     }
-    processes = []
+    processes, readers = [], []
     try:
         for command in TOPOLOGIES[options.topology]:
             processes.append(
@@ -121,7 +121,7 @@ async def load(options: argparse.Namespace, place: Path, library: Path, journal:
             stderr = processes[-1].stderr
             assert stderr is not None
             await stderr.readline()  # it has started
-            asyncio.ensure_future(_discard(stderr))
+            readers.append(asyncio.create_task(_discard(stderr)))
         client = Client(marks, port, options.messages, options.seed)
         for _ in range(CONNECTIONS):
             client.connect()
