@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-LEASE: Final = 60.0
+LEASE: Final = 45.0
 """Seconds after which an owner that does not renew has lost its claims.  A runner renews every 15; a claim
-gives at least half of it."""
+gives at least half of it.  The others look every 15, so that what a stopped process had in hand is theirs
+within a minute."""
 
 _SUFFIX = ".lock"
 
