@@ -45,12 +45,13 @@ class Address:
     2.4 and 4.1.2), except that ``postmaster`` is equal in any case.
     """
 
-    __slots__ = ("_key", "domain", "local_part")
+    __slots__ = ("_key", "_text", "domain", "local_part")
 
     def __init__(self, local_part: str, domain: str) -> None:
         self.local_part = local_part
         self.domain = domain
         self._key: tuple[str, str] | None = None
+        self._text = f"{local_part}@{domain}" if domain else local_part
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,7 +74,7 @@ class Address:
         return self.local_part.isascii() and self.domain.isascii()
 
     def __str__(self) -> str:
-        return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
+        return self._text
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"

@@ -62,17 +62,27 @@ def writer(stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool
     For a daemon: a record of `logging` for every line would cost as much as receiving a message does.
     """
     stamp = Formatter(host, pid).stamp
+    known: dict[str, tuple[Callable[[Fields], Lines], str]] = {}
+    for name, make in _LINES.items():
+        at = LEVELS.get(name, INFO)
+        if at >= level:
+            word = "" if at <= INFO else f"{logging.getLevelName(at).lower()}: "
+            known[name] = make, f"[{pid}]: {word}"
 
     def write(name: str, fields: Fields) -> None:
-        at = LEVELS.get(name, INFO)
-        make = _LINES.get(name)
-        if at < level or make is None:
+        found = known.get(name)
+        if found is None:
             return
-        front = "" if bare else f"{stamp(time.time())} {host} "
-        word = "" if at <= INFO else f"{logging.getLevelName(at).lower()}: "
+        make, tag = found
+        front = "mether/" if bare else f"{stamp(time.time())} {host} mether/"
+        lines = ""
         for component, text in make(fields):
-            stream.write(f"{front}mether/{component}[{pid}]: {word}{clean(text)}\n")
-        stream.flush()
+            if len(text) > MAX_LINE or not text.isprintable():
+                text = clean(text)
+            lines += f"{front}{component}{tag}{text}\n"
+        if lines:
+            stream.write(lines)
+            stream.flush()
 
     return write
 
@@ -101,7 +111,7 @@ class Formatter(logging.Formatter):
         self.pid = pid
         self.bare = bare
         self._second = -1
-        self._stamp = ("", "")
+        self._clock = self._zone = ""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record; a traceback, if it has one, follows it."""
@@ -120,11 +130,9 @@ class Formatter(logging.Formatter):
         if second != self._second:  # most lines of a second share all but the fraction
             zone = time.strftime("%z", time.localtime(second))
             self._second = second
-            self._stamp = (
-                time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second)),
-                f"{zone[:3]}:{zone[3:]}",
-            )
-        return f"{self._stamp[0]}.{int((at - second) * 1e6):06d}{self._stamp[1]}"
+            self._clock = time.strftime("%Y-%m-%dT%H:%M:%S.", time.localtime(second))
+            self._zone = f"{zone[:3]}:{zone[3:]}"
+        return f"{self._clock}{int((at - second) * 1e6):06d}{self._zone}"
 
 
 def install(stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool = False) -> logging.Handler:
@@ -156,10 +164,11 @@ def _client(fields: Fields) -> str:
 
 def _number(seconds: float) -> str:
     """A duration as Postfix writes it: two significant digits below ten, none after the point above."""
-    seconds = max(0.0, seconds)
+    if seconds < 0.005:
+        return "0"
     if seconds >= 10:
         return f"{seconds:.0f}"
-    return f"{seconds:.2g}" if seconds >= 0.01 else "0" if seconds < 0.005 else "0.01"
+    return f"{seconds:.2g}" if seconds >= 0.01 else "0.01"
 
 
 def _started(fields: Fields) -> Lines:
@@ -238,36 +247,33 @@ def _rejected(fields: Fields) -> Lines:
 
 
 def _queued(fields: Fields) -> Lines:
-    ident = fields["queue_id"]
+    ident, sender = fields["queue_id"], str(fields["sender"])
     if fields["address"]:
         login = f", sasl_username={fields['login']}" if fields["login"] else ""
         yield "smtpd", f"{ident}: client={_client(fields)}{login}"
     else:
         uid = f"uid={fields['uid']} " if fields["uid"] is not None else ""
-        yield "pickup", f"{ident}: {uid}from=<{fields['sender']}>"
+        yield "pickup", f"{ident}: {uid}from=<{sender}>"
     if fields["message_id"]:
         yield "cleanup", f"{ident}: message-id={fields['message_id']}"
     facts = f"size={fields['size']}, nrcpt={fields['recipients']}"
-    yield "qmgr", f"{ident}: from=<{fields['sender']}>, {facts} (queue active)"
+    yield "qmgr", f"{ident}: from=<{sender}>, {facts} (queue active)"
 
 
 def _tried(status: str) -> Callable[[Fields], Lines]:
     def make(fields: Fields) -> Lines:
         route = fields["route"]
-        orig = _orcpt(fields["orcpt"], str(fields["recipient"]))
-        arrival, started, connected, ended = (
-            fields["arrival"],
-            fields["started"],
-            fields["connected"],
-            fields["ended"],
-        )
+        orcpt, recipient = fields["orcpt"], str(fields["recipient"])
+        orig = "" if orcpt is None else _orcpt(orcpt, recipient)
+        arrival, started = fields["arrival"], fields["started"]
+        connected, ended = fields["connected"], fields["ended"]
         # Postfix's a/b/c/d: before the queue manager, in it, connecting, sending.  Ours begins queued.
-        parts = "/".join(map(_number, (0.0, started - arrival, connected - started, ended - connected)))
+        parts = f"0/{_number(started - arrival)}/{_number(connected - started)}/{_number(ended - connected)}"
         doubt = "; may have been delivered" if fields["uncertain"] else ""
         relay = fields["remote_mta"] or ("none" if route.transport in ("smtp", "lmtp") else route.transport)
         yield (
             route.transport,
-            f"{fields['queue_id']}: to=<{fields['recipient']}>,{orig} relay={relay}, "
+            f"{fields['queue_id']}: to=<{recipient}>,{orig} relay={relay}, "
             f"delay={_number(ended - arrival)}, delays={parts}, dsn={fields['status']}, "
             f"status={status} ({fields['reply']}{doubt})",
         )
@@ -275,8 +281,8 @@ def _tried(status: str) -> Callable[[Fields], Lines]:
     return make
 
 
-def _orcpt(orcpt: str | None, recipient: str) -> str:
-    address = (orcpt or "").partition(";")[2]
+def _orcpt(orcpt: str, recipient: str) -> str:
+    address = orcpt.partition(";")[2]
     return f" orig_to=<{address}>," if address and address.lower() != recipient.lower() else ""
 
 
