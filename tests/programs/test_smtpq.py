@@ -136,6 +136,44 @@ def test_show_tells_everything_and_why_the_next_attempt_is_when_it_is(url, store
     assert record["attempts"][0]["outcomes"][0]["action"] == "delayed"
 
 
+def test_explain_tells_what_a_due_message_may_wait_for(store, capsys):
+    one = put(store)
+    text = run(capsys, "explain", one)
+    assert text == (
+        f"{one} bob@example.net by smtp:example.net\n"
+        "  now: it is tried: it is due; but no process works this queue: smtpd or runsmtpq does\n"
+    )
+    put(store)
+    store.claim(1, NOW)  # a process works it, and has one in hand
+    idle = [entry.message.ident for entry in store.entries(Filter()) if entry.status == "fresh"]
+    assert "as soon as there is room: 1 message being tried at this next hop now" in run(
+        capsys, "explain", *idle
+    )
+
+
+def test_explain_tells_what_is_in_the_way(url, store, capsys):
+    one, two = put(store), put(store, "x@else.test")
+    defer(url, failures=3)
+    store.change(Filter(idents=frozenset([two])), "hold", now=NOW, reason="on suspicion")
+    text = run(capsys, "explain", one, two)
+    assert "  now: it waits: " in text and "451 4.2.0 mailbox busy" in text and ": it is tried: " in text
+    assert "it stays: held: on suspicion; smtpq release lets it go on" in text
+    first, second = map(json.loads, run(capsys, "explain", "--json", one, two).splitlines())
+    assert first["next_try"] == pytest.approx(NOW + 7200)
+    assert (second["next_try"], second["steps"][0]["do"]) == (None, "hold")
+
+
+def test_the_dialogue_of_the_last_failed_attempt_is_shown_when_asked_for(url, store, capsys):
+    ident = put(store)
+    defer(url, transcript="S: 220 mx.test\nC: EHLO me\nS: 451 busy\n")
+    assert "EHLO me" not in run(capsys, "show", ident)
+    assert "\n  S: 220 mx.test\n  C: EHLO me\n  S: 451 busy\n" in run(capsys, "show", "--transcript", ident)
+    record = json.loads(run(capsys, "show", "--json", "--transcript", ident))
+    assert record["attempts"][-1]["transcript"][1] == "C: EHLO me"
+    other = put(store, "x@else.test")
+    assert "Transcript of smtp:else.test: none; " in run(capsys, "show", "--transcript", other)
+
+
 def test_cat_prints_the_content_with_the_line_ends_of_this_system(store, capfdbinary):
     ident = put(store, content=b"Subject: hi\r\n\r\n" + b"x" * 65519 + b"\r\n\xe9\r\n" * 3)
     assert main(["cat", ident]) == 0

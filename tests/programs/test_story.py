@@ -63,7 +63,7 @@ def test_when_it_is_tried_next_and_why_then(of, hop, at, words):
 
 def test_each_thing_that_it_waits_for_is_explained_in_turn():
     of = entry(next_attempt=NOW + 60, attempts=1)
-    lines = [f"{when}: {why}" for when, why in story.explanation(of, of.rows[0], {ROUTE: DOWN}, NOW)]
+    lines = [f"{when}: {why}" for when, why in story.explanation(of, of.rows[0], {ROUTE: DOWN}, NOW, str)]
     first, second, third = lines
     assert first.startswith("now: it waits: ") and first.endswith(f", until {listing.stamp(NOW + 60)}")
     assert second.startswith(f"{listing.stamp(NOW + 60)} (in 1m): it waits: ") and "421 down" in second
@@ -79,20 +79,20 @@ def test_each_thing_that_it_waits_for_is_explained_in_turn():
         (entry(hold="x"), None, "it stays: held: x; smtpq release lets it go on"),
         (entry(owner=3), None, "it is being tried now"),
         (entry(), Hop(ROUTE, suspended="moving"), "suspended: moving; smtpq resume lets it go on"),
-        (entry(), None, "it is tried: it is due; no room"),
+        (entry(), None, "it is tried: it is due; no room at smtp:b.test"),
         (entry(expires=NOW - 2, next_attempt=NOW + 1), None, "it is returned: its time in the queue is over"),
     ],
 )
 def test_what_keeps_it_is_explained(of, hop, words):
     hops = {} if hop is None else {ROUTE: hop}
-    when, why = next(iter(story.explanation(of, of.rows[0], hops, NOW, room="no room")))
+    when, why = next(iter(story.explanation(of, of.rows[0], hops, NOW, lambda route: f"no room at {route}")))
     assert when == "now"
     assert why.endswith(words)
 
 
 def test_what_waits_for_a_person_is_returned_when_its_time_is_over():
     of = entry()
-    *_, (when, why) = story.explanation(of, of.rows[0], {ROUTE: Hop(ROUTE, suspended="moving")}, NOW)
+    *_, (when, why) = story.explanation(of, of.rows[0], {ROUTE: Hop(ROUTE, suspended="moving")}, NOW, str)
     assert when == f"{listing.stamp(NOW + 86400)} (in 1d)" and why.startswith("it is returned")
     assert (
         story.explanation_record(of, of.rows[0], {ROUTE: Hop(ROUTE, suspended="x")}, NOW)["next_try"] is None

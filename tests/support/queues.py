@@ -47,7 +47,7 @@ def put(
     return ident
 
 
-def defer(url, reply=BUSY, failures=0):
+def defer(url, reply=BUSY, failures=0, transcript=""):
     """Try everything that is due once, in vain, as another process would."""
     store = open_store(url, now=NOW)
     settlements, hops = [], []
@@ -61,7 +61,12 @@ def defer(url, reply=BUSY, failures=0):
                 claim,
                 [Decision(outcome.recipient, outcome, NOW + 300) for outcome in outcomes],
                 attempt=Attempt(
-                    claim.route, outcomes, started=NOW, seconds=0.5, remote_mta="mx.test[192.0.2.9]:25"
+                    claim.route,
+                    outcomes,
+                    started=NOW,
+                    seconds=0.5,
+                    remote_mta="mx.test[192.0.2.9]:25",
+                    transcript=transcript,
                 ),
             )
         )

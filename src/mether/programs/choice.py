@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from mether.queue.store import Filter, Store
 
 FIRST: Final = 50
-PAGE: Final = 1000
-"""Entries read from the store at a time: at first, and at most."""
+PAGE: Final = 400
+"""Entries read from the store at a time: at first, and at most.  More of them at once do not fit into a
+processor's cache, and take longer each."""
 
 OPTIONS: Final = (
     Option("", "sender", "messages from there; <> is the null reverse-path", value="GLOB"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.queue.claim import Hop
     from mether.queue.message import Entry, Row
+    from mether.reply import Reply
 
     Hops = Mapping[Route, Hop]
 
@@ -92,7 +93,7 @@ def _reason(row: Row, hops: Hops, now: float) -> str:
     """Why a recipient still waits: what was last said of it, or where it was not tried itself what keeps its
     next hop from being tried; "" where nothing does."""
     if row.last is not None:
-        return clean(str(row.last.reply))
+        return _words(row.last.reply)
     if row.owner is not None or (hop := hops.get(row.route)) is None:
         return ""
     if hop.suspended_at(now):
@@ -102,6 +103,17 @@ def _reason(row: Row, hops: Hops, now: float) -> str:
     return ""
 
 
+_said: tuple[Reply | None, str] = (None, "")
+"""The last reply that was written: those who wait for one next hop were mostly told the same."""
+
+
+def _words(reply: Reply) -> str:
+    global _said
+    if _said[0] is not reply:
+        _said = (reply, clean(str(reply)))
+    return _said[1]
+
+
 def text(entry: Entry, hops: Hops, now: float) -> str:
     """An entry as `mailq` prints it: the message, its recipients by reason, an empty line.
 
@@ -109,9 +121,10 @@ def text(entry: Entry, hops: Hops, now: float) -> str:
     is listed at tens of thousands of messages a second, so this does little for each.
     """
     message, rows = entry.message, entry.rows
-    sender = path_text(message.envelope.reverse_path) or "MAILER-DAEMON"
+    path = message.envelope.reverse_path
+    sender = "MAILER-DAEMON" if path is None else clean(str(path))
     ident = message.ident + MARKS.get(entry.status, "")
-    out = f"{ident:<15}{message.size:>10}  {stamp(message.arrival.at)}  {clean(sender)}\n"
+    out = f"{ident:<15}{message.size:>10}  {stamp(message.arrival.at)}  {sender}\n"
     if message.hold:
         out += f"{_UNDER}(held: {clean(message.hold)})\n"
     if message.release_at > now:

@@ -62,6 +62,12 @@ def explain(call: Call) -> None:
     store, now = call.store, call.now
     hops = known_hops(store)
     rooms: dict[Route, str] = {}
+
+    def room(route: Route) -> str:
+        if route not in rooms:
+            rooms[route] = _room(store, route, now)
+        return rooms[route]
+
     for entry in pages(store, call.filter):
         for row in entry.rows:
             if call.options.flag("json"):
@@ -69,12 +75,10 @@ def explain(call: Call) -> None:
 
                 sys.stdout.write(json.dumps(story.explanation_record(entry, row, hops, now)) + "\n")
                 continue
-            if row.route not in rooms:
-                rooms[row.route] = _room(store, row.route, now)
             sys.stdout.write(
                 clean(f"{entry.message.ident} {row.recipient.forward_path} by {row.route}") + "\n"
             )
-            for when, why in story.explanation(entry, row, hops, now, room=rooms[row.route]):
+            for when, why in story.explanation(entry, row, hops, now, room):
                 sys.stdout.write(f"  {when}: {why}\n")
 
 

@@ -12,10 +12,10 @@ from mether.runner import plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Final
 
-    from mether.outcome import Attempt
+    from mether.outcome import Attempt, Route
     from mether.programs.listing import Hops
     from mether.queue.message import Entry, Row
 
@@ -128,10 +128,10 @@ def next_try(entry: Entry, row: Row, hops: Hops, now: float) -> tuple[float | No
 
 
 def explanation(
-    entry: Entry, row: Row, hops: Hops, now: float, *, room: str = ""
+    entry: Entry, row: Row, hops: Hops, now: float, room: Callable[[Route], str]
 ) -> Iterator[tuple[str, str]]:
-    """What becomes of a recipient, as pairs of time and words.  `room` says what else it may have to wait for
-    once it is due."""
+    """What becomes of a recipient, as pairs of time and words.  Of one that is due `room` is asked what else
+    it may have to wait for."""
     for at, step in plan.outlook(entry, row, hops.get(row.route), now):
         when = "now" if at <= now else f"{stamp(at)} ({span(at - now)})"
         words = {"try": "it is tried", "return": "it is returned", "leave": "", "hold": "it stays"}.get(
@@ -146,8 +146,8 @@ def explanation(
             why += "; smtpq resume lets it go on"
         elif step.verb == "try":
             why += _alone(row)
-            if at <= now and room:
-                why += f"; {room}"
+            if at <= now and (more := room(row.route)):
+                why += f"; {more}"
         yield when, why
 
 
