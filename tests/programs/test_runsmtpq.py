@@ -180,7 +180,7 @@ def test_a_dry_run_in_json(url, peer, capsys):
     }
 
 
-@pytest.mark.parametrize("written", ["relative", "unix", "iso"])
+@pytest.mark.parametrize("written", ["relative", "unix", "iso", "clock"])
 def test_a_dry_run_at_another_time(url, peer, capsys, written):
     defer(capsys, peer, "ann")
     later = time.time() + 6 * 3600
@@ -188,6 +188,7 @@ def test_a_dry_run_at_another_time(url, peer, capsys, written):
         "relative": "+6h",
         "unix": f"{later:.1f}",
         "iso": time.strftime("%Y-%m-%dT%H:%M", time.localtime(later)),
+        "clock": time.strftime("%H:%M", time.localtime(later)),
     }[written]
     assert ": try, " in run(capsys, "--dry-run", "--at", at)[0]
     assert ": wait until " in run(capsys, "--dry-run", "--at", "+1s")[0]

@@ -26,8 +26,8 @@ PROGRAM = Program(
     """Goes once through the queue and tries what is due; messages named by ID, queued for next hop NAME, or
     with --all everything, are tried whatever their retry time.  Held messages stay.
 
-    With --dry-run it only says what it would try, delay or return, now or at TIME: a Unix time, +6h from
-    now, or 2026-01-31T12:00.""",
+    With --dry-run it only says what it would try, delay or return, now or at TIME: +6h from now, the next
+    14:30, 2026-01-31T12:00, or a Unix time.""",
     (
         Option("", "daemon", "stay, and try each message when it is due"),
         Option("", "all", "try everything, regardless of time"),
@@ -42,8 +42,6 @@ PROGRAM = Program(
 )
 
 PAGE = 500
-LAST = 253402300800.0
-"""The end of the year 9999, beyond which no time can be written."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,11 +60,12 @@ def run_once(config: str | None, spool: str | None) -> int:
 
 def _work(argv: list[str]) -> int:
     given = parse(PROGRAM, argv)
+    from mether.programs.choice import ident
     from mether.queue.store import Select
     from mether.setup import config as config_
     from mether.setup import locate
 
-    idents = [_ident(text) for text in given.operands]
+    idents = [ident(text) for text in given.operands]
     next_hop = given.text("next-hop")
     if next_hop is not None and not _is_text(next_hop):
         raise UsageError("--next-hop: the name is not in the encoding of arguments")
@@ -78,10 +77,15 @@ def _work(argv: list[str]) -> int:
     for option in ("at", "json"):
         if given.flag(option) and not given.flag("dry-run"):
             raise UsageError(f"--{option} goes with --dry-run")
+    at = time.time()
+    if given.flag("at"):
+        from mether.programs.moment import moment
+
+        at = moment(given.text("at") or "", at, "--at")
     config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
     select = Select(idents=frozenset(idents) if idents else None, next_hop=next_hop, regardless=bool(chosen))
     if given.flag("dry-run"):
-        return _dry_run(config, select, _time(given.text("at")), given.flag("json"))
+        return _dry_run(config, select, at, given.flag("json"))
     if given.flag("daemon"):
         from mether.setup import service
 
@@ -147,42 +151,6 @@ def _shown(at: float) -> str:
 def _is_text(argument: str) -> bool:
     """Whether an argument was in the encoding it must be in: what was not holds surrogates."""
     return not any("\ud800" <= char <= "\udfff" for char in argument)
-
-
-def _ident(text: str) -> str:
-    from mether.queue import ident
-
-    name = text.rpartition("/")[2].removesuffix(".sh").upper()
-    try:
-        ident.decode(name)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a queue id") from None
-    return name
-
-
-def _time(text: str | None) -> float:
-    """The time that a person gave, as Unix seconds.  Raises UsageError."""
-    now = time.time()
-    if text is None:
-        return now
-    from mether.setup import units
-
-    try:
-        if text.startswith("+"):
-            at = now + units.duration(text[1:])
-        elif text.replace(".", "", 1).isdigit():
-            at = float(text)
-        else:
-            from datetime import datetime
-
-            at = datetime.fromisoformat(text).timestamp()
-        if not 0 <= at < LAST:
-            raise ValueError
-        return at
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"--at: {text!r} is not a time such as +6h, 2026-01-31T12:00 or a Unix time"
-        ) from None
 
 
 if __name__ == "__main__":
