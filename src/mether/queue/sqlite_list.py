@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mether.queue.spool import Spool
     from mether.queue.store import Filter
 
+ALL = "1"
+"""The expression that holds for every message."""
+
 _CLAIMED = "EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state = 1)"
 _TRIED = "EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND attempts > 0)"
 _STATUS = {
@@ -63,7 +66,7 @@ def condition(db: Database, filter: Filter) -> tuple[str, list[Any]]:
         values.append(filter.before)
     if filter.status is not None:
         where.append(_STATUS.get(filter.status, "0"))
-    return " AND ".join(where) or "1", values
+    return " AND ".join(where) or ALL, values
 
 
 def matching(db: Database, filter: Filter, after: int = -1, limit: int = -1) -> tuple[str, list[Any]]:
@@ -103,10 +106,12 @@ def entries(db: Database, filter: Filter, after: str, limit: int) -> list[Entry]
 
 
 def summary(db: Database) -> Summary:
-    """Messages by status: a pass over the messages and one over the recipients."""
+    """Messages by status: a pass over the messages and two over the recipients, all in the tables' order."""
     with db.read():
         messages, free, oldest = db.execute(SQL["summary-messages"]).fetchone()
-        active, deferred = db.execute(SQL["summary-recipients"]).fetchone()
+        tried = db.value(SQL["summary-tried"])
+        active, both = db.execute(SQL["summary-active"]).fetchone()
+    deferred = tried - both
     return Summary(
         fresh=free - active - deferred,
         deferred=deferred,
@@ -121,12 +126,13 @@ def shape(db: Database, filter: Filter, edges: Sequence[float]) -> list[Shape]:
     with db.read():
         expression, values = condition(db, filter)
         columns = "".join(", sum(m.arrived < ?)" for _ in edges)
-        rows = db.execute(
-            f"SELECT r.hop, count(*){columns} FROM message AS m "
-            "CROSS JOIN recipient AS r ON r.message = m.id "
-            f"WHERE {expression} GROUP BY r.hop",
-            [*edges, *values],
-        ).fetchall()
+        statement = SQL["shape-plain"]
+        if edges or expression != ALL:
+            statement = (
+                f"SELECT r.hop, count(*){columns} FROM message AS m "
+                f"CROSS JOIN recipient AS r ON r.message = m.id WHERE {expression} GROUP BY r.hop"
+            )
+        rows = db.execute(statement, [*edges, *values]).fetchall()
         routes = {row[0]: Route(*row[1:]) for row in db.execute(SQL["hops-names"])}
     found = []
     for hop, *before in rows:

@@ -385,12 +385,23 @@ SELECT queued, done, failed, delayed FROM total
 -- name: summary-messages
 SELECT count(*), coalesce(sum(hold IS NULL), 0), min(CASE WHEN hold IS NULL THEN arrived END) FROM message
 
--- How many messages are active, and deferred, out of one pass in the table's order.
--- name: summary-recipients
-SELECT coalesce(sum(active AND (SELECT hold IS NULL FROM message WHERE id = r.message)), 0),
-  coalesce(sum(tried AND NOT active AND NOT held), 0)
-FROM (SELECT message, max(state = 1) AS active, max(attempts) > 0 AS tried, max(state = 2) AS held
-      FROM recipient GROUP BY message) AS r
+-- Those that have a recipient which waits, not held, and was tried: a pass in the table's order.
+-- name: summary-tried
+SELECT count(*) FROM (SELECT DISTINCT message FROM recipient WHERE attempts > 0 AND state IN (0, 3))
+
+-- What is in hand and not held, and how much of that `summary-tried` counted, too.
+-- name: summary-active
+SELECT count(*), coalesce(sum(EXISTS (
+    SELECT 1 FROM recipient WHERE message = m.id AND attempts > 0 AND state IN (0, 3))), 0)
+FROM (SELECT DISTINCT message FROM recipient WHERE state = 1) AS r CROSS JOIN message AS m ON m.id = r.message
+WHERE m.hold IS NULL
+
+-- Recipients at each next hop: those that wait out of their index, the others out of a pass over all.
+-- name: shape-plain
+SELECT hop, sum(recipients) FROM
+  (SELECT hop, count(*) AS recipients FROM recipient INDEXED BY recipient_due WHERE state = 0 GROUP BY hop
+   UNION ALL SELECT hop, count(*) FROM recipient WHERE state <> 0 GROUP BY hop)
+GROUP BY hop
 
 -- name: hops-names
 SELECT id, transport, next_hop, helo FROM next_hop
