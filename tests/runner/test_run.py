@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from clock import T0, running, virtual
@@ -18,7 +17,6 @@ from mether.queue.memory import MemoryStore
 from mether.queue.store import Committed, Filter, NoSpace, Select, StoreError
 from mether.reply import Reply
 from mether.runner import run
-from mether.runner.run import PER_HOP
 from mether.runner.window import Window
 
 LOCAL = Route("maildir", "here")
@@ -157,10 +155,11 @@ async def test_a_full_window_leaves_fresh_messages_in_the_queue() -> None:
 
 @virtual
 async def test_one_next_hop_takes_not_all_of_the_window() -> None:
-    service = Service()
+    service = Service(window=Window(messages=20))
     service.transport.holding = True
-    service.receive(*(draft() for _ in range(PER_HOP)))
+    service.receive(*(draft() for _ in range(20)))
     await settled()
+    assert len(service.transport.held) == 10
     assert not service.runner.admit(draft())
     assert service.runner.admit(draft("x@example.org", routes=OTHER))
 
@@ -424,20 +423,18 @@ async def test_once_says_that_nothing_can_be_claimed() -> None:
 
 
 @virtual
-async def test_only_next_hops_in_trouble_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory does not grow with every domain that mail was ever sent to, nor with every dead one."""
-    monkeypatch.setattr(run, "MAX_HOPS", 3)
+async def test_nothing_is_remembered_of_next_hops_that_are_well() -> None:
+    """Memory does not grow with every domain that mail was ever sent to."""
     service = Service().start()
     routes = [Route("smtp", f"{number}.example.net") for number in range(6)]
     service.transport.answers["*"] = delayed("host")
     service.receive(*(draft(routes=each) for each in routes))
     await asyncio.sleep(1)
-    assert len(service.runner._hops) == 3
-    assert set(service.runner._hops) < set(routes)
+    assert set(service.runner._ways.troubled) == set(routes)
     service.transport.answers.clear()
     await asyncio.sleep(DAY)
     assert not service.queued()
-    assert not service.runner._hops
+    assert not service.runner._ways.to
 
 
 @virtual
@@ -599,16 +596,16 @@ async def test_start_says_what_is_wrong_with_the_store() -> None:
 async def test_a_fault_before_the_transport_is_an_outcome(straight: bool) -> None:
     """QUE: no claim is left to nobody; the others of the batch go on."""
     service = Service()
-    real, faults = service.runner._transport, 1
+    real, faults = service.transport.offer, 1
 
-    def transport(route: Route) -> Any:
+    def offer(claim: Claim) -> None:
         nonlocal faults
         if faults:
             faults -= 1
             raise RuntimeError("broken")
-        return real(route)
+        real(claim)
 
-    service.runner._transport = transport
+    service.transport.offer = offer  # type: ignore[method-assign]
     if straight:
         service.start().receive(draft(), draft())
     else:
@@ -634,7 +631,7 @@ async def test_a_claim_is_given_back_when_not_even_its_fault_can_be_settled(
         def fail(*arguments: object) -> None:
             raise RuntimeError("broken")
 
-        broken.setattr(service.runner, "_transport", fail)
+        broken.setattr(service.transport, "offer", fail)
         broken.setattr(service.runner, "done", fail)
         service.start().receive(draft())
         await settled()

@@ -11,7 +11,7 @@ from clock import T0, running
 from mail import DAY, LATER, OK, table
 from mail import address as to_address
 
-from mether.outcome import Outcome
+from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim, Hop, Settlement
 from mether.queue.memory import MemoryStore
 from mether.queue.message import Draft
@@ -58,16 +58,25 @@ class Queue:
             result = work(self.store)
         except StoreError as error:
             result = error
+        except Exception as error:
+            result = StoreError(f"internal error: {error!r}")
         done(result)
 
 
 class Transport:
-    """Works claims at once by what `answers` says for the recipient, or keeps them while `holding`."""
+    """Works claims at once by what `answers` says for the recipient, or keeps them while `holding`.
 
-    def __init__(self, runner: Runner) -> None:
+    Each takes `seconds`; `most` is how many it takes at a time.
+    """
+
+    def __init__(self, runner: Runner, *, most: int = 200, seconds: float = 0.0) -> None:
         self.runner = runner
         self.loop = running()
         self.holding = False
+        self.most = most
+        self.seconds = seconds
+        self.busy = 0
+        self.peak = 0
         self.tried: list[tuple[float, str, list[str]]] = []
         self.held: deque[Claim] = deque()
         self.answers: dict[str, tuple[str, Reply, str]] = {}
@@ -75,13 +84,31 @@ class Transport:
     def offer(self, claim: Claim) -> None:
         recipients = [str(one.recipient.forward_path) for one in claim.pending]
         self.tried.append((self.loop.time(), claim.message.ident, recipients))
+        self.busy += 1
+        self.peak = max(self.peak, self.busy)
         if self.holding:
             self.held.append(claim)
+        elif self.seconds:
+            self.loop.call_later(self.seconds, self.work, claim)
         else:
             self.loop.call_soon(self.work, claim)
 
+    @property
+    def room(self) -> int:
+        return max(0, self.most - self.busy)
+
+    def withdraw(self, tokens: set[int]) -> None:
+        given_up = [claim for claim in self.held if claim.token in tokens]
+        self.held = deque(claim for claim in self.held if claim.token not in tokens)
+        self.give_back(given_up)
+
+    def give_back(self, claims: list[Claim]) -> None:
+        self.busy -= len(claims)
+        self.runner.returned(claims)
+
     def work(self, claim: Claim) -> None:
         now = self.loop.clock()
+        self.busy -= 1
         outcomes = []
         for one in claim.pending:
             told = self.answers.get(str(one.recipient.forward_path)) or self.answers.get("*")
@@ -96,17 +123,44 @@ class Transport:
         return [time for time, _, _ in self.tried]
 
 
+class Transports:
+    """The transports of a service: one for each route in `own`, and one for all others."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.own: dict[Route, Transport] = {}
+        self.runners: list[int] = []
+
+    def transport(self, route: Route) -> Transport:
+        return self.own.get(route, self._service.transport)
+
+    def rooms(self) -> dict[Route, int]:
+        return {route: one.room for route, one in self.own.items()}
+
+    def share(self, runners: int) -> None:
+        self.runners.append(runners)
+
+
 class Service:
     """A runner at work."""
 
-    def __init__(self, *, window: Window | None = None, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        window: Window | None = None,
+        store: MemoryStore | None = None,
+        retry: Retry = RETRY,
+        each: int = 200,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         loop = running()
         self.store = store or MemoryStore(now=T0)
         self.queue = Queue(self.store)
         self.runner = Runner(
             loop=loop,
             queue=self.queue,  # type: ignore[arg-type]
-            transport=lambda route: self.transport,
+            transports=lambda: self.transports,
+            each=each,
             table=table(),
             reporter=Reporter(
                 hostname="mx.example.com",
@@ -116,12 +170,13 @@ class Service:
                 lifetime=DAY,
                 boundary=lambda: "b0undary",
             ),
-            retry=RETRY,
-            clock=loop.clock,
+            retry=retry,
+            clock=clock or loop.clock,
             random=lambda: 0.5,
             window=window,
         )
         self.transport = Transport(self.runner)
+        self.transports = Transports(self)
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> Service:

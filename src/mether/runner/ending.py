@@ -59,8 +59,9 @@ class Ending:
         self._reporter = reporter
         self._retry = retry
 
-    def end(self, claim: Claim, verdict: Verdict, started: float, now: float) -> None:
-        """Queue what was decided, and the reports that follow; `started` is when the attempt began."""
+    def end(self, claim: Claim, verdict: Verdict, started: float, now: float, transcript: str = "") -> None:
+        """Queue what was decided, and the reports that follow; `started` is when the attempt began, and
+        `transcript` what was said in it."""
         reports: list[Draft] = []
         ended = [*verdict.failed, *verdict.done]
         if ended:
@@ -80,8 +81,9 @@ class Ending:
                 seconds=max(0.0, now - started),
                 remote_mta=outcomes[0].remote_mta,
                 uncertain=any(outcome.uncertain for outcome in outcomes),
+                transcript=transcript,
             )
-        settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports)
+        settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports, hold=verdict.hold)
 
         def settled(applied: bool) -> None:
             self._ended(claim)
@@ -91,7 +93,9 @@ class Ending:
             if not applied:
                 event.refused(ident)
                 return
-            if attempt is not None:
+            if verdict.hold is not None:
+                event.held(ident, verdict.hold)
+            elif attempt is not None:
                 # DELIVERBY's time may come before the next try; it is never put off with that.
                 times = [one.retry_at for one in verdict.decisions if one.retry_at is not None]
                 deadline = claim.message.deadline

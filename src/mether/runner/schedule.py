@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 class Retry:
     """`intervals` are the seconds before the second, third ... try, the last one repeated; `jitter` the
     part (0 to 1) by which each is stretched or shrunk at random; `lifetime` the seconds after which a message
-    is returned."""
+    is returned.  With `hold_uncertain` what may have been delivered is held for a person, not tried again."""
 
-    __slots__ = ("intervals", "jitter", "lifetime")
+    __slots__ = ("hold_uncertain", "intervals", "jitter", "lifetime")
 
     def __init__(
         self,
         intervals: Sequence[float] = (60, 300, 900, 1800, 3600, 7200, 14400),
         jitter: float = 0.2,
         lifetime: float = 5 * 86400.0,
+        *,
+        hold_uncertain: bool = False,
     ) -> None:
+        self.hold_uncertain = hold_uncertain
         self.intervals = tuple(intervals)
         self.jitter = jitter
         self.lifetime = lifetime
@@ -38,6 +41,24 @@ class Retry:
         """Seconds to wait after so many tries (from 1)."""
         base = self.intervals[min(tries, len(self.intervals)) - 1]
         return base * (1 + self.jitter * (2 * random - 1))
+
+
+def longest(retry: Retry) -> float:
+    """Seconds beyond which nothing is put off, but what its sender asked for."""
+    return max(retry.intervals) * (1 + retry.jitter)
+
+
+def ready_at(hop: Hop | None, at: float) -> float | None:
+    """When a next hop may be tried, `at` or later: its backing off and its suspension are both over then.
+
+    None while it is suspended without an end.
+    """
+    if hop is None:
+        return at
+    at = max(at, hop.not_before)
+    if hop.suspended is None:
+        return at
+    return None if hop.suspended_until is None else max(at, hop.suspended_until)
 
 
 def retry_at(retry: Retry, tries: int, now: float, expires: float, random: float) -> float:

@@ -19,7 +19,7 @@ from mether.runner import schedule
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Final
+    from typing import Final, Literal
 
     from mether.address import Address
     from mether.outcome import Action, Route
@@ -35,9 +35,10 @@ OVER: Final = "delivery time expired"
 
 class Verdict:
     """`decisions` for the recipients, those that `failed` (each with its outcome), those `done` of which a
-    report may be owed, and the `hop` as it is now, None when nothing changed."""
+    report may be owed, the `hop` as it is now, None when nothing changed, and why the message is to be held
+    (`hold`), None when it is not."""
 
-    __slots__ = ("decisions", "done", "failed", "hop")
+    __slots__ = ("decisions", "done", "failed", "hold", "hop")
 
     def __init__(
         self,
@@ -45,7 +46,9 @@ class Verdict:
         failed: list[tuple[Pending, Outcome]],
         hop: Hop | None,
         done: Sequence[tuple[Pending, Outcome]] = (),
+        hold: str | None = None,
     ) -> None:
+        self.hold = hold
         self.decisions = decisions
         self.failed = failed
         self.hop = hop
@@ -55,15 +58,20 @@ class Verdict:
 def decide(
     claim: Claim,
     outcomes: Sequence[Outcome],
-    hop: Hop,
+    hop: Hop | None,
     retry: Retry,
     now: float,
     random: Callable[[], float],
 ) -> Verdict:
-    """The verdict on a worked claim: one outcome for each pending recipient, in order."""
+    """The verdict on a worked claim: one outcome for each pending recipient, in order.
+
+    `hop` is what is known against its next hop.  Where uncertain deliveries are held, one is not given up
+    either, though its time be over: a person decides.
+    """
     decisions: list[Decision] = []
     failed: list[tuple[Pending, Outcome]] = []
     done: list[tuple[Pending, Outcome]] = []
+    doubtful: list[tuple[Pending, Outcome]] = []
     blame: Outcome | None = None
     answered = False
     message = claim.message
@@ -75,7 +83,9 @@ def decide(
             blame = outcome
         else:
             answered = True
-        if outcome.action == "delayed" and expired:
+        if outcome.action == "delayed" and outcome.uncertain and retry.hold_uncertain:
+            doubtful.append((one, outcome))
+        elif outcome.action == "delayed" and expired:
             outcome = give_up(one, outcome, late=too_late(message, now))
         if outcome.action == "delayed":
             at = schedule.retry_at(retry, one.attempts + 1, now, expires, random())
@@ -87,10 +97,39 @@ def decide(
         elif by is not None or one.recipient.notify is not None:
             done.append((one, outcome))
     if blame is not None and blame.action == "delayed":
-        changed = schedule.failed_hop(retry, hop, str(blame.reply), now, random())
+        changed = schedule.failed_hop(retry, hop or Hop(claim.route), str(blame.reply), now, random())
     else:
-        changed = schedule.recovered_hop(hop) if answered else None
-    return Verdict(decisions, failed, changed, done)
+        changed = schedule.recovered_hop(hop) if answered and hop is not None else None
+    return Verdict(decisions, failed, changed, done, _doubt(doubtful) if doubtful else None)
+
+
+def course(message: Message, now: float, *, due: bool) -> Literal["try", "warn", "return"]:
+    """What becomes of recipients that are claimed now: `due` tells whether their own time has come, and their
+    next hop may be tried.  If not, it is the message's expiry or the time of a warning."""
+    if due and (message.envelope.by is None or not too_late(message, now)):
+        return "try"
+    return "warn" if now < ends(message) else "return"
+
+
+def doubt(claim: Claim, retry: Retry) -> str | None:
+    """Why a claim is to be held untried: its last owner died with it in hand, so it may have been delivered,
+    and the configuration leaves such messages to a person.  None when it is not."""
+    if not claim.suspect or not retry.hold_uncertain:
+        return None
+    doubtful = [(one, one.last) for one in claim.pending if one.last is not None and one.last.uncertain]
+    return _doubt(doubtful) if doubtful else None
+
+
+def stay(claim: Claim) -> list[Decision]:
+    """The decisions that leave a claim's recipients as they were, and suspected no more."""
+    return [Decision(one.number, None, one.next_attempt) for one in claim.pending]
+
+
+def _doubt(doubtful: Sequence[tuple[Pending, Outcome]]) -> str:
+    """The reason for holding a message with these uncertain outcomes."""
+    one, outcome = doubtful[0]
+    more = f" and {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
+    return f"may have been delivered to {one.recipient.forward_path}{more}: {outcome.reply}"
 
 
 def expire(claim: Claim, now: float) -> Verdict:
@@ -166,6 +205,7 @@ def put_off(verdict: Verdict, until: float) -> Verdict:
         [],
         verdict.hop,
         verdict.done,
+        verdict.hold,
     )
 
 

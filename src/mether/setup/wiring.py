@@ -224,6 +224,7 @@ class Working:
 def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEventLoop) -> Working:
     """A runner over the store, with every transport it may need."""
     from mether.queue.commit import GroupCommit
+    from mether.relay.nexthop import FIRST_ROOM
     from mether.runner.run import Runner
 
     queue = GroupCommit(
@@ -237,7 +238,8 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     runner = Runner(
         loop=loop,
         queue=queue,
-        transport=lambda route: made.pool.transport(route),
+        transports=lambda: made.pool,
+        each=FIRST_ROOM,
         table=table,
         reporter=reporter(config, table),
         retry=retry(config),
