@@ -35,7 +35,11 @@ COUNT = 20_000
 SESSIONS = 20
 SIZE = 4096
 
-COLUMNS = [Column("banner", "banner s", 3), Column("list", "list s", 3), Column("octets", "MiB", 0, 1 << 20)]
+COLUMNS = [
+    Column("banner", "banner s", 3),
+    Column("list", "list s", 3),
+    Column("octets", "MiB", 0, 1 << 20, relative=False),
+]
 
 
 def fill(service: str, count: int, options: argparse.Namespace) -> mtas.Mta:

@@ -29,7 +29,7 @@ HOPS = 10_000
 EACH = 10
 SECONDS = 8.0
 
-COLUMNS = [Column("idle", "CPU ms/s, nothing due", 2, 1e-3), relay.CPU]
+COLUMNS = [Column("idle", "CPU ms/s, nothing due", 2, 1e-3, relative=False), relay.CPU]
 
 
 def once(running: mtas.Mether, sink: Sink, options: argparse.Namespace) -> dict[str, float]:

@@ -29,7 +29,7 @@ SIZE = 50 << 20
 
 COLUMNS = [
     Column("octets_per_second", "MB/s", 1, 1e6),
-    Column("extra_octets", "extra memory MiB", 1, 1 << 20),
+    Column("extra_octets", "extra memory MiB", 1, 1 << 20, relative=False),
     Column("cpu_seconds", "CPU s", 2),
 ]
 

@@ -45,7 +45,7 @@ COLUMNS = [
     Column("banner", "banner s", 3),
     Column("delivering", "delivering s", 3),
     Column("accepted_per_second", "accepted/s"),
-    Column("octets", "MiB", 0, 1 << 20),
+    Column("octets", "MiB", 0, 1 << 20, relative=False),
     Column("page", "first page s", 3),
     Column("shape", "shape s", 3),
 ]

@@ -120,6 +120,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             f"{service}: beside a dead and a slow next hop the other eight keep {well:.0%} of what they have "
             f"when all ten are well, and {alone:.0%} of what they have alone."
         )
+    if {"mether", "postfix"} <= set(services):
+        ahead = [rounds.ratio(found, f"mether, {of}", f"postfix, {of}", SPEED.name) or 0 for of in CASES]
+        shown = ", ".join(f"{of} {value:.1f}" for of, value in zip(CASES, ahead, strict=True))
+        notes.append(f"mether's messages/s are times Postfix's: {shown}.")
     return rounds.result(
         "mixed", "Ten next hops, one dead and one slow", [SPEED, CPU], found, options, notes=notes
     )

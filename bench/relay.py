@@ -131,8 +131,9 @@ def stop(running: mtas.Mta | None, meter: Meter | None) -> None:
         meter.close()
 
 
-def measure(mode: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One of the three modes."""
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One of the three modes, as `options.mode` says."""
+    mode = options.mode
     down = mode == "accept"
     found = rounds.interleaved(
         options.services,

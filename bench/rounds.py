@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 
 
 class Column:
-    """A figure and how it is shown: `unit` heads its column, the value is divided by `by`."""
+    """A figure and how it is shown: `unit` heads its column, the value is divided by `by`.
 
-    __slots__ = ("by", "digits", "name", "unit")
+    With `relative` its ratio to the table's base stands beside it.
+    """
 
-    def __init__(self, name: str, unit: str, digits: int = 0, by: float = 1) -> None:
+    __slots__ = ("by", "digits", "name", "relative", "unit")
+
+    def __init__(
+        self, name: str, unit: str, digits: int = 0, by: float = 1, *, relative: bool = True
+    ) -> None:
+        self.relative = relative
         self.name = name
         self.unit = unit
         self.digits = digits
@@ -107,9 +113,7 @@ def result(
         "mode": mode,
         "title": title,
         "at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "columns": [
-            {"name": each.name, "unit": each.unit, "digits": each.digits, "by": each.by} for each in columns
-        ],
+        "columns": [{name: getattr(each, name) for name in Column.__slots__} for each in columns],
         "base": base,
         "cases": cases,
         "notes": list(notes),
@@ -130,7 +134,7 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
     head = [""]
     for column in columns:
         head.append(column.unit)
-        if found["base"] in found["cases"]:
+        if column.relative and found["base"] in found["cases"]:
             head.append(f"to {found['base']}")
     lines = [head]
     for case, of in found["cases"].items():
@@ -138,9 +142,9 @@ def rows(found: dict[str, Any]) -> list[list[str]]:
         for column in columns:
             value, wide = of["medians"].get(column.name), of["spread"].get(column.name)
             line.append(column.shown(value) + (f" ±{wide:.0%}" if wide is not None else ""))
-            if found["base"] in found["cases"]:
+            if column.relative and found["base"] in found["cases"]:
                 relative = of["ratios"].get(column.name)
-                line.append(f"{relative:.3g}x" if relative is not None else "-")
+                line.append(f"{relative:.2g}x" if relative is not None else "-")
         lines.append(line)
     return lines
 
