@@ -16,8 +16,9 @@ PROGRAMS = (
 WORDS = st.sampled_from(
     ["-h", "-n", "-v", "--json", "--all", "--key", "--at", "--dry-run", "--next-hop", "-d", "-t", "-f", "-q",
      "-bp", "--help", "--version", "--", "-", "", "show", "cat", "export", "hold", "config", "route",
-     "--check", "<>", "a@b.test", "@", "\r\nQUIT", "7f000001.25", "--older", "9" * 30, "-1", "nan", "\udcff",
-     "ü", "0RQD9T0XK3ANZ", "unix:/nonexistent/socket", "lmtp:", "[", "[::1]:1", "127.0.0.1:1",
+     "explain", "suspend", "resume", "hops", "shape", "check", "--for", "--until", "--deferred", "--top",
+     "1,2", "--check", "<>", "a@b.test", "@", "\r\nQUIT", "7f000001.25", "--older", "9" * 30, "-1", "nan",
+     "\udcff", "ü", "0RQD9T0XK3ANZ", "unix:/nonexistent/socket", "lmtp:", "[", "[::1]:1", "127.0.0.1:1",
      "--no-sysexits", "--spool", "memory:"]
 )  # fmt: skip
 
@@ -51,7 +52,8 @@ def test_any_arguments(main, capfd, name, argv):
     capfd.readouterr()
     status = main(name, argv)
     out, err = capfd.readouterr()
-    assert status in (0, 1, *range(64, 79))
+    # 3 is how a plugin for monitoring says that the queue cannot be read.
+    assert status in (0, 1, *range(64, 79)) or (name == "smtpq" and status == 3)
     assert status != 70, err
     assert "Traceback" not in out + err
     if status == 64:

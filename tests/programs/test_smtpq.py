@@ -328,3 +328,25 @@ def test_a_reader_that_had_enough_is_no_noise(store, url):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["suspend", "mx\udcff.test"],
+        ["suspend", "example.net", "--reason", "moving\udcff"],
+        ["suspend", "pipe:\udcff"],
+        ["resume", "\udcff"],
+        ["hops", "*\udcff"],
+        ["check", "--next-hop", "\udcff", "--held", "1"],
+        ["hold", "--all", "--reason", "\udcff"],
+        ["shape", "--sender", "\udcff*"],
+        ["--next-hop", "\udcff"],
+        ["--recipient", "\udcff"],
+    ],
+)
+def test_what_is_not_in_the_encoding_of_arguments_ends_in_one_line(store, capsys, argv):
+    put(store)
+    assert main(argv) == 64
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith("the text is not in the encoding of arguments; try smtpq --help\n")

@@ -260,6 +260,12 @@ def _agree(verb: str, operands: list[str], options: Parsed, filter: Filter) -> N
     for name, verbs in TAKEN_BY.items():
         if options.flag(name) and verb not in verbs:
             raise UsageError(f"--{name} is for {', '.join(verbs)}, not for {verb}")
+    texts = [
+        (f"--{name}", options.text(name) or "") for name in ("sender", "recipient", "next-hop", "reason")
+    ]
+    for what, text in (*texts, *((verb, text) for text in operands)):
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise UsageError(f"{what}: the text is not in the encoding of arguments")
     if operands and verb not in OF_MESSAGES and verb not in OF_HOPS:
         raise UsageError(f"{verb} looks over the whole queue, and takes no {operands[0][:80]!r}")
     if verb in ("show", "explain", "cat") and not operands:

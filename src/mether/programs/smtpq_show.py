@@ -14,16 +14,11 @@ from mether.programs.smtpq_list import known_hops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from mether.outcome import Route
     from mether.programs.smtpq import Call
     from mether.queue.content import Content
     from mether.queue.message import Entry
     from mether.queue.store import Store
-
-BESIDE: Final = 1000
-"""Messages being tried at one next hop that `explain` counts."""
 
 
 def show(call: Call) -> None:
@@ -61,12 +56,17 @@ def explain(call: Call) -> None:
 
     store, now = call.store, call.now
     hops = known_hops(store)
-    rooms: dict[Route, str] = {}
+    beside: dict[Route, int] | None = None
 
     def room(route: Route) -> str:
-        if route not in rooms:
-            rooms[route] = _room(store, route, now)
-        return rooms[route]
+        nonlocal beside
+        if not store.live(now).runners:
+            return "but no process works this queue: smtpd or runsmtpq does"
+        if beside is None:
+            beside = _tried_now(store)
+        if route not in beside:
+            return "as soon as a runner has room for it"
+        return f"as soon as there is room: {messages(beside[route])} being tried at this next hop now"
 
     for entry in pages(store, call.filter):
         for row in entry.rows:
@@ -82,17 +82,15 @@ def explain(call: Call) -> None:
                 sys.stdout.write(f"  {when}: {why}\n")
 
 
-def _room(store: Store, route: Route, now: float) -> str:
-    """What a message that is due may have to wait for.  Raises StoreError."""
+def _tried_now(store: Store) -> dict[Route, int]:
+    """How many messages are being tried at each next hop.  Raises StoreError."""
     from mether.queue.selection import Filter
 
-    if not store.live(now).runners:
-        return "but no process works this queue: smtpd or runsmtpq does"
-    beside = len(store.entries(Filter(next_hop=str(route), status="active"), limit=BESIDE))
-    if not beside:
-        return "as soon as a runner has room for it"
-    more = " or more" if beside == BESIDE else ""
-    return f"as soon as there is room: {messages(beside)}{more} being tried at this next hop now"
+    found: dict[Route, int] = {}
+    for entry in pages(store, Filter(status="active")):
+        for route in {row.route for row in entry.rows if row.owner is not None}:
+            found[route] = found.get(route, 0) + 1
+    return found
 
 
 def cat(call: Call) -> None:
