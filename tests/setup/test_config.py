@@ -32,6 +32,8 @@ undeliverable_reports = "drop"
 [queue]
 spool = "directory:spool"
 memory = "8MiB"
+window = 50
+window_memory = "2MiB"
 [[listen]]
 address = "[::1]:25"
 relay_from = ["192.0.2.0/24", "2001:db8::1"]
@@ -60,6 +62,7 @@ mx = true
 intervals = ["1m", "1h"]
 jitter = 0
 expire = "2d"
+uncertain = "hold"
 [dns]
 servers = ["127.0.0.1", "127.0.0.1:5353", "::1"]
 timeout = "2s"
@@ -73,7 +76,9 @@ format = "json"
 def test_a_full_file():
     config = loads(FULL, "/etc/mether/mether.toml", environ=ENV)
     assert config.service.undeliverable_reports == "drop"
-    assert config.queue == Queue(spool="directory:/etc/mether/spool", memory=8 << 20)
+    assert config.queue == Queue(
+        spool="directory:/etc/mether/spool", memory=8 << 20, window=50, window_memory=2 << 20
+    )
     first, second = config.listen
     assert (first.host, first.port, first.max_size, first.command_timeout) == ("::1", 25, 1000, 90.0)
     assert first.relay_from == ("192.0.2.0/24", "2001:db8::1/128")
@@ -83,7 +88,7 @@ def test_a_full_file():
     assert pipe.pipe == ("/etc/mether/rmail", "--", "{recipient}")
     assert pipe.timeout == 60
     assert (smtp.smtp, lmtp.lmtp, mx.mx) == ("mail.example.net:2525", "unix:/run/lmtp.sock", True)
-    assert config.retry == Retry(intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0)
+    assert config.retry == Retry(intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0, uncertain="hold")
     assert config.dns.endpoints == (("127.0.0.1", 53), ("127.0.0.1", 5353), ("::1", 53))
     assert config.log.number == 10
 
@@ -136,7 +141,7 @@ def test_the_number_of_workers():
 def test_where_a_value_comes_from_is_known():
     config = loads(FULL, "m.toml", environ={**ENV, "METHER_SPOOL": "sqlite:/x"})
     assert config.origins["service.hostname"] == "m.toml:3"
-    assert config.origins["route[1].timeout"] == "m.toml:23"
+    assert config.origins["route[1].timeout"] == "m.toml:25"
     assert config.origins["queue.spool"] == "$METHER_SPOOL"
     assert config.queue.spool == "sqlite:/x"
     assert loads(FULL, spool="sqlite:/y", environ=ENV).origins["queue.spool"] == "--spool"
@@ -295,6 +300,12 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         (
             '[[route]]\ndomains = ["*"]\nmx = true\n' + ROUTE + "maildir = '/m'\n",
             "5: route.domains: a.test never gets here: the route on line 1 takes * before",
+        ),
+        ("[queue]\nwindow = 0\n", "2: queue.window: expected a whole number from 1 to 100000"),
+        ("[queue]\nwindow_memory = 5\n", '2: queue.window_memory: expected "1MiB" or more'),
+        (
+            "[retry]\nuncertain = 'drop'\n",
+            '2: retry.uncertain: expected "retry" or "hold"',
         ),
         (
             "[retry]\njitter = 1\n",

@@ -56,10 +56,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """``[queue]``: the `spool`'s URL, and the octets of content in `memory` over all sessions."""
+    """``[queue]``: the `spool`'s URL, and the octets of content in `memory` over all sessions; how many
+    messages each process has in hand to deliver (`window`), and the octets of theirs in memory."""
 
     spool: str
     memory: int = 64 * MIB
+    window: int = 1000
+    window_memory: int = 64 * MIB
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,11 +111,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """``[retry]``: seconds before each next attempt (the last one repeats), the part of them that is
-    left to chance, and the age in seconds at which a message is returned."""
+    left to chance, and the age in seconds at which a message is returned; whether what may have been
+    delivered is tried again ("retry") or held for a person ("hold")."""
 
     intervals: tuple[float, ...] = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
     jitter: float = 0.2
     expire: float = locate.EXPIRE
+    uncertain: str = "retry"
 
 
 class Dns(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,9 @@ postmaster = "postmaster@example.test"
 spool = "sqlite:spool"
 # Content held in memory over all sessions, before it goes to files.
 #memory = "64MiB"
+# How many messages a process has in hand to deliver, and how much of their content in memory.
+#window = 1000
+#window_memory = "64MiB"
 
 # An address to listen on.  There may be several: repeat [[listen]].  A Unix socket is written as
 # address = "unix:/run/mether/lmtp"; built in are then socket_mode = "0660" and role = "lmtp".
@@ -130,6 +133,8 @@ maildir = "mail/{user}"
 #jitter = 0.2
 # When a message that still waits is returned to its sender.
 #expire = "5d"
+# What becomes of a message that may have been delivered, or not: "retry" it, or "hold" it for a person.
+#uncertain = "retry"
 
 [dns]
 # Built in: the servers in /etc/resolv.conf.

@@ -60,6 +60,13 @@ def _spool(value: object) -> str:
     return url
 
 
+def _window_memory(value: object) -> int:
+    octets: int = decode.size(value)
+    if octets < 1 << 20:
+        raise ValueError('expected "1MiB" or more')
+    return octets
+
+
 def _listen(value: object) -> str:
     return endpoint.written(*endpoint.parse_listen(decode.text(value)))
 
@@ -148,7 +155,12 @@ SERVICE: Final[Shape] = {
     "unsupported_content": decode.one_of("convert", "return"),
     "workers": decode.whole(1, 256),
 }
-QUEUE: Final[Shape] = {"spool": _spool, "memory": decode.size}
+QUEUE: Final[Shape] = {
+    "spool": _spool,
+    "memory": decode.size,
+    "window": decode.whole(1, 100_000),
+    "window_memory": _window_memory,
+}
 _networks: Final = decode.list_of(_network, "networks", empty=True)
 _argv: Final = decode.list_of(decode.text, "a program and its arguments")
 _rate: Final = decode.whole(0, 1_000_000)
@@ -221,6 +233,7 @@ RETRY: Final[Shape] = {
     "intervals": decode.list_of(decode.duration, "durations"),
     "jitter": decode.fraction,
     "expire": decode.duration,
+    "uncertain": decode.one_of("retry", "hold"),
 }
 DNS: Final[Shape] = {
     "servers": decode.list_of(_server, "IP addresses", empty=True),
@@ -244,7 +257,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "dns": DNS,
     "log": LOG,
 }
-_SIZES: Final = frozenset(("memory", "max_size"))
+_SIZES: Final = frozenset(("memory", "window_memory", "max_size"))
 _DURATIONS: Final = frozenset(
     ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle")
 )

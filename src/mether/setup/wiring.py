@@ -56,7 +56,12 @@ def offset() -> int:
 
 def retry(config: Config) -> Retry:
     """The retry schedule."""
-    return Retry(config.retry.intervals, config.retry.jitter, config.retry.expire)
+    return Retry(
+        config.retry.intervals,
+        config.retry.jitter,
+        config.retry.expire,
+        hold_uncertain=config.retry.uncertain == "hold",
+    )
 
 
 def postmaster(config: Config, table: Table) -> Address:
@@ -226,6 +231,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
     from mether.queue.commit import GroupCommit
     from mether.relay.nexthop import FIRST_ROOM
     from mether.runner.run import Runner
+    from mether.runner.window import Window
 
     queue = GroupCommit(
         store,
@@ -245,6 +251,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         retry=retry(config),
         clock=time.time,
         random=random.random,
+        window=Window(config.queue.window, config.queue.window_memory),
     )
     made = Working(store, queue, runner, pool(config, table, runner, loop))
     return made
@@ -262,7 +269,8 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
     from mether.relay.local import Local
     from mether.relay.pool import Pool
     from mether.relay.settings import Settings
-    from mether.setup import sending
+    from mether.relay.slots import Slots
+    from mether.setup import relaying, sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
@@ -293,6 +301,9 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
         policy=sending.policies(config, table),
         tls=sending.client_tls(config),
         logins=sending.logins(config),
+        limits=relaying.limits(config, table),
+        slots=Slots(config.relay.max_connections),
+        idle=config.relay.idle,
     )
     local = Local(
         loop=loop,
