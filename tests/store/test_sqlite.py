@@ -685,6 +685,32 @@ def test_a_suspension_that_is_over_is_forgotten(spool: str) -> None:
     store.close()
 
 
+# Poison
+
+
+def test_a_message_that_kills_is_held_and_no_other_in_the_same_window(spool: str) -> None:
+    """It is found out one suspect at a time, and the queue goes on."""
+    store = SqliteStore(spool, now=T0)
+    drafts = [draft(routes=HOP if number % 2 else OTHER) for number in range(12)]
+    commit(store, *drafts)
+    poison, deaths, done = drafts[7].message.ident, 0, set()
+    for step in range(60):
+        claims = store.claim(9, T0 + step)
+        if poison in claimed(claims):
+            die(store)
+            deaths += 1
+            store = SqliteStore(spool, now=T0)
+        else:
+            done.update(claimed(claims))
+            assert store.settle([settlement(claim) for claim in claims], now=T0 + step) == []
+    assert deaths == 4, "one in a full window, and three strikes"
+    assert len(done) == 11
+    (entry,) = store.entries(Filter())
+    assert (entry.message.ident, entry.status) == (poison, "held")
+    assert list(store.check()) == []
+    store.close()
+
+
 # Changes of very many
 
 
