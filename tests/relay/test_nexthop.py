@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from clock import running, virtual
-from mail import CONTENT, TRACE, claim
+from mail import CONTENT, HOP, TRACE, claim
 from relays import Relay, server
 from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 
 from mether.outcome import Outcome, Route
-from mether.queue.claim import Claim
+from mether.queue.claim import Claim, Hop
 from mether.queue.content import Content
 from mether.queue.store import StoreError
+from mether.relay.nexthop import FIRST_ROOM
 from mether.relay.settings import IDLE
+from mether.relay.slots import Slots
 from mether.relay.window import FIRST
 from mether.relay.worker import MOST_SESSIONS
 from mether.reply import Reply
@@ -465,3 +468,171 @@ async def test_content_is_converted_for_a_host_of_seven_bits() -> None:
     assert b"\r\nViele Gr=C3=BC=C3=9Fe an alle dort\r\n" in first and b"quoted-printable" in first
     assert mx.sessions[0][1] == f"MAIL FROM:<sender@example.com> SIZE={len(first)}"
     assert len(mx.sessions) == 1
+
+
+def slow(seconds: float) -> ScriptServer:
+    """A server that takes so long over every message."""
+
+    return ScriptServer(seconds=seconds)
+
+
+@virtual
+async def test_a_slow_next_hop_has_little_room_and_a_fast_one_much() -> None:
+    """QUE-6: claims that one cannot work soon are left to others."""
+    lazy, quick = Relay(await slow(10.0).start()), Relay(await server())
+    for relay in (lazy, quick):
+        assert relay.hop.room == FIRST_ROOM
+        for _ in range(FIRST_ROOM):
+            relay.hop.offer(claim())
+        assert relay.hop.room == 0
+    for _ in range(FIRST_ROOM):
+        await quick.worked.get()
+    assert quick.hop.room > 2 * FIRST_ROOM
+    await quick.send(*(claim() for _ in range(100)))
+    assert quick.hop.room > 100
+    assert lazy.hop.room == 0
+    await asyncio.sleep(300)
+    assert quick.hop.room == 40, "twice as many as its connections, when nothing was done lately"
+
+
+@virtual
+async def test_a_next_hop_that_was_down_is_probed_by_one_and_resumes_gradually() -> None:
+    """QUE-4: with one connection, then two, then four, and not with all at once."""
+    mx = await server(greeting=["421 down"] * FIRST)
+    relay = Relay(mx)
+    for _ in range(20):
+        relay.hop.offer(claim())
+    _, (outcome,) = await relay.worked.get()
+    assert outcome.scope == "host"
+    await asyncio.sleep(1)
+    assert relay.worked.empty() and len(relay.untried) == 19, "one has failed, and the others were not tried"
+    assert relay.hop.room == 1
+    before = len(mx.sessions)
+    most = 0
+    for _ in range(6):
+        relay.hop.offer(claim())
+    while relay.worked.qsize() < 6:
+        await asyncio.sleep(0)
+        held = relay.hop.held
+        assert held <= 1 + relay.worked.qsize()
+        most = max(most, held)
+    assert 1 < most <= 4
+    assert len(mx.sessions) - before <= 4
+
+
+@virtual
+async def test_a_next_hop_that_the_queue_knows_to_be_down_is_probed_by_one() -> None:
+    mx = await server(MAIL=[SILENCE, FOR_EVER])
+    relay = Relay(mx)
+    known = Hop(HOP, failures=2)
+    for _ in range(5):
+        relay.hop.offer(claim(hop=known))
+    await asyncio.sleep(1)
+    assert len(mx.sessions) == 1
+
+
+class Crowded(ScriptServer):
+    """A server that takes three connections at a time, and says 421 to others."""
+
+    async def _session(self, reader: Any, writer: Any, lines: list[str]) -> None:
+        self.replies["greeting"] = ["421 4.7.0 too many connections"] if self.open > 3 else []
+        await super()._session(reader, writer, lines)
+
+
+@virtual
+async def test_a_connection_too_many_is_no_failure() -> None:
+    """The others work: the message waits for one of them, and no more are tried for a while."""
+    mx = Crowded()
+    await mx.start()
+    relay = Relay(mx)
+    outcomes = await relay.send(*(claim() for _ in range(40)))
+    assert {one.action for (one,) in outcomes} == {"relayed"}
+    assert not relay.untried
+    refused = sum(not lines for lines in mx.sessions)
+    assert 0 < refused <= 2
+    outcomes = await relay.send(*(claim() for _ in range(200)))
+    assert {one.action for (one,) in outcomes} == {"relayed"}
+    assert sum(not lines for lines in mx.sessions) == refused
+
+
+@virtual
+async def test_a_rate_is_kept_and_no_connection_idles_for_it() -> None:
+    mx = await server()
+    relay = Relay(mx, rate=1 / 6)
+    began = running().time()
+    claims = [claim() for _ in range(4)]
+    for one in claims:
+        relay.hop.offer(one)
+    assert relay.hop.room == 0
+    await relay.worked.get()
+    await asyncio.sleep(IDLE + 1)
+    assert mx.open == 0
+    for _ in range(3):
+        await relay.worked.get()
+    assert 17.5 <= running().time() - began <= 19
+    assert len(mx.sessions) == 4
+    assert relay.hop.room == 1
+    assert not relay.hop.rested, "the rate is remembered"
+
+
+@virtual
+async def test_a_high_rate_uses_several_connections() -> None:
+    """Each message takes two seconds, and five are to go in one."""
+    relay = Relay(await slow(2.0).start(), rate=5.0)
+    began = running().time()
+    await relay.send(*(claim() for _ in range(20)))
+    assert 5.5 <= running().time() - began <= 7.5
+
+
+@virtual
+async def test_its_part_of_the_limits() -> None:
+    """Two runners send there: each has half."""
+    mx = await server()
+    relay = Relay(mx, connections=4)
+    relay.hop.share(2)
+    await relay.send(*(claim() for _ in range(20)))
+    assert len(mx.sessions) == 2
+    relay.hop.share(1)
+    await relay.send(*(claim() for _ in range(60)))
+    assert len(mx.sessions) == 4
+
+
+@virtual
+async def test_dead_next_hops_do_not_starve_a_live_one() -> None:
+    """QUE-6: they would use all the connections there are, and never let one go."""
+    slots = Slots(12)
+    dead = [Relay(await server(greeting=[SILENCE, FOR_EVER]), slots=slots) for _ in range(4)]
+    for relay in dead:
+        for _ in range(10):
+            relay.hop.offer(claim())
+    await asyncio.sleep(1)
+    live = Relay(await server(), slots=slots)
+    began = running().time()
+    outcomes = await live.send(*(claim() for _ in range(50)))
+    assert {one.action for (one,) in outcomes} == {"relayed"}
+    assert running().time() - began < 30
+
+
+@virtual
+async def test_next_hops_take_turns_when_there_are_few_connections() -> None:
+    slots = Slots(1)
+    relays = [Relay(await slow(1.0).start(), slots=slots) for _ in range(3)]
+    for relay in relays:
+        for _ in range(20):
+            relay.hop.offer(claim())
+    await asyncio.sleep(40)
+    assert all(5 <= relay.worked.qsize() <= 20 for relay in relays)
+    assert slots.used == 1
+    await asyncio.sleep(60)
+    assert slots.used == 0 and all(relay.worked.qsize() == 20 for relay in relays)
+
+
+@virtual
+async def test_an_idle_connection_makes_room_for_another_next_hop() -> None:
+    slots = Slots(1)
+    first, second = Relay(await server(), slots=slots), Relay(await server(), slots=slots)
+    await first.send(claim())
+    began = running().time()
+    await second.send(claim())
+    assert running().time() - began < 1
+    assert first.hop.idle

@@ -56,6 +56,13 @@ def test_failures_in_a_row_change_nothing_more() -> None:
     assert [round_of(window) for _ in range(4)] == [2, 4, 5, 6]
 
 
+def test_a_failure_after_refusals_is_resumed_from_at_once() -> None:
+    window = Window(20)
+    window.shrink(1, now=100.0)
+    window.fail()
+    assert [round_of(window, 101.0) for _ in range(3)] == [2, 4, 5]
+
+
 def test_a_refused_connection_is_not_asked_for_again_soon() -> None:
     """A server that takes only so many is left at that, and tried beyond it now and then."""
     window = Window(20)

@@ -3,7 +3,8 @@
 It accepts everything, unless `replies` has something else to say: it maps a verb ("MAIL"), a whole command
 line ("RCPT TO:<x@y.example>"), "greeting" or "." (the end of the content) to a list of replies, used up in
 order; the last one is repeated when it is followed by `FOR_EVER`.  A reply is text without CRLF, or `CLOSE`
-(the connection ends instead) or `SILENCE`.  A reply that begins with 421 ends the connection too.
+(the connection ends instead) or `SILENCE`.  A reply that begins with 421 ends the connection too.  Over the
+end of each content it takes so many `seconds`.
 
 What came is in `sessions`: a list of the lines of each connection, and in `messages`.
 """
@@ -37,10 +38,12 @@ class ScriptServer:
         *,
         lmtp: bool = False,
         offer: tuple[str, ...] = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE 1000000"),
+        seconds: float = 0.0,
         **replies: list[str],
     ) -> None:
         self.lmtp = lmtp
         self.offer = offer
+        self.seconds = seconds
         self.replies: dict[str, list[str]] = dict(replies)
         self.sessions: list[list[str]] = []
         self.messages: list[Received] = []
@@ -130,6 +133,8 @@ class ScriptServer:
                     content = b""
                     while (text := await reader.readuntil(b"\r\n")) != b".\r\n":
                         content += text.removeprefix(b".")
+                    if self.seconds:
+                        await asyncio.sleep(self.seconds)
                     for group in [[one] for one in recipients] if self.lmtp else [recipients]:
                         if (await say(".", "250 2.0.0 taken")).startswith("2"):
                             self.messages.append(Received(sender, group, content))

@@ -149,7 +149,7 @@ class NextHop:
         return await future
 
     def others_work(self, worker: Worker) -> bool:
-        """Whether another connection can be used."""
+        """Whether another connection can be used, or may be yet."""
         return any(one.working for one in self._workers if one is not worker)
 
     def worked(self, worker: Worker, usable: bool) -> None:
@@ -166,7 +166,7 @@ class NextHop:
     def refused(self, worker: Worker, claim: Claim) -> None:
         """There is no other connection to be had than those that work: the claim waits for one of them."""
         self._active -= 1
-        working = sum(one.working for one in self._workers)
+        working = sum(one.working for one in self._workers if one is not worker)
         self._window.shrink(working, self.settings.loop.time())
         if self._closing:
             self.settings.returned([claim])

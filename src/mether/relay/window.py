@@ -101,8 +101,9 @@ class Window:
 
     def fail(self) -> None:
         """Note that nothing works there."""
-        if self.size > 1:
-            self._threshold = max(min(FIRST, self.most), self.size // 2)
+        least = min(FIRST, self.most)
+        self._threshold = max(least, self.size // 2 if self.size > 1 else self._threshold)
+        self._quiet = 0.0
         self._part = 0
         self.probe()
 

@@ -78,8 +78,10 @@ class Worker:
 
     @property
     def working(self) -> bool:
-        """Whether it has a session that can be used."""
-        return self.client is not None and self.client.alive
+        """Whether it has a session that can be used, or may have one yet."""
+        if self.client is not None:
+            return self.client.alive
+        return self.claim is not None and self._stage == "open"
 
     def overdue(self, now: float) -> bool:
         """Whether the attempt in hand has outlived its time."""
@@ -127,6 +129,7 @@ class Worker:
                 # A host answered, and is as good for other messages as it was.
                 outcomes += self._lacking
             elif not error.alone and not outcomes and hop.others_work(self):
+                # Where all fail the last one to do so decides, and all but its claim come back untried.
                 self.claim = None
                 hop.refused(self, claim)
                 return
