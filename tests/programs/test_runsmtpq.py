@@ -156,7 +156,7 @@ def test_a_dry_run_changes_nothing(url, peer, capsys):
     before = snapshot(url)
     out, _ = run(capsys, "--dry-run")
     first, second = out.splitlines()
-    assert " wait until " in first and "it is not due yet" in first
+    assert " wait until " in first and "its retry time has not come" in first
     assert second.startswith(f"{fresh} bob@example.net by ") and second.endswith(": try, it is due")
     out, _ = run(capsys, "--dry-run", "--all")
     assert out.count(": try, ") == 2

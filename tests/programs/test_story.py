@@ -68,6 +68,7 @@ def test_each_thing_that_it_waits_for_is_explained_in_turn():
     assert first.startswith("now: it waits: ") and first.endswith(f", until {listing.stamp(NOW + 60)}")
     assert second.startswith(f"{listing.stamp(NOW + 60)} (in 1m): it waits: ") and "421 down" in second
     assert third.startswith(f"{listing.stamp(NOW + 90)} (in 1m30s): it is tried")
+    assert third.endswith("; one message at a time is, until its next hop answers")
     record = story.explanation_record(of, of.rows[0], {ROUTE: DOWN}, NOW)
     assert record["next_try"] == NOW + 90
     assert [step["do"] for step in record["steps"]] == ["wait", "wait", "try"]

@@ -132,7 +132,8 @@ def explanation(
 ) -> Iterator[tuple[str, str]]:
     """What becomes of a recipient, as pairs of time and words.  Of one that is due `room` is asked what else
     it may have to wait for."""
-    for at, step in plan.outlook(entry, row, hops.get(row.route), now):
+    hop = hops.get(row.route)
+    for at, step in plan.outlook(entry, row, hop, now):
         when = "now" if at <= now else f"{stamp(at)} ({span(at - now)})"
         words = {"try": "it is tried", "return": "it is returned", "leave": "", "hold": "it stays"}.get(
             step.verb, "it waits"
@@ -146,6 +147,8 @@ def explanation(
             why += "; smtpq resume lets it go on"
         elif step.verb == "try":
             why += _alone(row)
+            if hop is not None and hop.failures:
+                why += "; one message at a time is, until its next hop answers"
             if at <= now and (more := room(row.route)):
                 why += f"; {more}"
         yield when, why

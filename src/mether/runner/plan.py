@@ -51,7 +51,7 @@ def _step(entry: Entry, row: Row, hop: Hop | None, at: float, regardless: bool) 
     if message.expires <= at:
         return Step(row, "return", "its time in the queue is over", message.expires)
     if row.next_attempt > at:
-        return Step(row, "wait", "it is not due yet", min(row.next_attempt, message.expires))
+        return Step(row, "wait", "its retry time has not come", min(row.next_attempt, message.expires))
     assert hop is not None
     if hop.suspended_at(at):
         return Step(row, "wait", f"its next hop is suspended: {hop.suspended}", hop.suspended_until)
