@@ -35,7 +35,7 @@ class Timeouts:
     They are per command, never one over the transaction (checklist TMO-1).
     """
 
-    __slots__ = ("block", "command", "connect", "data", "end", "greeting", "quit", "tls")
+    __slots__ = ("_replies", "block", "command", "connect", "data", "end", "greeting", "quit", "tls")
 
     def __init__(
         self,
@@ -57,16 +57,17 @@ class Timeouts:
         self.end = end
         self.quit = quit
         self.tls = tls
+        self._replies = {
+            state.GREETING: greeting,
+            "DATA": data,
+            state.END_OF_CONTENT: end,
+            state.LAST_CHUNK: end,
+            "QUIT": quit,
+        }
 
     def reply_to(self, verb: str) -> float:
         """How long to wait for the reply to this command."""
-        if verb == "DATA":
-            return self.data
-        if verb in (state.END_OF_CONTENT, state.LAST_CHUNK):
-            return self.end
-        if verb == state.GREETING:
-            return self.greeting
-        return self.quit if verb == "QUIT" else self.command
+        return self._replies.get(verb, self.command)
 
 
 class Lost(Exception):

@@ -258,7 +258,7 @@ class StreamClient(Stream):
                 self._fail("protocol", str(error))
                 self.abort()
                 return
-            if not isinstance(event, tuple):
+            if type(event) is str:
                 if event == client.END_OF_INPUT:
                     self._fail("closed", "the server closed the connection")
                     self.close()
@@ -281,7 +281,8 @@ class StreamClient(Stream):
             commands = transaction.reply(verb, reply)
             if transaction.finished:
                 self._wake()
-                self.drained()  # nobody wants the rest of the content
+                if self._room is not None:
+                    self.drained()  # nobody wants the rest of the content
         if not taken:
             return  # octets of a reply that does not end give it no more time
         for name, line in commands:
@@ -296,8 +297,9 @@ class StreamClient(Stream):
                 self._sent(transaction)
             else:
                 self._wake()
-        if protocol.outstanding:
-            self.set_deadline(self._timeouts.reply_to(protocol.awaited))
+        awaited = protocol.awaited
+        if awaited:
+            self.set_deadline(self._timeouts.reply_to(awaited))
 
     def _shake(self, terms: Terms) -> None:
         """Begin TLS behind the 220, before another octet can be read (checklist TLS-3)."""
@@ -361,8 +363,9 @@ class StreamClient(Stream):
         """Wait until the transaction or the outstanding reply is done."""
         if self._problem is not None:
             raise self._problem
-        if self.protocol.outstanding:
-            self.set_deadline(self._timeouts.reply_to(self.protocol.awaited))
+        awaited = self.protocol.awaited
+        if awaited:
+            self.set_deadline(self._timeouts.reply_to(awaited))
         self._waiter = self.loop.create_future()
         await self._waiter
         self.set_deadline(None)

@@ -36,7 +36,10 @@ MAX_LINES: Final = 256
 REMEMBERED: Final = 64
 """Replies of one line that a session remembers."""
 
-_ENDS: Final = (state.END_OF_CONTENT, state.LAST_CHUNK)
+_ENDS: Final = frozenset((state.END_OF_CONTENT, state.LAST_CHUNK))
+_SILENT: Final = frozenset((state.CONNECTED, state.CONTENT, state.CLOSED))
+"""States in which no command may be sent."""
+_OPENING: Final = frozenset((state.GREETING, "EHLO", "LHLO", "HELO"))
 
 NEED_DATA: Final = "need data"
 END_OF_INPUT: Final = "end of input"
@@ -91,15 +94,14 @@ class ClientProtocol:
 
     def send(self, verb: str, line: bytes) -> bytes:
         """Send a command: `line` is as `smtp.command` wrote it.  Raises LocalError after a barrier."""
-        if self._outstanding and state.barrier(self._outstanding[-1]):
-            raise LocalError(f"{verb} before the reply to {self._outstanding[-1]}")
-        if self.state in (state.CONNECTED, state.CONTENT, state.CLOSED) and not (
-            self.state == state.CONTENT and self._outstanding
-        ):
-            raise LocalError(f"{verb} in state {self.state}")
-        if (self.state == state.AUTH) != (verb == state.RESPONSE):
-            raise LocalError(f"{verb} in state {self.state}")  # the server would take it for the other
-        self._outstanding.append(verb)
+        outstanding, now = self._outstanding, self.state
+        if outstanding and outstanding[-1] in state.BARRIERS:
+            raise LocalError(f"{verb} before the reply to {outstanding[-1]}")
+        if now in _SILENT and not (now == state.CONTENT and outstanding):
+            raise LocalError(f"{verb} in state {now}")
+        if (now == state.AUTH) != (verb == state.RESPONSE):
+            raise LocalError(f"{verb} in state {now}")  # the server would take it for the other
+        outstanding.append(verb)
         return line
 
     def content_sent(self) -> None:
@@ -131,24 +133,23 @@ class ClientProtocol:
 
     def next_event(self) -> tuple[str, Reply] | str:
         """The next reply with the verb it answers, or NEED_DATA or END_OF_INPUT.  Raises ProtocolFault."""
-        while True:
-            end = self._buffer.find(b"\r\n")
+        while buffer := self._buffer:
+            end = buffer.find(b"\r\n")
             if end < 0 or end + 2 > MAX_LINE:
-                if len(self._buffer) >= MAX_LINE:
+                if len(buffer) >= MAX_LINE:
                     raise ProtocolFault(f"a reply line longer than {MAX_LINE} octets")
-                return END_OF_INPUT if self._ended else NEED_DATA
-            line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
-            reply = self._line(line)
+                break
+            line, self._buffer = buffer[:end], buffer[end + 2 :]
+            # Servers say the same few things to every command: those are not read anew each time.
+            reply = self._known.get(line) if not self._texts else None
+            if reply is None:
+                reply = self._line(line)
             if reply is not None:
                 return self._replied(reply)
+        return END_OF_INPUT if self._ended else NEED_DATA
 
     def _line(self, line: bytes) -> Reply | None:
         """Take one line; the reply, if this was its last line."""
-        if not self._texts:
-            # Servers say the same few things to every command: those are not read anew each time.
-            known = self._known.get(line)
-            if known is not None:
-                return known
         digits, separator = line[:3], line[3:4]
         if not (digits.isdigit() and len(digits) == 3 and separator in (b" ", b"-", b"")):
             raise ProtocolFault(f"not an SMTP reply: {_printable(line)}")
@@ -172,7 +173,8 @@ class ClientProtocol:
         return reply
 
     def _replied(self, reply: Reply) -> tuple[str, Reply]:
-        if not self._outstanding:
+        outstanding = self._outstanding
+        if not outstanding:
             if self.state == state.CONTENT and reply.code >= 400:
                 # The server gives up in mid-content: what it says now, it will not say again at the end.
                 self.state = state.CLOSED
@@ -181,13 +183,14 @@ class ClientProtocol:
                 raise ProtocolFault(f"a reply to nothing: {reply}")
             self.state = state.CLOSED
             return "", reply
-        verb = self._outstanding.pop(0)
-        if not (verb in _ENDS and self._outstanding[:1] == [verb]):
+        verb = outstanding.pop(0)
+        if not (outstanding and verb in _ENDS and outstanding[0] == verb):
             self.state = state.after(self.state, verb, reply.code)
-        if verb == state.GREETING:
-            self.greeting = reply
-        elif verb in ("EHLO", "LHLO", "HELO") and reply.ok:
-            self.offer = extension.parse(reply.lines[1:] if verb != "HELO" else ())
+        if verb in _OPENING:
+            if verb == state.GREETING:
+                self.greeting = reply
+            elif reply.ok:
+                self.offer = extension.parse(reply.lines[1:] if verb != "HELO" else ())
         return verb, reply
 
 

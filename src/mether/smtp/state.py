@@ -96,6 +96,8 @@ TABLE: Final = {
     "QUIT": Row(_OPEN, CLOSED),
 }
 
+BARRIERS: Final = frozenset(verb for verb, row in TABLE.items() if row.barrier)
+
 
 def allowed(state: str, verb: str) -> bool:
     """Whether the command may stand in this state; an unknown verb may stand anywhere."""
@@ -105,8 +107,7 @@ def allowed(state: str, verb: str) -> bool:
 
 def barrier(verb: str) -> bool:
     """Whether nothing may follow the command before its reply."""
-    row = TABLE.get(verb)
-    return row is not None and row.barrier
+    return verb in BARRIERS
 
 
 def after(state: str, verb: str, code: int) -> str:

@@ -125,9 +125,9 @@ class Transaction:
         else:
             self._end(reply)
             return []
-        if self.finished or self.wants_content:
+        if self.finished or self.wants_content or not (self._group or self.fit.chunking):
             return []
-        if self._replied == len(self._asked) and (self.fit.chunking or self._group):
+        if self._replied == len(self._asked):
             self._accepted = [number for number in self._accepted if self.results[number] is None]
             if not self._accepted:
                 # Nothing to send it to: RFC 5321 section 3.3 asks for no DATA then.
@@ -201,7 +201,8 @@ class Transaction:
             self.results[number] = Result("RCPT", reply)
 
     def _data(self, reply: Reply) -> None:
-        self._accepted = [number for number in self._accepted if self.results[number] is None]
+        if any(self.results):
+            self._accepted = [number for number in self._accepted if self.results[number] is None]
         if reply.code == 354:
             self.wants_content = True
             # A server that goes on although all was refused gets an empty content (RFC 2920 3.1).
