@@ -13,7 +13,7 @@ from mether.client.session import Timeouts
 from mether.dns.mx import DnsFailure
 from mether.outcome import Route
 from mether.relay import pool
-from mether.relay.nexthop import NextHop
+from mether.relay.nexthop import FIRST_ROOM, NextHop
 from mether.relay.pool import Pool
 from mether.relay.settings import Settings
 from mether.reply import Reply
@@ -29,6 +29,9 @@ class Local:
 
     def rooms(self) -> dict[Route, int]:
         return {Route("pipe", "a"): 7}
+
+    def withdraw(self, tokens: set[int]) -> None:
+        self.withdrawn = tokens
 
     async def close(self) -> None:
         self.closed = True
@@ -97,3 +100,38 @@ async def test_close_closes_all() -> None:
     await made.pool.close()
     assert made.local.closed
     assert len(made.worked) == 1, "nothing is left hanging"
+
+
+@virtual
+async def test_rooms_are_told_of_what_is_in_use() -> None:
+    """Of 10,000 next hops that nothing is going on at there is nothing to tell."""
+    made = Made()
+    for number in range(1000):
+        made.pool.transport(Route("smtp", f"d{number}.example"))
+    busy = Route("smtp", "busy.example")
+    made.pool.transport(busy).offer(claim(route=busy))
+    assert made.pool.rooms() == {busy: FIRST_ROOM - 1, Route("pipe", "a"): 7}
+
+
+@virtual
+async def test_runners_share_the_limits_of_old_and_new_next_hops() -> None:
+    made = Made()
+    before = made.pool.transport(HOP)
+    made.pool.share(4)
+    after = made.pool.transport(OTHER)
+    assert isinstance(before, NextHop) and isinstance(after, NextHop)
+    assert [hop.limits.connections for hop in (before, after)] == [5, 5]
+    made.pool.share(1)
+    assert before.limits.connections == 20
+
+
+@virtual
+async def test_what_is_withdrawn_comes_back_from_wherever_it_waits() -> None:
+    made = Made()
+    first, second = claim(), claim(route=OTHER)
+    first.token, second.token = 7, 8
+    made.pool.transport(HOP).offer(first)
+    made.pool.transport(OTHER).offer(second)
+    made.pool.withdraw({7, 8})
+    assert made.worked == [first, second]
+    assert made.local.withdrawn == {7, 8}
