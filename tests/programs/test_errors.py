@@ -152,3 +152,13 @@ def test_what_the_encoding_of_stdout_lacks_is_shown_escaped():
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xe4@b.test\n", b"")
+
+
+def test_a_verdict_is_no_failure_and_keeps_its_status(capsys, monkeypatch):
+    monkeypatch.setenv("NOSYSEXITS", "1")
+
+    def work(argv):
+        raise errors.Verdict(2, "CRITICAL\n")
+
+    assert errors.run("smtpq", work, ["--no-sysexits"]) == 2
+    assert capsys.readouterr() == ("CRITICAL\n", "")

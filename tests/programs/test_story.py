@@ -54,7 +54,7 @@ DOWN = Hop(ROUTE, failures=2, not_before=NOW + 90, last="421 down")
     ],
 )
 def test_when_it_is_tried_next_and_why_then(of, hop, at, words):
-    """QUE-5"""
+    """QUE-2"""
     when, why = story.next_try(of, of.rows[0], {} if hop is None else {ROUTE: hop}, NOW)
     assert when == at
     for word in words:

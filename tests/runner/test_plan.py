@@ -2,12 +2,16 @@
 
 import pytest
 from clock import T0
-from mail import DAY, HOP, OTHER, message
+from hypothesis import given
+from hypothesis import strategies as st
+from mail import DAY, HOP, OTHER, draft, message
 
 from mether.envelope import By
 from mether.queue.claim import Hop
+from mether.queue.memory import MemoryStore
 from mether.queue.message import Entry, Row
-from mether.runner import plan
+from mether.queue.store import Filter, Select
+from mether.runner import plan, settle
 
 
 def entry(*, next_attempt=T0, owner=None, hold=None, expires=T0 + 5 * DAY, route=HOP):
@@ -123,7 +127,7 @@ def ahead(made, hop=None, now=T0):
     ],
 )
 def test_what_it_waits_for_one_thing_after_the_other(made, hop, verbs):
-    """QUE-5: each wait and what ends it, by the same function at each of these times."""
+    """QUE-2: each wait and what ends it, by the same function at each of these times."""
     assert ahead(made, hop) == verbs
 
 
@@ -140,3 +144,39 @@ def test_a_delivery_time_that_ends_first_ends_the_waiting():
     made.message.envelope.by = By(30, "R")
     assert ahead(made)[0][1] == "wait"
     assert ahead(made)[-1] == (made.message.arrival.at - T0 + 30, "return")
+
+
+@given(
+    st.sampled_from([T0 - 60, T0, T0 + 60]),
+    st.sampled_from([T0 - 30, T0, T0 + 30]),
+    st.sampled_from([None, 10, 90]),
+    st.sampled_from(
+        [
+            None,
+            Hop(HOP, failures=1, not_before=T0 + 60),
+            Hop(HOP, failures=1, not_before=T0 - 60),
+            Hop(HOP, suspended="x"),
+            Hop(HOP, suspended="x", suspended_until=T0 - 1),
+        ]
+    ),
+    st.booleans(),
+)
+def test_it_says_what_the_runner_does(due, expires, by, hop, regardless):
+    """QUE-5: the store's claim and the course that the runner gives it come to the same."""
+    one = draft(at=T0 - 60, expires=expires)
+    one.due = due
+    if by is not None:
+        one.message.envelope.by = By(by, "R")
+        one.message.expires = min(expires, T0 - 60 + by)
+    store = MemoryStore(now=T0 - 60)
+    store.commit([one], now=T0 - 60)
+    if hop is not None:
+        store.apply(hops=[hop], now=T0)
+        if hop.suspended is not None:
+            store.suspend([HOP], reason="x", until=hop.suspended_until, now=T0)
+    (made,) = store.entries(Filter())
+    hops = {each.route: each for each in store.hops()}
+    (told,) = plan.steps(made, hops, T0, regardless=regardless)
+    claims = store.claim(1, T0, Select(regardless=regardless))
+    does = [settle.course(each.message, T0, due=each.due) for each in claims] or ["wait"]
+    assert [told.verb] == does

@@ -4,7 +4,7 @@
 
 * `UsageError`, an address that is not one: 64; an error of the configuration: 78;
 * an error of the store: 75, for the queue may be there again later;
-* `Failure`: the status it carries;
+* `Failure`: the status it carries; `Verdict`, which is none: its own;
 * an error of the system: 77 without permission, 73 where something can't be created, 66 where something
   is not there, 75 on a full disk, 71 out of memory or descriptors, else 74;
 * an argument that is not in the encoding it must be in: 64;
