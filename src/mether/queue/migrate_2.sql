@@ -1,4 +1,6 @@
 -- The SQLite queue from version 2 to version 3, inside a transaction.
+DROP INDEX recipient_suspect;
+CREATE INDEX recipient_suspect ON recipient (state, next_attempt, message, hop, deadline) WHERE suspect = 1;
 CREATE INDEX recipient_marked ON recipient (owner) WHERE mark IS NOT NULL;
 ALTER TABLE owner ADD COLUMN runs INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE owner ADD COLUMN receives INTEGER NOT NULL DEFAULT 0;

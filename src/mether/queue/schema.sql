@@ -64,7 +64,8 @@ CREATE TABLE recipient (
 -- By priority, so that what is due at one of them is found by one seek, however many wait at another.
 CREATE INDEX recipient_due ON recipient (hop, priority, next_attempt) WHERE state = 0;
 CREATE INDEX recipient_deadline ON recipient (deadline) WHERE state = 0;
-CREATE INDEX recipient_suspect ON recipient (message) WHERE suspect = 1;
+-- With all that is asked of suspects: a death may leave a thousand of them, which are tried one by one.
+CREATE INDEX recipient_suspect ON recipient (state, next_attempt, message, hop, deadline) WHERE suspect = 1;
 -- What a person asked for while a claim is out, for its owner to find.
 CREATE INDEX recipient_marked ON recipient (owner) WHERE mark IS NOT NULL;
 

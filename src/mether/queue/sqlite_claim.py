@@ -119,8 +119,9 @@ def pick(db: Database, hops: Hops, limit: int, now: float) -> list[_Pick]:
             hops.take(hop)
         picks.append(_Pick(message, hop, statement, due))
 
-    for message, hop, due in suspects(db, hops, now)[:1]:
-        add(message, hop, "claim-suspect", due)
+    found = suspect(db, hops, now)
+    if found is not None:
+        add(found[0], found[1], "claim-suspect", found[2])
     # Deadlines may come by the million, too: they get half, and what the others leave.
     late = db.execute(SQL["due-by-deadline"], (now, limit * 4)).fetchall()
     for share in (max(1, limit // 2), limit):
@@ -169,29 +170,24 @@ def _due_at(db: Database, hop: int, now: float) -> Iterator[int]:
             yield message
 
 
-def suspects(db: Database, hops: Hops, now: float) -> list[tuple[int, int, bool]]:
-    """Suspects that may be claimed, as (message, next hop, due), unless one is out already."""
-    rows = db.execute(SQL["suspects"]).fetchall()
-    if any(row[2] == 1 for row in rows):
-        return []
-    found = []
-    for message, hop, state, next_attempt, deadline in sorted(rows, key=lambda row: (row[3], row[0])):
-        if state == 3:
-            due = next_attempt <= now and hops.may(hop, now)
-            if due or deadline <= now:
-                found.append((message, hop, due))
-    return found
+def suspect(db: Database, hops: Hops, now: float) -> tuple[int, int, bool] | None:
+    """The suspect that may be claimed, as (message, next hop, due), unless one is out already."""
+    if db.value(SQL["suspect-out"]) is not None:
+        return None
+    for message, hop, next_attempt, deadline in db.execute(SQL["suspects"]):
+        due = next_attempt <= now and hops.may(hop, now)
+        if due or deadline <= now:
+            return message, hop, due
+    return None
 
 
 def next_due(db: Database, now: float) -> float | None:
     """When `pick` will next find something."""
     times = [db.value(SQL["next-ready"]), db.value(SQL["next-deadline"])]
-    rows = db.execute(SQL["suspects"]).fetchall()
-    if rows and not any(row[2] == 1 for row in rows):
+    if db.value(SQL["suspect-out"]) is None:
         hops = Hops(db)
-        for _, number, state, next_attempt, deadline in rows:
-            if state == 3:
-                times += [deadline, _suspect_ready(hops, number, next_attempt, now)]
+        for number, next_attempt, deadline in db.execute(SQL["suspects-at-hops"]).fetchall():
+            times += [deadline, _suspect_ready(hops, number, next_attempt, now)]
     known = [time for time in times if time is not None]
     return min(known) if known else None
 
@@ -252,7 +248,7 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
             [*values, now, now],
         )
     statement = "claim-any" if select.regardless or select.held else "claim-due"
-    out = db.value(SQL["claim-suspects-apart"]) is not None
+    out = db.value(SQL["suspect-out"]) is not None
     picks: list[_Pick] = []
     for message, hop, next_attempt, deadline, suspect in rows:
         if len(picks) >= limit:

@@ -137,9 +137,16 @@ WHERE id = ?1
 UPDATE message SET strikes = 0 WHERE id = ?1 AND strikes > 0
 AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?1 AND suspect = 1)
 
+-- name: suspect-out
+SELECT 1 FROM recipient INDEXED BY recipient_suspect WHERE suspect = 1 AND state = 1 LIMIT 1
+
 -- name: suspects
-SELECT message, hop, state, min(next_attempt), min(deadline) FROM recipient WHERE suspect = 1
-GROUP BY message, hop, state
+SELECT message, hop, next_attempt, deadline FROM recipient INDEXED BY recipient_suspect
+WHERE suspect = 1 AND state = 3 ORDER BY next_attempt, message
+
+-- name: suspects-at-hops
+SELECT hop, min(next_attempt), min(deadline) FROM recipient INDEXED BY recipient_suspect
+WHERE suspect = 1 AND state = 3 GROUP BY hop
 
 -- name: claimed-of
 SELECT number, hop, mark, suspect, state FROM recipient WHERE message = ?1 AND owner = ?2 AND token = ?3
@@ -297,9 +304,6 @@ AND (state IN (0, 3) OR (?5 AND state = 2))
 
 -- name: claim-number
 UPDATE message SET claims = claims + 1 WHERE id = ?1 RETURNING claims
-
--- name: claim-suspects-apart
-SELECT 1 FROM recipient WHERE suspect = 1 AND state = 1 LIMIT 1
 
 -- name: messages
 SELECT id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, address, host, helo,
