@@ -52,7 +52,7 @@ def looks(service: Service) -> list[int]:
 @pytest.mark.parametrize("fresh", [True, False])
 @virtual
 async def test_one_dead_and_one_slow_of_ten_cost_the_others_nothing(fresh: bool) -> None:
-    """QUE: each good one is done as soon as it would be alone, whether the mail is fresh or waited."""
+    """QUE-6: each good one is done as soon as it would be alone, whether the mail is fresh or waited."""
     service = mixed(Service(window=Window(messages=100), each=10))
     everything = [to(route) for _ in range(60) for route in (DEAD, SLOW, *GOOD)]
     if fresh:
@@ -132,7 +132,7 @@ async def test_no_message_costs_a_look_of_its_own() -> None:
 
 @virtual
 async def test_a_next_hop_that_stays_full_is_not_looked_for_all_the_time() -> None:
-    """QUE: no busy loop while mail is due that has no room."""
+    """QUE-6: no busy loop while mail is due that has no room."""
     service = Service(each=5).start()
     await settled()
     found = looks(service)

@@ -53,7 +53,7 @@ async def test_claims_are_kept_until_the_last_delivery_has_ended() -> None:
 
 @virtual
 async def test_everyone_learns_how_many_share_the_work() -> None:
-    """QUE: each keeps to its part of every limit, and no message costs a row for that."""
+    """QUE-4: each keeps to its part of every limit, and no message costs a row for that."""
     memory = MemoryStore(now=T0)
     first = Service(store=memory).start()
     shared: list[tuple[int, int]] = []
@@ -87,7 +87,7 @@ async def test_everyone_learns_how_many_share_the_work() -> None:
 
 @virtual
 async def test_a_process_that_was_stopped_gives_up_what_was_taken_from_it() -> None:
-    """QUE: what it has on its way ends refused, without a second report; what waits there is not tried."""
+    """QUE-5: what it has on its way ends refused, without a second report; what waits there is not tried."""
     memory = MemoryStore(now=T0)
     stopped = Service(store=memory).start()
     stopped.transport.answers["rcpt@example.net"] = ("failed", NEVER, "recipient")

@@ -78,7 +78,7 @@ async def test_a_next_hop_that_another_process_found_well_is_used_again() -> Non
 
 @virtual
 async def test_what_is_marked_is_taken_back_from_its_transport() -> None:
-    """QUE: in hand, and removed or held at the next safe point."""
+    """In hand, and removed or held at the next safe point."""
     service = Service().start()
     service.transport.holding = True
     drafts = [draft() for _ in range(3)]
@@ -134,7 +134,7 @@ async def test_trouble_with_the_store_is_told_by_whoever_claims() -> None:
 
 @virtual
 async def test_a_clock_set_back_loses_no_message() -> None:
-    """QUE: what was deferred while the clock was years ahead is tried when it is right again."""
+    """QUE-5: what was deferred while the clock was years ahead is tried when it is right again."""
     ahead = 10 * 365 * 86400.0
     running().clock = lambda: T0 + running().time() + ahead  # type: ignore[method-assign]
     service = Service(clock=lambda: running().clock())

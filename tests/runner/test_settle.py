@@ -263,3 +263,14 @@ def test_success_is_kept_for_a_report_only_where_one_may_be_owed() -> None:
     asked = several(2, notify="SUCCESS")
     assert [one.number for one, _ in work(asked, outcomes("relayed", "failed")).done] == [0]
     assert len(work(by(several(2), 600, "N"), outcomes("relayed", "delivered")).done) == 2
+
+
+def test_what_becomes_of_a_claim_is_its_course() -> None:
+    """The runner and whoever says what it would do go by it."""
+    made = claim(expires=T0 + 100).message
+    assert settle.course(made, T0 + 200, due=True) == "try", "once more, though its time is over"
+    assert settle.course(made, T0 + 50, due=False) == "warn"
+    assert settle.course(made, T0 + 100, due=False) == "return"
+    made.envelope.by = By(60, "R")
+    assert settle.course(made, T0 + 59, due=True) == "try"
+    assert settle.course(made, T0 + 60, due=True) == "return"

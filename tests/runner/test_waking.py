@@ -35,7 +35,7 @@ async def test_it_looks_by_the_earliest_time_it_was_told_of() -> None:
 
 @virtual
 async def test_soon_is_at_once_unless_the_last_look_was_long() -> None:
-    """QUE: looking takes half of the queue's time at most."""
+    """Looking takes half of the queue's time at most."""
     loop = running()
     waking = Waking(loop, loop.clock)
     waking.soon()

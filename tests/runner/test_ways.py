@@ -37,7 +37,7 @@ def down(route: Route = HOP) -> Hop:
 
 
 def test_no_next_hop_has_more_than_its_share_of_half_the_window() -> None:
-    """QUE: however many are slow, the other half is left."""
+    """QUE-6: however many are slow, the other half is left."""
     ways = Ways(100)
     for route in ROUTES[:10]:
         way = ways.to[route]

@@ -43,12 +43,13 @@ def _step(entry: Entry, row: Row, hop: Hop | None, at: float, regardless: bool) 
         return Step(row, "leave", "it is being tried now")
     if message.release_at > at:
         return Step(row, "wait", "its sender asked for a later delivery", message.release_at)
-    if settle.too_late(message, at):
-        return Step(row, "return", "the time of its DELIVERBY is over", settle.ends(message))
-    blocked = hop is not None and hop.blocked(at)
-    if regardless or (row.next_attempt <= at and not blocked):
+    due = regardless or (row.next_attempt <= at and (hop is None or not hop.blocked(at)))
+    course = settle.course(message, at, due=due)
+    if course == "try":
         return Step(row, "try", "it is due", at)
-    if message.expires <= at:
+    if course == "return" and settle.too_late(message, at):
+        return Step(row, "return", "the time of its DELIVERBY is over", settle.ends(message))
+    if course == "return":
         return Step(row, "return", "its time in the queue is over", message.expires)
     if row.next_attempt > at:
         return Step(row, "wait", "its retry time has not come", min(row.next_attempt, message.expires))
