@@ -636,3 +636,32 @@ async def test_an_idle_connection_makes_room_for_another_next_hop() -> None:
     await second.send(claim())
     assert running().time() - began < 1
     assert first.hop.idle
+
+
+class OneEach(ScriptServer):
+    """A server that takes one message in each session, and then ends it."""
+
+    async def _session(self, reader: Any, writer: Any, lines: list[str]) -> None:
+        class Reader:
+            ended = False
+
+            async def readuntil(self, end: bytes) -> Any:
+                if self.ended:
+                    raise ConnectionAbortedError
+                line = await reader.readuntil(end)
+                self.ended = line == b".\r\n"
+                return line
+
+        await super()._session(Reader(), writer, lines)  # type: ignore[arg-type]
+
+
+@virtual
+async def test_a_server_that_ends_each_session_after_its_message_loses_nothing() -> None:
+    """It has as many connections at a time as any other."""
+    mx = OneEach()
+    await mx.start()
+    relay = Relay(mx, connections=8)
+    outcomes = await relay.send(*(claim() for _ in range(60)))
+    assert {one.action for (one,) in outcomes} == {"relayed"}
+    assert len(mx.sessions) == 60
+    assert relay.hop.room == 16 + 60

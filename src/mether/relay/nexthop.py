@@ -152,16 +152,21 @@ class NextHop:
         """Whether another connection can be used, or may be yet."""
         return any(one.working for one in self._workers if one is not worker)
 
-    def worked(self, worker: Worker, usable: bool) -> None:
-        """An attempt is over, and its session may be used again or not."""
+    def worked(self, worker: Worker) -> None:
+        """An attempt is over, and its session goes on."""
         self._active -= 1
         now = self.settings.loop.time()
         self._meter.count(now)
-        if not usable:
-            if self.others_work(worker):
-                self._window.shrink(len(self._workers) - 1, now)
-        elif self._window.succeeded(now) and self._waiting:
+        if self._window.succeeded(now) and self._waiting:
             self._rouse()
+
+    def broken(self, worker: Worker, lost: bool) -> None:
+        """An attempt is over, and its session with it; `lost` tells that it was needed still."""
+        self._active -= 1
+        now = self.settings.loop.time()
+        self._meter.count(now)
+        if lost and self.others_work(worker):
+            self._window.shrink(len(self._workers) - 1, now)
 
     def refused(self, worker: Worker, claim: Claim) -> None:
         """There is no other connection to be had than those that work: the claim waits for one of them."""

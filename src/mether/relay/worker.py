@@ -147,7 +147,10 @@ class Worker:
             connected = settings.clock()
             self._fault(claim, outcomes, f"internal error: {error!r}", connected)
         self.claim = None
-        hop.worked(self, usable)
+        if usable:
+            hop.worked(self)
+        else:
+            hop.broken(self, any(one.uncertain or one.scope == "host" for one in outcomes))
         if self._cause is not None and self._cause.kind == "withdrawn" and not _came_of(outcomes):
             settings.returned([claim])
         else:
