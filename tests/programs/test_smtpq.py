@@ -144,7 +144,7 @@ def test_explain_tells_what_a_due_message_may_wait_for(store, capsys):
         "  now: it is tried: it is due; but no process works this queue: smtpd or runsmtpq does\n"
     )
     put(store)
-    store.claim(1, NOW)  # a process works it, and has one in hand
+    store.claim(1, time.time())  # a process works it, and has one in hand
     idle = [entry.message.ident for entry in store.entries(Filter()) if entry.status == "fresh"]
     assert "as soon as there is room: 1 message being tried at this next hop now" in run(
         capsys, "explain", *idle

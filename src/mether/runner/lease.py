@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mether.runner.asking import Ask
 
 RENEWAL: Final = 15.0
-"""Seconds between two renewals: a quarter of queue.owner.LEASE."""
+"""Seconds between two renewals: a third of queue.owner.LEASE."""
 
 
 class Lease:
