@@ -2,7 +2,8 @@
 
 ``mether config`` prints the configuration in effect, as a file that would give the same, and where each
 value came from; ``--check`` only says what is wrong.  ``mether route`` says where mail for an address goes
-and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.
+and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.  ``mether fsck``
+(`mether.programs.fsck`) looks over the queue, and repairs it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mether.routing.table import Table
     from mether.setup.config import Config
 
-COMMANDS = ("config", "route", "passwd")
+COMMANDS = ("config", "route", "passwd", "fsck")
 
 PROGRAM = Program(
     "mether",
@@ -31,6 +32,7 @@ PROGRAM = Program(
         "config [--check | --json | --write-default FILE]",
         "route [--sender ADDRESS] [--json] ADDRESS...",
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
+        "fsck [--repair] [--json]",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
@@ -38,7 +40,10 @@ PROGRAM = Program(
     route says where mail for an address goes, which route decides, and for a next hop what TLS is demanded
     there and which login is used.
 
-    passwd gives a login a password, asked for on the terminal or read from the first line of stdin.""",
+    passwd gives a login a password, asked for on the terminal or read from the first line of stdin.
+
+    fsck says what is wrong with the queue.  With --repair it saves what can be saved of a damaged one, and
+    puts the rest into its directory "damaged".""",
     [
         Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
@@ -52,16 +57,19 @@ PROGRAM = Program(
             choices=("argon2id", "scram-sha-256"),
         ),
         Option("", "delete", "passwd: take the login out"),
+        Option("", "repair", "fsck: set right what is wrong, while no process works the queue"),
         JSON,
     ],
     exits=(
         0,
         64,
-        (65, "the password cannot be used"),
+        (65, "the password cannot be used; the queue is damaged, or something of it could not be saved"),
+        (66, "there is no queue"),
         (67, "there is no such login"),
         (69, "Argon2id is not available"),
         70,
         (73, "the file to write is there already, or cannot be created"),
+        (75, "the queue cannot be repaired now: a process works it, or the disk is full"),
         (77, "no permission, or a wrong password"),
         78,
     ),
@@ -92,6 +100,10 @@ def _work(argv: list[str]) -> int:
         from mether.programs import passwd
 
         return passwd.work(options, operands)
+    if command == "fsck":
+        from mether.programs import fsck
+
+        return fsck.work(options, operands, _load(options).queue.spool)
     from mether.setup.spelling import nearest
 
     meant = nearest(command, COMMANDS)

@@ -74,6 +74,8 @@ def verb(method: F) -> F:
         try:
             return method(self, *args, **named)
         except (apsw.Error, OSError) as error:
+            if isinstance(error, apsw.CorruptError | apsw.NotADBError) and hasattr(self, "_db"):
+                self._db.forget()
             raise translate(error, f"queue {self.path}: {method.__name__} failed") from error
 
     guarded.__name__ = method.__name__
@@ -95,6 +97,7 @@ class Database:
         self._pages = 0
         self._checkpointed = 0
         self._version = -1
+        self._inode = 0
         self.hops: dict[tuple[str, str, str], int] = {}
         self.troubled: set[int] = set()
         self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -139,6 +142,8 @@ class Database:
     def begin(self) -> None:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
+            if self._connection is not None and self._moved():
+                self.forget()  # a repair has put another database in its place
             self.execute("BEGIN IMMEDIATE")
             # Another connection has written: it may have removed next hops that are remembered here.
             version = self.value("PRAGMA data_version")
@@ -185,6 +190,31 @@ class Database:
             except apsw.Error:
                 pass
 
+    def forget(self) -> None:
+        """Read everything anew from now on: pages that were damaged when they were read.  Never raises."""
+        connection, self._connection = self._connection, None
+        self.forget_hops()
+        if connection is not None:
+            try:
+                self._let_go(connection)
+            except apsw.Error:
+                pass
+
+    def _moved(self) -> bool:
+        """Whether what is open is no longer the file of that name."""
+        try:
+            return os.stat(self.path).st_ino != self._inode
+        except OSError:
+            return True
+
+    def _let_go(self, connection: apsw.Connection) -> None:
+        """Close a connection without copying the WAL.
+
+        Of a file that is no longer the database SQLite would else remove the log of that name: another's.
+        """
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close(force=True)
+
     def close(self) -> None:
         """Never raises."""
         connection, self._connection = self._connection, None
@@ -192,9 +222,10 @@ class Database:
             try:
                 # The last one to leave would copy the whole WAL, with three syncs: a one-shot program
                 # leaves a short one to the next that opens.
-                if self._pages < CHECKPOINT // 8:
-                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-                connection.close(force=True)
+                if self._pages < CHECKPOINT // 8 or self._moved():
+                    self._let_go(connection)
+                else:
+                    connection.close(force=True)
             except apsw.Error:
                 pass
         if self._lock >= 0:
@@ -227,6 +258,8 @@ class Database:
 
     def _open(self) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
+        # Taken before it is opened: at worst it is opened once more.
+        self._inode = os.stat(self.path).st_ino
         connection = apsw.Connection(self.path, flags, vfs=self._vfs)
         try:
             connection.set_busy_timeout(BUSY)

@@ -123,7 +123,7 @@ class Files:
         """The record of a message, None when there is none.  Raises Damaged for a file not to be trusted."""
         path = self.pending(ident) if pending else self.name(ident, "sh")
         try:
-            data = self._trusted_bytes(path)
+            data = self.trusted(path)
             record = script.parse(data)
             if record.message.ident != ident:
                 raise ValueError(f"it is the envelope of {record.message.ident}")
@@ -133,7 +133,8 @@ class Files:
             raise Damaged(f"{path}: {error}") from None
         return record
 
-    def _trusted_bytes(self, path: str) -> bytes:
+    def trusted(self, path: str) -> bytes:
+        """The octets of an envelope.  Raises ValueError for a file not to be trusted, FileNotFoundError."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:

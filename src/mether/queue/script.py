@@ -140,8 +140,11 @@ def _guard(record: Record) -> str:
     return ""
 
 
-def parse(data: bytes) -> Record:
-    """The record of a script.  Raises ValueError unless the bytes are those that `render` writes."""
+def parse(data: bytes, *, canonical: bool = True) -> Record:
+    """The record of a script.  Raises ValueError unless the bytes are those that `render` writes.
+
+    Without `canonical`, which is for repairing, what says nothing of the message may be otherwise.
+    """
     text = data.decode("utf-8", "surrogateescape")
     if not text.startswith(HEADER):
         raise ValueError("not an envelope written by mether")
@@ -179,7 +182,7 @@ def parse(data: bytes) -> Record:
     if not senders:
         raise ValueError("no recipient")
     record = read_state(state, _path(senders[0]), hops, trace.encode("utf-8", "surrogateescape"))
-    if render(record) != data:
+    if canonical and render(record) != data:
         raise ValueError("not in canonical form: it was changed after mether wrote it")
     return record
 

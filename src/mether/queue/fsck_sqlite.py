@@ -1,0 +1,260 @@
+"""Looking over a SQLite spool: the database, its write-ahead log, its rows, and the files of large content.
+
+It is read in one snapshot, through a connection that never writes; the log is read under the write lock.
+A log that is damaged is told before SQLite reads it, because SQLite would pass over what it lost.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import apsw
+
+from mether.queue import fsck_wal, sql
+from mether.queue import ident as ident_
+from mether.queue.database import FILE, PAGE, SCHEMA_VERSION
+from mether.queue.disk import REAL
+from mether.queue.fsck import Absent, Report
+from mether.queue.fsck_aside import octets
+from mether.queue.fsck_files import file_trouble, left_over
+from mether.queue.fsck_pages import MAGIC
+from mether.queue.fsck_wal import Wal
+from mether.queue.spool import Spool, trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Final
+
+SQL: Final = sql.load("statements.sql")
+PAGE_OF: Final = 500
+"""Messages whose rows are looked at together."""
+
+
+class Peek:
+    """A connection that only reads, with what of `Database` the listing needs."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._connection = apsw.Connection(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX)
+        self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self._connection.set_busy_timeout(10_000)
+        self._connection.execute("PRAGMA query_only=1")
+
+    def execute(self, statement: str, bindings: Any = ()) -> Any:
+        """Run one statement."""
+        return self._connection.execute(statement, bindings)
+
+    def value(self, statement: str, bindings: Any = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.execute(statement, bindings).fetchone()
+        return None if row is None else row[0]
+
+    def close(self) -> None:
+        """Never raises."""
+        try:
+            self._connection.close(force=True)
+        except apsw.Error:
+            pass
+
+
+def look(path: str) -> Report:
+    """What is wrong with the spool.  Raises StoreError."""
+    report = Report()
+    try:
+        there(path)
+        lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            report.found += outside(path)
+        finally:
+            os.close(lock)
+        if not report.found:
+            inside(path, report)
+    except OSError as error:
+        raise trouble("cannot look over the queue", error) from None
+    return report
+
+
+def there(path: str) -> None:
+    """Raise Absent when this is no SQLite spool at all."""
+    if not os.path.exists(os.path.join(path, FILE)) and not os.path.isdir(os.path.join(path, "content")):
+        raise Absent(f"there is no queue in {path}")
+
+
+def outside(path: str) -> list[str]:
+    """What can be told of the database and its log without SQLite.  Raises OSError."""
+    file = os.path.join(path, FILE)
+    try:
+        with open(file, "rb") as database:
+            head = database.read(100)
+            size = os.fstat(database.fileno()).st_size
+    except FileNotFoundError:
+        return [f"{file}: it is not there"]
+    except OSError as error:
+        return [f"{file}: it cannot be read: {error.strerror}"]
+    wal, wrong = log(file)
+    if wrong:
+        return [wrong]
+    if head[:16] != MAGIC:
+        return [f"{file}: it is empty" if not size else f"{file}: it is no SQLite database"]
+    page = int.from_bytes(head[16:18], "big")
+    pages = wal.size or int.from_bytes(head[28:32], "big")
+    held = size // (65536 if page == 1 else page or PAGE)
+    if pages - len([one for one in wal.pages if one > held]) > held:
+        return [f"{file}: it has {held} pages where {pages} were written"]
+    return []
+
+
+def log(file: str) -> tuple[Wal, str]:
+    """What the database's log holds, and what is wrong with it, "" for nothing."""
+    data = b"".join(octets(f"{file}-wal"))
+    wal = fsck_wal.read(data)
+    wrong = wal.trouble or fsck_wal.missing(b"".join(octets(f"{file}-shm"))[:200], data, wal)
+    return wal, f"{file}-wal: {wrong}" if wrong else ""
+
+
+def inside(path: str, report: Report, *, locked: bool = False) -> None:
+    """What SQLite and the queue's own rules say, into the report; `locked`: the caller has the write lock.
+
+    Raises OSError.
+    """
+    file = os.path.join(path, FILE)
+    spool = Spool(path, 0, REAL)
+    try:
+        db = Peek(file)
+    except apsw.Error as error:
+        report.found.append(f"{file}: {error}")
+        return
+    try:
+        db.execute("BEGIN")
+        version = db.value("PRAGMA user_version")
+        for (line,) in db.execute("PRAGMA integrity_check").fetchall():
+            if line != "ok":
+                report.found.append(f"{file}: {line}")
+        if report.found:
+            return
+        if version != SCHEMA_VERSION:
+            report.notes.append(
+                f"{file}: its schema is {version}, not {SCHEMA_VERSION}: only SQLite's check is made"
+            )
+            return
+        for wrong in (_rules(db, spool), _types(db), _rows(db), _contents(db)):
+            report.found += wrong
+        db.execute("COMMIT")
+        report.found += _files(db, spool)
+        report.notes += _unnamed(db, spool, locked)
+        report.notes += left_over(path)
+    except apsw.Error as error:
+        report.found.append(f"{file}: {error}")
+    finally:
+        db.close()
+
+
+def _rules(db: Peek, spool: Spool) -> Iterator[str]:
+    from mether.queue import sqlite_list
+
+    # The contents are looked at more closely below, and SQLite has been asked.
+    for line in sqlite_list.check(db, spool):  # type: ignore[arg-type]
+        if not line.startswith("the content of "):
+            yield line
+
+
+def _types(db: Peek) -> Iterator[str]:
+    """Values that are not of their column's type, which SQLite lets stand."""
+    kinds = {"INTEGER": "'integer'", "REAL": "'real','integer'", "TEXT": "'text'", "BLOB": "'blob'"}
+    tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+    for table in tables:
+        for _, name, kind, *_ in db.execute(f'PRAGMA table_info("{table}")').fetchall():
+            count = db.value(
+                f'SELECT count(*) FROM "{table}" WHERE typeof("{name}") NOT IN ({kinds.get(kind, "")}) '
+                f'AND "{name}" IS NOT NULL'
+            )
+            if kind in kinds and count:
+                yield f"{db.path}: {count} rows of {table} have no {kind.lower()} in {name}"
+
+
+def _rows(db: Peek) -> Iterator[str]:
+    """Messages whose rows say nothing that a message can say."""
+    for number, error in undecoded(db):
+        yield f"the message {name(number)} cannot be read: {error}"
+
+
+def undecoded(db: Any) -> Iterator[tuple[int, str]]:
+    """The messages whose rows cannot be read, and why."""
+    after = -(1 << 63)
+    statement = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?"
+    while found := [row[0] for row in db.execute(statement, (after, PAGE_OF)).fetchall()]:
+        after = found[-1]
+        if _decoded(db, found) is not None:
+            for number in found:
+                error = _decoded(db, [number])
+                if error is not None:
+                    yield number, error
+
+
+def _decoded(db: Any, found: list[int]) -> str | None:
+    """Read these messages as listing does; what is wrong, or None."""
+    from mether.queue import sqlite_rows
+
+    ids = ("[" + ",".join(map(str, found)) + "]",)
+    try:
+        messages = db.execute(SQL["messages"], ids).fetchall()
+        for entry in sqlite_rows.entries(messages, db.execute(SQL["recipients"], ids).fetchall()):
+            str(entry.message.envelope.reverse_path)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def name(number: int) -> str:
+    """The id of a message, its number where that is none."""
+    try:
+        return ident_.encode(number)
+    except (ValueError, OverflowError):
+        return f"numbered {number}"
+
+
+_SHORT: Final = """\
+SELECT m.id, length(c.data), m.size - length(m.trace) FROM message AS m JOIN content AS c USING (id)
+WHERE NOT m.large AND length(c.data) <> m.size - length(m.trace)"""
+_LARGE: Final = "SELECT id, size - length(trace) FROM message WHERE large ORDER BY id"
+
+
+def _contents(db: Peek) -> Iterator[str]:
+    for number, size, queued in db.execute(_SHORT).fetchall():
+        yield f"the content of {name(number)} has {size} octets where {queued} were queued"
+
+
+def _files(db: Peek, spool: Spool) -> Iterator[str]:
+    for number, queued in db.execute(_LARGE).fetchall():
+        wrong = file_trouble(spool.where(name(number)), queued)
+        # It may have left the queue since.
+        if wrong and db.value("SELECT 1 FROM message WHERE id = ?", (number,)):
+            yield f"the content of {name(number)} {wrong}"
+
+
+def _unnamed(db: Peek, spool: Spool, locked: bool) -> Iterator[str]:
+    known = {name(row[0]) for row in db.execute("SELECT id FROM message WHERE large")}
+    left = list(unnamed(spool, known))
+    if not left:
+        return
+    lock = os.open(os.path.join(spool.path, "lock"), os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # A file gets its place under the lock, and its row before that is let go.
+        if not locked:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        known = {name(row[0]) for row in db.execute("SELECT id FROM message WHERE large")}
+        left = [file for file in left if os.path.basename(file) not in known and os.path.isfile(file)]
+    finally:
+        os.close(lock)
+    yield from (f"{file}: no message names it (sweep removes it)" for file in left)
+
+
+def unnamed(spool: Spool, known: set[str]) -> Iterator[str]:
+    """The files of content that none of these messages names.  Raises OSError."""
+    for ident in sorted(spool.placed()):
+        path = spool.where(ident)
+        if ident not in known and os.path.isfile(path):
+            yield path
