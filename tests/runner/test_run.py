@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 from clock import T0, running, virtual
-from mail import DAY, NEVER, OTHER, draft, heard
+from mail import DAY, HOP, NEVER, OTHER, draft, heard
 from runners import Service, delayed, settled
 
 from mether.envelope import By
@@ -264,6 +264,28 @@ async def test_once_comes_past_what_is_given_back() -> None:
     assert await service.runner.once(Select(regardless=True)) == 10
     assert len(back) == 10
     assert len(service.store.claim(20, T0)) == 10
+
+
+@virtual
+async def test_once_waits_for_room_that_comes_with_time() -> None:
+    """What is due at a next hop with a rate is not left behind."""
+    service = Service(each=2)
+    service.transports.own[HOP] = service.transport
+    service.transport.most = 2
+    service.put(*(draft() for _ in range(5)))
+    real = service.transport.offer
+
+    def offer(claim: Claim) -> None:
+        service.transport.most -= 1
+        running().call_later(5, more)
+        real(claim)
+
+    def more() -> None:
+        service.transport.most += 1
+
+    service.transport.offer = offer  # type: ignore[method-assign]
+    assert await service.runner.once(Select()) == 5
+    assert not service.queued()
 
 
 @virtual

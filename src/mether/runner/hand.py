@@ -125,9 +125,10 @@ class Hand:
         if limit <= kept:
             self._fill()
             few = max(1, window.messages // FEW)
+        room, each = self.ways.rooms(self._transports(), self._each, few)
         if limit and not select.regardless:  # else: see `runner.once`
             limit -= kept if few is None else 0
-            select.room, select.each = self.ways.rooms(self._transports(), self._each, few)
+            select.room, select.each = room, each
         self.ways.asked()
         return limit
 

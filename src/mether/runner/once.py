@@ -4,6 +4,10 @@ What is taken regardless of time is passed in order of id, page by page, since w
 given back untried could be claimed again at once and would crowd out what was not tried yet.  Reports that
 came meanwhile, what moved to another next hop and what waited for a suspect's end lie behind that order:
 rounds are made until one finds nothing new.
+
+Such a run takes what comes next in that order whatever room its next hop has: to look past a long row of
+messages for one next hop, each time that a few of them are done, would cost more than it gives.  A next hop
+that cannot be reached gives back all that waits for it at once.
 """
 
 from __future__ import annotations
