@@ -20,28 +20,28 @@ from _thread import allocate_lock
 
 from mether.queue import ident as ident_
 from mether.queue import owner as owner_
-from mether.queue import sqlite_apply, sqlite_hops, sqlite_rows
+from mether.queue import sqlite_apply, sqlite_hops
 from mether.queue.content import in_memory
 from mether.queue.database import FILE, Database, translate, verb
 from mether.queue.disk import REAL
 from mether.queue.spool import Spool, make, trouble
 from mether.queue.sqlite_apply import Inserting
 from mether.queue.sqlite_hops import SQL
-from mether.queue.store import Applied, Damaged, Store, StoreError
+from mether.queue.sqlite_people import SqlitePeople
+from mether.queue.store import Applied, Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Final, Literal
+    from collections.abc import Iterable, Sequence
+    from typing import Final
 
-    from mether.outcome import Attempt, Route
     from mether.queue.claim import Claim, Hop, Settlement
     from mether.queue.content import Content
     from mether.queue.disk import Disk
-    from mether.queue.figures import Live, Shape, Summary, Totals
-    from mether.queue.message import Draft, Entry
+    from mether.queue.figures import Live
+    from mether.queue.message import Draft
     from mether.queue.spool import Staged
-    from mether.queue.store import Filter, Select
+    from mether.queue.store import Select
     from mether.queue.wake import Wake
 
 
@@ -49,7 +49,7 @@ MUCH: Final = 10_000
 """Recipients in the queue from which on a pass over them is not made while the others wait."""
 
 
-class SqliteStore(Store):
+class SqliteStore(SqlitePeople):
     """The queue in directory `path`, for one owner.
 
     With `create`, what is missing is made.  `disk` does the file operations and `vfs` names the SQLite VFS,
@@ -146,11 +146,6 @@ class SqliteStore(Store):
             applied.refused, applied.gone = settling.refused, settling.gone
             self._remove(settling.files)
         return self._finish(applied, settlements)
-
-    def _remove(self, idents: Iterable[str]) -> None:
-        """Remove the content files, if any, of messages that are gone for good."""
-        for ident in idents:
-            self._spool.remove(ident)
 
     def _finish(self, applied: Applied, settlements: Sequence[Settlement]) -> Applied:
         for answer in applied.answers:
@@ -262,88 +257,6 @@ class SqliteStore(Store):
         return in_memory(row[1])
 
     @verb
-    def count(self, most: int) -> int:
-        return int(self._db.value("SELECT count(*) FROM (SELECT 1 FROM message LIMIT ?)", (most,)) or 0)
-
-    @verb
-    def entries(self, filter: Filter, after: str = "", limit: int = 1000) -> list[Entry]:
-        from mether.queue import sqlite_list
-
-        try:
-            return sqlite_list.entries(self._db, filter, after, limit)
-        except ValueError as error:
-            raise StoreError(str(error)) from None
-
-    @verb
-    def attempts(self, ident: str) -> list[Attempt]:
-        try:
-            number = ident_.decode(ident)
-        except ValueError as error:
-            raise StoreError(str(error)) from None
-        return sqlite_rows.attempts(self._db.execute(SQL["attempts"], (number,)).fetchall())
-
-    @verb
-    def hops(self, like: str | None = None) -> list[Hop]:
-        if like is None:
-            return [sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-in-trouble"]).fetchall()]
-        from mether.queue.glob import next_hop_like
-
-        known = (sqlite_rows.hop(row) for row in self._db.execute(SQL["hops-known"]).fetchall())
-        return [hop for hop in known if next_hop_like(like, hop.route)]
-
-    @verb
-    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
-        with self._db.write():
-            sqlite_hops.suspend(self._db, routes, reason, until)
-
-    @verb
-    def resume(self, routes: Sequence[Route], *, now: float) -> int:
-        with self._db.write():
-            return sqlite_hops.resume(self._db, routes, now)
-
-    @verb
-    def summary(self) -> Summary:
-        from mether.queue import sqlite_list
-
-        return sqlite_list.summary(self._db)
-
-    @verb
-    def shape(self, filter: Filter, edges: Sequence[float]) -> list[Shape]:
-        from mether.queue import sqlite_list
-
-        return sqlite_list.shape(self._db, filter, edges)
-
-    @verb
-    def totals(self) -> Totals:
-        from mether.queue.figures import Totals
-
-        return Totals(*self._db.execute(SQL["totals"]).fetchone())
-
-    @verb
-    def change(
-        self,
-        filter: Filter,
-        action: Literal["hold", "release", "retry", "remove"],
-        *,
-        now: float,
-        reason: str = "",
-    ) -> int:
-        from mether.queue import sqlite_change
-
-        sqlite_change.pick(self._db, filter)
-        with self._db.write():
-            count, gone = sqlite_change.change(self._db, filter, action, now, reason)
-        self._remove(gone)
-        return count
-
-    @verb
-    def start(self, domain: str, *, now: float, limit: int) -> int:
-        from mether.queue import sqlite_change
-
-        with self._db.write():
-            return sqlite_change.start(self._db, domain, now, limit)
-
-    @verb
     def next_due(self, now: float) -> float | None:
         from mether.queue import sqlite_claim
 
@@ -360,15 +273,6 @@ class SqliteStore(Store):
     @verb
     def fileno(self) -> int:
         return self._waker().fileno()
-
-    def check(self) -> Iterator[str]:
-        yield from self._check()
-
-    @verb
-    def _check(self) -> list[str]:
-        from mether.queue import sqlite_list
-
-        return list(sqlite_list.check(self._db, self._spool))
 
     @verb
     def sweep(self, now: float) -> int:
