@@ -22,7 +22,7 @@ def served(url, monkeypatch):
     """What the service would be started with, instead of being started."""
     asked = []
 
-    async def serve(config, *, with_runner, ready):
+    async def serve(config, *, with_runner, load, notifier):
         asked.append(([listen.address for listen in config.listen], with_runner, config.queue.spool))
         return 0
 
@@ -51,6 +51,10 @@ def refused(capsys, status, *argv):
         ("-l", "nonsense"),
         ("-l", "127.0.0.1:65536"),
         ("-l", "127.0.0.1:2525", "-l", "127.0.0.1:x"),
+        ("--workers",),
+        ("--workers", "0"),
+        ("--workers", "257"),
+        ("--workers", "two"),
     ],
 )
 def test_wrong_arguments_are_64_and_one_line(served, capsys, argv):
@@ -99,3 +103,29 @@ def test_a_configuration_that_is_none_is_78(served, capsys, tmp_path, text):
 
 def test_a_configuration_that_is_not_there_is_78(served, capsys, tmp_path):
     refused(capsys, 78, "-C", str(tmp_path / "none.toml"))
+
+
+def test_several_workers_need_a_queue_that_they_can_share(tmp_path, capsys):
+    """One line, and the status of whoever asked: the arguments, or the configuration."""
+    spool = f"directory:{tmp_path}/spool"
+    line = refused(capsys, 64, "--workers", "2", "--spool", spool)
+    assert "2 workers need a sqlite: queue; a directory: one is worked by one process" in line
+    (tmp_path / "c.toml").write_text("[service]\nworkers = 3\n[queue]\nspool = 'memory:'\n")
+    line = refused(capsys, 78, "-C", str(tmp_path / "c.toml"))
+    assert "c.toml:2: service.workers: 3 workers need a sqlite: queue; a memory: one" in line
+
+
+def test_one_worker_is_no_parent(served):
+    assert smtpd.main(["--workers", "1"]) == 0
+    assert len(served) == 1
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_an_address_that_is_taken_is_69_with_workers_too(url, capsys):
+    """Even by a process of the same user that would share it."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert address in refused(capsys, 69, "-l", address, "--workers", "2")

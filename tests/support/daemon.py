@@ -40,13 +40,19 @@ class Daemon:
     """
 
     def __init__(
-        self, base: Path, spool: str = "sqlite:spool", *, listen: str = "", routes: str = ""
+        self,
+        base: Path,
+        spool: str = "sqlite:spool",
+        *,
+        listen: str = "",
+        routes: str = "",
+        arguments: tuple[str, ...] = (),
     ) -> None:
         self.base = base
         self.config = base / "mether.toml"
         self.config.write_text(CONFIG.format(spool=spool, listen=listen, routes=routes))
         self.lines: list[str] = []
-        self.start()
+        self.start(*arguments)
 
     def start(self, *arguments: str) -> None:
         """Start it, and wait until it listens."""

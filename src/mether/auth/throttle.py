@@ -28,7 +28,7 @@ ADDRESSES: Final = 10_000
 class Throttle:
     """The failures of each address."""
 
-    __slots__ = ("_first", "_limit", "_longest", "_period", "_scores", "_size")
+    __slots__ = ("_first", "_longest", "_period", "_scores", "_size", "limit")
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Throttle:
     ) -> None:
         """`limit` failures block (0: never); one is forgotten every `period` seconds; the first is answered
         after `first` seconds, and none after more than `longest`."""
-        self._limit = limit
+        self.limit = limit
         self._period = period
         self._first = first
         self._longest = longest
@@ -52,8 +52,8 @@ class Throttle:
         """Count a failure; returns `delay` with it."""
         name = network(address)
         score = self._score(name, now) + 1
-        if self._limit:
-            score = min(score, self._limit + 1.0)  # it shall be over some day
+        if self.limit:
+            score = min(score, self.limit + 1.0)  # it shall be over some day
         self._scores.pop(name, None)
         if len(self._scores) >= self._size:
             del self._scores[next(iter(self._scores))]
@@ -78,7 +78,7 @@ class Throttle:
 
     def blocked(self, address: str, now: float) -> bool:
         """Whether the address may not try at all now."""
-        return bool(self._limit) and self._score(network(address), now) > self._limit - 1
+        return bool(self.limit) and self._score(network(address), now) > self.limit - 1
 
     def _score(self, name: str, now: float) -> float:
         score, at = self._scores.get(name, (0.0, now))

@@ -87,9 +87,9 @@ def _work(argv: list[str]) -> int:
     if given.flag("dry-run"):
         return _dry_run(config, select, at, given.flag("json"))
     if given.flag("daemon"):
-        from mether.setup import service
+        from mether.setup import service, systemd
 
-        return service.run(service.work(config, None))
+        return service.run(service.work(config, None, notifier=systemd.taken()))
     _run(config, select)
     return 0
 

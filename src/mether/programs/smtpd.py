@@ -5,15 +5,20 @@ from __future__ import annotations
 from mether.programs import errors
 from mether.programs.options import Option, Program, UsageError, parse
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mether.setup.config import Config
+    from mether.setup.listen import Listen
+
 PROGRAM = Program(
     "smtpd",
-    ("[-C FILE] [-l ADDRESS:PORT]... [--no-runner]",),
+    ("[-C FILE] [-l ADDRESS:PORT]... [--workers N] [--no-runner]",),
     """Listens for SMTP and LMTP, queues what it accepts, and works the queue: mail for local domains goes to
     Maildirs, to programs or over LMTP, all else to its next hop.  250 is said only when the message is on
     stable storage.
 
     It stays in the foreground and logs on stderr.  SIGTERM ends it in good order: sessions get 421, what is
-    in hand is finished, what was accepted stays queued.""",
+    in hand is finished, what was accepted stays queued.  SIGHUP has it read its configuration again.""",
     (
         Option(
             "l",
@@ -21,6 +26,12 @@ PROGRAM = Program(
             "listen here instead of where the configuration says",
             value="ADDRESS:PORT",
             many=True,
+        ),
+        Option(
+            "",
+            "workers",
+            "so many processes receive and deliver, instead of what the configuration says",
+            value="N",
         ),
         Option("", "no-runner", "only accept mail; runsmtpq --daemon works the queue"),
     ),
@@ -40,21 +51,54 @@ def _work(argv: list[str]) -> int:
         raise UsageError(f"unexpected operand {given.operands[0]!r}; addresses to listen on go with -l")
     import msgspec
 
+    from mether.setup import check, locate, service, systemd
     from mether.setup import config as config_
-    from mether.setup import endpoint, locate, service
+    from mether.setup.locate import ConfigError
 
-    config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
+    count = _workers(given.text("workers"))
     addresses = given.all("listen")
-    if addresses:
-        pattern = config.listen[0]
-        try:
-            listen = tuple(
-                msgspec.structs.replace(pattern, address=endpoint.written(*endpoint.parse_listen(one)))
-                for one in addresses
-            )
-        except ValueError as error:
-            raise UsageError(f"-l: {error}") from None
-        config = msgspec.structs.replace(config, listen=listen)
-    return service.run(
-        service.serve(config, with_runner=not given.flag("no-runner"), ready=lambda addresses: None)
-    )
+
+    def load() -> Config:
+        config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
+        if count is not None:
+            changed = msgspec.structs.replace(config.service, workers=count)
+            config = msgspec.structs.replace(config, service=changed)
+        if addresses:
+            config = msgspec.structs.replace(config, listen=_listen(config.listen[0], addresses))
+        return config
+
+    config = load()
+    with_runner = not given.flag("no-runner")
+    notifier = systemd.taken()
+    if config.service.workers == 1:
+        return service.run(service.serve(config, with_runner=with_runner, load=load, notifier=notifier))
+    if why := check.workers(config):
+        raise (UsageError(f"--workers: {why}") if count is not None else ConfigError(why))
+    from mether.setup.parent import Parent
+
+    came = Parent(config, load=load, notifier=notifier).run()
+    if isinstance(came, int):
+        return came
+    return service.run(service.serve(came.config, with_runner=with_runner, child=came))
+
+
+def _workers(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 256):
+        raise UsageError(f"--workers: expected a number from 1 to 256, not {text!r}")
+    return int(text)
+
+
+def _listen(pattern: Listen, addresses: list[str]) -> tuple[Listen, ...]:
+    import msgspec
+
+    from mether.setup import endpoint
+
+    try:
+        return tuple(
+            msgspec.structs.replace(pattern, address=endpoint.written(*endpoint.parse_listen(one)))
+            for one in addresses
+        )
+    except ValueError as error:
+        raise UsageError(f"-l: {error}") from None

@@ -1,7 +1,8 @@
 """Who may connect and who may relay, by address (RFC 5321 section 7.9, RFC 2505 section 2.1).
 
 A client may relay when its address is in one of the listener's `relay_from` networks; a name it gives, in
-EHLO or MAIL, never counts.  Connections are counted in all and per client address.
+EHLO or MAIL, never counts.  Connections are counted in all and per client address.  `part` is what one of
+several processes has of a limit.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _REMEMBERED = 4096
+
+
+def part(limit: int, processes: int) -> int:
+    """What each of so many processes has of a limit: at least 1, for 0 stays what it is, no limit."""
+    return max(1, limit // max(1, processes)) if limit else 0
 
 
 class Networks:

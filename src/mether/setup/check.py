@@ -54,9 +54,20 @@ def findings(
         except ConfigError as error:
             yield Finding(str(error), fatal=True)
     yield from _those(sending.complaints(config))
-    for line in (*sending.troubles(config), *programs(config, environ)):
+    too_many = workers(config)
+    for line in (*([too_many] if too_many else ()), *sending.troubles(config), *programs(config, environ)):
         yield Finding(line, fatal=True)
     yield from _those(everybody(config))
+
+
+def workers(config: Config) -> str:
+    """Why there cannot be as many workers as the configuration asks for, "" when there can."""
+    scheme = config.queue.spool.partition(":")[0]
+    if config.service.workers == 1 or scheme == "sqlite":
+        return ""
+    where = config.origins.get("service.workers")
+    what = f"{config.service.workers} workers need a sqlite: queue; a {scheme}: one is worked by one process"
+    return f"{where}: service.workers: {what}" if where else what
 
 
 def _those(lines: Iterable[str]) -> Iterator[Finding]:

@@ -2,58 +2,65 @@
 
 A `Listener` accepts connections, reads a proxy's header where one is due, refuses clients that are too many
 or come too often, and runs a `receive.session` for each other.  `stop` ends each session at its next safe
-point.  `open` fails with CannotListen, one line.
+point.  It goes by its `Rules`; when it is given others, sessions keep those they began with.  Where several
+processes receive, `share` gives each its part of every limit.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
+import sys
+from functools import partial
 
 from mether.event import mail as event
-from mether.net import unix
-from mether.receive.access import Counter, Networks
+from mether.receive.access import Counter, Networks, part
 from mether.receive.rate import network
 from mether.receive.session import Session
 from mether.reply import Reply
 from mether.server.dialogue import SHUTTING_DOWN, Dialogue
 from mether.server.proxied import Proxied
 from mether.server.stream import Connection
-from mether.setup import endpoint, wiring
+from mether.setup import places, wiring
+from mether.setup.places import BACKLOG
 from mether.smtp.server import ServerProtocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Final, Protocol
 
     from mether.net.stream import Stream
     from mether.net.tlsserver import ServerTls
+    from mether.queue.content import Writer
     from mether.queue.message import Draft
-    from mether.queue.store import Committed
     from mether.receive.budget import Budget
-    from mether.receive.reception import Reception
+    from mether.receive.rate import Rates
+    from mether.receive.reception import Commit, Reception, Start
     from mether.routing.table import Table
     from mether.setup.config import Config, Listen
     from mether.setup.logins import Logins
-    from mether.setup.wiring import Working
 
-BACKLOG: Final = 1024
+    class Queue(Protocol):
+        """Where sessions bring mail: see receive.reception."""
+
+        @property
+        def commit(self) -> Commit:
+            """Queues a draft."""
+
+        @property
+        def start(self) -> Start:
+            """Starts the queue of a domain."""
+
+        def stage(self, ident: str) -> Writer:
+            """A writer in the spool."""
+
+        def admit(self, draft: Draft) -> bool:
+            """Whether there is room to take a draft straight through."""
+
+
 BUSY: Final = Reply(421, "4.3.2", "too many connections; please try again later")
 TOO_OFTEN: Final = Reply(421, "4.7.0", "too many connections in a short time; please try again later")
-
-
-class CannotListen(Exception):
-    """A listening socket can't be had; str() says which and why."""
-
-    sysexit = 69
-
-
-def _why(error: OSError) -> str:
-    """Why there is no socket, in the system's own words: event loops put others around them."""
-    known = error.errno if error.errno is not None and error.errno > 0 else None
-    words = os.strerror(known) if known is not None else error.strerror or str(error)
-    return words[:1].lower() + words[1:]
 
 
 class About:
@@ -70,151 +77,196 @@ class About:
         self.session: Session | None = None
 
 
-class Listener:
-    """One listening address and its sessions."""
+class Rules:
+    """What a configuration says of a listener, as its sessions need it: each keeps what it began with."""
+
+    __slots__ = ("announces", "listen", "proxies", "rates", "reception", "tls", "trusted")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         config: Config,
         listen: Listen,
+        *,
         table: Table,
         budget: Budget,
-        working: Working,
-        with_runner: bool,
-        *,
+        rates: Rates,
+        queue: Queue,
         tls: ServerTls | None = None,
         logins: Logins | None = None,
     ) -> None:
-        self.addresses: list[str] = []
-        self._loop = loop
-        self._listen = listen
-        self._working = working
-        self._connections: set[Connection] = set()
-        self._counter = Counter(listen.max_connections, listen.max_connections_per_client)
-        self._server: asyncio.Server | None = None
+        self.listen = listen
+        self.rates = rates
         # Whoever may write to it is of this host; what a proxy says has no say here, as there is none.
-        self._trusted = bool(listen.path) and listen.role == "local"
-        self._file: tuple[int, int] | None = None
-        self._idle = asyncio.Event()
-        self._stopping = False
-        self._rates = wiring.rates(listen)
-        self._tls = tls if listen.tls != "none" else None
+        self.trusted = bool(listen.path) and listen.role == "local"
+        self.tls = tls if listen.tls != "none" else None
         # Where TLS comes before the greeting a client that waits for that must not be invisible.
-        self._announces = self._tls is not None and listen.tls == "implicit"
-        self._proxies = Networks(listen.proxy_from) if listen.proxy_from else None
-        self._reception: Reception = wiring.reception(
+        self.announces = self.tls is not None and listen.tls == "implicit"
+        self.proxies = Networks(listen.proxy_from) if listen.proxy_from else None
+        self.reception: Reception = wiring.reception(
             config,
             listen,
             table,
             budget,
-            stage=working.store.stage,
-            commit=self._commit if with_runner else working.queue.commit,
-            admit=working.runner.admit if with_runner else lambda draft: False,
-            start=working.runner.start,
-            rates=self._rates,
+            stage=queue.stage,
+            commit=queue.commit,
+            admit=queue.admit,
+            start=queue.start,
+            rates=rates,
             authentication=logins.authentication if logins is not None and listen.auth else None,
-            tls=self._tls is not None,
+            tls=self.tls is not None,
         )
 
+
+class Listener:
+    """One listening address and its sessions, accepted from `sockets`; `gone` is told of each that has ended.
+
+    The sockets may be held by another process too: `pause` leaves them, and who waits there, to that.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        rules: Rules,
+        sockets: list[socket.socket],
+        gone: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        self.connections: set[Connection] = set()
+        self.rules = rules
+        self._loop = loop
+        self._sockets = sockets
+        self._ended = gone
+        self._servers: list[asyncio.Server] = []
+        self._receivers = 1
+        self._counter = Counter(1, 0)
+        self._idle = asyncio.Event()
+        self._stopping = False
+        self.share(1)
+
     async def open(self) -> None:
-        """Listen.  Raises CannotListen."""
-        listen = self._listen
-        try:
-            if listen.path:
-                made = unix.listening(listen.path, listen.mode, BACKLOG)
-                self._file = unix.identity(listen.path)
-                self._server = await self._loop.create_unix_server(self._accepted, sock=made, backlog=BACKLOG)
-                self.addresses.append(listen.address)
-                return
-            self._server = await self._loop.create_server(
-                self._accepted, listen.host or None, listen.port, backlog=BACKLOG
-            )
-        except OSError as error:
-            raise CannotListen(f"cannot listen on {listen.address}: {_why(error)}") from None
-        for sock in self._server.sockets:
-            host, port = sock.getsockname()[:2]
-            self.addresses.append(endpoint.written(host, port))
+        """Accept from now on."""
+        for sock in self._sockets:
+            # What stops accepting closes its socket, and this one is to last until its backlog is answered.
+            mine = sock.dup()
+            if sock.family != socket.AF_UNIX:
+                server = await self._loop.create_server(self._accepted, sock=mine, backlog=BACKLOG)
+            elif sys.version_info >= (3, 13) and isinstance(self._loop, asyncio.BaseEventLoop):
+                # The file stays as long as whoever made it.
+                server = await self._loop.create_unix_server(
+                    self._accepted, sock=mine, backlog=BACKLOG, cleanup_socket=False
+                )
+            else:
+                server = await self._loop.create_unix_server(self._accepted, sock=mine, backlog=BACKLOG)
+            self._servers.append(server)
+
+    def adopt(self, rules: Rules) -> None:
+        """Let new sessions go by these rules."""
+        self.rules = rules
+        self.share(self._receivers)
+
+    def share(self, receivers: int) -> None:
+        """Take this process's part of the limits, which hold for so many together."""
+        self._receivers = receivers
+        listen, rates = self.rules.listen, self.rules.rates
+        self._counter.limit = part(listen.max_connections, receivers)
+        self._counter.per_client = part(listen.max_connections_per_client, receivers)
+        rates.connections.limit = part(listen.max_connections_per_minute, receivers)
+        rates.messages.limit = part(listen.max_messages_per_minute, receivers)
+        rates.recipients.limit = part(listen.max_recipients_per_minute, receivers)
+
+    def pause(self) -> None:
+        """Accept no more; who connects waits in the backlog."""
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
 
     def close(self) -> None:
-        """Accept no more."""
-        if self._server is not None:
-            self._server.close()
-        if self._listen.path:
-            unix.remove(self._listen.path, self._file)
+        """Accept no more, answer those who wait in the backlog with 421, and let go of the sockets."""
+        self.pause()
+        sockets, self._sockets = self._sockets, []
+        for sock in sockets:
+            places.dismiss(sock, self.rules.listen)
+            sock.close()
+
+    def let_go(self) -> None:
+        """Accept no more, and leave those who wait in the backlog to another process."""
+        self.pause()
+        sockets, self._sockets = self._sockets, []
+        for sock in sockets:
+            sock.close()
 
     def stop(self) -> None:
         """Accept no more, and end each session at its next safe point."""
         self._stopping = True
-        self.close()
-        for connection in list(self._connections):
+        self.pause()
+        for connection in list(self.connections):
             connection.stop()
 
     def abort(self) -> None:
         """End every session at once."""
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.abort()
 
     async def ended(self) -> None:
         """Wait until no session is left."""
-        while self._connections:
+        while self.connections:
             self._idle.clear()
             await self._idle.wait()
 
     def _accepted(self) -> Stream:
         """The protocol of a new connection."""
-        if self._proxies is None:
-            return self._connection()
-        return Proxied(self._loop, self._proxies.__contains__, self._connection, _no_header)
+        rules = self.rules
+        if rules.proxies is None:
+            return self._connection(rules)
+        return Proxied(self._loop, rules.proxies.__contains__, partial(self._connection, rules), _no_header)
 
-    def _connection(self) -> Connection:
-        listen, tls = self._listen, self._tls
+    def _connection(self, rules: Rules) -> Connection:
+        listen, tls = rules.listen, rules.tls
         return Connection(
             self._loop,
-            self._dialogue,
+            partial(self._dialogue, rules),
             self._gone,
             timeout=listen.command_timeout,
             terms=tls.terms if tls is not None else None,
             implicit=listen.tls == "implicit",
-            enter=self._enter,
+            enter=partial(self._enter, rules),
             min_rate=listen.min_rate,
         )
 
-    def _enter(self, connection: Connection) -> bool:
+    def _enter(self, rules: Rules, connection: Connection) -> bool:
         """Count a client that has just connected; whether it is welcome."""
         address = connection.peer[0]
         refuse, counted = self._refusal(address)
-        self._connections.add(connection)
+        self.connections.add(connection)
         connection.about = About(address, refuse, counted, self._loop.time())
-        if self._announces and refuse is None:
+        if rules.announces and refuse is None:
             event.connected(address)
         return refuse is None
 
-    def _dialogue(self, connection: Connection) -> Dialogue:
+    def _dialogue(self, rules: Rules, connection: Connection) -> Dialogue:
         if connection.about is None:
-            self._enter(connection)
+            self._enter(rules, connection)
         about: About = connection.about
         session = about.session = Session(
-            self._reception,
+            rules.reception,
             about.address,
             connection.decided,
             refuse=about.refuse,
-            trusted=self._trusted,
-            announced=self._announces,
+            trusted=rules.trusted,
+            announced=rules.announces,
         )
         protocol = ServerProtocol(
-            self._reception.grammar,
-            max_size=self._listen.max_size,
-            lmtp=self._listen.role == "lmtp",
-            normalize=self._listen.bare_newlines == "normalize",
+            rules.reception.grammar,
+            max_size=rules.listen.max_size,
+            lmtp=rules.listen.role == "lmtp",
+            normalize=rules.listen.bare_newlines == "normalize",
         )
         return Dialogue(protocol, session)
 
     def _refusal(self, address: str) -> tuple[Reply | None, bool]:
         """The refusal for a client that has just connected, if any, and whether it was counted."""
-        if self._stopping:  # its proxy has told us only now who it is
+        if self._stopping:  # it came at the last moment, or its proxy has told us only now who it is
             return SHUTTING_DOWN, False
-        per_minute = self._rates.connections
+        per_minute = self.rules.rates.connections
         if per_minute.limit and not per_minute.take(network(address), self._loop.time()):
             return TOO_OFTEN, False
         if not self._counter.enter(network(address)):
@@ -225,7 +277,7 @@ class Listener:
         about: About = connection.about
         if about.counted:
             self._counter.leave(network(about.address))
-        self._connections.discard(connection)
+        self.connections.discard(connection)
         if about.session is not None:
             about.session.ended("" if about.session.last == "QUIT" else connection.why)
         elif about.refuse is not None:
@@ -233,17 +285,9 @@ class Listener:
         else:
             event.cut(about.address, connection.why, after="CONNECT")
             event.disconnected(about.address, commands={}, seconds=self._loop.time() - about.since)
-        if not self._connections:
+        self._ended(connection)
+        if not self.connections:
             self._idle.set()
-
-    def _commit(self, draft: Draft, done: Callable[[Committed], None]) -> None:
-        """Queue a draft; the client has its 250 before the runner begins."""
-
-        def answered(answer: Committed) -> None:
-            done(answer)
-            self._working.runner.committed(draft, answer)
-
-        self._working.queue.commit(draft, answered)
 
 
 def _no_header(proxy: str, why: str) -> None:

@@ -36,9 +36,19 @@ SESSION_FAILURES: Final = 3
 
 
 class Logins:
-    """The logins of a service: `authentication` is what its sessions need."""
+    """The logins of a service: `authentication` is what its sessions need.
 
-    def __init__(self, config: Config, auth: Auth, loop: asyncio.AbstractEventLoop) -> None:
+    `throttle` is one that has counted before, for a newer configuration of the same service.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        auth: Auth,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        throttle: Throttle | None = None,
+    ) -> None:
         """Raises ConfigError."""
 
         def complain(line: str) -> None:
@@ -54,9 +64,10 @@ class Logins:
             # A certificate names a login only where that was asked for: many have one for other ends.
             allowed=auth.mechanisms or [name for name in MECHANISMS if name != "EXTERNAL"],
         )
+        self.throttle = throttle or Throttle(limit=auth.max_failures)
         self.authentication = Authentication(
             self._authenticator,
-            Throttle(limit=auth.max_failures),
+            self.throttle,
             clear_from=Networks(auth.clear_from),
             may_use=self.may_use,
             later=loop.call_later,

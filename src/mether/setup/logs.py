@@ -108,10 +108,15 @@ class Log:
         self._sinks: list[Sink] = []
         self.adopt(config)
 
-    def adopt(self, config: Config) -> None:
-        """Go by another configuration from now on."""
+    def detach(self) -> None:
+        """Write no more."""
         for sink in self._sinks:
             event.sinks.remove(sink)
+        self._sinks = []
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from now on."""
+        self.detach()
         gathered = self._gathered
         out: Any = gathered or self._stream
         host, level = config.service.hostname, config.log.number

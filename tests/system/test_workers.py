@@ -1,0 +1,283 @@
+"""Several processes on one queue: workers under a parent, a receiver beside a runner.
+
+What becomes of mail when one of them is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from daemon import BIN, Client, Daemon
+
+from mether.queue.open import open_store
+from mether.queue.store import Filter
+
+Start = Callable[..., Daemon]
+
+MANY = 8
+"""Connections that are opened so that each worker has some: the kernel spreads them by chance."""
+
+NAME = re.compile(rb"^X-Name: (\S+)$", re.M)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    running: list[Daemon] = []
+
+    def begin(*arguments: str, **more: str) -> Daemon:
+        running.append(Daemon(tmp_path, "sqlite:spool", arguments=arguments or ("--workers", "2"), **more))
+        return running[-1]
+
+    yield begin
+    for daemon in running:
+        if daemon.process.poll() is None:
+            daemon.stop(signal.SIGKILL)
+
+
+def workers(daemon: Daemon) -> dict[int, int]:
+    """The process of each worker, by the last line of the log that tells of it."""
+    found: dict[int, int] = {}
+    for line in daemon.lines:
+        if told := re.search(r"worker (\d+) is process (\d+)", line):
+            found[int(told[1])] = int(told[2])
+    return found
+
+
+def events(daemon: Daemon, name: str) -> list[dict[str, object]]:
+    """The events of that name in the log."""
+    told = [json.loads(line) for line in daemon.lines if line.startswith("{")]
+    return [one for one in told if one["event"] == name]
+
+
+def gone(pid: int) -> None:
+    """Wait for the end of a process that is no child of ours."""
+    with contextlib.suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        try:
+            import select
+
+            select.select([fd], [], [])
+        finally:
+            os.close(fd)
+
+
+def test_workers_share_the_mail(start: Start) -> None:
+    """Each receives and delivers; the log says which process did what; the end is in good order."""
+    daemon = start()
+    clients = [Client(daemon.port) for _ in range(MANY)]
+    idents = []
+    for client in clients:
+        client.say("EHLO client.example")
+        answer = client.mail("a@client.example", "bob@example.com")
+        assert answer.startswith("250 2.0.0 queued as ")
+        idents.append(answer.rpartition(" ")[2])
+    for _ in idents:
+        daemon.wait_for("removed")
+    assert len(daemon.mailbox("bob")) == MANY
+    by_pid = Counter(one["pid"] for one in events(daemon, "queued"))
+    assert set(by_pid) <= set(workers(daemon).values())
+    assert daemon.stop() == 0
+    for client in clients:
+        assert client.reply().startswith("421 4.3.2 ")
+        client.close()
+    assert not [line for line in daemon.lines if "Traceback" in line]
+
+
+def test_a_worker_that_is_killed_under_load_costs_no_message(start: Start, tmp_path: Path) -> None:
+    """DAT-5, QUE-5: what it had in hand is taken over, and what was answered 250 arrives."""
+    daemon = start()
+    answered: SimpleQueue[str | None] = SimpleQueue()
+    stop = threading.Event()
+
+    def send(number: int) -> None:
+        count = 0
+        while not stop.is_set():
+            try:
+                client = Client(daemon.port)
+                client.say("EHLO client.example")
+                while not stop.is_set():
+                    name = f"{number}-{count}"
+                    count += 1
+                    content = f"X-Name: {name}\r\n\r\nhello"
+                    if client.mail("a@client.example", "bob@example.com", content=content).startswith("250 "):
+                        answered.put(name)
+                client.say("QUIT")
+            except (OSError, AssertionError, IndexError):
+                pass  # its worker was killed
+            finally:
+                client.close()
+        answered.put(None)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    accepted: list[str] = []
+    for kill in range(3):
+        while len(accepted) < 40 * (kill + 1):
+            name = answered.get()
+            assert name is not None
+            accepted.append(name)
+        victim = workers(daemon)[kill % 2 + 1]
+        os.kill(victim, signal.SIGKILL)
+        daemon.wait_for(f"(process {victim}) was killed by SIGKILL; it is started anew")
+        daemon.wait_for(f"worker {kill % 2 + 1} is process")
+    while len(accepted) < 160:
+        name = answered.get()
+        assert name is not None
+        accepted.append(name)
+    stop.set()
+    left = len(threads)
+    while left:
+        name = answered.get()
+        left -= name is None
+        if name is not None:
+            accepted.append(name)
+    for thread in threads:
+        thread.join()
+    store = open_store(f"sqlite:{tmp_path / 'spool'}", now=0.0, create=False)
+    try:
+        while store.entries(Filter(), limit=1):
+            daemon.wait_for("removed")
+        assert list(store.check()) == []
+    finally:
+        store.close()
+    assert daemon.stop() == 0
+    delivered = Counter(NAME.search(message)[1].decode() for message in daemon.mailbox("bob"))  # type: ignore[index]
+    assert set(accepted) <= set(delivered), "answered 250 and lost"
+    assert all(count <= 4 for count in delivered.values())
+
+
+def test_who_waits_in_the_backlog_of_a_dead_worker_is_served_by_the_next(start: Start) -> None:
+    """The sockets are the parent's: nobody is refused because a worker died."""
+    daemon = start("--workers", "2")
+    for pid in workers(daemon).values():
+        os.kill(pid, signal.SIGSTOP)  # so that they accept nobody
+    waiting = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(MANY)]
+    for pid in workers(daemon).values():
+        os.kill(pid, signal.SIGKILL)
+    for sock in waiting:
+        with sock, sock.makefile("rb") as file:
+            assert file.readline().startswith(b"220 ")
+    assert daemon.stop() == 0
+
+
+def test_one_worker_can_be_ended_by_hand(start: Start) -> None:
+    """SIGTERM to it alone: its sessions get 421, and another takes its place, with what waits."""
+    daemon = start()
+    clients = [Client(daemon.port) for _ in range(MANY)]
+    for client in clients:
+        client.say("EHLO client.example")
+    victim = workers(daemon)[1]
+    os.kill(victim, signal.SIGTERM)
+    daemon.wait_for(f"worker 1 (process {victim}) ended with status 0; it is started anew")
+    daemon.wait_for("worker 1 is process")
+    with contextlib.closing(Client(daemon.port)) as one:
+        assert one.greeting.startswith("220 ")
+    assert daemon.stop() == 0
+    for client in clients:
+        assert client.reply().startswith("421 4.3.2 ")
+        client.close()
+
+
+def test_when_the_parent_is_killed_the_workers_end_in_good_order(start: Start) -> None:
+    daemon = start()
+    client = Client(daemon.port)
+    client.say("EHLO client.example")
+    client.say("MAIL FROM:<a@b.example>", "RCPT TO:<bob@example.com>", "DATA")
+    client.socket.sendall(b"Subject: in the middle\r\n\r\n")
+    pids = workers(daemon).values()
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.wait_for("the parent process is gone; this worker ends")
+    daemon.wait_for("the parent process is gone; this worker ends")
+    client.socket.sendall(b"the end\r\n.\r\n")
+    assert client.reply().startswith("250 ")
+    assert client.reply().startswith("421 4.3.2 ")
+    client.close()
+    for pid in pids:
+        gone(pid)
+    daemon.ended()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", daemon.port))
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_at_the_end_the_backlog_is_answered(start: Start, count: str) -> None:
+    """RFC 5321 section 3.8: 421, not a connection that is cut without a word."""
+    daemon = start("--workers", count)
+    pids = [*workers(daemon).values(), daemon.process.pid]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    waiting = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(MANY)]
+    os.kill(daemon.process.pid, signal.SIGTERM)
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGCONT)
+    for sock in waiting:
+        with sock, sock.makefile("rb") as file:
+            lines = file.read().split(b"\r\n")
+            assert lines[-2].startswith(b"421 4.3.2 "), lines
+    assert daemon.ended() == 0
+
+
+def test_what_keeps_workers_from_their_work_ends_the_service(tmp_path: Path) -> None:
+    """One line, and the status of sysexits."""
+    (tmp_path / "spool").write_text("this is no directory\n")
+    done = subprocess.run(
+        [BIN / "smtpd", "--workers", "2", "-l", "127.0.0.1:0", "--spool", f"sqlite:{tmp_path / 'spool'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "METHER_CONFIG": ""},
+    )
+    assert done.returncode == 75
+    (line,) = [line for line in done.stderr.splitlines() if "worker 1 is process" not in line]
+    assert line.startswith("smtpd: cannot create the queue ")
+
+
+def test_a_receiver_and_a_runner_on_one_queue(start: Start, tmp_path: Path) -> None:
+    """smtpd --no-runner wakes runsmtpq --daemon for each batch that it has queued."""
+    daemon = start("--no-runner")
+    runner = subprocess.Popen(
+        [BIN / "runsmtpq", "--daemon", "-C", daemon.config], stderr=subprocess.PIPE, text=True
+    )
+    assert runner.stderr is not None
+    lines: list[str] = []
+
+    def until(word: str) -> None:
+        for line in runner.stderr or ():
+            lines.append(line)
+            if word in line:
+                return
+        raise AssertionError(f"runsmtpq ended:\n{''.join(lines)}")
+
+    try:
+        until('"started"')
+        client = Client(daemon.port)
+        client.say("EHLO client.example")
+        began = time.monotonic()
+        for _ in range(3):
+            assert client.mail("a@client.example", "bob@example.com").startswith("250 ")
+            until('"removed"')
+        # Without being woken it would look every 15 seconds.
+        assert time.monotonic() - began < 14
+        client.close()
+        assert len(daemon.mailbox("bob")) == 3
+        assert not events(daemon, "delivered")
+    finally:
+        runner.send_signal(signal.SIGTERM)
+        runner.stderr.read()
+        assert runner.wait() == 0
+        runner.stderr.close()
+    assert daemon.stop() == 0
