@@ -156,6 +156,9 @@ class DirectorySchedule(Store):
             for hop in before
         )
 
+    def totals(self) -> None:
+        """It keeps none."""
+
     def _decide(self, routes: Sequence[Route], reason: str | None, until: float | None) -> list[Hop]:
         """Suspend next hops, or resume them (reason None), durably; what was known of them before."""
         try:

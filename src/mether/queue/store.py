@@ -159,21 +159,19 @@ class Store(ABC):
     def renew(self, until: float, now: float) -> bool:
         """Stay an owner until then; False when this owner had been taken for dead.  Raises StoreError."""
 
+    @abstractmethod
     def live(self, now: float) -> Live:
         """Who shares the work: the owners that are alive, this one counted as `runs` and `receives` say.
 
         Either figure may be 0.  Raises StoreError.
         """
-        from mether.queue.figures import Live
 
-        return Live()
-
+    @abstractmethod
     def marked(self) -> dict[int, str]:
         """The claims of this owner on which a person left a mark meanwhile, as token and "hold" or "remove".
 
         It need not try them any more: `release` obeys the mark, as `settle` does.  Raises StoreError.
         """
-        return {}
 
     @abstractmethod
     def release(self, claims: Sequence[Claim]) -> None:
@@ -203,20 +201,20 @@ class Store(ABC):
         """What is known of the next hops that have failures behind them or are suspended; with `like` (see
         queue.glob) of all known ones that a person may mean by that.  Raises StoreError."""
 
+    @abstractmethod
     def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
         """Let nothing be tried at these next hops, known or not, until then (None: until `resume`).
 
         What is in hand goes on; expiry and warnings come all the same.  `apply` never changes this.
         Raises StoreError.
         """
-        raise StoreError("this queue cannot suspend a next hop")
 
+    @abstractmethod
     def resume(self, routes: Sequence[Route], *, now: float) -> int:
         """Let these next hops be tried again, each at its own time; how many were suspended at `now`.
 
         One whose suspension is over by itself is not counted.  Raises StoreError.
         """
-        raise StoreError("this queue cannot suspend a next hop")
 
     def summary(self) -> Summary:
         """Messages by status.  Raises StoreError."""
@@ -230,9 +228,9 @@ class Store(ABC):
 
         return figures.shape(self._everything(filter), edges)
 
+    @abstractmethod
     def totals(self) -> Totals | None:
         """Running totals over all processes; None where the store keeps none.  Raises StoreError."""
-        return None
 
     def _everything(self, filter: Filter) -> Iterator[Entry]:
         after = ""
