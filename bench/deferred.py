@@ -117,11 +117,13 @@ def once(running: mtas.Mta) -> dict[str, float]:
     """One run: start, list, end."""
     banner = mtas.started(running)
     meter = Meter(running.pid)
-    meter.at_rest()
-    held = meter.memory()
-    took = listed(running)
-    running.halt()
-    meter.close()
+    try:
+        meter.at_rest()
+        held = meter.memory()
+        took = listed(running)
+    finally:
+        running.halt()
+        meter.close()
     return {"banner": banner, "list": took, "octets": float(held)}
 
 

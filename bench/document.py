@@ -1,10 +1,11 @@
 """docs/performance.md and its plot, from the figures that run.py has kept.
 
     make performance
-    .venv/bin/python bench/document.py [--results DIRECTORY] [--to DIRECTORY]
+    .venv/bin/python bench/document.py [--results DIRECTORY] [--to DIRECTORY] [--check]
 
 Every number of that page comes from bench/results/*.json, so it is never edited by hand: what there is to say
-about a number goes into `REMARKS` here.  A mode that was not run is missing from the page.
+about a number goes into `REMARKS` here.  A mode that was not run is missing from the page.  With `--check`
+nothing is written, and the exit status is 1 where the files differ from what would be.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ Exim and OpenSMTPD get fewer messages; OpenSMTPD lets about a second pass before
     "mixed": """\
 The dead next hop is a socket that never completes a connection; the slow one answers each message a second
 late.""",
-    "million": "Deferred means: tried once, with its attempt recorded, and due again in ten hours.",
+    "million": "Deferred means: tried once, with its attempt recorded, and due again in one to two hours.",
 }
 
 
@@ -132,17 +133,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="write docs/performance.md and its plot")
     parser.add_argument("--results", metavar="DIRECTORY", default=str(RESULTS), help="where figures are kept")
     parser.add_argument("--to", metavar="DIRECTORY", default=str(TOP / "docs"), help="where the page goes")
+    parser.add_argument("--check", action="store_true", help="only look whether they are up to date")
     options = parser.parse_args()
 
     found = load(Path(options.results))
-    if not found:
+    if not found and not options.check:
         print(f"document.py: {options.results} has no figures: run make bench", file=sys.stderr)
         return 1
-    to = Path(options.to)
-    (to / "performance.md").write_text(page(found))
-    (to / "performance.svg").write_text(plot.svg(found))
-    print(f"document.py: {to / 'performance.md'} and performance.svg are from {', '.join(found)}")
-    return 0
+    texts = {"performance.md": page(found), "performance.svg": plot.svg(found)} if found else {}
+    status = 0
+    for name, text in texts.items():
+        path = Path(options.to) / name
+        if not options.check:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            print(f"{path} is not what the figures say: make performance", file=sys.stderr)
+            status = 1
+    if not options.check:
+        print(f"document.py: {', '.join(texts)} say what {', '.join(found)} gave")
+    return status
 
 
 if __name__ == "__main__":

@@ -53,13 +53,16 @@ def main() -> None:
     store = SqliteStore(options.spool, now=now)
     routes = [Route("smtp", options.next_hop or f"mx{number}.example.net") for number in range(options.hops)]
     due = now + options.due
+    settlements: list[Settlement] = []  # of the batch before: they go with the drafts of the next one
     for at in range(0, options.messages, BATCH):
         drafts = make(min(BATCH, options.messages - at), now, size=options.size, first=at)
         for number, draft in enumerate(drafts, at):
-            draft.routes = [routes[number % len(routes)]]
+            draft.routes = [routes[number * len(routes) // options.messages]]
             draft.pinned, draft.claim, draft.due = True, not options.fresh, due
-        answers = store.apply(drafts, now=now).answers
-        assert not store.apply((), deferred(answers, now, due), now=now).refused
+        applied = store.apply(drafts, settlements, now=now)
+        assert not applied.refused
+        settlements = deferred(applied.answers, now, due)
+    assert not store.apply((), settlements, now=now).refused
     if not options.fresh:
         for at in range(0, len(routes), BATCH):
             hops = [

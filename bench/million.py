@@ -66,7 +66,7 @@ def filled(count: int, hops: int, sink: Sink, options: argparse.Namespace) -> mt
     running.halt()
     began = time.monotonic()
     if count:
-        fill(running, "--messages", str(count), "--hops", str(hops), "--due", "36000")
+        fill(running, "--messages", str(count), "--hops", str(hops), "--due", "3600")
     took = time.monotonic() - began
     print(f"  a queue of {count:,} messages ({took:.0f} s)", file=sys.stderr, flush=True)
     return running
