@@ -99,3 +99,11 @@ def test_etrn_and_xclient_are_for_those_who_may() -> None:
 def test_what_etrn_may_name(argument: str, domain: str | None) -> None:
     """EXT: RFC 1985 section 5."""
     assert etrn_domain(argument) == domain
+
+
+def test_the_reply_has_our_name_in_front_and_is_made_once() -> None:
+    offers = Offers(size=0, recipients=1)
+    reply = offers.reply("mx.example.org", Who(), 0.0)
+    assert (reply.code, reply.lines) == (250, ("mx.example.org", *offers.lines(Who(), 0.0)))
+    assert offers.reply("mx.example.org", Who(), 0.0) is reply
+    assert offers.reply("mx.example.org", Who(secure=True), 0.0) != reply

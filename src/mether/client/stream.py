@@ -258,7 +258,7 @@ class StreamClient(Stream):
                 self._fail("protocol", str(error))
                 self.abort()
                 return
-            if type(event) is str:
+            if isinstance(event, str):
                 if event == client.END_OF_INPUT:
                     self._fail("closed", "the server closed the connection")
                     self.close()

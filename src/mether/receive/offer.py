@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from mether.content.trace import civil
 from mether.receive.hold import MAX_HOLD, latest
+from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Offers:
     TLS may be begun; `off` are keywords that are kept back.
     """
 
-    __slots__ = ("_known", "_off", "_recipients", "_size", "_starttls")
+    __slots__ = ("_known", "_off", "_recipients", "_replies", "_size", "_starttls")
 
     def __init__(
         self, *, size: int, recipients: int, starttls: bool = False, off: Iterable[str] = ()
@@ -70,6 +71,7 @@ class Offers:
         self._starttls = starttls
         self._off = frozenset(keyword.upper() for keyword in off)
         self._known: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self._replies: dict[tuple[str, tuple[str, ...]], Reply] = {}
 
     def lines(self, who: Who, now: float) -> tuple[str, ...]:
         """The lines after the first; `now` is Unix time in seconds."""
@@ -81,6 +83,16 @@ class Offers:
             found = self._known[key] = tuple(
                 line for line in self._all(who, now) if line.partition(" ")[0] not in self._off
             )
+        return found
+
+    def reply(self, hostname: str, who: Who, now: float) -> Reply:
+        """The reply to EHLO or LHLO."""
+        key = (hostname, self.lines(who, now))
+        found = self._replies.get(key)
+        if found is None:
+            if len(self._replies) >= _REMEMBERED:
+                self._replies.clear()
+            found = self._replies[key] = Reply(250, None, hostname, *key[1])
         return found
 
     def _all(self, who: Who, now: float) -> Iterable[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from mether.receive.access import Networks
 from mether.receive.offer import Offers, Who
 from mether.receive.rate import Rates
+from mether.reply import Reply
 from mether.smtp.command import Grammar
 
 TYPE_CHECKING = False
@@ -72,17 +73,19 @@ class Reception:
     whether nothing else may be done before; `authentication` is None where nobody can log in.  With
     `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain for
     ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
-    say what is known of a mailbox.
+    say what is known of a mailbox.  `banner` and `farewell` are the replies that begin and end a session.
     """
 
     __slots__ = (
         "add_sender",
         "admit",
         "authentication",
+        "banner",
         "budget",
         "clock",
         "commit",
         "etrn_from",
+        "farewell",
         "grammar",
         "hostname",
         "ident",
@@ -155,5 +158,7 @@ class Reception:
         self.start = start
         self.etrn_from = etrn_from
         self.xclient_from = xclient_from
+        self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")
+        self.farewell = Reply(221, "2.0.0", f"{hostname} closing")
         # Before any EHLO: what everybody is offered.
         self.grammar = Grammar(self.offers.lines(Who(), 0.0))

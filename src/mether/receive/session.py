@@ -104,7 +104,7 @@ class Session:
             return self._refuse
         if not self._announced:
             event.connected(self._client.address)
-        return self._banner()
+        return self._reception.banner
 
     def command(self, command: Command) -> Reply | None:
         """Answer a command."""
@@ -191,16 +191,11 @@ class Session:
             if why and self.last != "QUIT":
                 event.cut(self._client.address, why, after=self.last)
             seconds = self._reception.clock() - self._started
-            done, refused = self._done, self._refused
-            counts = {
-                verb.lower(): (done.get(verb, 0), done.get(verb, 0) + refused.get(verb, 0))
-                for verb in (done | refused)
-            }
+            counts = {verb.lower(): (done, done) for verb, done in self._done.items()}
+            for verb, refused in self._refused.items():
+                done = self._done.get(verb, 0)
+                counts[verb.lower()] = (done, done + refused)
             event.disconnected(self._client.address, commands=counts, seconds=seconds)
-
-    def _banner(self) -> Reply:
-        protocol = "LMTP" if self._reception.role == "lmtp" else "ESMTP"
-        return Reply(220, None, f"{self._reception.hostname} {protocol} mether")
 
     def _count(self, verb: str, reply: Reply) -> Reply:
         """Count a reply: DATA once, when its content was answered."""
@@ -234,7 +229,7 @@ class Session:
         if verb == "NOOP":
             return words.NOTHING_DONE
         if verb == "QUIT":
-            return Reply(221, "2.0.0", f"{self._reception.hostname} closing")
+            return self._reception.farewell
         if verb == "STARTTLS":
             return self._starttls()
         if verb == "AUTH":
@@ -262,7 +257,7 @@ class Session:
         client.esmtp = verb != "HELO"
         if not client.esmtp:
             return Reply(250, None, reception.hostname)
-        return Reply(250, None, reception.hostname, *reception.offers.lines(self._who(), reception.clock()))
+        return reception.offers.reply(reception.hostname, self._who(), reception.clock())
 
     def _who(self) -> Who:
         """What we know of the client that bears on what it is offered."""
@@ -328,7 +323,7 @@ class Session:
             return error.reply
         self._transaction.abandon()
         self._client.speaks_for(said)
-        return self._banner()
+        return self._reception.banner
 
     def _vrfy(self, argument: str) -> Reply:
         """RFC 5321 section 3.5.3: no more than we know, and nothing where nothing shall be told."""

@@ -43,6 +43,7 @@ _PRINTABLE: Final = bytes(range(32, 127)) + b"\t"
 _CACHE_LIMIT: Final = 4096
 _LINE_LIMIT: Final = address.MAX_PATH + 16
 _GRAMMARS: Final = 64
+_NO_HOST: Final = frozenset(' \t<>()"\\')
 
 
 class Command:
@@ -260,7 +261,7 @@ def _hello(verb: str, argument: str) -> Command:
         raise BadCommand(Reply(501, "5.5.4", "that host name is too long"), verb)
     # Names that break the LDH rule are common and harmless here: the trace field quotes none of
     # them as they stand.  White space and brackets inside would be, so those are refused.
-    if not argument.isascii() or any(char in argument for char in ' \t<>()"\\'):
+    if not (argument.isascii() and _NO_HOST.isdisjoint(argument)):
         raise BadCommand(Reply(501, "5.5.4", "that is not a host name or address literal"), verb)
     return Command(verb, argument)
 

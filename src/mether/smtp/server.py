@@ -77,6 +77,9 @@ SAY_EHLO: Final = Reply(500, "5.5.1", "this is an SMTP server: say EHLO")
 RESPONSE_TOO_LONG: Final = Reply(500, "5.5.6", "that line of the AUTH exchange is too long")
 
 _LONG: Final = wire.MAX_COMMAND_LINE - 2
+_AUTH: Final = state.AUTH
+_TABLE: Final = state.TABLE
+_HELLOS: Final = frozenset(("EHLO", "HELO", "LHLO"))
 _CHUNKS: Final = frozenset(("BDAT", state.LAST_CHUNK))
 
 
@@ -227,7 +230,7 @@ class ServerProtocol:
         line = buffer[start:end]
         self.buffered = left = size - end - 2
         now = self.state
-        if now == state.AUTH:
+        if now == _AUTH:
             return self._response(line)
         if self._discarding or (end - start > _LONG and len(line) + 2 > _limit(line)):
             if is_chunk(line) and not self._discarding:
@@ -243,7 +246,7 @@ class ServerProtocol:
             self.waiting = ""
             return Invalid(error.reply, error.verb)
         verb = command.verb
-        row = state.TABLE[verb]
+        row = _TABLE[verb]
         if left and row.barrier and not self.batch:
             return Broken(NOT_WAITED)
         refusal = None
@@ -254,16 +257,16 @@ class ServerProtocol:
         elif verb == "DATA":
             if self._binary:
                 refusal = BINARY_BY_DATA
-        elif verb in ("EHLO", "HELO", "LHLO") and (verb == "LHLO") != self.lmtp:
+        elif verb in _HELLOS and (verb == "LHLO") != self.lmtp:
             refusal = SAY_LHLO if self.lmtp else SAY_EHLO
         if verb in _CHUNKS:
             assert isinstance(command.value, int)
             return self._begin_chunk(verb, command.value, refusal)
-        if refusal is not None:
-            self.waiting = ""
-            return Invalid(refusal, verb)
-        self.waiting = verb
-        return command
+        if refusal is None:
+            self.waiting = verb
+            return command
+        self.waiting = ""
+        return Invalid(refusal, verb)
 
     def _begin(self, command: Command) -> None:
         envelope = command.value
