@@ -572,6 +572,21 @@ def test_the_damaged_files_are_kept_and_a_report_beside_them(spool: Path) -> Non
     assert (aside / FILE).read_bytes() == damaged
 
 
+def test_a_repair_that_was_cut_short_is_done_over(spool: Path) -> None:
+    """Between its last two steps the log lies in ``damaged`` alone."""
+    everything = logged(spool)
+    aside = spool / "damaged" / "2027-01-01T000000Z"
+    aside.mkdir(parents=True)
+    os.link(spool / FILE, aside / FILE)
+    os.rename(spool / f"{FILE}-wal", aside / f"{FILE}-wal")
+    (spool / f"{FILE}-shm").unlink()
+    (line,) = fsck.look(url(spool)).found
+    assert "a repair was cut short" in line
+    report = repaired(spool)
+    assert accounted(report, everything, spool) == everything
+    assert (aside / f"{FILE}-wal").exists()
+
+
 def test_a_full_disk_changes_nothing(spool: Path) -> None:
     fill(spool, 20)
     change(spool / FILE, zero(children(spool, "content")[0]))

@@ -21,10 +21,10 @@ from mether.queue import ident as ident_
 from mether.queue.database import FILE, Database, translate
 from mether.queue.disk import REAL, Disk, give
 from mether.queue.fsck import Partial, Report, refuse_if_worked
-from mether.queue.fsck_aside import REPORT, Aside
+from mether.queue.fsck_aside import REPORT, Aside, octets
 from mether.queue.fsck_copy import Copy, create
 from mether.queue.fsck_source import Source
-from mether.queue.fsck_sqlite import inside, outside, there, unnamed
+from mether.queue.fsck_sqlite import cut_short, inside, outside, there, unnamed
 from mether.queue.fsck_whole import Sorter
 from mether.queue.spool import Spool, make, trouble
 from mether.queue.store import StoreError
@@ -66,6 +66,10 @@ class _Repair:
     def work(self) -> Report:
         report = self._report
         report.found += outside(self._path)
+        if log := cut_short(self._path):
+            # A copy: what was set aside stays as it is.
+            os.rename(self._aside.write(f"{FILE}-wal", octets(log)), f"{self._file}-wal")
+            report.found += outside(self._path)
         if not report.found:
             inside(self._path, report, locked=True)
         if not report.found:

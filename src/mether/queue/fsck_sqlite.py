@@ -16,7 +16,7 @@ from mether.queue import ident as ident_
 from mether.queue.database import FILE, PAGE, SCHEMA_VERSION
 from mether.queue.disk import REAL
 from mether.queue.fsck import Absent, Report
-from mether.queue.fsck_aside import octets
+from mether.queue.fsck_aside import DIRECTORY, octets
 from mether.queue.fsck_files import file_trouble, left_over
 from mether.queue.fsck_pages import MAGIC
 from mether.queue.fsck_wal import Wal
@@ -83,9 +83,24 @@ def there(path: str) -> None:
         raise Absent(f"there is no queue in {path}")
 
 
+def cut_short(path: str) -> str:
+    """Where a repair that was cut short has left the database's log; "" for nowhere.  Raises OSError."""
+    file, damaged = os.path.join(path, FILE), os.path.join(path, DIRECTORY)
+    if not os.path.isdir(damaged) or not os.path.exists(file) or os.path.exists(f"{file}-wal"):
+        return ""
+    for date in sorted(os.listdir(damaged), reverse=True):
+        kept = os.path.join(damaged, date, FILE)
+        # The repair was done unless this is still the very file that it set aside.
+        if os.path.exists(f"{kept}-wal") and os.path.exists(kept) and os.path.samefile(kept, file):
+            return f"{kept}-wal"
+    return ""
+
+
 def outside(path: str) -> list[str]:
     """What can be told of the database and its log without SQLite.  Raises OSError."""
     file = os.path.join(path, FILE)
+    if log_kept := cut_short(path):
+        return [f"{file}: a repair was cut short, and has its log in {log_kept}"]
     try:
         with open(file, "rb") as database:
             head = database.read(100)
