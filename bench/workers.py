@@ -32,8 +32,8 @@ WORKERS = (1, 2)
 
 
 def relayed(workers: int, options: argparse.Namespace) -> dict[str, float]:
-    """One run of relaying."""
-    messages = relay.count("mether", options)
+    """One run of relaying; twice as much as elsewhere, as each worker loads what it needs with its first ones."""
+    messages = 2 * relay.count("mether", options)
     sink = SmtpSink(options.under, count=messages)
     running = meter = None
     try:
