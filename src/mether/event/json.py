@@ -32,13 +32,17 @@ def sink(
     pid: int = 0,
     level: int = INFO,
     clock: Callable[[], float] = time.time,
+    lazy: bool = False,
 ) -> Sink:
-    """A sink that writes events of at least `level` to `stream`, a flushed line each."""
+    """A sink that writes events of at least `level` to `stream`, a line each; with `lazy` it flushes only
+    what is more than INFO."""
 
     def write(name: str, fields: Mapping[str, Any]) -> None:
-        if LEVELS.get(name, INFO) >= level:
+        at = LEVELS.get(name, INFO)
+        if at >= level:
             stream.write(line(name, fields, clock(), host=host, pid=pid))
-            stream.flush()
+            if at > INFO or not lazy:
+                stream.flush()
 
     return write
 

@@ -56,24 +56,27 @@ def sink(name: str, fields: Fields) -> None:
             logger.handle(logging.LogRecord(logger.name, level, "", 0, clean(text), None, None))
 
 
-def writer(stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool = False) -> Sink:
-    """A sink that writes lines to `stream` itself, as `install` would have them look.
+def writer(
+    stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool = False, lazy: bool = False
+) -> Sink:
+    """A sink that writes lines to `stream` itself, as `install` would have them look; with `lazy` it flushes
+    only what is more than INFO.
 
     For a daemon: a record of `logging` for every line would cost as much as receiving a message does.
     """
     stamp = Formatter(host, pid).stamp
-    known: dict[str, tuple[Callable[[Fields], Lines], str]] = {}
+    known: dict[str, tuple[Callable[[Fields], Lines], str, bool]] = {}
     for name, make in _LINES.items():
         at = LEVELS.get(name, INFO)
         if at >= level:
             word = "" if at <= INFO else f"{logging.getLevelName(at).lower()}: "
-            known[name] = make, f"[{pid}]: {word}"
+            known[name] = make, f"[{pid}]: {word}", at > INFO or not lazy
 
     def write(name: str, fields: Fields) -> None:
         found = known.get(name)
         if found is None:
             return
-        make, tag = found
+        make, tag, flush = found
         front = "mether/" if bare else f"{stamp(time.time())} {host} mether/"
         lines = ""
         for component, text in make(fields):
@@ -82,7 +85,8 @@ def writer(stream: TextIO, level: int = INFO, *, host: str, pid: int, bare: bool
             lines += f"{front}{component}{tag}{text}\n"
         if lines:
             stream.write(lines)
-            stream.flush()
+            if flush:
+                stream.flush()
 
     return write
 

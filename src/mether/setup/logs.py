@@ -14,7 +14,7 @@ from mether.event import mail as event
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Final, TextIO
 
     from mether.event.mail import Sink
@@ -60,18 +60,21 @@ class Gathered:
 
     def write(self, text: str) -> int:
         """Gather."""
-        first = not self._lines
+        if self._lines:
+            self._lines.append(text)
+            return len(text)
         self._lines.append(text)
         if self._finished:
             self.write_out()
-        elif first and self._loop.time() >= self._next:
+        elif self._loop.time() >= self._next:
             self._loop.call_soon(self.write_out)
-        elif first:
+        else:
             self._loop.call_at(self._next, self.write_out)
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: see `write_out`."""
+        """Write what was gathered, at once."""
+        self.write_out()
 
     def write_out(self) -> None:
         """Write what was gathered.  A reader that is gone loses it."""
@@ -80,11 +83,15 @@ class Gathered:
             if not self._finished:
                 self._next = self._loop.time() + GATHER
             try:
-                for piece in pieces(lines) if self._shared else ("".join(lines),):
+                for piece in self._pieces(lines):
                     self._stream.write(piece)
                     self._stream.flush()
             except (OSError, ValueError):
                 pass
+
+    def _pieces(self, texts: list[str]) -> Iterable[str]:
+        whole = "".join(texts)
+        return pieces(whole.splitlines(keepends=True)) if self._shared else (whole,)
 
     def finish(self) -> None:
         """Write what was gathered, and from now on each line at once: the loop is about to end."""
@@ -117,25 +124,17 @@ class Log:
     def adopt(self, config: Config) -> None:
         """Go by another configuration from now on."""
         self.detach()
-        gathered = self._gathered
-        out: Any = gathered or self._stream
+        out: Any = self._gathered or self._stream
+        lazy = self._gathered is not None
         host, level = config.service.hostname, config.log.number
         if config.log.format == "json":
             from mether.event import json
 
-            self._sinks = [json.sink(out, host=host, pid=os.getpid(), level=level)]
+            self._sinks = [json.sink(out, host=host, pid=os.getpid(), level=level, lazy=lazy)]
         else:
             from mether.event import text
 
-            self._sinks = [text.writer(out, level, host=host, pid=os.getpid())]
-        if gathered is not None:
-            urgent = gathered.write_out
-
-            def hurry(name: str, fields: Mapping[str, Any]) -> None:
-                if event.LEVELS.get(name, event.INFO) > event.INFO:
-                    urgent()
-
-            self._sinks.append(hurry)
+            self._sinks = [text.writer(out, level, host=host, pid=os.getpid(), lazy=lazy)]
         event.sinks.extend(self._sinks)
 
     def finish(self) -> None:
