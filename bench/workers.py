@@ -32,7 +32,7 @@ WORKERS = (1, 2)
 
 
 def relayed(workers: int, options: argparse.Namespace) -> dict[str, float]:
-    """One run of relaying; twice as much as elsewhere, as each worker loads what it needs with its first ones."""
+    """One run of relaying; twice the messages, as each worker loads its modules with its first ones."""
     messages = 2 * relay.count("mether", options)
     sink = SmtpSink(options.under, count=messages)
     running = meter = None
