@@ -136,7 +136,8 @@ def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> 
 
 def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path: Path) -> None:
     """What was in hand is delivered as it was begun, what comes then where the new one says."""
-    (tmp_path / "mether.toml").write_text(TEXT.replace("mail/{user}", "other/{user}"))
+    text = TEXT.replace("mail/{user}", "other/{user}") + "[queue]\nwindow = 70\n"
+    (tmp_path / "mether.toml").write_text(text)
     newer = config_.load(str(tmp_path / "mether.toml"))
     store = MemoryStore(now=0.0)
 
@@ -161,6 +162,7 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
         table = newer.table()
         working.adopt(newer, table, wiring.pool(newer, table, working.runner, loop))
         await take(table)
+        assert working.runner.window.messages == 70
         await working.close()
 
     asyncio.run(work())

@@ -189,6 +189,8 @@ class Working:
         import asyncio
 
         before, self.pool = self.pool, pool
+        window = self.runner.window
+        window.messages, window.octets = config.queue.window, config.queue.window_memory
         self.runner.adopt(table=table, reporter=reporter(config, table), retry=retry(config))
         closing = asyncio.ensure_future(before.close())
         self._closing.add(closing)
