@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 HOPS = 10_000
 EACH = 10
-SECONDS = 8.0
+SECONDS = 16.0
+"""Longer than a renewal of the lease, which is all that happens then (runner.lease)."""
 
 COLUMNS = [Column("idle", "CPU ms/s, nothing due", 2, 1e-3, relative=False), relay.CPU]
 

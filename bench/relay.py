@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COUNTS = {"mether": 6000, "postfix": 3000, "exim": 400, "opensmtpd": 400}
-FEWER = {("relay-fresh", "opensmtpd"): 100}
+FEWER = {("relay-fresh", "opensmtpd"): 60}
 SESSIONS = 20
 SIZE = 4096
 PATIENCE = 300
