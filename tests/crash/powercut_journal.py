@@ -109,8 +109,8 @@ class Journal:
     def unseen(self, state: dict[str, bytes], aside: Collection[str] = ()) -> list[str]:
         """What differs between `state`, rebuilt with nothing lost, and what is really there.
 
-        Files of no octets do not count: locks and sockets mean nothing after a restart.  Nor do those
-        named in `aside`.
+        Files of no octets do not count, nor what stands in a lock: locks and sockets mean nothing after a
+        restart.  Nor do those named in `aside`.
         """
         real = {}
         for path in _walk(self.root):
@@ -122,7 +122,7 @@ class Journal:
             f"{path}: {_told(real.get(path))} on disk, {_told(state.get(path))} in the journal"
             for path in sorted(real.keys() | state.keys())
             if (real.get(path) or b"") != (state.get(path) or b"")
-            and not path.endswith("-shm")
+            and not path.endswith(("-shm", ".lock"))
             and path not in aside
         ]
 

@@ -976,6 +976,25 @@ class StoreContract:
         store.suspend([], reason="nothing", until=None, now=T0)
         assert [(hop.route, hop.failures, hop.not_before) for hop in store.hops()] == [(OTHER, 2, T0 + 60)]
 
+    def test_nothing_goes_straight_through_to_a_next_hop_in_trouble(self, make_store: Maker) -> None:
+        """QUE-2: whoever asks for it may not know of the trouble yet."""
+        store, person = make_store(), make_store()
+        assert store.claim(9, T0) == []
+        person.suspend([HOP], reason="r", until=T0 + 60, now=T0)
+        both = {"routes": [HOP, OTHER], "claim": True}
+        (answer,) = commit(store, draft("a@example.net", "b@example.org", **both))  # type: ignore[arg-type]
+        assert [claim.route for claim in answer.claims] == [OTHER]
+        (alone,) = commit(store, draft(claim=True))
+        assert alone.claims == []
+        assert store.settle([settlement(answer.claims[0])], now=T0) == []
+        assert store.next_due(T0) == T0 + 60
+        late = draft(claim=True, at=T0 + 60)
+        (again,) = commit(store, late, now=T0 + 60)
+        assert [claim.route for claim in again.claims] == [HOP], "the suspension is over"
+        store.apply(hops=[Hop(HOP, failures=1)], now=T0 + 60)
+        (answer,) = commit(store, draft(claim=True, at=T0 + 60), now=T0 + 60)
+        assert answer.claims == []
+
     def test_several_next_hops_at_once(self, store: Store) -> None:
         lmtp = Route("lmtp", "unix:/run/lmtp")
         commit(store, draft(), draft(routes=OTHER), draft(routes=lmtp))

@@ -167,13 +167,20 @@ class DirectoryRunner(DirectorySchedule):
             return []
         if message.hold is not None or message.release_at > now:
             return []
-        lock = batch.keep_lock(ident)
+        self._load_hops()
+        known = self._index.hops
+        free = {
+            route: rows
+            for route, rows in record.hops().items()
+            if route not in known or not (known[route].failures or known[route].blocked(now))
+        }
+        lock = batch.keep_lock(ident) if free else -1
         if lock < 0:
             return []
         self._held[ident] = lock
         return [
             self._new_claim(record, Pick(ident, route, [row.number for row in rows], True), now, content)
-            for route, rows in record.hops().items()
+            for route, rows in free.items()
         ]
 
     def renew(self, until: float, now: float) -> bool:

@@ -103,10 +103,11 @@ class MemoryStore(MemoryPeople):
         for number, (recipient, route) in enumerate(
             zip(message.envelope.recipients, draft.routes, strict=True)
         ):
-            self.memory.hop(route)
+            hop = self.memory.hop(route).hop
             row = Row(number, recipient, route, next_attempt=due, pinned=draft.pinned)
             mine = queued.recipients[number] = Recipient(row)
-            if draft.claim and message.hold is None and message.release_at <= now:
+            free = not hop.failures and not hop.blocked(now)
+            if draft.claim and free and message.hold is None and message.release_at <= now:
                 if route not in claims:
                     claims[route] = self._new_claim(queued, route, now)
                 claims[route].pending.append(

@@ -105,7 +105,7 @@ class Draft:
     them and they are kept under any later configuration.  `due` is when to try first.  `key` is a
     submission key: while it is known (until `key_until`), a second draft with it is answered with the
     first one's id and not queued.  With `claim` set the recipients come back already claimed, but
-    perhaps for those whose next hop the store knows to be in trouble or suspended.  `tells`
+    for those whose next hop the store knows to be in trouble or suspended.  `tells`
     are the numbers of the recipients that a report is about, in the envelope of the message reported on.
     """
 
