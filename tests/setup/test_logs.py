@@ -198,3 +198,22 @@ def test_syslog_keeps_the_level(config, monkeypatch):
     logs.to_syslog(config('level = "error"'))
     event.warning("look here")
     assert said == []
+
+
+def test_a_daemon_tells_of_the_same_trouble_once_a_minute(config):
+    """A full disk refuses every message: no log may grow by that."""
+    stream = Stream()
+
+    @virtual
+    async def work():
+        logs.to_stream(config(), stream, asyncio.get_running_loop())
+        for _ in range(50):
+            event.error("queue: the disk is full")
+        await asyncio.sleep(61)
+        event.error("queue: the disk is full")
+        await asyncio.sleep(1)
+
+    work()
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("the disk is full")
+    assert "49 times more" in second

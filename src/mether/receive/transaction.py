@@ -199,6 +199,7 @@ class Transaction:
             self._queue(intake)
         except StoreError as error:
             event.error(str(error), ident=self._ident)
+            self.refused("END-OF-MESSAGE", error.reply)
             self.abandon()
             return error.reply
         return None
@@ -282,6 +283,7 @@ class Transaction:
             reception.budget.give(held)
             if answer.error is not None:
                 event.error(str(answer.error), ident=answer.ident)
+                self.refused("END-OF-MESSAGE", answer.error.reply, envelope=envelope)
                 if writer is not None:
                     writer.discard()
                 self._answered(answer.error.reply)

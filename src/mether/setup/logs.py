@@ -2,7 +2,8 @@
 
 A daemon's lines are gathered and written at the end of the turn of its event loop, and not again within
 GATHER seconds, since a write for each would cost more than all the rest of logging; a warning or an error
-goes out at once, with all before it.  What a crash can lose is the lines of that time.
+goes out at once, with all before it, but not the same again and again (`event.repeated`).  What a crash can
+lose is the lines of that time.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class Log:
         shared: bool = False,
     ) -> None:
         self._stream = stream
+        self._loop = loop
         self._gathered = Gathered(stream, loop, shared=shared) if loop is not None else None
         self._sinks: list[Sink] = []
         self.adopt(config)
@@ -130,11 +132,16 @@ class Log:
         if config.log.format == "json":
             from mether.event import json
 
-            self._sinks = [json.sink(out, host=host, pid=os.getpid(), level=level, lazy=lazy)]
+            sink = json.sink(out, host=host, pid=os.getpid(), level=level, lazy=lazy)
         else:
             from mether.event import text
 
-            self._sinks = [text.writer(out, level, host=host, pid=os.getpid(), lazy=lazy)]
+            sink = text.writer(out, level, host=host, pid=os.getpid(), lazy=lazy)
+        if self._loop is not None:
+            from mether.event.repeated import Repeated
+
+            sink = Repeated(sink, self._loop.time)
+        self._sinks = [sink]
         event.sinks.extend(self._sinks)
 
     def finish(self) -> None:
