@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+import pytest
 from clock import T0, running, virtual
 
 from mether.runner.waking import CROWDED, PAUSE, POLL, Waking
@@ -59,3 +63,19 @@ async def test_a_clock_that_is_set_changes_no_pause() -> None:
     waking.looking()
     ahead = 1e9
     assert await waited(waking) == POLL
+
+
+def test_a_time_that_has_come_may_be_told_twice_on_every_loop() -> None:
+    """What uvloop's call_at gives for a time that has come is no timer, and does not tell its own."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def twice() -> bool:
+        loop = asyncio.get_running_loop()
+        waking = Waking(loop, time.time)
+        waking.looking()
+        waking.by(0)
+        waking.within(-1)
+        await waking.wait()
+        return True
+
+    assert uvloop.run(twice())

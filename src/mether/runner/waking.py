@@ -36,6 +36,7 @@ class Waking:
         self._clock = clock
         self._changed = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._rested = 0.0
         self.changed = self._changed.set
         """Look again at once."""
@@ -86,9 +87,11 @@ class Waking:
 
     def _at(self, when: float) -> None:
         if self._alarm is not None:
-            if self._alarm.when() <= when:
+            if self._alarm_at <= when:
                 return
             self._alarm.cancel()
+        # Kept beside it: what uvloop gives for a time that has come does not tell its own.
+        self._alarm_at = when
         self._alarm = self._loop.call_at(when, self._look)
 
     def _look(self) -> None:
