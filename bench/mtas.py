@@ -41,6 +41,8 @@ from pathlib import Path
 from measure import until_banner
 from services import PYTHON, TOP, Postfix, Smtpd, peers
 
+from mether import __version__
+
 # Of tests/system, which services has put on the path.
 import exim  # isort: skip
 from jail import Jail  # isort: skip
@@ -284,7 +286,7 @@ def started(running: Mta) -> float:
 def versions(source: str | None = None) -> dict[str, str]:
     """What is measured: our version, and each peer's as Debian says it."""
     top = Path(source).parent if source else TOP
-    found = {"mether": "0.1.0"}
+    found = {"mether": __version__}
     said = subprocess.run(
         ["git", "-C", str(top), "describe", "--always", "--dirty"],
         capture_output=True,
@@ -292,7 +294,7 @@ def versions(source: str | None = None) -> dict[str, str]:
         check=False,
     )
     if said.returncode == 0:
-        found["mether"] = said.stdout.strip()
+        found["mether"] += f" ({said.stdout.strip()})"
     for package in ("postfix", "exim4-daemon-light", "opensmtpd"):
         for root in (peers.ROOT, Path("/")):
             path = root / f"usr/share/doc/{package}/changelog.Debian.gz"
