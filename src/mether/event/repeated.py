@@ -1,10 +1,10 @@
 """The same trouble told again and again: once, then at most once a minute, with how often it came meanwhile.
 
-A full disk refuses every message, and a line for each would hide what else there is, and fill the disk that has
-room for logs.  `Repeated` goes between the events and a sink.  Warnings and errors with the same words are told
-at first; what comes within MINUTE seconds is counted, and the next one after that says how many there were.  All
-other events go through, so each message that was refused is still told of as such.  At most KEPT texts are
-remembered.
+A full disk refuses every message, and a line for each would hide what else there is, and fill the disk that
+has room for logs.  `Repeated` goes between the events and a sink.  Warnings and errors with the same words
+are told at first; what comes within MINUTE seconds is counted, and the next one after that says how many
+there were.  All other events go through, so each message that was refused is still told of as such.  At
+most KEPT texts are remembered.
 """
 
 from __future__ import annotations
