@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mether.receive import access
-from mether.receive.access import Counter, Networks
+from mether.receive.access import Counter, Networks, part
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,10 @@ def test_no_limit_for_a_client() -> None:
     counter = Counter(50, 0)
     assert all(counter.enter("a") for _ in range(50))
     assert not counter.enter("a")
+
+
+@pytest.mark.parametrize(
+    ("limit", "processes", "each"), [(0, 4, 0), (1, 4, 1), (3, 4, 1), (250, 2, 125), (10, 1, 10), (10, 0, 10)]
+)
+def test_the_part_of_a_limit_that_one_process_has(limit, processes, each):
+    assert part(limit, processes) == each

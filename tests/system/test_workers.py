@@ -281,3 +281,13 @@ def test_a_receiver_and_a_runner_on_one_queue(start: Start, tmp_path: Path) -> N
         assert runner.wait() == 0
         runner.stderr.close()
     assert daemon.stop() == 0
+
+
+def test_workers_take_their_share_of_the_limits(start: Start) -> None:
+    """SEC-5: what holds for a listener holds for all of them together."""
+    daemon = start(listen="max_connections = 4")
+    clients = [Client(daemon.port) for _ in range(16)]
+    assert Counter(client.greeting[:3] for client in clients)["220"] <= 4
+    for client in clients:
+        client.close()
+    assert daemon.stop() == 0
