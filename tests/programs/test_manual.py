@@ -50,5 +50,11 @@ def test_every_reference_to_a_page_of_ours_leads_to_one():
     for path in MAN.iterdir():
         for line in path.read_text().splitlines():
             words = line.split()
-            if words[:1] == [".Xr"] and words[1] not in ("sysexits", "syslog", "inetd", "resolv.conf", "sd_notify"):
+            if words[:1] == [".Xr"] and words[1] not in (
+                "sysexits",
+                "syslog",
+                "inetd",
+                "resolv.conf",
+                "sd_notify",
+            ):
                 assert f"{words[1]}.{words[2]}" in ours
