@@ -185,7 +185,7 @@ class Torture:
                 if time.monotonic() > stuck:
                     self.problems.append(f"the load was not taken within {self.options.seconds} s")
                     generator.kill()
-                self._wait(self.chance.uniform(0.3, 2.5), generator)
+                self._wait(self.chance.uniform(0.3, self.options.pause), generator)
                 if generator.poll() is None:
                     self._fault(generator)
             self.loaded = time.monotonic() - started
@@ -319,6 +319,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=1_000_000, help="how many must be accepted")
     parser.add_argument("--seconds", type=float, default=3 * 3600, help="how long that may take")
+    parser.add_argument("--pause", type=float, default=2.5, help="seconds between two faults at most")
     parser.add_argument("--topology", choices=TOPOLOGIES, default="all")
     parser.add_argument("--store", choices=("sqlite", "directory"), default="sqlite")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
