@@ -40,6 +40,8 @@ CHECKPOINT: Final = 1024
 """Pages in the WAL (4 MiB) after which it is copied into the database."""
 TRUNCATE: Final = 16 * CHECKPOINT
 """Pages after which the file itself is made small again."""
+STATEMENTS: Final = 256
+"""Prepared statements that are kept: an INSERT for each number of rows, and all others."""
 BUSY: Final = 10_000
 """Milliseconds to wait for another connection, where the write lock does not already order them."""
 
@@ -260,7 +262,7 @@ class Database:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
         # Taken before it is opened: at worst it is opened once more.
         self._inode = os.stat(self.path).st_ino
-        connection = apsw.Connection(self.path, flags, vfs=self._vfs)
+        connection = apsw.Connection(self.path, flags, vfs=self._vfs, statementcachesize=STATEMENTS)
         try:
             connection.set_busy_timeout(BUSY)
             connection.execute(f"PRAGMA page_size={PAGE}; PRAGMA synchronous=FULL; PRAGMA mmap_size=0")

@@ -25,20 +25,22 @@ from mether.queue.store import Committed, StoreError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Final
 
     from mether.queue.content import Content
     from mether.queue.database import Database
     from mether.queue.message import Draft
     from mether.queue.spool import Spool
 
-_SIZES = (32, 16, 8, 4, 2, 1)
+MOST_ROWS: Final = 32
+"""Rows of one INSERT."""
 
 
-def _sized(head: str, width: int) -> tuple[int, dict[int, str]]:
-    """An INSERT's number of columns, and its text for each number of rows it is used with."""
+def _sized(head: str, width: int) -> tuple[int, list[str]]:
+    """An INSERT's number of columns, and its text for each number of rows."""
     row = "(" + ",".join("?" * width) + ")"
-    return width, {size: f"INSERT INTO {head} VALUES " + ",".join([row] * size) for size in _SIZES}
+    sizes = range(MOST_ROWS + 1)
+    return width, [f"INSERT INTO {head} VALUES " + ",".join([row] * size) for size in sizes]
 
 
 _MESSAGE = _sized(
@@ -295,13 +297,12 @@ class Inserting:
         failures, suspended, until = self.db.execute(SQL["hop-trouble"], (hop,)).fetchone()
         return failures > 0 or (suspended is not None and (until is None or self.now < until))
 
-    def _many(self, insert: tuple[int, dict[int, str]], values: list[Any]) -> None:
+    def _many(self, insert: tuple[int, list[str]], values: list[Any]) -> None:
         width, statements = insert
-        at = 0
-        for size, statement in statements.items():
-            while len(values) - at >= size * width:
-                self.db.execute(statement, values[at : at + size * width])
-                at += size * width
+        most = MOST_ROWS * width
+        for at in range(0, len(values), most):
+            part = values[at : at + most]
+            self.db.execute(statements[len(part) // width], part)
 
 
 def _number(draft: Draft) -> int:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS: Final = 100
 """Attempts kept for a message; older ones are forgotten."""
 
-FEW: Final = 8
-"""Claims up to which one DELETE each costs less than one for all, which builds tables for its lists."""
+FEW: Final = 2
+"""Claims up to which one DELETE each costs less than one for all, which builds tables for its lists.  Where
+nobody else wants the interpreter that is so up to eight; beside a busy loop each statement waits for it."""
 
 
 class Settling:
