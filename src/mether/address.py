@@ -42,16 +42,18 @@ class Address:
     `local_part` is kept as received, quotes included; `domain` is kept as received and is ``""``
     only for the bare ``postmaster``.  Two addresses are equal when they name the same mailbox: the
     domain is compared without case and the local-part without needless quoting (RFC 5321 sections
-    2.4 and 4.1.2), except that ``postmaster`` is equal in any case.
+    2.4 and 4.1.2), except that ``postmaster`` is equal in any case.  `is_ascii` tells whether it can be sent
+    without SMTPUTF8.
     """
 
-    __slots__ = ("_key", "_text", "domain", "local_part")
+    __slots__ = ("_key", "_text", "domain", "is_ascii", "local_part")
 
     def __init__(self, local_part: str, domain: str) -> None:
         self.local_part = local_part
         self.domain = domain
         self._key: tuple[str, str] | None = None
         self._text = f"{local_part}@{domain}" if domain else local_part
+        self.is_ascii = self._text.isascii()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,11 +69,6 @@ class Address:
     def ascii_domain(self) -> str:
         """The domain in lower case, with U-labels as A-labels (RFC 5890)."""
         return ascii_domain(self.domain)
-
-    @property
-    def is_ascii(self) -> bool:
-        """Whether the address can be sent without SMTPUTF8."""
-        return self.local_part.isascii() and self.domain.isascii()
 
     def __str__(self) -> str:
         return self._text

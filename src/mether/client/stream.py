@@ -160,10 +160,9 @@ class StreamClient(Stream):
             return
         if self._problem is not None:
             raise self._problem
-        send = self.protocol.send
         self._transaction = transaction
         self._small = small(trace, content, chunked=transaction.fit.chunking)
-        group = b"".join([send(verb, line) for verb, line in commands])
+        group = self.protocol.send_group(commands)
         self._log.append((self.loop.time(), "C", group))
         self.write(group)
         try:

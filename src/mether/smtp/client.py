@@ -25,6 +25,7 @@ from mether.smtp import extension, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
 MAX_LINE: Final = 4096
@@ -103,6 +104,17 @@ class ClientProtocol:
             raise LocalError(f"{verb} in state {now}")  # the server would take it for the other
         outstanding.append(verb)
         return line
+
+    def send_group(self, commands: Sequence[tuple[str, bytes]]) -> bytes:
+        """Send commands together (RFC 2920); only the last may be a barrier.  Raises LocalError."""
+        group = self.send(*commands[0])
+        outstanding = self._outstanding
+        for verb, line in commands[1:]:
+            if outstanding[-1] in state.BARRIERS or verb == state.RESPONSE:
+                raise LocalError(f"{verb} before the reply to {outstanding[-1]}")
+            outstanding.append(verb)
+            group += line
+        return group
 
     def content_sent(self) -> None:
         """Note that the content and its end have been written."""

@@ -80,6 +80,7 @@ _LONG: Final = wire.MAX_COMMAND_LINE - 2
 _AUTH: Final = state.AUTH
 _TABLE: Final = state.TABLE
 _HELLOS: Final = frozenset(("EHLO", "HELO", "LHLO"))
+_ENDS: Final = frozenset((state.END_OF_CONTENT, state.LAST_CHUNK))
 _CHUNKS: Final = frozenset(("BDAT", state.LAST_CHUNK))
 
 
@@ -196,18 +197,16 @@ class ServerProtocol:
             if self.state == state.CONTENT:
                 self._decoder, self._fault = wire.ContentDecoder(normalize=self._normalize), None
                 self.in_content = True
-        elif self.lmtp and verb in (state.END_OF_CONTENT, state.LAST_CHUNK) and code != 421:
-            return reply.encode() * self._accepted
+        elif verb in _ENDS:
+            if self.lmtp and code != 421:
+                return reply.encode() * self._accepted
+        elif verb in _HELLOS:
+            if code < 300:
+                self.esmtp = verb != "HELO"
+                self.grammar = self._base.offering(reply.lines[1:]) if self.esmtp else self._base
         elif not verb and self._repeat != 1:
             times, self._repeat = self._repeat, 1
             return reply.encode() * (times if code != 421 else 1)
-        elif verb in ("EHLO", "LHLO"):
-            if reply.ok:
-                self.esmtp = True
-                self.grammar = self._base.offering(reply.lines[1:])
-        elif verb == "HELO" and reply.ok:
-            self.esmtp = False
-            self.grammar = self._base
         return reply.encode()
 
     def tls_started(self) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOCAL: Final = "local"
 """The stage of a refusal that was decided here, with no server asked."""
 
+_DATA: Final = ("DATA", command.plain("DATA"))
 UNSENDABLE: Final = Reply(553, "5.1.3", "the address cannot be sent in an SMTP command")
 EARLY: Final = Reply(451, "4.5.0", "the server said yes to the message before all of it was sent")
 
@@ -162,20 +163,21 @@ class Transaction:
         except ValueError:
             self.fail(LOCAL, UNSENDABLE)
             return
+        group, asked = self._group, self._asked
         for number, (path, parameters) in enumerate(zip(fit.forward_paths, fit.rcpt, strict=True)):
-            refused = fit.refused.get(number)
+            refused = fit.refused.get(number) if fit.refused else None
             if refused is None:
                 try:
-                    self._group.append(("RCPT", command.rcpt(path, parameters)))
-                    self._asked.append(number)
+                    group.append(("RCPT", command.rcpt(path, parameters)))
+                    asked.append(number)
                     continue
                 except ValueError:
                     refused = UNSENDABLE
             self.results[number] = Result(LOCAL, refused)
-        if not self._asked:
+        if not asked:
             self._finish()
         elif not fit.chunking:
-            self._group.append(("DATA", command.plain("DATA")))
+            group.append(_DATA)
 
     def _mail(self, reply: Reply) -> None:
         if reply.ok:
