@@ -11,6 +11,7 @@ from mether.queue.claim import Hop
 from mether.queue.store import Select
 from mether.runner import ways as ways_
 from mether.runner.ways import Ways
+from mether.runner.window import Window
 
 ROUTES = [Route("smtp", f"{number}.example.net") for number in range(100)]
 
@@ -38,7 +39,7 @@ def down(route: Route = HOP) -> Hop:
 
 def test_no_next_hop_has_more_than_its_share_of_half_the_window() -> None:
     """QUE-6: however many are slow, the other half is left."""
-    ways = Ways(100)
+    ways = Ways(Window(100))
     for route in ROUTES[:10]:
         way = ways.to[route]
         while not ways.full(way) and way.in_hand < 1000:
@@ -50,8 +51,20 @@ def test_no_next_hop_has_more_than_its_share_of_half_the_window() -> None:
     assert each == 4
 
 
+def test_a_window_that_is_changed_changes_the_shares() -> None:
+    """A newer configuration may say another size while the service runs."""
+    window = Window(100)
+    ways = Ways(window)
+    way = ways.to[ROUTES[0]]
+    for _ in range(20):
+        ways.take(way)
+    assert not ways.full(way) and ways.room(way, 1000) == 30
+    window.messages = 40
+    assert ways.full(way) and ways.room(way, 1000) == 0
+
+
 def test_everyone_may_have_one() -> None:
-    ways = Ways(10)
+    ways = Ways(Window(10))
     for route in ROUTES:
         way = ways.to[route]
         assert not ways.full(way)
@@ -60,7 +73,7 @@ def test_everyone_may_have_one() -> None:
 
 
 def test_what_is_on_its_way_to_a_transport_takes_room_there() -> None:
-    ways = Ways(1000)
+    ways = Ways(Window(1000))
     way = ways.to[HOP]
     for _ in range(30):
         ways.take(way)
@@ -72,7 +85,7 @@ def test_what_is_on_its_way_to_a_transport_takes_room_there() -> None:
 
 
 def test_idle_next_hops_are_forgotten_and_those_that_mail_waits_for_are_not() -> None:
-    ways = Ways(1000)
+    ways = Ways(Window(1000))
     for route in ROUTES:
         way = ways.to[route]
         ways.take(way)
@@ -87,7 +100,7 @@ def test_idle_next_hops_are_forgotten_and_those_that_mail_waits_for_are_not() ->
 
 
 def test_where_all_room_was_used_up_more_may_wait() -> None:
-    ways = Ways(1000)
+    ways = Ways(Window(1000))
     select = Select(each=2, room={OTHER: 3})
     ways.used_up([claim(), claim(), claim(route=OTHER), claim(route=OTHER)], select)
     assert ways.to[HOP].starved
@@ -95,7 +108,7 @@ def test_where_all_room_was_used_up_more_may_wait() -> None:
 
 
 def test_an_answer_older_than_an_attempt_does_not_undo_it() -> None:
-    ways = Ways(1000)
+    ways = Ways(Window(1000))
     ways.asked()
     ways.learn(down())
     ways.told(Hop(HOP))
@@ -108,7 +121,7 @@ def test_an_answer_older_than_an_attempt_does_not_undo_it() -> None:
 
 
 def test_what_is_known_is_what_the_store_lists() -> None:
-    ways = Ways(1000)
+    ways = Ways(Window(1000))
     ways.know([down(), Hop(OTHER, suspended="moving", suspended_until=T0 + 60)])
     assert not ways.to[HOP].open(T0 + 1000), "it has failures: the store gives a probe"
     assert not ways.to[OTHER].open(T0)
@@ -123,7 +136,7 @@ def test_only_so_many_in_trouble_are_remembered_the_suspended_ones_before_others
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ways_, "MAX_HOPS", 3)
-    ways = Ways(1000)
+    ways = Ways(Window(1000))
     for route in ROUTES[:5]:
         ways.learn(down(route))
     assert list(ways.troubled) == ROUTES[2:5]

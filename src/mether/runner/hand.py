@@ -46,7 +46,7 @@ class Hand:
         self, window: Window, transports: Callable[[], Transports], each: int, waking: Waking
     ) -> None:
         self.window = window
-        self.ways = Ways(window.messages)
+        self.ways = Ways(window)
         self.emptying = False
         self._claims: dict[int, Claim] = {}
         self._transports = transports

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.queue.claim import Claim
     from mether.queue.store import Select
+    from mether.runner.window import Window
 
     class Transport(Protocol):
         """Whoever takes claims and calls `done` or `returned` of the runner."""
@@ -88,10 +89,10 @@ class Known(dict["Route", Way]):
 
 
 class Ways:
-    """All next hops of a runner whose window holds so many `messages`; `to` has the way to each."""
+    """All next hops of a runner with this `window`, whose size may change; `to` has the way to each."""
 
-    def __init__(self, messages: int) -> None:
-        self._messages = messages
+    def __init__(self, window: Window) -> None:
+        self._window = window
         self.to = Known()
         self._active = 0
         self._learned: set[Route] = set()
@@ -118,12 +119,12 @@ class Ways:
 
     def full(self, way: Way) -> bool:
         """Whether it has its share of the window."""
-        return way.in_hand > 0 and 2 * way.in_hand * self._active >= self._messages
+        return way.in_hand > 0 and 2 * way.in_hand * self._active >= self._window.messages
 
     def room(self, way: Way, room: int) -> int:
         """How many more may be taken for it, where its transport says `room`."""
         if way.in_hand:
-            share = max(1, self._messages // (2 * self._active))
+            share = max(1, self._window.messages // (2 * self._active))
             return max(0, min(room - way.coming, share - way.in_hand))
         return max(0, room)
 
@@ -133,7 +134,7 @@ class Ways:
         """How many more may be claimed for each next hop that is known, and for any other, where a new one
         takes `each`.  With `few` that many, and only where nothing is in hand.  Whoever has room is not
         `starved` any more: set that again where it is used up."""
-        share = max(1, self._messages // (2 * (self._active + 1))) if few is None else few
+        share = max(1, self._window.messages // (2 * (self._active + 1))) if few is None else few
         found = {route: min(room, share) for route, room in transports.rooms().items()}
         idle = []
         for route, way in self.to.items():
