@@ -48,19 +48,6 @@ def longest(retry: Retry) -> float:
     return max(retry.intervals) * (1 + retry.jitter)
 
 
-def ready_at(hop: Hop | None, at: float) -> float | None:
-    """When a next hop may be tried, `at` or later: its backing off and its suspension are both over then.
-
-    None while it is suspended without an end.
-    """
-    if hop is None:
-        return at
-    at = max(at, hop.not_before)
-    if hop.suspended is None:
-        return at
-    return None if hop.suspended_until is None else max(at, hop.suspended_until)
-
-
 def retry_at(retry: Retry, tries: int, now: float, expires: float, random: float) -> float:
     """When to try a recipient again that was tried `tries` times; never after it expires."""
     return min(now + retry.interval(tries, random), max(expires, now))
