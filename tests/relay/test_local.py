@@ -172,7 +172,7 @@ def test_what_waits_goes_by_priority_and_may_be_withdrawn(tmp_path: Path) -> Non
         high.message.envelope.priority = 5
         gone.token = 77
         made.offer(gone, high)
-        made.local.withdraw({77})
+        made.local.at(HANGS).withdraw({77})
         assert made.untried == [gone]
         (tmp_path / "go").touch()
         await made.wait(*low, high)

@@ -30,9 +30,6 @@ class Local:
     def rooms(self) -> dict[Route, int]:
         return {Route("pipe", "a"): 7}
 
-    def withdraw(self, tokens: set[int]) -> None:
-        self.withdrawn = tokens
-
     async def close(self) -> None:
         self.closed = True
 
@@ -123,15 +120,3 @@ async def test_runners_share_the_limits_of_old_and_new_next_hops() -> None:
     assert [hop.limits.connections for hop in (before, after)] == [5, 5]
     made.pool.share(1)
     assert before.limits.connections == 20
-
-
-@virtual
-async def test_what_is_withdrawn_comes_back_from_wherever_it_waits() -> None:
-    made = Made()
-    first, second = claim(), claim(route=OTHER)
-    first.token, second.token = 7, 8
-    made.pool.transport(HOP).offer(first)
-    made.pool.transport(OTHER).offer(second)
-    made.pool.withdraw({7, 8})
-    assert made.worked == [first, second]
-    assert made.local.withdrawn == {7, 8}

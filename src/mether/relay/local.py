@@ -144,11 +144,6 @@ class Local:
         """How many claims more each route can use soon, of those that have some."""
         return {route: place.room for route, place in self._places.items() if not place.idle}
 
-    def withdraw(self, tokens: Collection[int]) -> None:
-        """Give back the claims with these tokens whose delivery has not begun."""
-        for place in self._places.values():
-            place.withdraw(tokens)
-
     def deliver(self, place: Place, claim: Claim) -> None:
         """Begin to deliver a claim of `place`."""
         task = self.loop.create_task(self._deliver(claim))

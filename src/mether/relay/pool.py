@@ -12,7 +12,6 @@ from mether.relay.nexthop import NextHop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from typing import Final
 
     from mether.outcome import Route
@@ -57,12 +56,6 @@ class Pool:
             self._runners = runners
             for hop in self._hops.values():
                 hop.share(runners)
-
-    def withdraw(self, tokens: Collection[int]) -> None:
-        """Give back the claims with these tokens that have not reached the end of their content."""
-        for hop in self._hops.values():
-            hop.withdraw(tokens)
-        self._local.withdraw(tokens)
 
     async def close(self) -> None:
         """Finish what is in hand everywhere, and give back what only waits."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from mether.outcome import Outcome, Route
     from mether.relay import hosts
     from mether.relay.credentials import Login
+    from mether.relay.settings import Settings
 
     Tried = list[tuple[str, list[Log], str]]
     """Hosts, what was said with each, and how that ended: see `client.transcript`."""
-    from mether.relay.settings import Settings
 
 
 class Unusable(Exception):
