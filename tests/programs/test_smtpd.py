@@ -54,6 +54,7 @@ def refused(capsys, status, *argv):
         ("--workers",),
         ("--workers", "0"),
         ("--workers", "257"),
+        ("--workers", "0001999"),
         ("--workers", "two"),
     ],
 )

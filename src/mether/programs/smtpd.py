@@ -85,8 +85,8 @@ def _work(argv: list[str]) -> int:
 def _workers(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 256):
-        raise UsageError(f"--workers: expected a number from 1 to 256, not {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 256):
+        raise UsageError(f"--workers: expected a number from 1 to 256, not {text[:80]!r}")
     return int(text)
 
 
