@@ -154,12 +154,14 @@ def spool(tmp_path: Path) -> str:
     [
         ("sync", apsw.IOError("disk I/O error"), StoreError),
         ("write", apsw.FullError("database or disk is full"), NoSpace),
+        ("write", apsw.ReadOnlyError("attempt to write a readonly database"), StoreError),
     ],
 )
 def test_a_commit_that_fails_did_nothing_and_the_next_one_works(
     spool: str, operation: str, error: Exception, kind: type[StoreError]
 ) -> None:
-    """QUE-5: what could not be made durable was not promised."""
+    """QUE-5: what could not be made durable was not promised: on a disk that fails, is full, or has become
+    read-only."""
     fault = Fault()
     vfs = FaultyVFS(fault)
     store = SqliteStore(spool, now=T0, vfs="faulty")
@@ -167,8 +169,9 @@ def test_a_commit_that_fails_did_nothing_and_the_next_one_works(
     (answer,) = commit(store, first)
     fault.operation, fault.error = operation, error
     for _ in range(3):
-        with pytest.raises(kind):
+        with pytest.raises(kind) as caught:
             store.commit([second], now=T0)
+        assert type(caught.value) is kind, "else the client is told of another trouble"
         with pytest.raises(kind):
             store.settle([settlement(answer.claims[0])], now=T0)
     fault.operation = ""
