@@ -1,4 +1,4 @@
-"""``smtpq hold | release | retry | remove``: change what matches, in one transaction of the store.
+"""``smtpq hold | release | retry | remove``: change what matches, by one verb of the store.
 
 What is being tried at that moment is marked: its owner gives it up as soon as it safely can, and says so at
 its settlement at the latest.  Every change wakes the processes that work the queue.  ``remove`` tells no
