@@ -76,8 +76,7 @@ class MemoryPeople(MemoryClaims):
             known = self.memory.hops.get(route)
             if known is not None:
                 hop = known.hop
-                if hop.suspended is not None and (hop.suspended_until is None or now < hop.suspended_until):
-                    resumed += 1
+                resumed += hop.suspended_at(now)
                 hop.suspended, hop.suspended_until = None, None
         return resumed
 

@@ -9,6 +9,7 @@ Runs inside `Database.write`, but for what only reads.
 
 from __future__ import annotations
 
+from mether.queue import sqlite_rows
 from mether.queue.sql import load
 from mether.queue.sqlite_rows import text
 
@@ -76,9 +77,9 @@ def resume(db: Database, routes: Sequence[Route], now: float) -> int:
         row = db.execute(SQL["hop-find"], (route.transport, route.next_hop, route.helo)).fetchone()
         if row is None or not row[1]:
             continue
-        hop = db.execute(SQL["hop"], row[:1]).fetchone()
-        if hop[6] is not None:
-            resumed += hop[7] is None or now < hop[7]
+        known = sqlite_rows.hop(db.execute(SQL["hop"], row[:1]).fetchone())
+        if known.suspended is not None:
+            resumed += known.suspended_at(now)
             db.execute(SQL["hop-resume"], row[:1])
             refresh(db, row[:1])
     _known_again(db)
