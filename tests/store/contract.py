@@ -1136,6 +1136,56 @@ class StoreContract:
         assert [claim.due for claim in taken] == [False] * 3
         assert [claim.due for claim in store.claim(9, T0 + DAY, Select(each=1))] == [True]
 
+    def test_what_is_due_when_its_time_is_over_waits_for_its_last_try(self, store: Store) -> None:
+        """QUE-8: after a long outage all is due and has expired, and there is room for little of it."""
+        old = [draft(expires=T0 + DAY) for _ in range(5)]
+        commit(store, *old, draft(expires=T0 + DAY, due=T0 + 9 * DAY))
+        now = T0 + 8 * DAY
+        taken = store.claim(9, now, Select(each=1))
+        assert sorted(claim.due for claim in taken) == [False, True]
+        assert store.claim(9, now, Select(room={HOP: 0})) == []
+        assert store.claim(9, now, Select(room={HOP: 0}, next_hop="*")) == []
+        assert store.claim(9, now, Select(room={HOP: 0}, regardless=True)) == []
+        assert store.next_due(now) is not None
+        rest = store.claim(9, now, Select(each=99))
+        assert [claim.due for claim in rest] == [True] * 4
+        store.release(rest)
+        store.apply(hops=[Hop(HOP, failures=1, not_before=now + 60)], now=now)
+        assert [claim.due for claim in store.claim(9, now, Select(each=99))] == [False] * 4
+
+    def test_what_waits_for_room_keeps_nobody_from_being_returned(self, store: Store) -> None:
+        """QUE-8: however many have expired that wait for room, those behind them get their turn."""
+        commit(store, *(draft(expires=T0 + DAY) for _ in range(40)))
+        behind = [draft(routes=OTHER, expires=T0 + 2 * DAY, due=T0 + 9 * DAY) for _ in range(3)]
+        commit(store, *behind)
+        select, now, found = Select(room={HOP: 0}), T0 + 3 * DAY, []
+        for _ in range(30):
+            found += store.claim(2, now, select)
+        assert sorted(claimed(found)) == sorted(one.message.ident for one in behind)
+        assert {claim.due for claim in found} == {False}
+        assert len(store.claim(99, now)) == 40
+
+    def test_one_that_waits_for_room_at_one_next_hop_is_returned_at_another(self, store: Store) -> None:
+        """QUE-8"""
+        one = draft("a@example.net", "b@example.org", routes=[HOP, OTHER], expires=T0 + DAY)
+        commit(store, one)
+        store.suspend([OTHER], reason="moving", until=None, now=T0)
+        (claim,) = store.claim(9, T0 + DAY, Select(room={HOP: 0}))
+        assert (claim.route, claim.due) == (OTHER, False)
+        (claim,) = store.claim(9, T0 + DAY)
+        assert (claim.route, claim.due) == (HOP, True)
+
+    def test_a_suspect_waits_for_room_too(self, make_store: Maker, kill: Killer) -> None:
+        """QUE-8"""
+        first = make_store()
+        commit(first, draft(expires=T0 + DAY))
+        first.claim(1, T0)
+        kill(first)
+        second = make_store()
+        assert second.claim(9, T0 + DAY, Select(room={HOP: 0})) == []
+        (claim,) = second.claim(9, T0 + DAY)
+        assert (claim.suspect, claim.due) == (True, True)
+
     # Marks
 
     def test_what_a_person_marked_is_told(self, store: Store) -> None:

@@ -531,7 +531,7 @@ def test_what_is_due_is_found_by_seeks(spool: str, statement: str, values: tuple
     [
         ("next-ready", (), "next_hop_ready"),
         ("next-deadline", (), "recipient_deadline"),
-        ("due-by-deadline", (T0, 9), "recipient_deadline"),
+        ("due-by-deadline", (T0, T0 - 9, 3, 1, 9), "recipient_deadline ((deadline,message,number)>"),
         ("hops-ready", (T0,), "next_hop_ready"),
         ("hops-in-trouble", (), "next_hop_trouble"),
         ("suspects", (), "COVERING INDEX recipient_suspect (state=?"),

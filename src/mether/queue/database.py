@@ -103,6 +103,8 @@ class Database:
         self.hops: dict[tuple[str, str, str], int] = {}
         self.troubled: set[int] = set()
         self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self.late: tuple[float, int, int] | None = None
+        """Where the last look at deadlines ended, if it is to be gone on with (`sqlite_claim`)."""
         try:
             version = self._schema()
             if version == 0:

@@ -33,6 +33,7 @@ class Index:
         self.hops: dict[Route, Hop] = {}
         self._heaps: dict[Route, dict[int, list[tuple[float, str, int]]]] = {}
         self._deadlines: list[tuple[float, str]] = []
+        self._aside: dict[Route, list[tuple[float, str]]] = {}
         self._suspects: set[str] = set()
         self._busy: set[str] = set()
         self._out: dict[int, tuple[str, Route, bool]] = {}
@@ -143,18 +144,17 @@ class Index:
     def _suspect_out(self) -> bool:
         return bool(self._suspects) and any(ident in self._suspects for ident, _, _ in self._out.values())
 
-    def _room(self, route: Route, now: float) -> int | None:
-        """How many claims the next hop takes now; None: any number."""
-        if self._full(route):
-            return 0
+    def _free(self, route: Route, now: float) -> bool:
+        """Whether one more message may be tried at the next hop now, if there is room."""
         hop = self.hops.get(route)
         if hop is None:
-            return None
+            return True
         if hop.blocked(now):
-            return 0
-        if hop.failures > 0:
-            return 0 if any(due and route == each for _, each, due in self._out.values()) else 1
-        return None
+            return False
+        return not (hop.failures and any(due and route == each for _, each, due in self._out.values()))
+
+    def _may(self, route: Route, now: float) -> bool:
+        return not self._full(route) and self._free(route, now)
 
     def _full(self, route: Route) -> bool:
         """Whether the one who asks has no room for more at this next hop."""
@@ -208,6 +208,7 @@ class Index:
         and stops when it has `limit` claims."""
         self._left.clear()
         self._room_at = None
+        self._look_aside(now)
         if select is not None and (select.room or select.each is not None):
             self._room_at = partial(select.room_at, limit=limit)
         if select is not None and not select.plain:
@@ -225,20 +226,34 @@ class Index:
     def _expired(self, limit: int, now: float) -> Iterator[Pick]:
         while limit > 0 and (head := self._deadline()) is not None and head[0] <= now:
             ident = head[1]
-            item = self.items[ident]
-            # One of them has come to its deadline, unless the message was busy then.
-            route = next(
-                slot.route
-                for slot in item.slots.values()
-                if not slot.token and slot.deadline <= item.deadline
-            )
-            slots = {n: s for n, s in item.slots.items() if not s.token and s.route == route}
-            ready = [n for n, slot in slots.items() if slot.due <= now]
-            if ready and self._room(route, now) != 0:
-                yield Pick(ident, route, ready, True)
-            else:
-                yield Pick(ident, route, list(slots), False)
+            slots = self.items[ident].slots.values()
+            late = {slot.route: None for slot in slots if not slot.token and slot.deadline <= now}
+            pick = next((found for route in late if (found := self._late(ident, route, now))), None)
+            if pick is None:
+                # All of it waits for room, and will be found among what is due there.
+                heappop(self._deadlines)
+                for route in late:
+                    self._aside.setdefault(route, []).append(head)
+                continue
+            yield pick
             limit -= 1
+
+    def _late(self, ident: str, route: Route, now: float) -> Pick | None:
+        """What to claim at a next hop of a message whose time has come; None when it waits for room."""
+        slots = {n: s for n, s in self.items[ident].slots.items() if not s.token and s.route == route}
+        ready = [n for n, slot in slots.items() if slot.due <= now]
+        if not ready or not self._free(route, now):
+            return Pick(ident, route, list(slots), False)
+        return None if self._full(route) else Pick(ident, route, ready, True)
+
+    def _look_aside(self, now: float) -> None:
+        """What waited for room waits for its deadline alone where the next hop may not be tried now."""
+        for route in list(self._aside):
+            if route not in self._heaps:
+                del self._aside[route]
+            elif not self._free(route, now):
+                for entry in self._aside.pop(route):
+                    heappush(self._deadlines, entry)
 
     def _suspect(self, now: float) -> Iterator[Pick]:
         """The one suspect to try now, if none is being tried."""
@@ -251,7 +266,9 @@ class Index:
                 ready = [number for number, slot in slots.items() if item.due(slot) <= now]
                 if item.held:
                     continue
-                if ready and self._room(route, now) != 0:
+                if ready and self._free(route, now):
+                    if self._full(route):
+                        continue
                     yield Pick(ident, route, ready, True)
                     return
                 if item.busy <= now and any(slot.deadline <= now for slot in slots.values()):
@@ -271,7 +288,7 @@ class Index:
                 if limit <= 0:
                     return
                 head = self._head(route, now)
-                if head is not None and self._room(route, now) != 0:
+                if head is not None and self._may(route, now):
                     yield self._message(head[1], route, now)
                     limit -= 1
                     again.append(route)
@@ -308,15 +325,17 @@ class Index:
                 if not slots or (hop is not None and not next_hop_like(hop, route)):
                     continue
                 ready = [n for n, slot in slots.items() if select.regardless or slot.due <= now]
-                blocked = self._full(route) if select.regardless else self._room(route, now) == 0
-                blocked = blocked or (item.suspect and self._suspect_out())
-                if ready and not blocked:
-                    yield Pick(ident, route, ready, True)
+                if item.suspect and self._suspect_out():
+                    continue
+                if ready and (select.regardless or self._free(route, now)):
+                    if not self._full(route):
+                        yield Pick(ident, route, ready, True)
                 elif any(slot.deadline <= now for slot in slots.values()):
                     yield Pick(ident, route, list(slots), False)
 
-    def next_due(self) -> float | None:
+    def next_due(self, now: float) -> float | None:
         """When `pick` will next give something by itself, or None."""
+        self._look_aside(now)
         times: list[float | None] = []
         for route in list(self._heaps):
             heads = self._heads(route)

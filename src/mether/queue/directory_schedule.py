@@ -129,7 +129,7 @@ class DirectorySchedule(Store):
             self._load_hops()
         except OSError as error:
             raise trouble("cannot read the queue", error) from None
-        return self._index.next_due()
+        return self._index.next_due(now)
 
     # Next hops
 

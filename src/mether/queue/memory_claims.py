@@ -122,8 +122,7 @@ class MemoryClaims(Store):
             late = any(message.deadline_of(warned=each.row.warned) <= now for each in mine)
             due = regardless or (hop.ready() <= now and any(each.row.next_attempt <= now for each in mine))
             room = left.setdefault(route, asked.room_at(route, limit))
-            due = due and room > 0
-            if not due and not late:
+            if room <= 0 if due else not late:
                 continue
             left[route] = room - due
             out = out or suspect

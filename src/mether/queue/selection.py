@@ -25,7 +25,9 @@ class Select:
 
     `each` is how many messages that are due one call takes at most for any one next hop, and `room` says
     it for those that differ (0: none).  So a slow next hop holds no claims that others need.  Expiry and
-    warnings are not counted: for these no next hop is tried.
+    warnings are not counted where no next hop is tried for them: the recipient's own time has not come, or
+    its next hop is blocked or has its probe out.  Else it is due, waits for room as anything does, and has
+    its last try then.
     """
 
     __slots__ = (

@@ -4,6 +4,7 @@
 warning has come, then at next hops in order of their earliest due, a bounded number of messages in each, of
 what is due there the highest priority first.
 What is blocked is not looked at: `next_hop.ready` already counts backing off, suspension and a probe.
+What is due and finds no room is left alone, whatever else has come for it.
 
 A suspect is a message whose claim outlived its owner (`sqlite_owner`).
 
@@ -23,7 +24,7 @@ from mether.queue.sqlite_hops import SQL, numbers, priorities, refresh, suspensi
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
+    from typing import Any, Final
 
     from mether.queue.claim import Hop
     from mether.queue.database import Database
@@ -104,6 +105,8 @@ class Hops:
 
 
 NO_HOP = ("", "", "", 0, 0.0, "", None, None)
+FIRST: Final = (float("-inf"), 0, 0)
+"""Before the first deadline."""
 
 
 def pick(db: Database, hops: Hops, limit: int, now: float) -> list[_Pick]:
@@ -123,15 +126,43 @@ def pick(db: Database, hops: Hops, limit: int, now: float) -> list[_Pick]:
     if found is not None:
         add(found[0], found[1], "claim-suspect", found[2])
     # Deadlines may come by the million, too: they get half, and what the others leave.
-    late = db.execute(SQL["due-by-deadline"], (now, limit * 4)).fetchall()
+    late = _late(db, hops, limit, now)
     for share in (max(1, limit // 2), limit):
-        for message, hop, next_attempt in late:
-            if len(picks) >= share:
-                break
-            add(message, hop, "claim-due", next_attempt <= now and hops.may(hop, now))
+        while len(picks) < share and (one := next(late, None)) is not None:
+            add(one[0], one[1], "claim-due", one[2])
         if share < limit or limit == 1:
             _by_hop(db, hops, limit, now, picks, taken, add)
     return picks[:limit]
+
+
+def _late(db: Database, hops: Hops, limit: int, now: float) -> Iterator[tuple[int, int, bool]]:
+    """What has come to its deadline, as (message, next hop, due), but for what only waits for room.
+
+    Of those that wait for room there may be very many, too: where a look has come upon any, the next one
+    goes on behind the last row that this one came to, and at the end begins anew.
+    """
+    after = db.late or FIRST
+    page, waits = 4 * limit, db.late is not None
+    while True:
+        rows = db.execute(SQL["due-by-deadline"], (now, *after, page)).fetchall()
+        earliest: dict[tuple[int, int], float] = {}
+        for _, message, _, hop, next_attempt in rows:
+            earliest[message, hop] = min(next_attempt, earliest.get((message, hop), next_attempt))
+        for *place, hop, _ in rows:
+            due = earliest[place[1], hop] <= now and hops.free(hop, now)
+            if due and hops.left(hop) <= 0:
+                waits = True
+                db.late = tuple(place)
+                continue
+            if waits:
+                db.late = tuple(place)
+            yield place[1], hop, due
+        if len(rows) == page:
+            return
+        db.late, waits = None, False
+        if after == FIRST:
+            return
+        after = FIRST
 
 
 def _by_hop(
@@ -175,8 +206,8 @@ def suspect(db: Database, hops: Hops, now: float) -> tuple[int, int, bool] | Non
     if db.value(SQL["suspect-out"]) is not None:
         return None
     for message, hop, next_attempt, deadline in db.execute(SQL["suspects"]):
-        due = next_attempt <= now and hops.may(hop, now)
-        if due or deadline <= now:
+        due = next_attempt <= now and hops.free(hop, now)
+        if hops.left(hop) > 0 if due else deadline <= now:
             return message, hop, due
     return None
 
@@ -254,8 +285,7 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
         if len(picks) >= limit:
             break
         due = select.regardless or (next_attempt <= now and hops.free(hop, now))
-        due = due and hops.left(hop) > 0
-        if (suspect and out) or not (due or deadline <= now):
+        if (suspect and out) or (hops.left(hop) <= 0 if due else deadline > now):
             continue
         out = out or bool(suspect)
         if due:

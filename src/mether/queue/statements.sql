@@ -250,10 +250,9 @@ FROM attempt AS a LEFT JOIN transcript AS t ON t.message = a.message AND t.attem
 WHERE a.message = ?1 ORDER BY a.number, a.recipient
 
 -- name: due-by-deadline
-SELECT message, hop, min(next_attempt) FROM
-  (SELECT message, hop, next_attempt, deadline FROM recipient INDEXED BY recipient_deadline
-   WHERE state = 0 AND deadline <= ?1 ORDER BY deadline LIMIT ?2)
-GROUP BY message, hop ORDER BY min(deadline)
+SELECT deadline, message, number, hop, next_attempt FROM recipient INDEXED BY recipient_deadline
+WHERE state = 0 AND deadline <= ?1 AND (deadline, message, number) > (?2, ?3, ?4)
+ORDER BY deadline, message, number LIMIT ?5
 
 -- One seek: (hop, priority) is fixed, and next_attempt is the next column of the index, in whose order the rows
 -- come.  What waits at other priorities, or is not due yet, is not looked at.
