@@ -1,6 +1,6 @@
 """Faults of the disk and the clock, on order: the library of faults.c and its orders.
 
-`build` compiles it (with the C compiler that is there; None without one), `Orders` gives the orders to all
+`build` compiles it, or another one, with the C compiler that is there; `Orders` gives the orders to all
 processes that were started with `Orders.environment`.
 """
 
@@ -18,13 +18,19 @@ _NAMES = ("sync_fails", "full", "broken", "shortened", "clock", "struck")
 _LAYOUT = struct.Struct(f"{len(_NAMES)}i")
 
 
-def build(directory: Path) -> Path | None:
+def compiler() -> str | None:
+    """The C compiler, None where there is none."""
+    return shutil.which("cc") or shutil.which("gcc")
+
+
+def build(directory: Path, source: Path = SOURCE) -> Path | None:
     """The library, compiled into `directory`; None where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
+    program = compiler()
+    if program is None:
         return None
-    library = directory / "faults.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, SOURCE, "-ldl"], check=True)
+    library = directory / f"{source.stem}.so"
+    argv = [program, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl", "-lpthread"]
+    subprocess.run(argv, check=True)
     return library
 
 

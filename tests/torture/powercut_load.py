@@ -21,7 +21,6 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "crash")]
 
+import faults  # noqa: E402
 import uvloop  # noqa: E402
 from generator import CONNECTIONS, Load  # noqa: E402
 from ledger import SLOTS, whole  # noqa: E402
@@ -72,19 +72,6 @@ class Client(Load):
     def answered(self, slots: list[int]) -> None:
         self.marks += [f"A {slot}" for slot in slots]
         super().answered(slots)
-
-
-def build(directory: Path) -> Path | None:
-    """The recorder, compiled; None where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
-    library = directory / "recorder.so"
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O2", "-o", library, HERE / "recorder.c", "-ldl", "-lpthread"],
-        check=True,
-    )
-    return library
 
 
 async def load(options: argparse.Namespace, place: Path, library: Path, journal: Path) -> None:
@@ -240,7 +227,7 @@ def _queued(store: Any) -> tuple[set[int], set[int]]:
 
 def cut(options: argparse.Namespace, place: Path) -> tuple[int, list[str]]:
     """Record a load, cut the power at random steps; how many images there were, and what was wrong."""
-    library = build(place)
+    library = faults.build(place, HERE / "recorder.c")
     if library is None:
         return 0, ["there is no C compiler"]
     spool, path = place / "spool", place / "journal"

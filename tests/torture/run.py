@@ -150,6 +150,8 @@ class Torture:
         if library is not None:
             self.orders = faults.Orders(place / "orders", library)
             self.environment = self.orders.environment
+        else:
+            print("there is no C compiler: neither the disk nor the clock is tortured", flush=True)
         self.sink_ledger, self.ledger = place / "sink.ledger", place / "generator.ledger"
         self.sink = subprocess.Popen(
             [sys.executable, HERE / "sink.py", self.sink_ledger], stdout=subprocess.PIPE

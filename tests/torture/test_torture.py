@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import faults
 import pytest
 import verdict
 
@@ -13,7 +15,17 @@ RUN = Path(__file__).with_name("run.py")
 CUT = Path(__file__).with_name("powercut_load.py")
 
 
+@pytest.fixture
+def compiler() -> None:
+    """Faults and the recorder are compiled: where that cannot be, as with a peer that is missing."""
+    if faults.compiler() is None:
+        if os.environ.get("METHER_PEERS") == "required":
+            pytest.fail("there is no C compiler")
+        pytest.skip("there is no C compiler")
+
+
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
     ("topology", "store"), [("single", "sqlite"), ("split", "sqlite"), ("single", "directory")]
 )
@@ -41,6 +53,7 @@ def cut(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("compiler")
 def test_what_was_answered_survives_a_power_cut_under_the_load_of_several_processes() -> None:
     """DAT-5, QUE-5: two processes work one queue, and the power is cut at any step of theirs."""
     ended = cut("--topology", "split")
@@ -49,6 +62,7 @@ def test_what_was_answered_survives_a_power_cut_under_the_load_of_several_proces
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("compiler")
 def test_without_its_syncs_the_power_cut_is_seen_to_lose_mail() -> None:
     """Else the test above would prove nothing."""
     ended = cut("--topology", "single", "--without-sync")
