@@ -17,7 +17,7 @@ from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim, Hop
 from mether.queue.content import Content
 from mether.queue.store import StoreError
-from mether.relay.nexthop import FIRST_ROOM
+from mether.relay.nexthop import FAREWELL, FIRST_ROOM
 from mether.relay.settings import IDLE
 from mether.relay.slots import Slots
 from mether.relay.window import FIRST
@@ -314,6 +314,70 @@ async def test_close_finishes_what_is_in_hand_and_gives_back_the_rest() -> None:
     relay.hop.offer(late)
     await asyncio.sleep(0)
     assert relay.untried == [*others, late], "what comes too late is given back too"
+
+
+@pytest.mark.parametrize("where", ["greeting", "EHLO", "MAIL", "RCPT", "DATA"])
+@virtual
+async def test_leaving_off_waits_for_nobody_who_has_no_content_yet(where: str) -> None:
+    mx = await server(**{where: [SILENCE] * 9})
+    relay = Relay(mx)
+    claims = [claim() for _ in range(20)]
+    for one in claims:
+        relay.hop.offer(one)
+    await asyncio.sleep(1)
+    began = running().time()
+    relay.hop.leave_off()
+    await relay.hop.close()
+    assert running().time() - began < 1
+    assert {one.message.ident for one in relay.untried} == {one.message.ident for one in claims}
+    assert relay.worked.empty()
+
+
+@virtual
+async def test_leaving_off_waits_for_no_dns_and_no_connection() -> None:
+    relay = Relay(await server())
+
+    async def never(route: Route) -> Any:
+        await running().create_future()
+
+    relay.hop.settings.find = never
+    one = claim()
+    relay.hop.offer(one)
+    await asyncio.sleep(1)
+    relay.hop.leave_off()
+    await relay.hop.close()
+    assert relay.untried == [one]
+    assert running().time() < 2
+
+
+@virtual
+async def test_leaving_off_lets_content_end() -> None:
+    """What the server may have taken is waited for, as long as it may take; others are not begun."""
+    mx = await server(**{".": [SILENCE]})
+    relay = Relay(mx, connections=1)
+    first, second = claim(), claim()
+    relay.hop.offer(first)
+    relay.hop.offer(second)
+    await asyncio.sleep(1)
+    began = running().time()
+    relay.hop.leave_off()
+    await relay.hop.close()
+    assert running().time() - began > 500
+    worked, (outcome,) = relay.worked.get_nowait()
+    assert worked is first
+    assert outcome.uncertain
+    assert relay.untried == [second]
+
+
+@virtual
+async def test_leaving_off_waits_half_a_second_for_the_replies_to_quit() -> None:
+    mx = await server(QUIT=[SILENCE])
+    relay = Relay(mx)
+    await relay.send(claim())
+    began = running().time()
+    relay.hop.leave_off()
+    await relay.hop.close()
+    assert running().time() - began == pytest.approx(FAREWELL)
 
 
 @virtual

@@ -178,6 +178,8 @@ class Stalled:
     def stop(self) -> None:
         """Nothing to tell it."""
 
+    leave_off = stop
+
     async def forever(self) -> None:
         await asyncio.Event().wait()
 

@@ -75,6 +75,12 @@ class StreamClient(Stream):
         """What ended the session, "" as long as nothing did."""
         return "" if self._problem is None else str(self._problem)
 
+    @property
+    def sending(self) -> bool:
+        """Whether content is on its way: it has begun, and its reply has not come."""
+        transaction = self._transaction
+        return transaction is not None and (transaction.wants_content or transaction.content_sent)
+
     def begin(self) -> None:
         """Forget what was said since the opening of the session."""
         self._log = []

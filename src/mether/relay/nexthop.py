@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 FIRST_ROOM: Final = 2 * window.FIRST
 """Claims that a next hop of which nothing is known can use."""
 
+FAREWELL: Final = 0.5
+"""Seconds for the replies to QUIT at the end of the service."""
+
 WATCH: Final = 60.0
 """Seconds between two looks for attempts that outlived their time."""
 
@@ -107,6 +110,18 @@ class NextHop:
         for worker in list(self._workers):
             if worker.claim is not None and worker.claim.token in tokens:
                 worker.interrupt(Lost("withdrawn", "", "the message was withdrawn"), late=False)
+
+    def leave_off(self) -> None:
+        """Give back what waits, and what is in hand but for content that is on its way.
+
+        What is left to do for `close` takes FAREWELL seconds, or as long as servers take to answer content.
+        """
+        self._closing = True
+        self._give_back()
+        for worker in list(self._workers):
+            worker.leave_off()
+        if self._workers:
+            self.settings.loop.call_later(FAREWELL, self._cut)
 
     async def close(self) -> None:
         """Give back what waits, finish what is in hand, and end every connection."""
@@ -273,6 +288,10 @@ class NextHop:
         for worker in list(self._workers):
             if worker.overdue(now):
                 worker.interrupt(Lost("timeout", "", "the attempt took too long as a whole"))
+
+    def _cut(self) -> None:
+        for worker in list(self._workers):
+            worker.cut()
 
     def _give_back(self) -> None:
         if self._pacer is not None:

@@ -57,6 +57,11 @@ class Pool:
             for hop in self._hops.values():
                 hop.share(runners)
 
+    def leave_off(self) -> None:
+        """Give back all that waits for a next hop, or is in hand there but for content that is on its way."""
+        for hop in self._hops.values():
+            hop.leave_off()
+
     async def close(self) -> None:
         """Finish what is in hand everywhere, and give back what only waits."""
         await asyncio.gather(*(hop.close() for hop in self._hops.values()), self._local.close())

@@ -99,6 +99,16 @@ class Worker:
             self._cause = cause
             self.task.cancel()
 
+    def leave_off(self) -> None:
+        """End the attempt in hand, unless its content is on its way: its claim comes back untried."""
+        if self._stage != "send" or self.client is None or not self.client.sending:
+            self.interrupt(Lost("withdrawn", "", "the service ends"), late=False)
+
+    def cut(self) -> None:
+        """Wait for no goodbye any more, where there is no attempt in hand."""
+        if self.claim is None and self.client is not None:
+            self.client.give_up("timeout", "the server did not answer in time")
+
     async def _run(self) -> None:
         hop = self._hop
         try:
@@ -153,6 +163,7 @@ class Worker:
             hop.broken(self, any(one.uncertain or one.scope == "host" for one in outcomes))
         if self._cause is not None and self._cause.kind == "withdrawn" and not _came_of(outcomes):
             settings.returned([claim])
+            failed = False
         else:
             settings.done(claim, outcomes, started, connected, self._transcript(outcomes, tried))
         if failed:

@@ -181,7 +181,7 @@ class Working:
         self.queue = queue
         self.runner = runner
         self.pool = pool
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], Pool] = {}
 
     def adopt(self, config: Config, table: Table, pool: Pool) -> None:
         """Decide about and send by this what is tried from now on; the former pool ends what it is at, and
@@ -193,19 +193,22 @@ class Working:
         window.messages, window.octets = config.queue.window, config.queue.window_memory
         self.runner.adopt(table=table, reporter=reporter(config, table), retry=retry(config))
         closing = asyncio.ensure_future(before.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        self._closing[closing] = before
+        closing.add_done_callback(self._closing.pop)
 
     async def _close_pools(self) -> None:
         import asyncio
 
+        for pool in (self.pool, *self._closing.values()):
+            pool.leave_off()
         await asyncio.gather(self.pool.close(), *self._closing)
 
     async def close(self, hurry: asyncio.Event | None = None) -> None:
         """Finish what is in hand, give back the rest, and let go of the queue.
 
-        Attempts have ATTEMPTS seconds to end and settlements SETTLEMENTS more: a silent peer or a full disk
-        must not keep a service from stopping.  What is not settled by then stays queued.  When `hurry`
+        Attempts that have sent no content yet are given up.  The others have ATTEMPTS seconds to end, and
+        settlements SETTLEMENTS more: a silent peer or a full disk must not keep a service from
+        stopping.  What is not settled by then stays queued.  When `hurry`
         is set each of the two has a MOMENT; what the writer was given is stored all the same.
         """
         import asyncio
