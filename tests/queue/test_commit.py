@@ -137,6 +137,22 @@ def test_what_comes_during_a_transaction_shares_the_next(store: Gated, caller: C
     assert caller.queue.committed == 21
 
 
+def test_what_comes_while_another_process_writes_goes_along(store: Gated, caller: Caller) -> None:
+    waits, turn = threading.Event(), threading.Event()
+
+    def wait_for_turn() -> None:
+        waits.set()
+        turn.wait()
+
+    store.turn = wait_for_turn  # type: ignore[method-assign]
+    caller.commit(draft())
+    assert waits.wait(10)
+    caller.commit(draft(), draft())
+    turn.set()
+    caller.answered(3)
+    assert store.entered.get() == (3, 0)
+
+
 def test_drafts_and_settlements_share_a_transaction(store: Gated, caller: Caller) -> None:
     caller.commit(draft(claim=True))
     claims = caller.answered(1)[0].claims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ from mether.queue.claim import Hop
 from mether.queue.content import SMALL
 from mether.queue.database import refuse_version
 from mether.queue.disk import Disk
+from mether.queue.owner import Lock
 from mether.queue.spool import make as make_spool
 from mether.queue.sqlite import SqliteStore
 from mether.queue.sqlite_hops import SQL, refresh
@@ -471,6 +473,35 @@ def test_processes_that_write_at_once_lose_nothing(spool: str) -> None:
     store = SqliteStore(spool, now=T0)
     assert len(store.entries(Filter())) == 3 * 20 * (5 - 2)
     assert list(store.check()) == []
+    store.close()
+
+
+def test_a_turn_keeps_others_from_writing_until_it_is_used(
+    spool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(spool, now=T0)
+
+    def held() -> bool:
+        with open(f"{spool}/lock") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    store.turn()
+    assert held()
+    assert store.apply([draft()], now=T0).answers[0].error is None
+    assert not held()
+
+    def fail(lock: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Lock, "take", fail)  # before the transaction begins
+    store.turn()
+    with pytest.raises(StoreError):
+        store.apply([draft(claim=True)], now=T0)
+    assert not held()
     store.close()
 
 

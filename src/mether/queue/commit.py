@@ -2,8 +2,9 @@
 
 One writer thread owns the store.  While one transaction is in flight, new drafts and settlements gather;
 when it returns, all that have gathered go in the next.  Idle, a message costs one sync of latency;
-busy, the batches grow by themselves.  Everything else that touches the store (claims, renewals,
-changes) runs in the same thread between batches, through `call`.
+busy, the batches grow by themselves.  While another process writes they grow, too: a batch is closed when
+it is this one's turn.  Everything else that touches the store (claims, renewals, changes) runs in the same
+thread between batches, through `call`.
 
 Content that was staged in a file is synced in another thread before its draft joins a batch, so that a
 large message never holds up the others.
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     Job = tuple[str, Any, Any]
     Drafted = tuple[Draft, Callable[[Committed], None]]
     Settled = tuple[tuple[Settlement, Hop | None], Callable[[bool], None] | None]
+
+_STORED = ("draft", "settle")
 
 MAX_BATCH = 256
 TURNS = 8
@@ -171,6 +174,8 @@ class GroupCommit:
             try:
                 if not waiting:
                     waiting = get(timeout=max(0.0, due - monotonic())) if kept else get()
+                if waiting[0][0] in _STORED:
+                    self.store.turn()
                 while len(waiting) < MAX_BATCH:
                     waiting += get_nowait()
             except Empty:

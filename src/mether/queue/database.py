@@ -100,6 +100,7 @@ class Database:
         self._checkpointed = 0
         self._version = -1
         self._inode = 0
+        self._turn = False
         self.hops: dict[tuple[str, str, str], int] = {}
         self.troubled: set[int] = set()
         self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -143,8 +144,24 @@ class Database:
         """One snapshot, for ``with``."""
         return Reading(self)
 
+    def turn(self) -> None:
+        """Hold the write lock from now on, for the next `begin`.  Never raises: that one would, too."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except OSError:
+            return
+        self._turn = True
+
+    def pass_on(self) -> None:
+        """Let others write, if there was a `turn` and no `begin`.  Never raises."""
+        if self._turn:
+            self._turn = False
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
     def begin(self) -> None:
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if not self._turn:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._turn = False
         try:
             if self._connection is not None and self._moved():
                 self.forget()  # a repair has put another database in its place

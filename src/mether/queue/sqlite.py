@@ -91,6 +91,9 @@ class SqliteStore(SqlitePeople):
             raise StoreError(str(error)) from None
         return self._spool.stage(ident.upper())
 
+    def turn(self) -> None:
+        self._db.turn()
+
     @verb
     def apply(
         self,
@@ -106,6 +109,8 @@ class SqliteStore(SqlitePeople):
             return self._apply(drafts, settlements, hops, now, careful=False)
         except sqlite_apply.BAD:
             pass
+        finally:
+            self._db.pass_on()
         try:
             return self._apply(drafts, settlements, hops, now, careful=True)
         except sqlite_apply.BAD as error:

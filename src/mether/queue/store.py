@@ -122,6 +122,13 @@ class Store(ABC):
     def stage(self, ident: str) -> Writer:
         """A writer for content too large for memory.  Raises StoreError."""
 
+    def turn(self) -> None:
+        """Wait until no other process writes, and let none before the next `apply`, which follows at once.
+
+        What has come by then goes into one transaction.  Never raises: `apply` says what is wrong.
+        """
+        return
+
     @abstractmethod
     def apply(
         self,
