@@ -92,7 +92,7 @@ fuzz: install $(VENV)/.fuzz
 torture: install $(VENV)/.test
 	METHER_STEPS=1 METHER_KILLS=20 $(PY) -m pytest -n 2 tests/crash
 	$(PY) tests/torture/powercut_load.py
-	$(PY) tests/torture/run.py $(TORTURE_ARGS)
+	$(PY) tests/torture/run.py --long-stops $(TORTURE_ARGS)
 
 check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
