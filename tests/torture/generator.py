@@ -133,7 +133,7 @@ async def main(path: str, port: str, messages: str, seed: str) -> None:
     for _ in range(CONNECTIONS):
         load.connect()
     await load.ended.wait()
-    load.ledger.close()
+    load.ledger.flush()  # what comes until the loop has ended is told too
 
 
 if __name__ == "__main__":
