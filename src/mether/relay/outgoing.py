@@ -34,7 +34,7 @@ class Facts:
 
     __slots__ = ("binary", "eight_bit", "header_eight_bit", "size")
 
-    def __init__(self, size: int, *, eight_bit: bool, header_eight_bit: bool, binary: bool) -> None:
+    def __init__(self, size: int, eight_bit: bool, header_eight_bit: bool, binary: bool) -> None:
         self.size = size
         self.eight_bit = eight_bit
         self.header_eight_bit = header_eight_bit
@@ -99,7 +99,6 @@ class Outgoing:
         recipients: Sequence[Recipient],
         offer: Offer,
         policy: Policy = fit.DEFAULT,
-        *,
         waited: float = 0.0,
         authenticated: bool = False,
         secured: bool = False,
@@ -109,21 +108,8 @@ class Outgoing:
 
         See `smtp.fit.fit` for what is given.
         """
-
-        def ask(facts: Facts) -> Fit:
-            return fit.fit(
-                self._envelope,
-                recipients,
-                facts,
-                offer,
-                policy,
-                waited=waited,
-                authenticated=authenticated,
-                secured=secured,
-                lmtp=lmtp,
-            )
-
-        made = ask(self._know(offer))
+        terms = offer, policy, waited, authenticated, secured, lmtp
+        made = fit.fit(self._envelope, recipients, self._know(offer), *terms)
         if made.convert is None or made.refusal is not None:
             return made, self._trace, self._content
         converted = self._converted.get(made.convert)
@@ -132,7 +118,7 @@ class Outgoing:
         if isinstance(converted, Reply):
             return made.refuse(converted, "8BITMIME"), self._trace, self._content
         source, facts = converted
-        return ask(facts), b"", source
+        return fit.fit(self._envelope, recipients, facts, *terms), b"", source
 
     def _know(self, offer: Offer) -> Facts:
         """The facts, as well as they must be known for this server."""
@@ -151,12 +137,8 @@ class Outgoing:
             self._sure = False
         else:
             eight_bit, header = self._scan()
-        self._facts = Facts(
-            len(self._trace) + self._content.size,
-            eight_bit=eight_bit,
-            header_eight_bit=header,
-            binary=envelope.body == "BINARYMIME",
-        )
+        size = len(self._trace) + self._content.size
+        self._facts = Facts(size, eight_bit, header, envelope.body == "BINARYMIME")
         return self._facts
 
     def _scan(self) -> tuple[bool, bool]:
@@ -180,7 +162,7 @@ class Outgoing:
         facts = self._facts
         eight_bit = target == "8bit" and facts is not None and facts.eight_bit
         header = eight_bit and facts is not None and facts.header_eight_bit
-        return source, Facts(source.size, eight_bit=eight_bit, header_eight_bit=header, binary=False)
+        return source, Facts(source.size, eight_bit, header, binary=False)
 
 
 def _octets(trace: bytes, source: Source) -> Iterable[bytes]:

@@ -7,8 +7,6 @@ means is decided by `relay.failure`.
 
 from __future__ import annotations
 
-from functools import partial
-
 from mether.client.session import Lost
 from mether.queue.store import StoreError
 from mether.relay import failure
@@ -60,37 +58,40 @@ async def send(
     client.begin()
     if pending is None:
         pending = claim.pending
+    message = claim.message
     outcomes: list[Outcome] = []
     recipients = [one.recipient for one in pending]
-    outgoing = Outgoing(claim.message.envelope, claim.message.trace, content)
+    outgoing = Outgoing(message.envelope, message.trace, content)
     lmtp = claim.route.transport == "lmtp"
     offer = client.protocol.offer
+    limited = "LIMITS" in offer.keywords
     while len(outcomes) < len(pending):
         start = len(outcomes)
-        count = offer.budget.room(recipients, start) if "LIMITS" in offer and heed else MAX_RECIPIENTS
+        count = offer.budget.room(recipients, start) if limited and heed else MAX_RECIPIENTS
         if not count:
             return outcomes, False
-        part = pending[start : start + count]
+        part, asked = pending[start : start + count], recipients[start : start + count]
         lost: Lost | None = None
         fault = ""
         transaction: Transaction | None = None
         try:
-            ask = partial(
-                outgoing.fit,
-                recipients[start : start + count],
+            terms = (
+                asked,
                 offer,
                 fitting,
-                waited=clock() - claim.message.arrival.at,
-                authenticated=client.account is not None,
-                secured=client.secure is not None,
-                lmtp=lmtp,
+                clock() - message.arrival.at,
+                client.account is not None,
+                client.secure is not None,
+                lmtp,
             )
-            # A file that must be read and converted would hold up all others.
-            reads = outgoing.reads(offer)
-            made, trace, source = await client.loop.run_in_executor(None, ask) if reads else ask()
+            if outgoing.reads(offer):
+                # A file that must be read and converted would hold up all others.
+                made, trace, source = await client.loop.run_in_executor(None, outgoing.fit, *terms)
+            else:
+                made, trace, source = outgoing.fit(*terms)
             transaction = Transaction(made, offer, lmtp=lmtp)
-            if "LIMITS" in offer:
-                offer.budget.spend(recipients[start : start + count])
+            if limited:
+                offer.budget.spend(asked)
             await client.transact(transaction, trace, source)
             if transaction.reset_needed and client.protocol.state != "CLOSED":
                 reply = await client.ask("RSET", command.plain("RSET"))

@@ -154,9 +154,10 @@ def believes(envelope: Envelope, offer: Offer) -> bool:
 
     When not, the content itself must be looked at before `fit` is asked.
     """
-    if "8BITMIME" not in offer or (envelope.smtputf8 and "SMTPUTF8" not in offer):
+    offered = offer.keywords
+    if "8BITMIME" not in offered or (envelope.smtputf8 and "SMTPUTF8" not in offered):
         return False
-    return envelope.body != "BINARYMIME" or ("BINARYMIME" in offer and "CHUNKING" in offer)
+    return envelope.body != "BINARYMIME" or ("BINARYMIME" in offered and "CHUNKING" in offered)
 
 
 def fit(
@@ -165,7 +166,6 @@ def fit(
     facts: Facts,
     offer: Offer,
     policy: Policy = DEFAULT,
-    *,
     waited: float = 0.0,
     authenticated: bool = False,
     secured: bool = False,
@@ -242,11 +242,11 @@ def _internationalize(
 ) -> bool:
     """Whether MAIL carries SMTPUTF8; where it may not, downgrade or refuse what would need it."""
     sender = envelope.reverse_path
-    header = envelope.smtputf8 and facts.header_eight_bit
     foreign = [number for number, one in enumerate(recipients) if not one.forward_path.is_ascii]
     foreign_sender = sender is not None and not sender.is_ascii
     if not (envelope.smtputf8 or foreign or foreign_sender):
         return False
+    header = envelope.smtputf8 and facts.header_eight_bit
     if "SMTPUTF8" in offer:
         return (
             header
