@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -292,6 +293,83 @@ def test_a_daemon_until_sigterm(url, peer, capsys):
         daemon.stderr.close()
     assert "Traceback" not in rest
     assert recipients(peer) == [ANN]
+
+
+def test_a_daemon_reads_its_configuration_again(url, peer, capsys, tmp_path, monkeypatch):
+    """As smtpd does: what is tried from then on goes by it; where it is wrong everything stays.  Its manager
+    is told, and given signs of life."""
+    config = tmp_path / "c.toml"
+    config.write_text('[service]\nhostname = "one.example"\n[log]\nformat = "json"\n')
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    manager.settimeout(60)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    daemon = subprocess.Popen([BIN / "runsmtpq", "--daemon", "-C", config], stderr=subprocess.PIPE, text=True)
+    monkeypatch.delenv("NOTIFY_SOCKET")
+
+    def hear(word):
+        while (lines := manager.recv(4096).decode().split("\n"))[0] != word:
+            assert lines == ["WATCHDOG=1"]
+        return lines
+
+    try:
+        ready = hear("READY=1")
+        assert ready[1:] == [f"MAINPID={daemon.pid}", "STATUS=working the queue"]
+        hear("WATCHDOG=1")
+        for count, (name, text) in enumerate(
+            (
+                ("one.example", config.read_text()),
+                ("two.example", config.read_text().replace("one.example", "two.example")),
+                ("two.example", "[wrong]\n"),
+            )
+        ):
+            config.write_text(text)
+            daemon.send_signal(signal.SIGHUP)
+            hear("RELOADING=1")
+            status = hear("READY=1")[2]
+            if "wrong" in text:
+                assert status.startswith("STATUS=the configuration stays as it was: ")
+            else:
+                assert status == ready[2]
+            with fed(b"Subject: hi\n\nHello.\n"):
+                assert smtpqer.main([peer.target, SENDER, ANN]) == 0  # which wakes it
+            assert peer.wait_for(count + 1)
+            assert peer.sessions[-1][0] == f"EHLO {name}"
+        daemon.send_signal(signal.SIGTERM)
+        hear("STOPPING=1")
+        log = daemon.stderr.read()
+        assert daemon.wait(30) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        daemon.stderr.close()
+        manager.close()
+    assert "Traceback" not in log
+    assert log.count("the configuration was read anew") == 2
+    assert log.count("the configuration stays as it was: ") == 1
+    assert '"event": "stopped"' in log or '"event":"stopped"' in log
+
+
+def test_a_daemon_needs_nothing_of_what_receives(url, peer, capsys, tmp_path):
+    """The keys and the logins of smtpd may be out of its reach, and its addresses are not listened on."""
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[tls]\ncertificate = ["none.pem"]\n[auth]\npasswords = "none"\n'
+        '[[listen]]\naddress = "192.0.2.1:25"\nauth = true\n'
+    )
+    put(capsys, peer.target)
+    daemon = subprocess.Popen([BIN / "runsmtpq", "--daemon", "-C", config], stderr=subprocess.PIPE, text=True)
+    try:
+        assert peer.wait_for(1)
+        daemon.send_signal(signal.SIGTERM)
+        log = daemon.stderr.read()
+        assert daemon.wait(30) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        daemon.stderr.close()
+    assert "none" not in log
 
 
 def test_the_envelope_run_by_hand_as_in_1986(url, peer, capsys, tmp_path):

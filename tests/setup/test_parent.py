@@ -7,11 +7,12 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemon import Client, Daemon
+from daemon import BIN, CONFIG, Client, Daemon
 
 Start = Callable[..., Daemon]
 
@@ -140,3 +141,29 @@ def test_a_second_signal_ends_all_workers_at_once(start: Start) -> None:
     assert daemon.ended() == 0
     for client in clients:
         client.close()
+
+
+def test_a_worker_that_is_killed_before_it_is_ready_is_started_anew(tmp_path: Path) -> None:
+    """Only one that says why it cannot work ends the service."""
+    config = tmp_path / "mether.toml"
+    config.write_text(CONFIG.format(spool="sqlite:spool", listen="", routes=""))
+    process = subprocess.Popen(
+        [BIN / "smtpd", "-C", config, "--workers", "2"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        while not any('"started"' in line for line in lines):
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+            if (found := re.search(r"worker 1 is process (\d+)", lines[-1])) and len(lines) == 1:
+                os.kill(int(found[1]), signal.SIGKILL)
+                process.send_signal(signal.SIGHUP)  # comes too early to be of use, and does no harm
+        process.send_signal(signal.SIGTERM)
+        lines += process.stderr
+        assert process.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    assert any("was killed by SIGKILL; it is started anew at once" in line for line in lines)

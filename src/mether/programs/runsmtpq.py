@@ -27,7 +27,10 @@ PROGRAM = Program(
     with --all everything, are tried whatever their retry time.  Held messages stay.
 
     With --dry-run it only says what it would try, delay or return, now or at TIME: +6h from now, the next
-    14:30, 2026-01-31T12:00, or a Unix time.""",
+    14:30, 2026-01-31T12:00, or a Unix time.
+
+    With --daemon it stays in the foreground and logs on stderr.  SIGTERM ends it in good order; SIGHUP has it
+    read its configuration again.""",
     (
         Option("", "daemon", "stay, and try each message when it is due"),
         Option("", "all", "try everything, regardless of time"),
@@ -60,6 +63,11 @@ def run_once(config: str | None, spool: str | None) -> int:
 
 def _work(argv: list[str]) -> int:
     given = parse(PROGRAM, argv)
+    if given.flag("daemon"):
+        import signal
+
+        # Until it can, it must not end for being asked to read its configuration again.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from mether.programs.choice import ident
     from mether.queue.store import Select
     from mether.setup import config as config_
@@ -82,14 +90,18 @@ def _work(argv: list[str]) -> int:
         from mether.programs.moment import moment
 
         at = moment(given.text("at") or "", at, "--at")
-    config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
+
+    def load() -> Config:
+        return config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
+
+    config = load()
     select = Select(idents=frozenset(idents) if idents else None, next_hop=next_hop, regardless=bool(chosen))
     if given.flag("dry-run"):
         return _dry_run(config, select, at, given.flag("json"))
     if given.flag("daemon"):
         from mether.setup import service, systemd
 
-        return service.run(service.work(config, None, notifier=systemd.taken()))
+        return service.run(service.serve(config, receives=False, load=load, notifier=systemd.taken()))
     _run(config, select)
     return 0
 
@@ -97,10 +109,10 @@ def _work(argv: list[str]) -> int:
 def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
     from mether.setup import service
 
-    def once(runner: Runner) -> Coroutine[Any, Any, int]:
+    def task(runner: Runner) -> Coroutine[Any, Any, int]:
         return runner.once(select)
 
-    return service.run(service.work(config, once, quiet=quiet))
+    return service.run(service.once(config, task, quiet=quiet))
 
 
 def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:

@@ -49,6 +49,10 @@ def _work(argv: list[str]) -> int:
     given = parse(PROGRAM, argv)
     if given.operands:
         raise UsageError(f"unexpected operand {given.operands[0]!r}; addresses to listen on go with -l")
+    import signal
+
+    # Until it can, it must not end for being asked to read its configuration again.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import msgspec
 
     from mether.setup import check, locate, service, systemd

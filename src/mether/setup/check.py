@@ -41,11 +41,24 @@ class Finding:
 
 
 def findings(
-    config: Config, now: float, *, tls: ServerTls | None = None, environ: Mapping[str, str] = os.environ
+    config: Config,
+    now: float,
+    *,
+    tls: ServerTls | None = None,
+    environ: Mapping[str, str] = os.environ,
+    receives: bool = True,
 ) -> Iterator[Finding]:
     """What is wrong at `now` (Unix seconds), in no particular order; `tls` are the certificates, if they are
-    loaded.
+    loaded.  For a process that only sends, `receives` is False, and what sessions need is not looked at.
     """
+    if receives:
+        yield from _receiving(config, now, tls)
+    yield from _those(sending.complaints(config))
+    for line in (*sending.troubles(config), *programs(config, environ, receives=receives)):
+        yield Finding(line, fatal=True)
+
+
+def _receiving(config: Config, now: float, tls: ServerTls | None) -> Iterator[Finding]:
     yield from _those(_certificates(config, tls, now))
     yield from _those(logins.complaints(config))
     if config.auth is not None:
@@ -53,10 +66,8 @@ def findings(
             logins.senders(config, config.auth)
         except ConfigError as error:
             yield Finding(str(error), fatal=True)
-    yield from _those(sending.complaints(config))
-    too_many = workers(config)
-    for line in (*([too_many] if too_many else ()), *sending.troubles(config), *programs(config, environ)):
-        yield Finding(line, fatal=True)
+    if too_many := workers(config):
+        yield Finding(too_many, fatal=True)
     yield from _those(everybody(config))
 
 
@@ -83,14 +94,14 @@ def _certificates(config: Config, tls: ServerTls | None, now: float) -> Iterator
     yield from certificates.complaints(config, tls or certificates.server_tls(config), now)
 
 
-def programs(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
-    """A line for each program that could not be run."""
+def programs(config: Config, environ: Mapping[str, str], *, receives: bool = True) -> Iterator[str]:
+    """A line for each program that could not be run, of those that are run where mail is received or sent."""
     from mether.auth import program
     from mether.relay import pipe
 
     ours = environ.get("PATH", os.defpath)
     named: list[tuple[str, str, tuple[str, ...] | None, str]] = []
-    if config.auth is not None:
+    if config.auth is not None and receives:
         for key in ("program", "checkpassword", "oauth"):
             named += [("auth", key, getattr(config.auth, key), program.PATH)]
     for number, route in enumerate(config.route):

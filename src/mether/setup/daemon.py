@@ -1,9 +1,10 @@
 """The parts of a service in one process, and how they take a newer configuration.
 
-A `Daemon` has the queue at work, the listeners and the logins.  `prepare` makes all that a configuration asks
-for and changes nothing; `adopt` puts it in the place of what was there.  Sessions keep what they began with,
-and so do attempts; a listener that stays goes on accepting all the while.  Where several processes receive,
-`share` takes this one's part of the limits and of the memory.
+A `Daemon` has the queue at work, the listeners and the logins; one that does not receive has the queue alone.
+`prepare` makes all that a configuration asks for and changes nothing; `adopt` puts it in the place of what
+was there.  Sessions keep what they began with, and so do attempts; a listener that stays goes on accepting
+all the while.  Where several processes receive, `share` takes this one's part of the limits and of the
+memory.
 
 `prepare` fails with ConfigError.
 """
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mether.relay.pool import Pool
     from mether.routing.table import Table
     from mether.server.stream import Connection
-    from mether.setup.config import Config
+    from mether.setup.config import Config, Listen
     from mether.setup.places import Key
 
 SWEEP: Final = 3600.0
@@ -75,10 +76,12 @@ class Daemon:
         config: Config,
         store: Store,
         *,
-        with_runner: bool,
+        receives: bool = True,
+        with_runner: bool = True,
         workers: int = 1,
     ) -> None:
         self.config = config
+        self.receives = receives
         self.with_runner = with_runner
         self.listeners: dict[Key, Listener] = {}
         self._loop = loop
@@ -94,18 +97,22 @@ class Daemon:
         self._retired: list[tuple[Logins, set[Connection]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def listens(self, config: Config) -> tuple[Listen, ...]:
+        """What a configuration has to listen on here."""
+        return config.listen if self.receives else ()
+
     def prepare(self, config: Config) -> Prepared:
         """Make what a configuration asks for.  Raises ConfigError."""
         first = config is self.config
-        tls = certificates.server_tls(config)
+        tls = certificates.server_tls(config) if self.receives else None
         table = self._table if first else config.table()
         pool = None if first else wiring.pool(config, table, self.working.runner, self._loop)
         logins: Logins | None = None
-        if config.auth is not None:
+        if config.auth is not None and self.receives:
             known = self._logins.throttle if self._logins is not None else None
             logins = Logins(config, config.auth, self._loop, throttle=known)
         rules: dict[Key, Rules] = {}
-        for key, listen in places.keys(config.listen).items():
+        for key, listen in places.keys(self.listens(config)).items():
             there = self.listeners.get(key)
             rules[key] = Rules(
                 config,
@@ -150,7 +157,7 @@ class Daemon:
             await listener.open()
         self._forget()
         if told:
-            for found in check.findings(config, time.time(), tls=prepared.tls):
+            for found in check.findings(config, time.time(), tls=prepared.tls, receives=self.receives):
                 (event.error if found.fatal else event.warning)(found.what)
 
     def begin(self) -> None:
@@ -270,6 +277,13 @@ class Daemon:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def lively(daemon: Daemon, tell: Callable[[], None], every: float) -> None:
+    """Give a sign of life as long as event loop and writer are alive."""
+    while True:
+        daemon.alive(tell)
+        await asyncio.sleep(every)
 
 
 def woken(working: wiring.Working) -> None:

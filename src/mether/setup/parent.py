@@ -10,8 +10,9 @@ again.  All workers prepare it, and only when all can do they adopt it: where on
 it was.  New sockets are opened here and given to them; those that are named no more are closed when their
 backlog is answered.
 
-The first worker is started alone.  What keeps it, or another, from its work at the start ends the service
-with that worker's status and the one line that it wrote.
+The first worker is started alone.  What keeps it, or another, from its work at the start, so that it ends
+with a status, ends the service with that status and the one line that it wrote; one that is killed is started
+anew then too.
 """
 
 from __future__ import annotations
@@ -27,83 +28,26 @@ from time import monotonic
 from mether import __version__
 from mether.event import mail as event
 from mether.setup import channel, places, respawn
+from mether.setup.crew import One
 from mether.setup.logs import Log
-from mether.setup.service import Child, addresses, failed, kept, status
+from mether.setup.reload import STAYS, Reload, failed, kept
+from mether.setup.worker import Child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Final
+    from typing import Final
 
     from mether.setup.channel import Channel
     from mether.setup.config import Config
     from mether.setup.places import Key, Place
     from mether.setup.systemd import Notifier
 
-PREPARING: Final = 30.0
-"""Seconds in which all workers must be ready to adopt a new configuration."""
-
 ENDING: Final = 90.0
 """Seconds that workers have to end in good order, which is more than they take; then they are killed."""
 
 SOFTWARE: Final = 70
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-
-
-class One:
-    """A worker as its parent sees it; `pid` is 0 while it is dead, to be started at `due` (monotonic
-    seconds)."""
-
-    __slots__ = ("channel", "deaths", "due", "heard", "number", "pid", "ready", "started")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.pid = 0
-        self.channel: Channel | None = None
-        self.ready = False
-        self.started = 0.0
-        self.heard = 0.0
-        self.deaths = 0
-        self.due: float | None = None
-
-    @property
-    def name(self) -> str:
-        """What the log calls it: by the first, 1."""
-        return f"worker {self.number + 1}"
-
-    def tell(self, message: tuple[Any, ...], sockets: list[socket.socket] | None = None) -> bool:
-        """Send it a message; False when it takes none."""
-        if self.channel is None:
-            return False
-        try:
-            self.channel.send(message, sockets or ())
-        except OSError:
-            return False
-        return True
-
-
-class Reload:
-    """A configuration that the workers in `awaited` have not prepared, or in the end adopted, yet.
-
-    What is new to listen on is in `opened`; they have until `until` (monotonic seconds).  By its `number` a
-    late answer to an earlier one is known.
-    """
-
-    __slots__ = ("adopting", "awaited", "config", "number", "opened", "until")
-
-    def __init__(
-        self, number: int, config: Config, opened: dict[Key, Place], awaited: set[One], until: float
-    ) -> None:
-        self.number = number
-        self.config = config
-        self.opened = opened
-        self.awaited = awaited
-        self.until = until
-        self.adopting = False
-
-    def is_answer(self, name: str, number: int = 0) -> bool:
-        """Whether a message is what is awaited."""
-        return name == ("adopted" if self.adopting else "prepared") and number == self.number
 
 
 class Parent:
@@ -197,8 +141,8 @@ class Parent:
 
     def _look_at_the_time(self, now: float) -> None:
         if self._reload is not None and now >= self._reload.until:
-            slow = ", ".join(sorted(one.name for one in self._reload.awaited))
-            self._go_on_with_reload(f"the configuration stays as it was: no answer from {slow}")
+            self._reload.late()
+            self._look_at_reload()
         if self._ending is not None and now >= self._ending:
             for one in self._workers:
                 if one.pid:
@@ -221,9 +165,9 @@ class Parent:
                 if rest[0] is not None:
                     self._queued = rest[0]
                 self._look_whether_begun()
-            elif self._reload is not None and self._reload.is_answer(name, *rest[:1]):
-                self._reload.awaited.discard(one)
-                self._go_on_with_reload(rest[1])
+            elif name in ("prepared", "adopted") and self._reload is not None:
+                self._reload.hear(one, (name, *rest), one.heard)
+                self._look_at_reload()
         if not there:
             self._hang_up(one)  # its end is told by SIGCHLD
 
@@ -238,11 +182,11 @@ class Parent:
             event.started(
                 "smtpd",
                 version=__version__,
-                addresses=tuple(addresses(self._places)),
+                addresses=tuple(places.addresses(self._places)),
                 spool=self._config.queue.spool,
                 queued=self._queued,
             )
-            self._notifier.ready(status(self._places, len(self._workers)))
+            self._notifier.ready(places.status(self._places, len(self._workers)))
 
     # Workers come and go
 
@@ -315,18 +259,15 @@ class Parent:
         code = os.waitstatus_to_exitcode(how)
         what = f"{one.name} (process {pid}) {respawn.how(how)}"
         if self._reload is not None:
-            self._reload.awaited.discard(one)
-            self._go_on_with_reload("")
+            self._reload.lost(one, now)
+            self._look_at_reload()
         if self._ending is not None:
-            if code:
+            if code and code != -signal.SIGTERM:  # which came before it could hear of it
                 event.error(what)
                 self._status = self._status or (code if code > 0 else SOFTWARE)
             return
-        if not self._begun:
-            # It has said why, in one line, unless it could not.
-            self._status = code if code > 0 else SOFTWARE
-            if code <= 0:
-                event.error(f"{what} before it was ready")
+        if not self._begun and code > 0:  # it has said why, in one line
+            self._status = code
             self._stop()
             return
         one.deaths = respawn.deaths(one.deaths, now - one.started)
@@ -353,7 +294,8 @@ class Parent:
         if self._begun:
             event.stopped("smtpd", reason="signal")
         if self._reload is not None:
-            self._go_on_with_reload("the configuration stays as it was: the service ends")
+            self._reload.give_up(f"{STAYS}: the service ends")
+            self._look_at_reload()
         for one in self._workers:
             one.tell(("stop",))
         for place in self._places.values():
@@ -370,67 +312,35 @@ class Parent:
             event.error(failed(error))
             self._notifier.ready(failed(error))
             return
-        awaited = {one for one in self._workers if one.pid}
         self._reloads += 1
-        self._reload = Reload(self._reloads, config, opened, awaited, monotonic() + PREPARING)
-        for one in awaited:
-            mine = [(key, place.sockets[one.number]) for key, place in opened.items()]
-            counts = [(key, len(sockets)) for key, sockets in mine]
-            one.tell(
-                ("prepare", self._reloads, config, counts), [sock for _, sockets in mine for sock in sockets]
-            )
-        self._go_on_with_reload("")
+        now = monotonic()
+        self._reload = Reload(self._reloads, config, opened, self._workers, now)
+        self._reload.begin(now)
+        self._look_at_reload()
 
-    def _go_on_with_reload(self, trouble: str) -> None:
-        """Take the next step when no worker is awaited any more, or with `trouble` give it up.
-
-        What some have begun to adopt is not given up any more: who is in trouble with that is started anew.
-        """
+    def _look_at_reload(self) -> None:
+        """Go by the newer configuration when it is in force; say what came of it when that is over."""
         reload = self._reload
         assert reload is not None
-        if reload.adopting and trouble:
-            for one in reload.awaited:
-                self._start_anew(one)
-        elif trouble:
-            self._reload = None
-            self._tell_all("drop")
-            for place in reload.opened.values():
-                place.end()
-            event.error(trouble)
-            self._notifier.ready(trouble)
-            return
-        elif reload.awaited:
-            return
-        elif not reload.adopting:
-            reload.adopting = True
-            reload.until = monotonic() + PREPARING
-            reload.awaited = self._tell_all("adopt")
-            before, self._config = self._places, reload.config
-            self._places = places.kept(before, reload.opened, reload.config.listen)
+        if reload.settled and self._config is not reload.config:
+            self._config = reload.config
+            before, self._places = (
+                self._places,
+                places.kept(self._places, reload.opened, reload.config.listen),
+            )
             for key, place in before.items():
                 if key not in self._places:
                     place.end()
-            if reload.awaited:
-                return
+        if not reload.over:
+            return
         self._reload = None
+        if reload.trouble:
+            event.error(reload.trouble)
+            self._notifier.ready(reload.trouble)
+            return
         self._log.adopt(reload.config)
         event.noted("the configuration was read anew")
-        self._notifier.ready(status(self._places, len(self._workers)))
-
-    def _tell_all(self, word: str) -> set[One]:
-        """Tell every worker; who takes it."""
-        told = set()
-        for one in self._workers:
-            if one.pid and one.tell((word,)):
-                told.add(one)
-            elif one.pid:
-                self._start_anew(one)
-        return told
-
-    def _start_anew(self, one: One) -> None:
-        """End a worker that does not listen: whatever it goes by, its successor goes by the right one."""
-        event.error(f"{one.name} (process {one.pid}) does not answer, and is killed")
-        os.kill(one.pid, signal.SIGKILL)
+        self._notifier.ready(places.status(self._places, len(self._workers)))
 
 
 def _noticed(number: int, frame: object) -> None:

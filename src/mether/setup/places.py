@@ -135,3 +135,14 @@ def kept(
         place = found[key] = opened.get(key) or there[key]
         place.adopt(one)
     return found
+
+
+def addresses(there: dict[Key, Place]) -> list[str]:
+    """What is listened on."""
+    return [one for place in there.values() for one in place.addresses]
+
+
+def status(there: dict[Key, Place], workers: int = 1) -> str:
+    """What a service manager shows of a service that works."""
+    with_workers = f", {workers} workers" if workers > 1 else ""
+    return f"listening on {', '.join(addresses(there))}{with_workers}"
