@@ -12,6 +12,17 @@ SUPPORT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 if SUPPORT not in sys.path:
     sys.path.insert(0, SUPPORT)
 
+import queues  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _present(request, monkeypatch):
+    """Queues are filled as of the beginning of each test: their import may have been long before."""
+    imported, now = queues.NOW, time.time()
+    monkeypatch.setattr(queues, "NOW", now)
+    if getattr(request.module, "NOW", None) == imported:
+        monkeypatch.setattr(request.module, "NOW", now)
+
 
 @pytest.fixture(params=["sqlite", "directory"])
 def url(request, tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from mether.queue.open import open_store
 from mether.reply import Reply
 
 NOW = time.time()
+"""The present: in a test, when that began (see tests/programs/conftest.py)."""
+
 BUSY = Reply(451, "4.2.0", "mailbox busy")
 
 _count = iter(range(10_000))
