@@ -242,6 +242,20 @@ async def test_after_the_end_of_the_content_it_is_too_late() -> None:
 
 
 @virtual
+async def test_when_the_process_ends_nothing_is_waited_for() -> None:
+    """As when a second signal came, or the time for attempts is over."""
+    mx = await server(**{".": [SILENCE]})
+    relay = Relay(mx)
+    relay.hop.offer(token(7))
+    await asyncio.sleep(1)
+    (worker,) = relay.hop._workers
+    worker.task.cancel()
+    await asyncio.wait((worker.task,))
+    assert running().time() < 2
+    assert relay.hop.idle
+
+
+@virtual
 async def test_what_only_waits_is_withdrawn_at_once() -> None:
     mx = await server(MAIL=[SILENCE])
     relay = Relay(mx, connections=1)

@@ -117,6 +117,12 @@ class Worker:
                     await self._deliver(claim)
                 if self.leave or self.client is None or not await hop.rest():
                     break
+        except asyncio.CancelledError:
+            # The process ends, and waits for nobody.
+            if self.client is not None:
+                self.client.abort()
+                self.client = None
+            raise
         finally:
             if self.client is not None:
                 await self.client.quit()
