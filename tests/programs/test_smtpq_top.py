@@ -119,12 +119,14 @@ class Terminal:
         self.resize(size)
         self.before = termios.tcgetattr(self.its)
         self.seen = b""
+        # The size is this terminal's, and not what readline has told the environment of another one.
+        others = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mether.programs.smtpq", "top", "--interval", "30s", "--spool", url],
             stdin=self.its,
             stdout=self.its,
             stderr=subprocess.PIPE,
-            env={**os.environ, "TERM": term, "LC_ALL": "C.UTF-8"},
+            env={**others, "TERM": term, "LC_ALL": "C.UTF-8"},
         )
 
     def __enter__(self):
