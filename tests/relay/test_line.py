@@ -22,7 +22,7 @@ def test_by_priority_and_then_as_they_came() -> None:
     for one in claims:
         line.add(one)
     assert len(line) == 6
-    assert [claims.index(line.take()) for _ in range(6)] == [2, 5, 4, 0, 3, 1]
+    assert [claims.index(line.popleft()) for _ in range(6)] == [2, 5, 4, 0, 3, 1]
     assert not line
 
 
@@ -32,7 +32,7 @@ def test_one_that_was_taken_goes_before_its_like() -> None:
     line.add(second)
     line.add(urgent)
     line.back(first)
-    assert line.clear() == [urgent, first, second]
+    assert line.take_all() == [urgent, first, second]
 
 
 def test_withdrawn_ones_are_taken_out() -> None:
@@ -42,4 +42,4 @@ def test_withdrawn_ones_are_taken_out() -> None:
         line.add(one)
     assert line.withdraw({2, 9}) == [claims[1], claims[3]]
     assert line.withdraw({2}) == []
-    assert line.clear() == [claims[0], claims[2]]
+    assert line.take_all() == [claims[0], claims[2]]

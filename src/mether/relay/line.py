@@ -15,45 +15,39 @@ if TYPE_CHECKING:
     from mether.queue.claim import Claim
 
 
-class Line:
-    """Claims that wait."""
+class Line(deque["Claim"]):
+    """Claims that wait; `popleft` takes the next one."""
 
-    __slots__ = ("_claims",)
-
-    def __init__(self) -> None:
-        self._claims: deque[Claim] = deque()
-
-    def __len__(self) -> int:
-        return len(self._claims)
+    __slots__ = ()
 
     def add(self, claim: Claim) -> None:
         """Let it wait behind those of its priority and above."""
-        self._insert(claim, claim.message.envelope.priority)
+        if self:
+            self._insert(claim, claim.message.envelope.priority)
+        else:
+            self.append(claim)
 
     def back(self, claim: Claim) -> None:
         """Let one that was taken wait before those of its priority."""
         self._insert(claim, claim.message.envelope.priority + 1)
 
-    def take(self) -> Claim:
-        """The next one.  Raises IndexError when there is none."""
-        return self._claims.popleft()
-
-    def clear(self) -> list[Claim]:
+    def take_all(self) -> list[Claim]:
         """Take all."""
-        claims = list(self._claims)
-        self._claims.clear()
+        claims = list(self)
+        self.clear()
         return claims
 
     def withdraw(self, tokens: Collection[int]) -> list[Claim]:
         """Take those with these tokens."""
-        taken = [claim for claim in self._claims if claim.token in tokens]
+        taken = [claim for claim in self if claim.token in tokens]
         if taken:
-            self._claims = deque(claim for claim in self._claims if claim.token not in tokens)
+            left = [claim for claim in self if claim.token not in tokens]
+            self.clear()
+            self.extend(left)
         return taken
 
     def _insert(self, claim: Claim, priority: int) -> None:
-        claims = self._claims
-        place = len(claims)
-        while place and claims[place - 1].message.envelope.priority < priority:
+        place = len(self)
+        while place and self[place - 1].message.envelope.priority < priority:
             place -= 1
-        claims.insert(place, claim)
+        self.insert(place, claim)

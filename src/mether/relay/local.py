@@ -75,14 +75,14 @@ class Place:
         """Give back what waits."""
         self._local.slots.forget(self)
         if self._waiting:
-            self._local.returned(self._waiting.clear())
+            self._local.returned(self._waiting.take_all())
 
     def granted(self) -> bool:
         """Deliver one more, if one waits."""
         if not self._waiting:
             return False
         self.held += 1
-        self._local.deliver(self, self._waiting.take())
+        self._local.deliver(self, self._waiting.popleft())
         self._begin()
         return True
 
@@ -100,7 +100,7 @@ class Place:
         """Deliver what may be delivered now."""
         while self._waiting and self._local.slots.take(self):
             self.held += 1
-            self._local.deliver(self, self._waiting.take())
+            self._local.deliver(self, self._waiting.popleft())
 
 
 class Local:

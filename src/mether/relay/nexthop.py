@@ -149,7 +149,7 @@ class NextHop:
         if self._rate is not None and not self._passes(self._rate):
             return None
         self._active += 1
-        return self._waiting.take()
+        return self._waiting.popleft()
 
     async def rest(self) -> bool:
         """Wait for a claim; False when none came in time, or the connection is needed elsewhere."""
@@ -299,4 +299,4 @@ class NextHop:
             self._pacer = None
         self.settings.slots.forget(self)
         if self._waiting:
-            self.settings.returned(self._waiting.clear())
+            self.settings.returned(self._waiting.take_all())

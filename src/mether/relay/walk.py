@@ -71,6 +71,8 @@ class Walk:
     """Goes from host to host of a route until one gives a session as good as the claim needs.  `tried` gets
     those that did not."""
 
+    __slots__ = ("_hosts", "_last", "_login", "_next", "_route", "_settings", "_strict", "_tried")
+
     def __init__(
         self, route: Route, settings: Settings, strict: bool, login: Login | None, tried: Tried
     ) -> None:
