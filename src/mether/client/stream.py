@@ -167,10 +167,10 @@ class StreamClient(Stream):
         if self._problem is not None:
             raise self._problem
         self._transaction = transaction
-        self._small = small(trace, content, chunked=transaction.fit.chunking)
         group = self.protocol.send_group(commands)
         self._log.append((self.loop.time(), "C", group))
         self.write(group)
+        self._small = small(trace, content, chunked=transaction.fit.chunking)
         try:
             await self._wait()
             if transaction.wants_content:
