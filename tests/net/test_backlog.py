@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import select
 import socket
+import sys
 
 import pytest
 
@@ -83,3 +85,34 @@ def test_where_nothing_can_be_said_they_are_let_go(listening):
     with socket.create_connection(sock.getsockname()) as client:
         assert list(backlog.dismiss(sock, b"")) == ["127.0.0.1"]
         assert client.recv(100) == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by a packet filter of Linux")
+def test_nobody_gets_in_behind_our_last_look(listening):
+    """RFC 5321 section 3.8: who is not told 421 is refused, not accepted and cut; others at the port are
+    not touched."""
+    (mine,), (other,) = listening(processes=2)
+    assert list(backlog.dismiss(mine, WORDS)) == []
+    late = []
+    for _ in range(20):
+        late.append(socket.socket())
+        late[-1].setblocking(False)
+        late[-1].connect_ex(mine.getsockname())
+    there = [one for one in late if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) and _peer(one)]
+    assert 0 < len(there) < 20, "the kernel spreads them"
+    assert sum(1 for _ in backlog.dismiss(other, WORDS)) == len(there)
+    assert list(backlog.dismiss(mine, WORDS)) == []
+    mine.close()
+    other.close()
+    for one in late:
+        if one not in there:
+            select.select([], [one], [])
+            assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        one.close()
+
+
+def _peer(sock):
+    """Whether it is connected."""
+    with contextlib.suppress(OSError):
+        return sock.getpeername()
+    return None

@@ -10,14 +10,29 @@ Fails with OSError, whose `strerror` is one line.
 
 from __future__ import annotations
 
+import array
 import errno
 import os
 import socket
+import struct
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
+
+_ATTACH_FILTER: Final = 26
+"""SO_ATTACH_FILTER of Linux (socket(7)), which `socket` has no name for."""
+
+_NO_SYN: Final = (
+    (0x30, 0, 0, 13),  # load the octet of flags
+    (0x54, 0, 0, 0x12),  # those for SYN and ACK alone
+    (0x15, 0, 1, 0x02),  # where it is SYN without ACK
+    (0x06, 0, 0, 0),  # drop the segment
+    (0x06, 0, 0, 0xFFFFFFFF),  # else take it
+)
+"""A packet filter, as instructions of classic BPF: code, two jumps, operand."""
 
 _UNREAD: Final = 4096
 """Octets that are read from a client before it is left: with unread ones the kernel takes our last words
@@ -87,10 +102,8 @@ def dismiss(sock: socket.socket, words: bytes) -> Iterator[str]:
     `words` may be empty, where nothing can be said.  Nobody new gets into the backlog meanwhile, as far as
     that can be had; the socket is to be closed then.  Never waits, never raises.
     """
-    try:
-        sock.listen(0)
-    except OSError:
-        return  # it does not listen, or not any more
+    if not _shut(sock):
+        return
     while True:
         try:
             client, address = sock.accept()
@@ -111,6 +124,28 @@ def dismiss(sock: socket.socket, words: bytes) -> Iterator[str]:
             except OSError:
                 pass  # it has sent nothing, or is gone
         yield address[0].partition("%")[0] if isinstance(address, tuple) else ""
+
+
+def _shut(sock: socket.socket) -> bool:
+    """Let nobody new into the backlog; False where it does not listen, or not any more.
+
+    Who came between our last look and the close would be cut without a word.  Dropped, its SYN is sent again
+    a second later, and is refused then, or taken by whoever listens next.
+    """
+    if sock.family != socket.AF_UNIX and sys.platform == "linux":
+        steps = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in _NO_SYN))
+        try:
+            program = struct.pack("HP", len(_NO_SYN), steps.buffer_info()[0])
+            sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+        except OSError:
+            pass  # then there is only what follows
+        else:
+            return True
+    try:
+        sock.listen(0)
+    except OSError:
+        return False
+    return True
 
 
 def why(error: OSError) -> str:
