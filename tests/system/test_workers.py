@@ -10,7 +10,9 @@ import json
 import os
 import re
 import signal
+import smtplib
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -19,9 +21,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 
+import certificates
 import pytest
 from daemon import BIN, Client, Daemon
 
+from mether.auth.verifier import make
 from mether.queue.open import open_store
 from mether.queue.store import Filter
 
@@ -291,3 +295,120 @@ def test_workers_take_their_share_of_the_limits(start: Start) -> None:
     for client in clients:
         client.close()
     assert daemon.stop() == 0
+
+
+def _ending(port: int, queued: Callable[[], None]) -> str:
+    """How a session with one message ends: in the words of the last reply, or how it was cut."""
+    said = "CONNECT"
+    try:
+        client = Client(port)
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return f"{error} at the greeting"
+    try:
+        if not client.greeting.startswith("220"):
+            return client.greeting or "nothing at the greeting"
+        for said in (
+            "EHLO c.example",
+            "MAIL FROM:<a@c.example>",
+            "RCPT TO:<bob@example.com>",
+            "DATA",
+            ".",
+            "QUIT",
+        ):
+            (answer,) = client.say(said)
+            if said == "." and answer.startswith("250 "):
+                queued()
+            if not answer.startswith(("250", "354")):
+                return answer or f"nothing after {said}"
+    except OSError as error:
+        return f"{error} after {said}"
+    finally:
+        client.close()
+    raise AssertionError("no end")
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_at_the_end_nobody_is_cut_without_a_word(start: Start, count: str) -> None:
+    """RFC 5321 section 3.8: under load too each session is ended by its client or by 421, and who comes
+    later is refused; what was answered 250 is there."""
+    daemon = start("--workers", count, "--no-runner")
+    ends: SimpleQueue[str] = SimpleQueue()
+    queued: SimpleQueue[None] = SimpleQueue()
+
+    def send() -> None:
+        while True:
+            ends.put(end := _ending(daemon.port, lambda: queued.put(None)))
+            if end == "refused":
+                return
+
+    threads = [threading.Thread(target=send) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        queued.get()
+    daemon.process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join()
+    assert daemon.ended() == 0
+    found = Counter(ends.get()[:4] for _ in range(ends.qsize()))
+    assert set(found) <= {"221 ", "421 ", "refu"}, found
+    store = open_store(f"sqlite:{daemon.base / 'spool'}", now=0.0, create=False)
+    try:
+        assert store.count(100_000) >= 100 + queued.qsize(), "answered 250 and lost"
+        assert list(store.check()) == []
+    finally:
+        store.close()
+
+
+def test_each_kind_of_listener_with_workers(start: Start, tmp_path: Path) -> None:
+    """A Unix socket, which they share; STARTTLS and TLS from the beginning; a login."""
+    chain, key = certificates.pair(tmp_path, "127.0.0.1")
+    (tmp_path / "passwords").write_text(f"ann@example.com:{make('scram-sha-256', 'secret', os.urandom)}\n")
+    (tmp_path / "passwords").chmod(0o600)
+    unix = tmp_path / "local"
+    daemon = start(
+        listen=f"""
+[[listen]]
+address = "unix:{unix}"
+role = "local"
+[[listen]]
+address = "127.0.0.1:0"
+role = "submission"
+tls = "starttls"
+[[listen]]
+address = "127.0.0.1:0"
+role = "submission"
+tls = "implicit"
+""",
+        routes=f'[tls]\ncertificate = ["{chain}"]\nkey = ["{key}"]\n[auth]\npasswords = "passwords"\n',
+    )
+    (told,) = events(daemon, "started")
+    ports = [
+        int(str(one).rpartition(":")[2]) for one in told["addresses"] if not str(one).startswith("unix:")
+    ]  # type: ignore[attr-defined]
+    context = ssl.create_default_context(cafile=certificates.ca_file(tmp_path))
+    sent = 0
+    for _ in range(MANY // 2):
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock, sock.makefile("rb") as file:
+            sock.connect(str(unix))
+            assert file.readline().startswith(b"220 ")
+        for port, kind in zip(ports[1:], ("starttls", "implicit"), strict=True):
+            client: smtplib.SMTP
+            if kind == "implicit":
+                client = smtplib.SMTP_SSL("127.0.0.1", port, context=context)
+            else:
+                client = smtplib.SMTP("127.0.0.1", port)
+                client.starttls(context=context)
+            with client:
+                client.login("ann@example.com", "secret")
+                client.sendmail(
+                    "ann@example.com", ["bob@example.com"], "From: ann@example.com\r\n\r\nhello\r\n"
+                )
+                sent += 1
+    for _ in range(sent):
+        daemon.wait_for("removed")
+    assert len(daemon.mailbox("bob")) == sent
+    assert daemon.stop() == 0
+    assert not unix.exists()
