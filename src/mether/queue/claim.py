@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mether.envelope import Recipient
     from mether.outcome import Attempt, Outcome, Route
     from mether.queue.content import Content
-    from mether.queue.message import Draft, Message
+    from mether.queue.message import Draft, Message, Row
 
 
 class Hop:
@@ -80,6 +80,13 @@ class Pending:
         self.next_attempt = next_attempt
         self.pinned = pinned
         self.warned = warned
+
+    @classmethod
+    def of(cls, row: Row) -> Pending:
+        """The recipient of a listed row, as it is claimed."""
+        return cls(
+            row.number, row.recipient, row.attempts, row.last, row.next_attempt, row.pinned, row.warned
+        )
 
 
 class Claim:

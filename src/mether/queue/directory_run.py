@@ -134,18 +134,7 @@ class DirectoryRunner(DirectorySchedule):
         claim = Claim(
             record.message,
             pick.route,
-            [
-                Pending(
-                    row.number,
-                    row.recipient,
-                    row.attempts,
-                    row.last,
-                    row.next_attempt,
-                    row.pinned,
-                    row.warned,
-                )
-                for row in rows
-            ],
+            [Pending.of(row) for row in rows],
             owner=self.owner,
             token=self._token,
             settlement=self._numbers[ident],

@@ -141,17 +141,7 @@ class MemoryClaims(Store):
         for each in mine:
             row = each.row
             row.owner, each.token = self.owner, claim.token
-            claim.pending.append(
-                Pending(
-                    row.number,
-                    row.recipient,
-                    row.attempts,
-                    row.last,
-                    row.next_attempt,
-                    row.pinned,
-                    row.warned,
-                )
-            )
+            claim.pending.append(Pending.of(row))
         claim.message = copy(queued.message, mine)
         return claim
 
