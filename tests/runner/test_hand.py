@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from clock import T0, running, virtual
-from mail import HOP, OTHER, draft
+from mail import DAY, HOP, OTHER, draft
 from runners import Service, Transport, delayed, settled
 
 from mether.outcome import Route
-from mether.queue.claim import Claim
+from mether.queue.claim import Claim, Hop
 from mether.queue.message import Draft
 from mether.queue.store import Committed, Filter, Select
 from mether.runner.window import Window
@@ -245,3 +245,98 @@ async def test_withdrawn_claims_are_due_as_before() -> None:
     service.runner._hand.withdraw()
     await settled()
     assert not service.runner._hand
+
+
+@virtual
+async def test_after_a_long_outage_everything_has_its_last_try() -> None:
+    """QUE-8: what is due and has expired waits for room without a busy loop, and is then tried."""
+    service = Service(each=5)
+    old = [draft(expires=T0 - 60) for _ in range(20)]
+    for one in old:
+        one.due = T0 - DAY
+    service.put(*old)
+    service.transport.holding, service.transport.most = True, 5
+    found = looks(service)
+    service.start()
+    await asyncio.sleep(60)
+    assert len(service.transport.held) == 5
+    assert len(service.queued()) == 20
+    assert len(found) <= 70
+    service.transport.holding = False
+    while service.transport.held:
+        service.transport.work(service.transport.held.popleft())
+    await asyncio.sleep(5)
+    assert not service.queued()
+    assert len(service.transport.tried) == 20
+
+
+@virtual
+async def test_what_is_left_in_the_store_is_looked_for_once_a_second() -> None:
+    """QUE-6: also where nobody knew that something waits for a next hop that is full."""
+    service = Service(each=5).start()
+    service.transport.holding, service.transport.most = True, 5
+    service.receive(*(draft() for _ in range(5)))
+    late = draft()
+    late.due = T0 + 10
+    service.put(late)
+    await asyncio.sleep(20)
+    found = looks(service)
+    await asyncio.sleep(60)
+    assert len(found) <= 65
+    service.transport.work(service.transport.held.popleft())
+    service.transport.work(service.transport.held.popleft())
+    await asyncio.sleep(0.5)
+    assert late.message.ident in [ident for _, ident, _ in service.transport.tried]
+
+
+@virtual
+async def test_fresh_mail_for_a_next_hop_that_failed_goes_when_its_time_comes() -> None:
+    """And not at the next poll: nothing else waits there that would tell."""
+    service = Service()
+    service.store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 4)], now=T0)
+    service.start()
+    await asyncio.sleep(1)
+    service.receive(draft())
+    await asyncio.sleep(2.9)
+    assert not service.transport.tried
+    await asyncio.sleep(0.2)
+    assert not service.queued()
+
+
+@virtual
+async def test_mail_for_a_next_hop_in_trouble_costs_no_look_each() -> None:
+    service = Service()
+    service.store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 1)], now=T0)
+    service.transport.holding = True
+    service.start()
+    await asyncio.sleep(2)
+    found = looks(service)
+    for _ in range(500):
+        service.receive(draft())
+        await asyncio.sleep(0.01)
+    assert len(service.transport.held) == 1, "a probe"
+    assert len(found) <= 30
+
+
+@virtual
+async def test_one_next_hop_that_others_suspended_leaves_the_rest_of_the_message_alone() -> None:
+    """What comes back claimed is tried, and the rest when the suspension is over."""
+    service = Service().start()
+    await settled()
+    await asyncio.sleep(2)
+    other = service.store.another(now=T0)
+    assert other.fileno()
+    other.suspend([OTHER], reason="moving", until=T0 + 7, now=T0)
+    one = draft("a@example.net", "b@example.org", routes=[HOP, OTHER])
+    service.receive(one)
+    assert one.claim, "nobody has told us yet"
+    await settled()
+    assert [to for _, _, to in service.transport.tried] == [["a@example.net"]]
+    assert service.runner.window.used == 0
+    assert other.wait(0), "another process may run the queue"
+    await asyncio.sleep(3)
+    assert not service.runner.admit(draft(routes=OTHER))
+    await asyncio.sleep(1.9)
+    assert len(service.queued()) == 1
+    await asyncio.sleep(0.5)
+    assert not service.queued()

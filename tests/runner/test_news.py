@@ -152,7 +152,7 @@ async def test_a_clock_set_back_loses_no_message() -> None:
     told = [fields["what"] for name, fields in events if name == "warning"]
     assert told == [
         "the clock was set back by 315360000 seconds",
-        "2 messages waited for a time too far away and are tried now",
+        "2 messages waited for a time too far away and are tried sooner",
     ]
 
 

@@ -147,3 +147,15 @@ def test_only_so_many_in_trouble_are_remembered_the_suspended_ones_before_others
     assert len(ways.troubled) == 3
     ways.know([Hop(route, suspended="no") for route in ROUTES[:5]])
     assert len(ways.troubled) == 3
+
+
+def test_when_a_next_hop_may_be_tried() -> None:
+    way = ways_.Way()
+    assert way.ready(T0) == T0
+    way.hop = down()
+    assert way.ready(T0) == T0 + 600
+    assert way.ready(T0 + 900) == T0 + 900
+    way.hop = Hop(HOP, not_before=T0 + 600, suspended="moving", suspended_until=T0 + 700)
+    assert way.ready(T0) == T0 + 700
+    way.hop = Hop(HOP, suspended="moving")
+    assert way.ready(T0) is None

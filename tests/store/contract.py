@@ -709,6 +709,29 @@ class StoreContract:
 
     # Starting a next hop's queue
 
+    def test_what_waits_for_too_long_is_due_sooner(self, store: Store) -> None:
+        """QUE-5: and only that; what is in hand, due before or not named keeps its time."""
+        drafts = [draft(due=T0 + 1e6, expires=T0 + 1e7) for _ in range(4)]
+        drafts[1].due = T0 + 60
+        commit(store, *drafts, draft("a@example.net", routes=OTHER))
+        (claim,) = store.claim(1, T0)
+        names = [one.message.ident for one in drafts]
+        store.change(Filter(idents=frozenset([names[3]])), "hold", now=T0)
+        store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 50)], now=T0)
+        times = {names[n]: (T0 + 100, T0 + 70 + n) for n in (0, 1, 3)}
+        times[claim.message.ident] = (T0 - 1, T0 + 5)
+        times[new_ident()] = (T0, T0)
+        assert store.advance(times) == 2
+        found = {entry.message.ident: entry.rows[0].next_attempt for entry in store.entries(Filter())}
+        assert [found[name] for name in names] == [T0 + 70, T0 + 60, T0 + 1e6, T0 + 73]
+        assert found[claim.message.ident] == T0
+        assert [hop.not_before for hop in store.hops()] == [T0 + 50]
+        assert store.next_due(T0) == T0 + 60
+        (near,) = store.claim(9, T0 + 60)
+        assert near.message.ident == names[1]
+        store.apply((), [settlement(near)], [Hop(HOP)], now=T0 + 60)
+        assert claimed(store.claim(9, T0 + 70)) == [names[0]]
+
     def test_start_makes_what_waits_there_due(self, store: Store) -> None:
         """RFC 1985: the rest is left alone."""
         waiting = [draft(due=T0 + 900, routes=Route("smtp", "MX.example.net:2525")) for _ in range(3)]

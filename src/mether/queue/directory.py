@@ -31,7 +31,7 @@ from mether.queue.store import Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Final, Literal
 
     from mether.outcome import Attempt, Route
@@ -170,12 +170,8 @@ class DirectoryStore(DirectoryWriter):
             # It is read again, and looked at again, now that nobody else can change it.
             if record is None or not matches(filter, self._entry(record, owner, claimed)):
                 continue
-            if ident not in claimed and ident not in self._held:
-                lock = self._files.lock_content(self._files.name(ident, "msg"))
-                if lock is None and os.path.lexists(self._files.name(ident, "msg")):
-                    continue
-                if lock is not None:
-                    locks.append(lock)
+            if ident not in claimed and not self._lock_message(ident, locks):
+                continue
             if action == "retry":
                 routes.update(row.route for row in record.rows)
             changed_record(record, action, now, reason)
@@ -188,6 +184,48 @@ class DirectoryStore(DirectoryWriter):
                 hop.not_before = min(hop.not_before, now)
             self._put_hops(batch, self._index.hops)
         return records
+
+    def _lock_message(self, ident: str, locks: list[int]) -> bool:
+        """Take the lock of a message that is not in hand; whether nobody else has it.  Raises OSError."""
+        if ident in self._held:
+            return True
+        lock = self._files.lock_content(self._files.name(ident, "msg"))
+        if lock is not None:
+            locks.append(lock)
+        return lock is not None or not os.path.lexists(self._files.name(ident, "msg"))
+
+    def advance(self, times: Mapping[str, tuple[float, float]]) -> int:
+        """As the contract says; a message that a script run by hand is sending is left alone."""
+        batch = Batch(self._files)
+        records: list[Record] = []
+        locks: list[int] = []
+        try:
+            with self._lock:
+                self._recover()
+                owner, claimed = self._claimed()
+                for ident, (beyond, at) in times.items():
+                    try:
+                        record = self._files.read(ident)
+                    except Damaged:
+                        continue
+                    if record is None:
+                        continue
+                    rows = self._entry(record, owner, claimed).rows
+                    late = [row for row in rows if row.owner is None and row.next_attempt > beyond]
+                    if late and (ident in claimed or self._lock_message(ident, locks)):
+                        for row in late:
+                            row.next_attempt = at
+                        batch.put(record)
+                        records.append(record)
+                batch.run()
+                for record in records:
+                    self._put(record.message.ident, record)
+        except OSError as error:
+            raise trouble("cannot change the queue", error) from None
+        finally:
+            for lock in locks:
+                os.close(lock)
+        return len(records)
 
     # Waking and the end
 

@@ -13,7 +13,7 @@ from mether.queue.store import Filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
     from mether.outcome import Attempt, Route
@@ -106,6 +106,16 @@ class MemoryPeople(MemoryClaims):
                 self._change(queued, each, action, now)
             self.memory.tidy(ident)
         return len(found)
+
+    def advance(self, times: Mapping[str, tuple[float, float]]) -> int:
+        changed = set()
+        for ident, (beyond, at) in times.items():
+            queued = self.memory.messages.get(ident)
+            for each in queued.recipients.values() if queued is not None else ():
+                if each.row.owner is None and each.row.next_attempt > beyond:
+                    each.row.next_attempt = at
+                    changed.add(ident)
+        return len(changed)
 
     def _change(self, queued: Queued, each: Recipient, action: str, now: float) -> None:
         row = each.row

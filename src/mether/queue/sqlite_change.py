@@ -17,6 +17,7 @@ from mether.queue.store import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final, Literal
 
     from mether.queue.database import Database
@@ -93,6 +94,18 @@ def _change(db: Database, action: str, now: float, reason: str) -> list[str]:
         for table in ("messages", "contents", "attempts", "transcripts"):
             db.execute(SQL[f"change-remove-{table}"])
     return gone
+
+
+def advance(db: Database, times: Mapping[str, tuple[float, float]]) -> int:
+    """Make due at the second time what waits for one beyond the first, by id; how many messages that is."""
+    changed = 0
+    touched: set[int] = set()
+    for ident, (beyond, at) in times.items():
+        hops = db.execute(SQL["recipients-advance"], (ident_.decode(ident), beyond, at)).fetchall()
+        touched.update(row[0] for row in hops)
+        changed += bool(hops)
+    refresh(db, touched)
+    return changed
 
 
 def start(db: Database, domain: str, now: float, limit: int) -> int:

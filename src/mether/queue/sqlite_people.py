@@ -13,7 +13,7 @@ from mether.queue.store import Store, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
     from mether.outcome import Attempt, Route
@@ -106,6 +106,13 @@ class SqlitePeople(Store):
             count, gone = sqlite_change.change(self._db, filter, action, now, reason)
         self._remove(gone)
         return count
+
+    @verb
+    def advance(self, times: Mapping[str, tuple[float, float]]) -> int:
+        from mether.queue import sqlite_change
+
+        with self._db.write():
+            return sqlite_change.advance(self._db, times)
 
     @verb
     def start(self, domain: str, *, now: float, limit: int) -> int:

@@ -351,6 +351,9 @@ UPDATE recipient SET next_attempt =
   max(?1, coalesce((SELECT json_extract(more, '$.release') FROM message WHERE id = recipient.message), 0))
 WHERE message IN (SELECT id FROM picked) AND state <> 1
 
+-- name: recipients-advance
+UPDATE recipient SET next_attempt = ?3 WHERE message = ?1 AND next_attempt > ?2 AND state <> 1 RETURNING hop
+
 -- name: change-remove-recipients
 DELETE FROM recipient WHERE message IN (SELECT id FROM picked) AND state <> 1
 

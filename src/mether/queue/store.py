@@ -33,7 +33,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Literal
 
     from mether.outcome import Attempt, Route
@@ -259,6 +259,14 @@ class Store(ABC):
         hold: not tried until released.  release: no longer held.  retry: due at `now` (but never before
         `Message.release_at`), and its next hops too, but for those that are suspended.  remove: forgotten
         without a report.  On a claimed recipient hold and remove leave a mark, obeyed when it is settled.
+        """
+
+    @abstractmethod
+    def advance(self, times: Mapping[str, tuple[float, float]]) -> int:
+        """Have what waits for too long be due sooner; returns how many messages.  Raises StoreError.
+
+        `times` gives (beyond, at) by id: the message's recipients whose next attempt is later than `beyond`
+        are due at `at`.  What is claimed stays as it is, and so does what is known of next hops.
         """
 
     def start(self, domain: str, *, now: float, limit: int) -> int:

@@ -15,11 +15,12 @@ that are slow, however many, never keep the others from being tried.
 
 from __future__ import annotations
 
+from mether.runner.waking import PAUSE
 from mether.runner.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Final
 
     from mether.outcome import Route
@@ -52,6 +53,7 @@ class Hand:
         self._transports = transports
         self._each = each
         self._waking = waking
+        self._rooms: Mapping[Route, int] = {}
         self._full: int | None = None  # else mail waits for the window until no more than that are in hand
 
     @property
@@ -90,8 +92,8 @@ class Hand:
             way.coming += 1
         return True
 
-    def arrived(self, draft: Draft, claims: Sequence[Claim]) -> None:
-        """A draft that was admitted is committed, or was not: these are its claims."""
+    def arrived(self, draft: Draft, claims: Sequence[Claim]) -> bool:
+        """A draft that was admitted is committed, or was not: these are its claims; whether those are all."""
         routes: Collection[Route] = draft.routes
         if len(routes) > 1:
             routes = next_hops(draft)
@@ -99,11 +101,13 @@ class Hand:
             self.ways.to[route].coming -= 1
         for claim in claims:
             self._claims[claim.token] = claim
-        if len(claims) != len(routes):
-            claimed = {claim.route for claim in claims}
-            for route in routes:
-                if route not in claimed:
-                    self._less(route, draft.message.size)
+        if len(claims) == len(routes):
+            return True
+        claimed = {claim.route for claim in claims}
+        for route in routes:
+            if route not in claimed:
+                self._less(route, draft.message.size)
+        return False
 
     def waits(self, draft: Draft, now: float) -> None:
         """A draft that was not admitted is in the store: it waits for room, or for a time of its own."""
@@ -116,6 +120,8 @@ class Hand:
             if way.open(now):
                 way.starved = True
                 self._look(way, route)
+            elif (at := way.ready(now)) is not None:
+                self._waking.by(max(at, now + PAUSE))
         self._waking.by(message.deadline)
 
     def limit(self, select: Select) -> int:
@@ -129,8 +135,15 @@ class Hand:
         if limit and not select.regardless:  # else: see `runner.once`
             limit -= kept if few is None else 0
             select.room, select.each = room, each
+        self._rooms = select.room
         self.ways.asked()
         return limit
+
+    def lack(self) -> None:
+        """What is due was left in the store: where the last look had no room, mail waits for it."""
+        for route, room in self._rooms.items():
+            if room <= 0:
+                self.ways.to[route].starved = True
 
     def take(self, claim: Claim) -> None:
         """Count a claim that came from the store."""

@@ -39,7 +39,8 @@ AT_ONCE: Final = 0.01
 class News:
     """What one runner hears; with `woken` set it reads at the next occasion.
 
-    `call` asks the store; `withdraw` is told the tokens of claims that were marked.
+    `call` asks the store; `withdraw` is told the tokens of claims that were marked; `random` gives a number
+    from 0 to 1.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class News:
         ways: Ways,
         waking: Waking,
         withdraw: Callable[[Iterable[int]], None],
+        random: Callable[[], float],
     ) -> None:
         self.woken = False
+        self._random = random
         self._loop = loop
         self._call = call
         self._clock = clock
@@ -88,24 +91,34 @@ class News:
         self._ways.know(hops)
         if marked:
             self._withdraw(marked)
-        latest = self._clock() + schedule.longest(retry)
+        longest = schedule.longest(retry)
         by = self._watch.set_by()
         if by:
             event.warning(f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by):.0f} seconds")
-        if by < 0 or (first and timeset.wrong(hops, due, latest)):
-            self._recall(latest)
+        if by < 0 or (first and timeset.wrong(hops, due, self._clock() + longest)):
+            self._recall(longest)
 
-    def _recall(self, latest: float) -> None:
-        """Try what waits for a time that the schedule would not give now."""
+    def close(self) -> None:
+        """Hear no more."""
+        if self._recalling is not None:
+            self._recalling.cancel()
+
+    def _recall(self, longest: float) -> None:
+        """Bring back what waits for a time that the schedule would not give now."""
         if self._recalling is None or self._recalling.done():
-            self._recalling = self._loop.create_task(self._recalled(latest))
+            recall = timeset.Recall(
+                self._call,
+                longest=longest,
+                clock=self._clock,
+                random=self._random,
+                moved=self._waking.by,
+            )
+            self._recalling = self._loop.create_task(self._recalled(recall))
 
-    async def _recalled(self, latest: float) -> None:
+    async def _recalled(self, recall: timeset.Recall) -> None:
         try:
-            count = await timeset.recall(self._call, self._clock(), latest)
+            await recall.run()
         except StoreError as error:
             event.error(f"cannot look for what waits for a wrong time: {error}")
-            return
-        if count:
-            event.warning(f"{count} messages waited for a time too far away and are tried now")
-            self._waking.changed()
+        if recall.count:
+            event.warning(f"{recall.count} messages waited for a time too far away and are tried sooner")

@@ -34,7 +34,7 @@ from mether.runner.hand import Hand
 from mether.runner.lease import Lease
 from mether.runner.news import News
 from mether.runner.once import Once
-from mether.runner.waking import CROWDED, Waking
+from mether.runner.waking import CROWDED, PAUSE, Waking
 from mether.runner.window import Window
 
 TYPE_CHECKING = False
@@ -108,8 +108,9 @@ class Runner:
         self._changed = self._waking.changed
         self._stopping = False
         self._trouble = ""
+        self._claimed = 0.0  # when the store was last asked for claims
         self._lease = Lease(loop, self._call, clock, self._share, self._lost)
-        self._news = News(loop, self._call, clock, self._ways, self._waking, self._hand.withdraw)
+        self._news = News(loop, self._call, clock, self._ways, self._waking, self._hand.withdraw, random)
         self._ending = Ending(
             queue=queue,
             reporter=reporter,
@@ -140,10 +141,12 @@ class Runner:
         """Take what a commit gave: claims when the draft was admitted, else news that something waits."""
         claims = answer.claims
         if draft.claim:
-            self._hand.arrived(draft, claims)
-            if not claims and answer.error is None and not answer.known:
-                # Another process runs this queue: it is to know of it at once.
+            whole = self._hand.arrived(draft, claims)
+            if not whole and answer.error is None and not answer.known:
+                # A next hop is in trouble that we have not heard of, or another process runs this queue.
                 self._queue.call(lambda store: store.wake(), lambda result: None)
+                self._news.woken = True
+                self._waking.within(PAUSE)
         elif answer.error is None:
             self._hand.waits(draft, self._clock())
         for claim in claims:
@@ -192,6 +195,7 @@ class Runner:
                     event.error(f"internal error in the runner: {error!r}")
                     await self._waking.rest(RETRY)
         finally:
+            self._news.close()
             self._kept()
 
     async def once(self, select: Select) -> int:
@@ -289,7 +293,7 @@ class Runner:
                 self._trouble = str(error)  # told once, until it is another or over
                 event.error(f"cannot claim: {error}")
             return False
-        self._trouble = ""
+        self._trouble, self._claimed = "", now
         self._ways.used_up(claims, select)
         again: list[Claim] = []
         for claim in claims:
@@ -400,6 +404,10 @@ class Runner:
                 due = await self._call(lambda store: store.next_due(now))
             except StoreError as error:
                 event.error(str(error))
+            if due is not None and due <= self._claimed:
+                # It was left then: it waits for room, or was queued since by one who does not wake us.
+                self._hand.lack()
+                crowded, due = True, None
         await self._waking.pause(due, crowded=crowded)
 
     def _kept(self) -> None:

@@ -77,6 +77,16 @@ class Way:
         hop = self.hop
         return hop is None or not (hop.failures or hop.blocked(now))
 
+    def ready(self, now: float) -> float | None:
+        """When it may be tried, `now` or later; None while it is suspended without an end."""
+        hop = self.hop
+        if hop is None:
+            return now
+        if hop.suspended is None:
+            return max(now, hop.not_before)
+        until = hop.suspended_until
+        return None if until is None else max(now, hop.not_before, until)
+
 
 class Known(dict["Route", Way]):
     """A way for each next hop, made when it is first asked for."""
