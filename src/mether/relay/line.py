@@ -22,10 +22,11 @@ class Line(deque["Claim"]):
 
     def add(self, claim: Claim) -> None:
         """Let it wait behind those of its priority and above."""
-        if self:
-            self._insert(claim, claim.message.envelope.priority)
-        else:
+        priority = claim.message.envelope.priority
+        if not self or self[-1].message.envelope.priority >= priority:
             self.append(claim)
+        else:
+            self._insert(claim, priority)
 
     def back(self, claim: Claim) -> None:
         """Let one that was taken wait before those of its priority."""
