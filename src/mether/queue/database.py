@@ -167,9 +167,7 @@ class Database:
                 self.forget()  # a repair has put another database in its place
             self.execute("BEGIN IMMEDIATE")
             # Another connection has written: it may have removed next hops that are remembered here.
-            version = self.value("PRAGMA data_version")
-            if version != self._version:
-                self._version = version
+            if self.connection.data_version() != self._version:
                 self.forget_hops()
         except BaseException:
             self.rollback()
@@ -181,6 +179,8 @@ class Database:
         except BaseException:
             self.rollback()
             raise
+        # Our own commits count, too (those of the PRAGMA do not, but it is one more statement).
+        self._version = self.connection.data_version()
         self._checkpoint()
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
