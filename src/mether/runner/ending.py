@@ -71,9 +71,9 @@ class Ending:
                 # Nobody is removed without the report that is owed: it is tried again later.
                 event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
                 verdict = put_off(verdict, now + self._retry.intervals[-1])
-        outcomes = [decision.outcome for decision in verdict.decisions if decision.outcome is not None]
         attempt = None
-        if outcomes and any(decision.retry_at is not None for decision in verdict.decisions):
+        times = [decision.retry_at for decision in verdict.decisions if decision.retry_at is not None]
+        if times and (outcomes := [one.outcome for one in verdict.decisions if one.outcome is not None]):
             attempt = Attempt(
                 claim.route,
                 outcomes,
@@ -97,7 +97,6 @@ class Ending:
                 event.held(ident, verdict.hold)
             elif attempt is not None:
                 # DELIVERBY's time may come before the next try; it is never put off with that.
-                times = [one.retry_at for one in verdict.decisions if one.retry_at is not None]
                 deadline = claim.message.deadline
                 self._waits(min(deadline, *times) if deadline > now else min(times))
             for report in settlement.reports:
