@@ -28,6 +28,14 @@ def test_the_same_words_are_told_once_a_minute_with_their_number() -> None:
     assert told.lines[1] == ("error", "the disk is full (999 times more since it was last told)")
 
 
+def test_the_id_of_a_message_makes_no_other_words() -> None:
+    """A file that cannot be written is named after its message."""
+    told = Told()
+    for ident in ("A1", "B2", "C3"):
+        told.repeated("error", {"queue_id": ident, "what": f"incoming/temp.{ident}: read-only"})
+    assert told.lines == [("error", "incoming/temp.A1: read-only")]
+
+
 def test_what_comes_again_after_a_minute_of_quiet_is_told_as_it_is() -> None:
     told = Told()
     for told.now in (0.0, MINUTE):

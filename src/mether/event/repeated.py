@@ -1,10 +1,10 @@
 """The same trouble told again and again: once, then at most once a minute, with how often it came meanwhile.
 
 A full disk refuses every message, and a line for each would hide what else there is, and fill the disk that
-has room for logs.  `Repeated` goes between the events and a sink.  Warnings and errors with the same words
-are told at first; what comes within MINUTE seconds is counted, and the next one after that says how many
-there were.  All other events go through, so each message that was refused is still told of as such.  At
-most KEPT texts are remembered.
+has room for logs.  `Repeated` goes between the events and a sink.  Warnings and errors with the same words,
+but for the id of the message, are told at first; what comes within MINUTE seconds is counted, and the next
+one after that says how many there were.  All other events go through, so each message that was refused is
+still told of as such.  At most KEPT texts are remembered.
 """
 
 from __future__ import annotations
@@ -37,16 +37,18 @@ class Repeated:
             self._sink(name, fields)
             return
         what, now = fields["what"], self._clock()
-        known = self._known.get(what)
+        ident = fields.get("queue_id")
+        same = what.replace(ident, "") if ident else what  # a file is named after its message
+        known = self._known.get(same)
         if known is None:
             if len(self._known) >= KEPT:
                 del self._known[next(iter(self._known))]
-            self._known[what] = [now, 0]
+            self._known[same] = [now, 0]
         elif now - known[0] < MINUTE:
             known[1] += 1
             return
         else:
             if known[1]:
                 fields = {**fields, "what": f"{what} ({int(known[1])} times more since it was last told)"}
-            self._known[what] = [now, 0]
+            self._known[same] = [now, 0]
         self._sink(name, fields)

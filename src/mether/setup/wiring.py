@@ -242,7 +242,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         store,
         loop.call_soon_threadsafe,
         time.time,
-        lambda error: event.error(f"queue: {error}"),
+        lambda error: event.error(str(error)),
         event.removed,
         soon=loop.call_soon,
     )
