@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -11,6 +12,14 @@ from pathlib import Path
 
 import pytest
 from daemon import Client, Daemon
+
+from mether.outcome import Route
+from mether.queue.figures import Live
+from mether.queue.memory import MemoryStore
+from mether.relay.nexthop import NextHop
+from mether.setup import config as config_
+from mether.setup import places
+from mether.setup.daemon import Daemon as DaemonParts
 
 Start = Callable[..., Daemon]
 DONE = "the configuration was read anew"
@@ -160,3 +169,42 @@ def test_what_cannot_change_is_told(start: Start) -> None:
     smtpd.wait_for(DONE)
     assert not os.path.exists(smtpd.base / "other")
     assert smtpd.stop() == 0
+
+
+@pytest.mark.asyncio
+async def test_its_part_of_every_limit_changes_as_processes_come_and_go() -> None:
+    """QUE-4, SEC-5: per client and per next hop; a limit above 0 never becomes none."""
+    text = """
+[[listen]]
+address = "127.0.0.1:0"
+max_connections_per_minute = 60
+max_messages_per_minute = 3
+[relay]
+connections = 8
+rate = "12/s"
+"""
+    config = config_.loads(text, environ={"HOME": "/h"})
+    parts = DaemonParts(asyncio.get_running_loop(), config, MemoryStore(now=1.8e9))
+    opened = places.opened(config.listen, {}, 1)
+    await parts.adopt(parts.prepare(config), {key: place.sockets[0] for key, place in opened.items()})
+    parts.begin()
+    (listener,) = parts.listeners.values()
+    hop = parts.working.pool.transport(Route("smtp", "mx.example.net"))
+    assert isinstance(hop, NextHop)
+    try:
+        for there, expected in (
+            (Live(1, 1), (60, 3, 8)),
+            (Live(4, 4), (15, 1, 2)),
+            (Live(2, 3), (20, 1, 4)),
+            (Live(100, 100), (1, 1, 1)),
+            (Live(0, 0), (60, 3, 8)),
+        ):
+            parts.working.pool.share(max(1, there.runners))
+            parts.working.runner.shared(there)
+            rates = listener.rules.rates
+            assert (rates.connections.limit, rates.messages.limit, hop.limits.connections) == expected
+    finally:
+        parts.stop()
+        await parts.close(asyncio.Event())
+        for place in opened.values():
+            place.end()

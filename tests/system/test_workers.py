@@ -412,3 +412,32 @@ tls = "implicit"
     assert len(daemon.mailbox("bob")) == sent
     assert daemon.stop() == 0
     assert not unix.exists()
+
+
+def test_the_share_of_a_limit_changes_with_who_is_there(start: Start, tmp_path: Path) -> None:
+    """SEC-5, QUE-4: another process is counted when it comes, and no more when it is killed."""
+    limit = "max_connections_per_client = 4"
+    first = start("--no-runner", listen=limit)
+
+    def admitted(daemon: Daemon, expected: int) -> None:
+        """Try until it takes so many: at its first look at the queue it knows."""
+        while True:
+            clients = [Client(daemon.port) for _ in range(6)]
+            welcome = sum(client.greeting.startswith("220") for client in clients)
+            for client in clients:
+                client.close()
+            if welcome == expected:
+                return
+            daemon.wait_for("disconnected")
+
+    admitted(first, 4)
+    second = start("--no-runner", listen=limit)
+    admitted(second, 2)
+    first.stop(signal.SIGKILL)
+    third = start("--no-runner", listen=limit)
+    admitted(third, 2)
+    for daemon in (second, third):
+        assert daemon.stop() == 0
+    last = start("--no-runner", listen=limit)
+    admitted(last, 4)
+    assert last.stop() == 0
