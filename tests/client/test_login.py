@@ -366,3 +366,35 @@ def test_what_is_watched_shows_no_secret():
     drive("blocking", server, work, watch=lines)
     sent = [text for direction, text in lines if direction == "->"]
     assert sent == [f"EHLO {ME}", "AUTH LOGIN", "(secret)", "(secret)", "AUTH PLAIN (secret)", "QUIT"]
+
+
+@pytest.mark.parametrize(
+    ("offer", "lines"),
+    [
+        ("PLAIN", ("you said AUTH PLAIN AGFubgBzZWNyZXQ=",)),
+        ("PLAIN", ("what is", "AGFubgBz", "ZWNyZXQ=?")),
+        ("PLAIN", ("unknown: AGFubgBz...",)),
+        ("PLAIN", ("'secret' is no password of ann's",)),
+        ("LOGIN", ("what is c2VjcmV0?",)),
+    ],
+)
+def test_a_refusal_that_shows_our_credentials_has_no_words(offer: str, lines: tuple[str, ...]):
+    """AUT: what a server says goes to the log, the queue and the sender."""
+    steps, _ = step(offer, "127.0.0.1")
+    reply = Reply(535, "5.7.8", *lines)
+    if offer == "LOGIN":
+        steps.send(Reply(334, None, "VXNlcm5hbWU6"))
+        steps.send(Reply(334, None, "UGFzc3dvcmQ6"))
+    with pytest.raises(StopIteration) as ended:
+        steps.send(reply)
+    shown, said = ended.value.value
+    assert said
+    assert str(shown) == "535 5.7.8 (its words show our credentials, and are left out)"
+
+
+def test_a_refusal_keeps_its_words():
+    steps, _ = step("PLAIN", "127.0.0.1")
+    reply = Reply(535, "5.7.8", "ann must log in with", "an application password")
+    with pytest.raises(StopIteration) as ended:
+        steps.send(reply)
+    assert ended.value.value == (reply, True)

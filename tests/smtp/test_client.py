@@ -341,3 +341,14 @@ def test_nothing_opens_a_session_again() -> None:
     assert made.state == state.CLOSED
     with pytest.raises(LocalError):
         made.send("EHLO", b"")
+
+
+@pytest.mark.parametrize("octets", [b"what is %s?\r\n", b"999 %s\r\n", b"535-5.7.8 no\r\n534 %s\r\n"])
+def test_a_fault_in_an_auth_exchange_quotes_nothing(octets: bytes) -> None:
+    """AUT: the server may quote our credentials, and a fault is told to the log and the sender."""
+    made = ready()
+    made.send("AUTH", b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n")
+    made.receive(octets.replace(b"%s", b"AGFubgBzZWNyZXQ="))
+    with pytest.raises(client.ProtocolFault) as fault:
+        events(made)
+    assert str(fault.value).endswith(": [hidden]")

@@ -5,6 +5,8 @@ when we are logged in.  What goes wrong on our side of the exchange is a 454 4.7
 no mechanism in common, a server that breaks the exchange or does not prove that it knows our password.
 
 A password or a token is shown only to a server that was verified, or over a connection that leaves no host.
+Servers quote what they do not take, and a refusal is told to the log, the queue and the sender: the words of
+one that shows something of our credentials are left out.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ from mether.smtp import command, sasl, sasl_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
+    from typing import Final
 
     from mether.net.tls import Security
     from mether.smtp.extension import Offer
 
     Exchange = Generator[tuple[str, bytes], Reply, tuple[Reply, bool]]
+
+PIECE: Final = 6
+"""Characters in a row that show something of a secret."""
 
 
 def exchange(
@@ -54,6 +60,7 @@ def exchange(
     if chosen is None:
         return Reply(454, "4.7.0", _why(offer, trusted)), False
     mechanism, _, initial = chosen.line().partition(" ")
+    secrets = [one for one in (initial, credentials.password, credentials.token) if one]
     reply = yield "AUTH", command.auth(mechanism, initial or None)
     problem = ""
     while reply.code == 334:
@@ -62,6 +69,8 @@ def exchange(
         except ValueError as error:
             problem = problem or str(error)
             line = "*"
+        else:
+            secrets.append(line)
         reply = yield "RESPONSE", command.response(line)
         if problem and reply.code == 334:
             break  # told once that it is over; a server that goes on anyway has lost count
@@ -69,7 +78,7 @@ def exchange(
         return Reply(454, "4.7.0", f"the AUTH exchange ({mechanism}) is broken: {problem}"), False
     if reply.ok and not chosen.finished:
         return Reply(454, "4.7.0", f"the server did not prove that it knows us ({mechanism})"), False
-    return reply, True
+    return _discreet(reply, secrets), True
 
 
 def advance(steps: Exchange, reply: Reply | None) -> tuple[str, bytes] | tuple[Reply, bool]:
@@ -84,6 +93,18 @@ def advance(steps: Exchange, reply: Reply | None) -> tuple[str, bytes] | tuple[R
 def stays_here(address: str) -> bool:
     """Whether a connection to this IP address or path goes over no wire."""
     return address.startswith(("/", "127.")) or address == "::1"
+
+
+def _discreet(reply: Reply, secrets: Iterable[str]) -> Reply:
+    """The reply, without words where they show a piece of a secret."""
+    # Servers break long words over lines.
+    text = "".join(reply.lines).replace(" ", "")
+    for secret in secrets:
+        whole = secret.replace(" ", "")
+        pieces = (whole[at : at + PIECE] for at in range(max(1, len(whole) - PIECE + 1)))
+        if whole and any(piece in text for piece in pieces):
+            return Reply(reply.code, reply.status, "(its words show our credentials, and are left out)")
+    return reply
 
 
 def _why(offer: Offer, trusted: bool) -> str:

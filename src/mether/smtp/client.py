@@ -164,12 +164,12 @@ class ClientProtocol:
         """Take one line; the reply, if this was its last line."""
         digits, separator = line[:3], line[3:4]
         if not (digits.isdigit() and len(digits) == 3 and separator in (b" ", b"-", b"")):
-            raise ProtocolFault(f"not an SMTP reply: {_printable(line)}")
+            raise ProtocolFault(f"not an SMTP reply: {self._quoted(line)}")
         code = int(digits)
         if not 200 <= code <= 599:
-            raise ProtocolFault(f"a reply code outside 200 to 599: {_printable(line)}")
+            raise ProtocolFault(f"a reply code outside 200 to 599: {self._quoted(line)}")
         if self._texts and code != self._lines:
-            raise ProtocolFault(f"a reply that changes its code: {_printable(line)}")
+            raise ProtocolFault(f"a reply that changes its code: {self._quoted(line)}")
         self._lines = code
         self._texts.append(_printable(line[4:]))
         if len(self._texts) > MAX_LINES:
@@ -183,6 +183,10 @@ class ClientProtocol:
                 self._known.clear()
             self._known[line] = reply
         return reply
+
+    def _quoted(self, line: bytes) -> str:
+        """A line for a person; in an AUTH exchange without its words, which may show the credentials."""
+        return "[hidden]" if self.awaited in (state.AUTH, state.RESPONSE) else _printable(line)
 
     def _replied(self, reply: Reply) -> tuple[str, Reply]:
         outstanding = self._outstanding
