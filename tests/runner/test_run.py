@@ -421,11 +421,20 @@ async def test_a_process_that_may_not_claim_wakes_the_one_that_does() -> None:
     service = Service()
     other = service.store.another(now=T0)
     assert not other.wait(0) and other.fileno()
-    fresh = draft()
-    fresh.claim = service.runner.admit(fresh)
-    service.runner.committed(fresh, Committed(fresh.message.ident))
-    await settled()
-    assert other.wait(0)
+    wakes, real = [], service.store.wake
+
+    def wake() -> int:
+        wakes.append(real())
+        return wakes[-1]
+
+    service.store.wake = wake  # type: ignore[method-assign]
+    for _ in range(2):
+        for fresh in [draft() for _ in range(5)]:
+            fresh.claim = service.runner.admit(fresh)
+            service.runner.committed(fresh, Committed(fresh.message.ident))
+        await settled()
+        assert other.wait(0)
+    assert wakes == [1, 1], "one for all of a batch"
     assert service.runner.window.used == 0
 
 

@@ -108,6 +108,7 @@ class Runner:
         self._changed = self._waking.changed
         self._stopping = False
         self._trouble = ""
+        self._telling = False
         self._claimed = 0.0  # when the store was last asked for claims
         self._lease = Lease(loop, self._call, clock, self._share, self._lost)
         self._news = News(loop, self._call, clock, self._ways, self._waking, self._hand.withdraw, random)
@@ -144,7 +145,7 @@ class Runner:
             whole = self._hand.arrived(draft, claims)
             if not whole and answer.error is None and not answer.known:
                 # A next hop is in trouble that we have not heard of, or another process runs this queue.
-                self._queue.call(lambda store: store.wake(), lambda result: None)
+                self._tell()
                 self._news.woken = True
                 self._waking.within(PAUSE)
         elif answer.error is None:
@@ -385,6 +386,16 @@ class Runner:
             self._ending.end(claim, verdict, now, now)
 
     # Other processes
+
+    def _tell(self) -> None:
+        """Wake them, once for all that is committed until the writer comes to it."""
+
+        def told(result: object) -> None:
+            self._telling = False
+
+        if not self._telling:
+            self._telling = True
+            self._queue.call(lambda store: store.wake(), told)
 
     def _share(self, live: Live) -> None:
         """So many processes share the work now."""
