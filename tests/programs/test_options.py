@@ -2,7 +2,7 @@
 
 import pytest
 
-from mether.programs.options import Option, Program, Say, UsageError, help_text, parse
+from mether.programs.options import Option, Program, Say, UsageError, help_text, is_text, parse
 
 TALKER = Program(
     "smtp",
@@ -131,3 +131,8 @@ def test_who_has_no_use_for_a_queue_takes_none():
     assert "--spool" not in help_text(sender)
     with pytest.raises(UsageError, match="unknown option --spool"):
         parse(sender, ["--spool", "sqlite:x"])
+
+
+def test_what_is_in_no_encoding_is_no_text():
+    assert is_text("") and is_text("grüße@example.net")
+    assert not is_text("gr\udcfc\udcdfe@example.net")

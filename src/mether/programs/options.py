@@ -170,6 +170,11 @@ class Parsed:
         return number
 
 
+def is_text(argument: str) -> bool:
+    """Whether an argument was in the encoding of arguments: what was not has lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
+
+
 def parse(program: Program, argv: Sequence[str]) -> Parsed:
     """Read an argument vector (without the program's name).  Raises UsageError or Say."""
     flags = {option.flag: option for option in program.options if option.flag}

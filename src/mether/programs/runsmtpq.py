@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from mether.programs import errors
-from mether.programs.options import JSON, Option, Program, UsageError, parse
+from mether.programs.options import JSON, Option, Program, UsageError, is_text, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _work(argv: list[str]) -> int:
 
     idents = [ident(text) for text in given.operands]
     next_hop = given.text("next-hop")
-    if next_hop is not None and not _is_text(next_hop):
+    if next_hop is not None and not is_text(next_hop):
         raise UsageError("--next-hop: the name is not in the encoding of arguments")
     chosen = sum((given.flag("all"), next_hop is not None, bool(idents)))
     if chosen > 1:
@@ -158,11 +158,6 @@ def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
 
 def _shown(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def _is_text(argument: str) -> bool:
-    """Whether an argument was in the encoding it must be in: what was not holds surrogates."""
-    return not any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 if __name__ == "__main__":

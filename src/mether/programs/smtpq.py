@@ -12,7 +12,7 @@ import sys
 
 from mether.programs.choice import OPTIONS, filter_of, ident, missing, narrow
 from mether.programs.errors import NOINPUT, Failure, Verdict, run
-from mether.programs.options import JSON, Option, Program, UsageError, parse
+from mether.programs.options import JSON, Option, Program, UsageError, is_text, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _agree(verb: str, operands: list[str], options: Parsed, filter: Filter) -> N
         (f"--{name}", options.text(name) or "") for name in ("sender", "recipient", "next-hop", "reason")
     ]
     for what, text in (*texts, *((verb, text) for text in operands)):
-        if any("\ud800" <= char <= "\udfff" for char in text):
+        if not is_text(text):
             raise UsageError(f"{what}: the text is not in the encoding of arguments")
     if operands and verb not in OF_MESSAGES and verb not in OF_HOPS:
         raise UsageError(f"{verb} looks over the whole queue, and takes no {operands[0][:80]!r}")
