@@ -151,10 +151,7 @@ class DirectorySchedule(Store):
 
     def resume(self, routes: Sequence[Route], *, now: float) -> int:
         before = self._decide(routes, None, None)
-        return sum(
-            hop.suspended is not None and (hop.suspended_until is None or now < hop.suspended_until)
-            for hop in before
-        )
+        return sum(hop.suspended_at(now) for hop in before)
 
     def totals(self) -> None:
         """It keeps none."""
