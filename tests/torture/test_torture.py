@@ -30,8 +30,8 @@ def compiler() -> None:
     ("topology", "store"), [("single", "sqlite"), ("all", "sqlite"), ("single", "directory")]
 )
 def test_nothing_is_lost_through_random_faults(topology: str, store: str, tmp_path: Path) -> None:
-    """QUE-5, DAT-5: what was answered 250 is delivered, returned or queued whatever fails, with one process as
-    with workers, their parent and a runner beside them."""
+    """QUE-5, DAT-5: what was answered 250 is delivered, returned or queued whatever fails, with one process
+    as with workers, their parent and a runner beside them."""
     messages = 1500 if store == "sqlite" else 400
     ended = subprocess.run(
         [
