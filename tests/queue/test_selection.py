@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from mether.outcome import Route
-from mether.queue.selection import Select, names
+from mether.queue.selection import Select, changes, names
 
 HERE = Route("smtp", "here.example")
 THERE = Route("smtp", "there.example")
@@ -20,6 +23,29 @@ def test_each_next_hop_has_its_room() -> None:
     assert (select.room_at(HERE, 10), select.room_at(THERE, 10)) == (7, 0)
     assert select.room_at(Route("smtp", "elsewhere.example"), 10) == 4
     assert select.room_at(HERE, 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("hold", "marks", "changed"),
+    [
+        (None, (None,), {"hold", "retry", "remove"}),
+        ("wait", (None,), {"release", "remove"}),
+        (None, ("remove", "remove"), {"hold", "retry"}),
+        ("wait", ("hold", "remove"), {"release", "remove"}),
+    ],
+)
+def test_what_a_change_does_anything_to(
+    hold: str | None, marks: tuple[str | None, ...], changed: set[str]
+) -> None:
+    message = SimpleNamespace(hold=hold)
+    rows = [SimpleNamespace(owner=1, mark=mark) for mark in marks]
+    entry: Any = SimpleNamespace(message=message, rows=rows)
+    assert {one for one in ("hold", "release", "retry", "remove") if changes(one, entry)} == changed
+
+
+def test_what_is_not_being_tried_can_be_removed() -> None:
+    entry: Any = SimpleNamespace(rows=[SimpleNamespace(owner=None, mark="remove")])
+    assert changes("remove", entry)
 
 
 def test_room_does_not_make_it_another_selection() -> None:

@@ -851,6 +851,28 @@ class StoreContract:
         assert store.next_due(T0) == T0
         assert claimed(store.claim(9, T0)) == [answer.ident]
 
+    def test_a_change_leaves_alone_what_it_does_nothing_to(self, store: Store) -> None:
+        """What is held keeps its reason and its time; only what changes is counted."""
+        held, _ = commit(store, draft(due=T0 + 900, expires=T0 + DAY), draft(due=T0 + 900))
+        only = Filter(idents=frozenset([held.ident]))
+        assert store.change(only, "release", now=T0) == 0
+        store.change(only, "hold", now=T0, reason="it may have been delivered")
+        assert store.change(only, "hold", now=T0, reason="another") == 0
+        assert store.change(only, "retry", now=T0 + 5) == 0
+        assert store.change(Filter(), "retry", now=T0 + 5) == 1
+        entries = store.entries(Filter())
+        assert [entry.message.hold for entry in entries] == ["it may have been delivered", None]
+        assert [entry.rows[0].next_attempt for entry in entries] == [T0 + 900, T0 + 5]
+        assert store.change(Filter(), "release", now=T0) == 1
+        assert store.change(Filter(), "hold", now=T0, reason="all") == 2
+        assert store.change(Filter(), "hold", now=T0, reason="all") == 0
+
+    def test_what_is_to_be_removed_already_is_not_counted_again(self, store: Store) -> None:
+        (answer,) = commit(store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True))
+        store.release(answer.claims[:1])
+        assert [store.change(Filter(), "remove", now=T0) for _ in range(2)] == [1, 0]
+        assert store.marked() == {answer.claims[1].token: "remove"}
+
     def test_retry_makes_it_due_and_its_next_hop_too(self, store: Store) -> None:
         one, two = draft(due=T0 + 900), draft(due=T0 + 900)
         commit(store, one, two)
@@ -1824,7 +1846,14 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
                 return
             name = data.draw(st.sampled_from(sorted(self.rows)))
             only = Filter(idents=frozenset([name]))
-            assert self.store.change(only, action, now=self.now, reason="r") == 1
+            held, rows = name in self.held, self.rows[name].values()
+            changes = {
+                "release": held,
+                "remove": any(row.token is None or row.mark != "remove" for row in rows),
+            }.get(action, not held)
+            assert self.store.change(only, action, now=self.now, reason="r") == changes
+            if not changes:
+                return
             if action == "hold":
                 self.held.add(name)
             elif action == "release":

@@ -26,6 +26,7 @@ from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import is_ident
 from mether.queue.directory_match import changed_record, matches
 from mether.queue.message import Entry
+from mether.queue.selection import changes
 from mether.queue.spool import Staged, trouble
 from mether.queue.store import Damaged, StoreError
 
@@ -168,7 +169,9 @@ class DirectoryStore(DirectoryWriter):
             except Damaged:
                 continue
             # It is read again, and looked at again, now that nobody else can change it.
-            if record is None or not matches(filter, self._entry(record, owner, claimed)):
+            if record is None or not matches(filter, found := self._entry(record, owner, claimed)):
+                continue
+            if not changes(action, found):
                 continue
             if ident not in claimed and not self._lock_message(ident, locks):
                 continue

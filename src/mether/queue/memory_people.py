@@ -9,6 +9,7 @@ from mether.queue.glob import glob, next_hop_like
 from mether.queue.memory_claims import MemoryClaims
 from mether.queue.memory_state import Queued, Recipient, copy
 from mether.queue.message import Entry, Row
+from mether.queue.selection import changes
 from mether.queue.store import Filter
 
 TYPE_CHECKING = False
@@ -95,7 +96,11 @@ class MemoryPeople(MemoryClaims):
         reason: str = "",
     ) -> int:
         matches = _matcher(filter)
-        found = [ident for ident in self.memory.messages if matches(self._entry(ident))]
+        found = [
+            ident
+            for ident in self.memory.messages
+            if matches(entry := self._entry(ident)) and changes(action, entry)
+        ]
         for ident in found:
             queued = self.memory.messages[ident]
             if action == "hold":

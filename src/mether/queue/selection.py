@@ -1,6 +1,7 @@
 """Which messages are meant: what `Store.claim` is asked for, and what a person lists or changes.
 
-Plain values, and `names`, by which ETRN names next hops.  Times are Unix seconds.
+Plain values; `changes`, what a change is of use to; and `names`, by which ETRN names next hops.  Times are
+Unix seconds.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mether.outcome import Route
+    from mether.queue.message import Entry
 
 
 class Select:
@@ -108,6 +110,15 @@ class Filter:
         self.next_hop = next_hop
         self.before = before
         self.status = status
+
+
+def changes(action: str, entry: Entry) -> bool:
+    """Whether a change of `Store.change` does anything to a message."""
+    if action == "release":
+        return entry.message.hold is not None
+    if action == "remove":
+        return not entry.rows or any(row.owner is None or row.mark != "remove" for row in entry.rows)
+    return entry.message.hold is None
 
 
 def names(domain: str, next_hop: str) -> bool:

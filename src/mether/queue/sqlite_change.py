@@ -30,6 +30,16 @@ CACHE: Final = 64 * 1024
 """KiB of pages that it then keeps in memory."""
 
 
+CHANGES: Final = {
+    "hold": "m.hold IS NULL",
+    "release": "m.hold IS NOT NULL",
+    "retry": "m.hold IS NULL",
+    "remove": "(NOT EXISTS (SELECT 1 FROM recipient WHERE message = m.id) OR EXISTS "
+    "(SELECT 1 FROM recipient WHERE message = m.id AND (state <> 1 OR mark IS NOT 'remove')))",
+}
+"""What a change does anything to, as `selection.changes` says."""
+
+
 def pick(db: Database, filter: Filter) -> None:
     """Note which messages match, in the table `picked`, without keeping anyone waiting."""
     db.execute("CREATE TEMP TABLE IF NOT EXISTS picked (id INTEGER PRIMARY KEY)")
@@ -45,12 +55,12 @@ def change(
     now: float,
     reason: str,
 ) -> tuple[int, list[str]]:
-    """Change what was picked and still matches; how many messages, and the ids of those whose content file is
-    to go."""
+    """Change what was picked, still matches and is changed by that; how many messages, and the ids of those
+    whose content file is to go."""
     expression, values = condition(db, filter)
     db.execute(
         "DELETE FROM picked WHERE NOT EXISTS "
-        f"(SELECT 1 FROM message AS m WHERE m.id = picked.id AND {expression})",
+        f"(SELECT 1 FROM message AS m WHERE m.id = picked.id AND {expression} AND {CHANGES[action]})",
         values,
     )
     count: int = db.value("SELECT count(*) FROM picked")

@@ -254,11 +254,12 @@ class Store(ABC):
         now: float,
         reason: str = "",
     ) -> int:
-        """Change what matches; returns how many messages.  Raises StoreError.
+        """Change what matches; returns how many messages that changed.  Raises StoreError.
 
-        hold: not tried until released.  release: no longer held.  retry: due at `now` (but never before
-        `Message.release_at`), and its next hops too, but for those that are suspended.  remove: forgotten
-        without a report.  On a claimed recipient hold and remove leave a mark, obeyed when it is settled.
+        hold: not tried until released; what is held already keeps its reason.  release: no longer held.
+        retry: due at `now` (but never before `Message.release_at`), and its next hops too, but for those that
+        are suspended; what is held is left alone.  remove: forgotten without a report.  On a claimed
+        recipient hold and remove leave a mark, obeyed when it is settled.  See `selection.changes`.
         """
 
     @abstractmethod
