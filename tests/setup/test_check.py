@@ -103,3 +103,20 @@ def test_an_expired_certificate_is_a_warning(tmp_path: Path) -> None:
 def test_several_things_are_told_at_once(tmp_path: Path) -> None:
     text = LISTEN + 'passwords = "none"\nsenders = "none"\n[tls]\ncertificate = ["none"]\n'
     assert [fatal for fatal, _ in found(tmp_path, text)] == [True, True, True]
+
+
+@pytest.mark.parametrize(("spool", "fits"), [("sqlite", True), ("directory", False)])
+def test_several_workers_need_a_queue_that_they_can_share(tmp_path: Path, spool: str, fits: bool) -> None:
+    """``mether config --check`` says so, and not only the start; a process that only sends has none."""
+    text = f'[queue]\nspool = "{spool}:spool"\n[service]\nworkers = 3\n'
+    said = found(tmp_path, text)
+    if fits:
+        assert said == []
+        return
+    ((fatal, what),) = said
+    assert fatal
+    assert what.startswith(
+        f"{tmp_path}/m.toml:4: service.workers: 3 workers need a sqlite: queue; a {spool}:"
+    )
+    config = loads(text, str(tmp_path / "m.toml"), environ={"HOME": "/h"})
+    assert list(findings(config, 1.8e9, environ={}, receives=False)) == []

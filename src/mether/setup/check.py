@@ -56,6 +56,8 @@ def findings(
     yield from _those(sending.complaints(config))
     for line in (*sending.troubles(config), *programs(config, environ, receives=receives)):
         yield Finding(line, fatal=True)
+    if receives:
+        yield from _those(everybody(config))
 
 
 def _receiving(config: Config, now: float, tls: ServerTls | None) -> Iterator[Finding]:
@@ -68,7 +70,6 @@ def _receiving(config: Config, now: float, tls: ServerTls | None) -> Iterator[Fi
             yield Finding(str(error), fatal=True)
     if too_many := workers(config):
         yield Finding(too_many, fatal=True)
-    yield from _those(everybody(config))
 
 
 def workers(config: Config) -> str:
