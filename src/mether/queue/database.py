@@ -103,6 +103,7 @@ class Database:
         self._turn = False
         self.hops: dict[tuple[str, str, str], int] = {}
         self.troubled: set[int] = set()
+        self.lease = 0.0
         self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         self.late: tuple[float, int, int] | None = None
         """Where the last look at deadlines ended, if it is to be gone on with (`sqlite_claim`)."""
@@ -191,10 +192,11 @@ class Database:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def forget_hops(self) -> None:
-        """Have the next hops read again that are remembered: by name in `hops`, in `troubled` those of them
-        that have failures behind them or are suspended."""
+        """Have read again what is remembered: next hops by name in `hops`, in `troubled` those of them
+        that have failures behind them or are suspended, in `lease` until when this owner is known."""
         self.hops.clear()
         self.troubled.clear()
+        self.lease = 0.0
 
     def reset(self) -> None:
         """End whatever transaction is open, giving up the connection if need be.  Never raises."""

@@ -197,11 +197,15 @@ class SqliteStore(SqlitePeople):
 
     def _register(self, now: float) -> None:
         """Be among the owners, with enough time left; within a transaction, the lock held."""
+        if self._registered and self._db.lease - now >= owner_.LEASE / 2:
+            return
         until = self._db.value(SQL["owner-until"], (self.owner,))
         if until is None and self._registered:
             self._lost = True
         if until is None or until - now < owner_.LEASE / 2:
-            self._renew(now + owner_.LEASE)
+            until = now + owner_.LEASE
+            self._renew(until)
+        self._db.lease = until
         self._registered = True
 
     def _renew(self, until: float) -> None:

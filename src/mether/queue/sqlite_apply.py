@@ -112,7 +112,10 @@ class Inserting:
                 taken.add(number)
                 numbered.append((number, draft))
             each.append(answer)
-        queued = {row[0] for row in self.db.execute(SQL["queued-among"], (numbers(taken),))} if taken else ()
+        queued: set[int] = set()
+        # An id that is taken shows when its row is inserted, but a file would by then have taken its place.
+        if taken and (self.careful or not all(_in_row(draft) for draft in drafts)):
+            queued = {row[0] for row in self.db.execute(SQL["queued-among"], (numbers(taken),))}
         fresh = [(number, draft) for number, draft in numbered if number not in queued]
         results = self._all(fresh)
         waiting = iter(numbered)
@@ -183,9 +186,9 @@ class Inserting:
         content = draft.content
         if isinstance(content, Staged):
             return content
-        assert isinstance(content, bytes)
-        if len(content) <= SMALL:
+        if _in_row(draft):
             return None
+        assert isinstance(content, bytes)
         file = self.spool.stage(draft.message.ident)
         try:
             file.write(content)
@@ -303,6 +306,12 @@ class Inserting:
         for at in range(0, len(values), most):
             part = values[at : at + most]
             self.db.execute(statements[len(part) // width], part)
+
+
+def _in_row(draft: Draft) -> bool:
+    """Whether the content goes into the database, not into a file."""
+    content = draft.content
+    return isinstance(content, bytes) and len(content) <= SMALL
 
 
 def _number(draft: Draft) -> int:

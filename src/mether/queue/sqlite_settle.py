@@ -33,6 +33,10 @@ FEW: Final = 2
 nobody else wants the interpreter that is so up to eight; beside a busy loop each statement waits for it."""
 
 
+class Lost(ValueError):
+    """A claim among many is no longer ours: the transaction is to be done again, one by one."""
+
+
 class Settling:
     """Settlements of one transaction, being applied."""
 
@@ -56,8 +60,10 @@ class Settling:
                 refused.add(id(one))
         if len(whole) <= FEW:
             refused.update(id(one) for one in self._each(whole))
-        elif not self._whole(whole):
+        elif self.inserting.careful:
             refused.update(id(one) for one in whole if not self._one(one))
+        else:
+            self._whole(whole)
         self.refused = [one for one in settlements if id(one) in refused]
         for one in settlements:
             if one.reports and id(one) not in refused:
@@ -76,8 +82,8 @@ class Settling:
             self._done(done)
         return lost
 
-    def _whole(self, settlements: list[Settlement]) -> bool:
-        """Remove all recipients of all these claims at once; False, nothing done, when one is lost.
+    def _whole(self, settlements: list[Settlement]) -> None:
+        """Remove all recipients of all these claims at once.  Raises Lost when they are not all there.
 
         A token is never used twice by its owner, so a row that has one of these tokens belongs to the
         claim with that token: counting them tells whether every claim is intact.
@@ -86,11 +92,10 @@ class Settling:
         ids = numbers({ident_.decode(claim.message.ident) for claim in claims})
         which = (ids, claims[0].owner, numbers(claim.token for claim in claims))
         expected = sum(len(claim.pending) for claim in claims)
-        if self.db.value(SQL["claimed-count"], which) != expected:
-            return False
         self.db.execute(SQL["claimed-delete"], which)
+        if self.db.changes() != expected:
+            raise Lost
         self._done(settlements)
-        return True
 
     def _done(self, settlements: list[Settlement]) -> None:
         """Finish the messages of claims all of whose recipients were removed."""

@@ -151,10 +151,6 @@ WHERE suspect = 1 AND state = 3 GROUP BY hop
 -- name: claimed-of
 SELECT number, hop, mark, suspect, state FROM recipient WHERE message = ?1 AND owner = ?2 AND token = ?3
 
--- name: claimed-count
-SELECT count(*) FROM recipient WHERE message IN (SELECT value FROM json_each(?1)) AND owner = ?2
-AND token IN (SELECT value FROM json_each(?3))
-
 -- name: claim-delete
 DELETE FROM recipient WHERE message = ?1 AND owner = ?2 AND token = ?3
 
