@@ -35,8 +35,8 @@ from contract import (
 from hypothesis import settings
 
 from mether.outcome import Route
+from mether.queue import database, sql, sqlite_change
 from mether.queue import ident as ident_
-from mether.queue import sql, sqlite_change
 from mether.queue.claim import Hop
 from mether.queue.content import SMALL
 from mether.queue.database import refuse_version
@@ -331,6 +331,29 @@ def test_the_wal_is_kept_short(spool: str) -> None:
     assert os.path.getsize(os.path.join(spool, "queue.sqlite3-wal")) < 8 << 20
     assert len(store.entries(Filter())) == 480
     store.close()
+
+
+def test_the_wal_is_long_only_while_somebody_reads(spool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever process comes to it makes it short again; a listing read slowly is nobody who reads."""
+    monkeypatch.setattr(database, "CHECKPOINT", 16)
+    monkeypatch.setattr(database, "TRUNCATE", 64)
+    stores = [SqliteStore(spool, now=T0) for _ in range(3)]
+    reader = stores.pop()
+
+    def write() -> int:
+        for store in stores * 20:
+            commit(store, draft())
+        return os.path.getsize(f"{spool}/queue.sqlite3-wal") // database.PAGE
+
+    with reader._db.read():
+        reader._db.value("SELECT count(*) FROM message")
+        assert write() > 128
+        assert reader._db.value("SELECT count(*) FROM message") == 0
+    assert len(reader.entries(Filter(), limit=7)) == 7
+    assert write() < 96
+    for store in (*stores, reader):
+        assert store.count(100) == 80
+        store.close()
 
 
 def test_the_sweeper_keeps_what_is_queued_and_forgets_idle_next_hops(spool: str) -> None:
