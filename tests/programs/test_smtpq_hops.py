@@ -56,7 +56,11 @@ def test_a_suspension_ends_by_itself(store, capsys):
 
 
 def test_one_that_is_not_known_yet_is_suspended_by_its_name(store, capsys):
-    run(capsys, "suspend", "new.test", "[192.0.2.1]:2525", "lmtp:unix:/run/x", "maildir:home")
+    out = run(capsys, "suspend", "new.test", "[192.0.2.1]:2525", "lmtp:unix:/run/x", "maildir:home")
+    assert out.splitlines()[:2] == [
+        "not known yet: suspended as smtp:new.test (mail for the domain new.test, by MX) until smtpq resume",
+        "not known yet: suspended as smtp:[192.0.2.1]:2525 until smtpq resume",
+    ]
     assert set(suspended(store)) == {
         "smtp:new.test",
         "smtp:[192.0.2.1]:2525",
@@ -65,6 +69,39 @@ def test_one_that_is_not_known_yet_is_suspended_by_its_name(store, capsys):
     }
     put(store, "x@new.test")
     assert store.claim(10, time.time()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("hub.example", "smtp:[hub.example]"),
+        ("[hub.example]", "smtp:[hub.example]"),
+        ("smtp:hub.example:25", "smtp:[hub.example]"),
+        ("submit.example", "smtp:submit.example:587"),
+        ("sub*", "smtp:submit.example:587"),
+        ("unix:/run/l", "lmtp:unix:/run/l"),
+        ("maildir:home.example", "maildir:home.example"),
+    ],
+)
+def test_a_next_hop_of_the_configuration_is_known(store, capsys, tmp_path, name, known):
+    config = tmp_path / "mether.toml"
+    config.write_text(
+        '[[route]]\ndomains = ["home.example"]\nmaildir = "/tmp/{user}/"\n'
+        '[[route]]\ndomains = ["l.example"]\nlmtp = "unix:/run/l"\n'
+        '[[route]]\ndomains = ["mx.example"]\nmx = true\n'
+        '[[route]]\ndomains = ["s.example"]\nsmtp = "submit.example:587"\n'
+        '[[route]]\ndomains = ["*"]\nsmtp = "[hub.example]"\n'
+    )
+    assert run(capsys, "suspend", "-C", str(config), name) == f"{known}: suspended until smtpq resume\n"
+    assert set(suspended(store)) == {known}
+
+
+def test_those_that_are_resumed_are_in_order(store, capsys):
+    names = ["d.test", "a.test", "c.test", "b.test"]
+    run(capsys, "suspend", *names)
+    assert run(capsys, "resume", "*").split() == [
+        word for name in sorted(names) for word in (f"smtp:{name}:", "resumed")
+    ]
 
 
 def test_a_name_that_is_like_none_is_told_and_the_others_are_done(store, capsys):
@@ -79,9 +116,9 @@ def test_a_name_that_is_like_none_is_told_and_the_others_are_done(store, capsys)
 
 def test_to_resume_what_is_not_suspended_is_no_error(store, capsys):
     put(store)
-    assert run(capsys, "resume", "example.net") == (
-        "1 next hop is known by that name, and none was suspended\n"
-    )
+    put(store, "x@example.org")
+    assert run(capsys, "resume", "example.net") == "smtp:example.net: was not suspended\n"
+    assert run(capsys, "resume", "*") == "*: none of 2 next hops was suspended\n"
     assert run(capsys, "hops", "example.net") == "smtp:example.net\n    in order\n"
 
 

@@ -30,6 +30,9 @@ QUEUE_NAMES: Final = {"held": "hold", "active": "active", "deferred": "deferred"
 """Postfix's name for each `Entry.status`."""
 
 MARKS: Final = {"held": "!", "active": "*"}
+"""Shown after the id; what is held while it is tried has both."""
+
+REMOVED: Final = "to be removed, as soon as the present attempt can end"
 
 _UNDER: Final = " " * 15
 _BESIDE: Final = " " * 48
@@ -123,10 +126,17 @@ def text(entry: Entry, hops: Hops, now: float) -> str:
     message, rows = entry.message, entry.rows
     path = message.envelope.reverse_path
     sender = "MAILER-DAEMON" if path is None else clean(str(path))
-    ident = message.ident + MARKS.get(entry.status, "")
+    status = entry.status
+    ident, removed = message.ident, False
+    if status in MARKS:
+        tried = any(row.owner is not None for row in rows)
+        removed = tried and any(row.mark == "remove" for row in rows)
+        ident += MARKS[status] + ("*" if tried and status == "held" else "")
     out = f"{ident:<15}{message.size:>10}  {stamp(message.arrival.at)}  {sender}\n"
     if message.hold:
         out += f"{_UNDER}(held: {clean(message.hold)})\n"
+    if removed:
+        out += f"{_UNDER}({REMOVED})\n"
     if message.release_at > now:
         out += f"{_UNDER}(not before {stamp(message.release_at)})\n"
     if len(rows) == 1:

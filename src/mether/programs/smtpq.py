@@ -38,8 +38,8 @@ PROGRAM = Program(
         "top [--interval TIME] [--sort KEY] [--once]",
         "check [--oldest AGE] [--deferred N] [--held N] [--next-hop GLOB]",
     ],
-    """Lists the queue: id (* being tried, ! held), size, arrival and sender of each message, then its
-    recipients with what was last said of them.
+    """Lists the queue: id (* being tried, ! held, !* both), size, arrival and sender of each message, then
+    its recipients with what was last said of them.
 
     show tells all that is known of a message: its envelope, every attempt, when it is tried next and why
     then; with --transcript what was said in the last attempt that failed at each next hop. explain tells when
@@ -50,7 +50,8 @@ PROGRAM = Program(
     that its sender asked for. remove forgets them without telling anyone; returnsmtpmail returns them.
 
     suspend keeps mail waiting at next hops until resume, or until a time; hops tells which are suspended or
-    do not answer. A NEXT-HOP is a glob over those that are known, or the name of one.
+    do not answer. A NEXT-HOP is a glob over those that are known, or the name of one; of a
+    domain that is relayed by MX, the domain.
 
     shape counts recipients by next hop and by the minutes since they came. top shows what the queue is doing:
     q quits, p pauses, w, a and f sort by what waits, by age and by failures.
@@ -133,9 +134,9 @@ LIMITS: Final = ("oldest", "deferred", "held")
 
 class Call:
     """What a verb is called with: the `operands` (of messages: ids), the `filter` of these and the options,
-    the opened `store`, this host's name, and the time."""
+    the opened `store`, the configuration's path, this host's name, and the time."""
 
-    __slots__ = ("filter", "hostname", "now", "operands", "options", "spool", "store", "verb")
+    __slots__ = ("config", "filter", "hostname", "now", "operands", "options", "spool", "store", "verb")
 
     def __init__(
         self,
@@ -148,7 +149,9 @@ class Call:
         now: float,
         spool: str,
         hostname: str,
+        config: str | None = None,
     ) -> None:
+        self.config = config
         self.verb = verb
         self.operands = operands
         self.options = options
@@ -227,7 +230,17 @@ def _call(verb: str, operands: list[str], options: Parsed) -> int:
     try:
         unknown = missing(store, operands) if verb in OF_MESSAGES else []
         work(
-            Call(verb, operands, options, filter, store, now=now, spool=known.spool, hostname=known.hostname)
+            Call(
+                verb,
+                operands,
+                options,
+                filter,
+                store,
+                now=now,
+                spool=known.spool,
+                hostname=known.hostname,
+                config=known.config,
+            )
         )
     finally:
         store.close()

@@ -1,50 +1,96 @@
 """``smtpq hold | release | retry | remove``: change what matches, by one verb of the store.
 
 What is being tried at that moment is marked: its owner gives it up as soon as it safely can, and says so at
-its settlement at the latest.  Every change wakes the processes that work the queue.  ``remove`` tells no
-sender: `returnsmtpmail` does.
+its settlement at the latest.  What a change does nothing to (a hold of what is held, say) is left as it is,
+and told.  Every change wakes the processes that work the queue.  ``remove`` tells no sender:
+`returnsmtpmail` does.
 """
 
 from __future__ import annotations
 
 from mether.programs.choice import messages, pages
+from mether.queue.selection import changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Final
 
     from mether.programs.smtpq import Call
+    from mether.queue.message import Entry
     from mether.queue.selection import Filter
     from mether.queue.store import Store
 
 DONE: Final = {"hold": "held", "release": "released", "retry": "made due", "remove": "removed"}
 
+OTHERWISE: Final = {
+    "hold": ("was held already", "were held already"),
+    "release": ("is not held", "are not held"),
+    "retry": ("is held, and stays so", "are held, and stay so"),
+    "remove": ("was to be removed already", "were to be removed already"),
+}
+"""What is said of one message that is left alone, and of several."""
+
+MOST: Final = 10_000
+"""Messages left alone that are counted."""
+
 
 def change(call: Call) -> None:
     """Do it, and say of how many.  Raises StoreError."""
-    action, done = call.verb, DONE[call.verb]
+    action, done, store = call.verb, DONE[call.verb], call.store
     if call.options.flag("dry-run"):
-        count = sum(1 for _ in pages(call.store, call.filter))
-        print(f"{messages(count)} would be {done}")
+        count = others = 0
+        for entry in pages(store, call.filter):
+            if changes(action, entry):
+                count += 1
+            else:
+                others += 1
+        print(f"{messages(count)} would be {done}{_others(action, others)}")
         return
-    marked = _tried_now(call.store, call.filter) if action in ("hold", "remove") else 0
+    others = _left_alone(store, call.filter, action)
+    marked = _tried_now(store, call.filter, action) if action in ("hold", "remove") else 0
     reason = call.options.text("reason") or "held by smtpq"
-    count = call.store.change(call.filter, action, now=call.now, reason=reason)  # type: ignore[arg-type]
+    count = store.change(call.filter, action, now=call.now, reason=reason)  # type: ignore[arg-type]
     if count:
-        call.store.wake()
+        store.wake()
     marked = min(marked, count)
-    if marked:
-        print(f"{messages(count)} {done}, {marked} of them as soon as the present attempt can end")
+    later = f", {marked} of them as soon as the present attempt can end" if marked else ""
+    print(f"{messages(count)} {done}{later}{_others(action, others)}")
+
+
+def _others(action: str, count: int) -> str:
+    if not count:
+        return ""
+    many = " or more" if count >= MOST else ""
+    return f"; {count}{many} {OTHERWISE[action][count > 1]}"
+
+
+def _left_alone(store: Store, filter: Filter, action: str) -> int:
+    """How many of what matches the change does nothing to, counted up to MOST.  Raises StoreError."""
+    if action in ("hold", "retry"):
+        found = _of_status(store, filter, "held")
+    elif action == "remove":
+        found = _of_status(store, filter, "active")
     else:
-        print(f"{messages(count)} {done}")
+        found = (one for each in ("active", "deferred", "fresh") for one in _of_status(store, filter, each))
+    count = 0
+    for entry in found:
+        count += not changes(action, entry)
+        if count >= MOST:
+            break
+    return count
 
 
-def _tried_now(store: Store, filter: Filter) -> int:
-    """How many of what matches are being tried.  Raises StoreError."""
+def _tried_now(store: Store, filter: Filter, action: str) -> int:
+    """How many of what matches are being tried, and are changed.  Raises StoreError."""
+    return sum(changes(action, entry) for entry in _of_status(store, filter, "active"))
+
+
+def _of_status(store: Store, filter: Filter, status: str) -> Iterator[Entry]:
+    """What matches, as far as it is of this status.  Raises StoreError."""
     from mether.queue.selection import Filter
 
-    if filter.status not in (None, "active"):
-        return 0
-    active = Filter(**{name: getattr(filter, name) for name in filter.__slots__ if name != "status"})
-    active.status = "active"
-    return sum(1 for _ in pages(store, active))
+    if filter.status in (None, status):
+        narrowed = Filter(**{name: getattr(filter, name) for name in filter.__slots__ if name != "status"})
+        narrowed.status = status
+        yield from pages(store, narrowed)

@@ -1,8 +1,8 @@
 """``smtpq suspend``, ``resume`` and ``hops``: let mail wait at next hops, and tell which are in trouble.
 
-A next hop is named by a glob over those that are known, or, where none is like that, by a name from which a
-route is made: so one can be suspended before any mail waits for it.  What is in hand goes on; expiry and
-warnings come all the same.
+A next hop is named by a glob over those that the queue knows or a route of the configuration names, or, where
+none is like that, by a name from which a next hop is made: so one can be suspended before any mail waits for
+it.  What is in hand goes on; expiry and warnings come all the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from mether.programs.errors import NOINPUT, Failure
 from mether.programs.listing import clean, span, stamp
 from mether.programs.options import UsageError
+from mether.queue.glob import next_hop_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,44 +29,74 @@ LOCAL: Final = ("maildir", "pipe")
 
 
 def suspend(call: Call) -> None:
-    """Suspend them in one transaction.  Raises StoreError, Failure, UsageError."""
+    """Suspend them in one transaction.  Raises StoreError, ConfigError, Failure, UsageError."""
     end = until(call.options, call.now)
     reason = call.options.text("reason") or "no reason was given"
-    routes: dict[Route, None] = {}
+    known: set[Route] = set()
+    new: dict[Route, None] = {}
     unknown = []
+    routes = configured(call.config)
     for name in call.operands:
         found = [hop.route for hop in call.store.hops(name)]
-        if not found and ("*" in name or "?" in name):
+        found += [route for route in routes if next_hop_like(name, route)]
+        if found:
+            known.update(found)
+        elif "*" in name or "?" in name:
             unknown.append(name)
-        routes.update(dict.fromkeys(found or ([] if unknown[-1:] == [name] else [route_of(name)])))
-    if routes:
-        call.store.suspend(list(routes), reason=reason, until=end, now=call.now)
+        else:
+            new[route_of(name)] = None
+    if known or new:
+        call.store.suspend([*known, *new], reason=reason, until=end, now=call.now)
         call.store.wake()
     when = "until smtpq resume" if end is None else f"until {stamp(end)} ({span(end - call.now)})"
-    for route in routes:
+    for route in sorted(known, key=str):
         print(clean(f"{_name(route)}: suspended {when}"))
+    for route in new:
+        print(clean(f"not known yet: suspended as {_name(route)}{_meaning(route)} {when}"))
     _tell(unknown)
+
+
+def configured(config: str | None) -> list[Route]:
+    """The next hops that the routes of a configuration name.  Raises ConfigError."""
+    if config is None:
+        return []
+    from mether.setup.config import load
+
+    rules = load(config).table().rules
+    return [rule.route("") for rule in rules if rule.transport != "smtp" or rule.argument is not None]
+
+
+def _meaning(route: Route) -> str:
+    """What a next hop that nobody knows is, where its name may be meant for a host."""
+    from mether.routing import target
+
+    if route.transport != "smtp" or target.from_route(route).kind != "mx":
+        return ""
+    return f" (mail for the domain {route.next_hop}, by MX)"
 
 
 def resume(call: Call) -> None:
     """Resume them in one transaction.  Raises StoreError, Failure."""
-    suspended: dict[Route, None] = {}
-    others: dict[Route, None] = {}
-    unknown = []
+    suspended: set[Route] = set()
+    over: set[Route] = set()
+    unknown, idle = [], []
     for name in call.operands:
         found = call.store.hops(name)
+        those = {hop.route for hop in found if hop.suspended_at(call.now)}
+        suspended |= those
+        over.update(hop.route for hop in found if hop.suspended is not None)
         if not found:
             unknown.append(name)
-        for hop in found:
-            (others if hop.suspended is None else suspended)[hop.route] = None
-    if suspended:
-        call.store.resume(list(suspended), now=call.now)
+        elif not those:
+            few = f"{_name(found[0].route)}: was not suspended"
+            idle.append(few if len(found) == 1 else f"{name}: none of {len(found)} next hops was suspended")
+    if over:
+        call.store.resume(list(over), now=call.now)
         call.store.wake()
-    for route in suspended:
+    for route in sorted(suspended, key=str):
         print(clean(f"{_name(route)}: resumed"))
-    if others and not suspended:
-        count = len(others)
-        print(f"{count} next hop{'s are' if count > 1 else ' is'} known by that name, and none was suspended")
+    for line in idle:
+        print(clean(line))
     _tell(unknown)
 
 
