@@ -4,6 +4,8 @@ import os
 import socket
 import threading
 
+import pytest
+
 from mether.setup import channel
 
 
@@ -53,6 +55,21 @@ def test_sockets_go_along_with_their_message():
     with socket.create_connection(address):
         last.accept()[0].close()  # it still listens: the other end has it
     last.close()
+    one.close()
+    other.close()
+
+
+def test_nothing_is_sent_after_half_a_message(monkeypatch):
+    """It would be taken for the rest of it."""
+    monkeypatch.setattr(channel, "SECONDS", 0.05)
+    one, other = channel.pair()
+    with pytest.raises(TimeoutError):
+        one.send(("big", b"x" * 2_000_000))
+    with pytest.raises(BrokenPipeError):
+        one.send(("stop",))
+    assert other.receive() == ([], True)
+    other.send(("alive",))
+    assert one.receive() == ([("alive",)], True), "what it says is heard all the same"
     one.close()
     other.close()
 

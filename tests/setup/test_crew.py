@@ -19,16 +19,31 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_who_takes_a_word_is_told_it(sleeper: subprocess.Popen[bytes]) -> None:
-    """And who does not is ended, so that its successor goes by what is right."""
-    hears, deaf, dead = (crew.One(number) for number in range(3))
+def test_who_takes_a_word_is_told_it() -> None:
+    hears, gone, dead = (crew.One(number) for number in range(3))
     ours, theirs = channel.pair()
     hears.pid, hears.channel = 1 << 30, ours
-    deaf.pid = sleeper.pid
-    assert crew.tell([hears, deaf, dead], "adopt") == {hears}
+    gone.pid = 1 << 30
+    assert crew.tell([hears, gone, dead], "adopt") == {hears}
     assert theirs.receive() == ([("adopt",)], True)
-    assert sleeper.wait() == -signal.SIGKILL
-    assert [one.name for one in (hears, deaf, dead)] == ["worker 1", "worker 2", "worker 3"]
-    theirs.close()
-    assert not hears.tell(("stop",)), "it is gone"
+    assert [one.name for one in (hears, gone, dead)] == ["worker 1", "worker 2", "worker 3"]
     ours.close()
+    theirs.close()
+
+
+def test_who_takes_only_half_a_word_is_given_up(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked to end, has a time to do so, and is told nothing more, which it could not understand."""
+    monkeypatch.setattr(channel, "SECONDS", 0.05)
+    stuck = crew.One(0)
+    ours, theirs = channel.pair()
+    stuck.pid, stuck.channel, stuck.ready = sleeper.pid, ours, True
+    assert not stuck.tell(("prepare", b"x" * 2_000_000))
+    assert sleeper.wait() == -signal.SIGTERM
+    assert stuck.until is not None and not stuck.ready
+    assert theirs.receive()[0] == []
+    assert crew.tell([stuck], "drop") == set()
+    assert theirs.receive()[0] == []
+    ours.close()
+    theirs.close()

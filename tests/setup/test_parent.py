@@ -129,6 +129,33 @@ def test_a_reload_while_a_worker_is_dead_holds_for_its_successor(start: Start) -
     assert daemon.stop() == 0
 
 
+def test_a_worker_that_takes_no_word_is_started_anew(start: Start) -> None:
+    """A configuration larger than the line to it takes at once is sent by half to one that is stopped."""
+    daemon = start("--workers", "2")
+    pid = int(re.findall(r"worker 2 is process (\d+)", "".join(daemon.lines))[-1])
+    os.kill(pid, signal.SIGSTOP)
+    text = daemon.config.read_text()
+    routes = "".join(
+        f'[[route]]\ndomains = ["d{number}.example"]\nmaildir = "/none/{{user}}/{"x" * 300}"\n'
+        for number in range(2000)
+    )
+    daemon.config.write_text(text.replace('"mx.example.com"', '"big.example.com"') + routes)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("the configuration was read anew")
+    log = "".join(daemon.lines)
+    assert f"worker 2 (process {pid}) takes no word from its parent, and is to end" in log
+    os.kill(pid, signal.SIGCONT)
+    daemon.wait_for("worker 2 is process")
+    daemon.config.write_text(text.replace('"mx.example.com"', '"new.example.com"'))
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("the configuration was read anew")
+    for _ in range(8):
+        client = Client(daemon.port)
+        assert client.greeting.startswith("220 new.example.com ")
+        client.close()
+    assert daemon.stop() == 0
+
+
 def test_a_second_signal_ends_all_workers_at_once(start: Start) -> None:
     daemon = start("--workers", "2")
     clients = [Client(daemon.port) for _ in range(6)]

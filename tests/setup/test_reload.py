@@ -149,10 +149,29 @@ def test_who_takes_no_word_is_no_hindrance() -> None:
     two.deaf = True
     for each in (one, two):
         made.hear(each, ("prepared", 7, ""), 101.0)
-    assert two.killed and made.settled
+    assert made.settled
     made.hear(one, ("adopted", 7, ""), 102.0)
     assert made.over
     end(made)
+
+
+def test_the_others_go_on_without_one_that_cannot_be_told() -> None:
+    """It ends, and its successor goes by what is in force then."""
+    one, two = Fake(0), Fake(1, deaf=True)
+    made = reload(one, two)
+    made.hear(one, ("prepared", 7, ""), 101.0)
+    assert made.settled and one.told == ["prepare", "adopt"]
+    made.hear(one, ("adopted", 7, ""), 102.0)
+    assert made.over and not made.trouble
+    end(made)
+
+
+def test_when_none_can_be_told_all_stays() -> None:
+    """Nobody has said whether it will do."""
+    made = reload(Fake(0, deaf=True), Fake(1, deaf=True))
+    assert made.over and not made.settled
+    assert made.trouble == "the configuration stays as it was: no worker takes a word"
+    assert all(not place.sockets for place in made.opened.values())
 
 
 def test_with_no_worker_alive_it_is_in_force_at_once() -> None:

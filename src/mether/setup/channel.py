@@ -4,12 +4,14 @@ A `Channel` is one end of a pair of connected sockets.  A message is a tuple who
 ends are the same program, the one forked from the other, so pickle writes it.  When the process at the other
 end is gone, `receive` says so, however it ended.
 
-`send` waits up to SECONDS for room: a process that takes nothing for so long is as good as dead.
+`send` waits up to SECONDS for room: a process that takes nothing for so long is as good as dead.  What has
+failed may have been sent by half, after which nothing could be understood: `send` fails from then on.
 """
 
 from __future__ import annotations
 
 import array
+import errno
 import pickle
 import socket
 
@@ -32,6 +34,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._broken = False
         self._data = bytearray()
         self._fds: list[int] = []
 
@@ -41,6 +44,8 @@ class Channel:
 
     def send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
         """Send a message and, as its last item on the other side, these sockets.  Raises OSError."""
+        if self._broken:
+            raise BrokenPipeError(errno.EPIPE, "half a message was sent")
         body = pickle.dumps((message, len(sockets)))
         frame = len(body).to_bytes(4, "big") + body
         fds = [sock.fileno() for sock in sockets]
@@ -52,6 +57,9 @@ class Channel:
                 self._sock.sendmsg([frame[:1]], rights)
                 frame = frame[1:]
             self._sock.sendall(frame)
+        except OSError:
+            self._broken = True
+            raise
         finally:
             self._sock.setblocking(False)
 

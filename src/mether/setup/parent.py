@@ -28,7 +28,7 @@ from time import monotonic
 from mether import __version__
 from mether.event import mail as event
 from mether.setup import channel, places, respawn
-from mether.setup.crew import One
+from mether.setup.crew import PATIENCE, One
 from mether.setup.logs import Log
 from mether.setup.reload import STAYS, Reload, failed, kept
 from mether.setup.worker import Child
@@ -127,6 +127,7 @@ class Parent:
             yield self._reload.until
         elif self._ending is None:
             yield from (one.due for one in self._workers if one.due is not None)
+        yield from (one.until for one in self._workers if one.until is not None)
         if self._notifier.watchdog and self._begun:
             yield self._sign_of_life
 
@@ -143,11 +144,13 @@ class Parent:
         if self._reload is not None and now >= self._reload.until:
             self._reload.late()
             self._look_at_reload()
-        if self._ending is not None and now >= self._ending:
-            for one in self._workers:
-                if one.pid:
-                    event.error(f"{one.name} (process {one.pid}) does not end, and is killed")
-                    os.kill(one.pid, signal.SIGKILL)
+        late = self._ending is not None and now >= self._ending
+        for one in self._workers:
+            if one.pid and (late or (one.until is not None and now >= one.until)):
+                event.error(f"{one.name} (process {one.pid}) does not end, and is killed")
+                os.kill(one.pid, signal.SIGKILL)
+                one.until = None if one.until is None else now + ENDING
+        if late:
             self._ending = now + ENDING
         if self._notifier.watchdog and self._begun and now >= self._sign_of_life:
             half = self._notifier.watchdog / 2
@@ -170,6 +173,7 @@ class Parent:
                 self._look_at_reload()
         if not there:
             self._hang_up(one)  # its end is told by SIGCHLD
+            one.until = monotonic() + PATIENCE
 
     def _look_whether_begun(self) -> None:
         if self._begun or self._ending is not None:
@@ -254,7 +258,7 @@ class Parent:
 
     def _died(self, one: One, how: int) -> None:
         now = monotonic()
-        pid, one.pid, one.ready = one.pid, 0, False
+        pid, one.pid, one.ready, one.until = one.pid, 0, False, None
         self._hang_up(one)
         code = os.waitstatus_to_exitcode(how)
         what = f"{one.name} (process {pid}) {respawn.how(how)}"

@@ -53,12 +53,16 @@ class Reload:
         self._awaited = {one for one in workers if one.pid}
 
     def begin(self, now: float) -> None:
-        """Have all that live prepare it; a worker that takes no word is awaited in vain."""
-        for one in self._awaited:
+        """Have all that live prepare it; a worker that takes no word is ended, and not awaited."""
+        for one in list(self._awaited):
             mine = [(key, place.sockets[one.number]) for key, place in self.opened.items()]
             counts = [(key, len(sockets)) for key, sockets in mine]
             flat = [sock for _, sockets in mine for sock in sockets]
-            one.tell(("prepare", self.number, self.config, counts), flat)
+            if not one.tell(("prepare", self.number, self.config, counts), flat):
+                self._awaited.discard(one)
+                if not self._awaited:  # nobody can say whether it will do
+                    self.give_up(f"{STAYS}: no worker takes a word")
+                    return
         self._go_on(now)
 
     def hear(self, one: One, message: tuple[str, int, str], now: float) -> None:

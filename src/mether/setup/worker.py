@@ -177,4 +177,5 @@ class Worker:
         try:
             self._child.channel.send(message)
         except OSError:
-            pass  # it is gone, which is heard of
+            # It is gone, which is heard of, or has half a message: the next worker begins with a new line.
+            self.stopping.set()
