@@ -256,6 +256,37 @@ async def test_when_the_process_ends_nothing_is_waited_for() -> None:
 
 
 @virtual
+async def test_when_the_service_ends_the_reply_to_the_content_is_uncertain() -> None:
+    """It is given up at once, and says so: the server may have taken the message."""
+    mx = await server(**{".": [SILENCE]})
+    relay = Relay(mx)
+    relay.hop.offer(token(7))
+    await asyncio.sleep(1)
+    relay.hop.leave_off()
+    assert not relay.hop.idle
+    relay.hop.break_off()
+    _, (outcome,) = await relay.worked.get()
+    assert outcome.uncertain
+    assert str(outcome.reply) == "451 4.3.0 the service ended (waiting for the reply to the content)"
+    await relay.hop.close()
+    assert running().time() < 2
+    assert not relay.untried
+
+
+@virtual
+async def test_when_the_service_ends_content_that_is_half_sent_comes_back_untried() -> None:
+    relay = relay_to(await dripping({}, slow=True), content=in_file(64 << 20))
+    one = token(7, content=None)
+    relay.hop.offer(one)
+    await asyncio.sleep(100)
+    relay.hop.leave_off()
+    assert not relay.untried
+    relay.hop.break_off()
+    await relay.hop.close()
+    assert relay.untried == [one]
+
+
+@virtual
 async def test_what_only_waits_is_withdrawn_at_once() -> None:
     mx = await server(MAIL=[SILENCE])
     relay = Relay(mx, connections=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,14 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
 
 
 class Stalled:
-    """A runner or pool whose end never comes."""
+    """A runner or pool whose end never comes, with one claim in hand."""
+
+    in_hand = frozenset({7})
+    broken_off = False
+
+    def break_off(self) -> None:
+        """Even then not."""
+        self.broken_off = True
 
     def stop(self) -> None:
         """Nothing to tell it."""
@@ -191,14 +198,19 @@ class Stalled:
 
 class Closed:
     closed = False
+    left: Collection[int] = ()
 
-    def close(self) -> None:
-        self.closed = True
+    def close(self, *, leave: Collection[int] = ()) -> None:
+        self.closed, self.left = True, leave
 
 
 @pytest.mark.parametrize(
     ("pool", "runner", "seconds"),
-    [(True, False, wiring.ATTEMPTS), (False, True, wiring.SETTLEMENTS), (True, True, 40.0)],
+    [
+        (True, False, wiring.ATTEMPTS + wiring.MOMENT),
+        (False, True, wiring.SETTLEMENTS),
+        (True, True, 40 + wiring.MOMENT),
+    ],
 )
 def test_stopping_has_a_limit(pool: bool, runner: bool, seconds: float) -> None:
     """A silent peer (the pool) or a store that never settles (the runner) keeps no service from stopping."""
@@ -213,6 +225,8 @@ def test_stopping_has_a_limit(pool: bool, runner: bool, seconds: float) -> None:
         store, queue = Closed(), Closed()
         await wiring.Working(store, queue, stalled, stalled).close()  # type: ignore[arg-type]
         assert store.closed and queue.closed
+        assert store.left == {7}, "what was in hand is given back as if it had not been tried"
+        assert stalled.broken_off == pool
         assert running().time() == pytest.approx(seconds)
 
     stop()
@@ -224,7 +238,7 @@ async def test_a_second_signal_waits_for_no_attempt() -> None:
     running().call_later(5, hurry.set)
     await wiring.Working(store, queue, stalled, stalled).close(hurry)  # type: ignore[arg-type]
     assert store.closed and queue.closed
-    assert running().time() == pytest.approx(5 + 2 * wiring.MOMENT)
+    assert running().time() == pytest.approx(5 + 3 * wiring.MOMENT)
 
 
 def test_notices_go_where_the_bare_postmaster_does() -> None:

@@ -437,6 +437,20 @@ class StoreContract:
         assert not claim.suspect
         assert claim.pending[0].attempts == 0
 
+    def test_close_can_leave_claims_as_a_death_does(self, make_store: Maker) -> None:
+        """Nobody knows what came of the attempts in hand."""
+        store = make_store()
+        commit(store, draft(), draft())
+        left, given = store.claim(2, T0)
+        store.close(leave={left.token})
+        store.close()
+        again = make_store()
+        claims = again.claim(2, T0) + again.claim(2, T0 + 1)
+        told = {claim.message.ident: (claim.suspect, claim.pending[0].attempts) for claim in claims}
+        assert told == {left.message.ident: (True, 1), given.message.ident: (False, 0)}
+        (attempt,) = again.attempts(left.message.ident)
+        assert attempt.uncertain
+
     # Settlements
 
     def test_delivered_and_gone(self, store: Store) -> None:

@@ -28,6 +28,7 @@ maildir = "mail/{{user}}"
 {routes}
 [retry]
 intervals = ["1h"]
+{retry}
 [log]
 format = "json"
 """
@@ -46,11 +47,12 @@ class Daemon:
         *,
         listen: str = "",
         routes: str = "",
+        retry: str = "",
         arguments: tuple[str, ...] = (),
     ) -> None:
         self.base = base
         self.config = base / "mether.toml"
-        self.config.write_text(CONFIG.format(spool=spool, listen=listen, routes=routes))
+        self.config.write_text(CONFIG.format(spool=spool, listen=listen, routes=routes, retry=retry))
         self.lines: list[str] = []
         self.start(*arguments)
 

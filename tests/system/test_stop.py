@@ -25,8 +25,8 @@ def silent() -> Iterator[socket.socket]:
         yield listening
 
 
-def accepting(tmp_path: Path, listening: socket.socket) -> tuple[Daemon, Client]:
-    daemon = Daemon(tmp_path, routes=ROUTE.format(port=listening.getsockname()[1]))
+def accepting(tmp_path: Path, listening: socket.socket, retry: str = "") -> tuple[Daemon, Client]:
+    daemon = Daemon(tmp_path, routes=ROUTE.format(port=listening.getsockname()[1]), retry=retry)
     client = Client(daemon.port)
     client.say("EHLO client.example")
     return daemon, client
@@ -54,8 +54,8 @@ def test_a_silent_next_hop_does_not_delay_the_end(tmp_path: Path, silent: socket
 
 
 def test_a_second_signal_waits_for_no_answer_to_content(tmp_path: Path, silent: socket.socket) -> None:
-    """The first one does: the server may have taken it."""
-    daemon, client = accepting(tmp_path, silent)
+    """The first one does: the server may have taken it.  Then that is known, and a person decides."""
+    daemon, client = accepting(tmp_path, silent, 'uncertain = "hold"')
     has_all = threading.Event()
 
     def serve() -> None:
@@ -81,5 +81,14 @@ def test_a_second_signal_waits_for_no_answer_to_content(tmp_path: Path, silent: 
     assert daemon.stop() == 0
     server.join()
     assert any(LATE in line for line in daemon.lines)
-    assert len(attempts(tmp_path)) == 1
+    assert attempts(tmp_path) == [1]
+    store = open_store(f"sqlite:{tmp_path}/spool", now=0.0)
+    (entry,) = store.entries(Filter())
+    (attempt,) = store.attempts(entry.message.ident)
+    store.close()
+    assert attempt.uncertain
+    assert entry.message.hold is not None
+    assert entry.message.hold.startswith(
+        "may have been delivered to bob@silent.example: 451 4.3.0 the service ended"
+    )
     client.close()

@@ -32,7 +32,7 @@ from mether.queue.store import Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Final, Literal
 
     from mether.outcome import Attempt, Route
@@ -275,8 +275,10 @@ class DirectoryStore(DirectoryWriter):
         except OSError as error:
             raise trouble("cannot clean the queue", error) from None
 
-    def close(self) -> None:
+    def close(self, *, leave: Collection[int] = ()) -> None:
         for claim in list(self._claims.values()):
+            if claim.token in leave:
+                continue  # it stays in the journal, too
             try:
                 self.release([claim])
             except StoreError:

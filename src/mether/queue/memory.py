@@ -7,6 +7,7 @@ one more owner on the same queue.  Nothing is indexed: it is meant for thousands
 from __future__ import annotations
 
 import os
+from math import inf
 
 from mether.outcome import DONE
 from mether.queue import ident as ident_
@@ -21,7 +22,7 @@ from mether.queue.transcript import kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from mether.outcome import Attempt, Route
     from mether.queue.claim import Decision, Hop, Settlement
@@ -217,7 +218,7 @@ class MemoryStore(MemoryPeople):
     def sweep(self, now: float) -> int:
         return 0
 
-    def close(self) -> None:
+    def close(self, *, leave: Collection[int] = ()) -> None:
         if self.memory.stores.pop(self.owner, None) is None:
             return
         self.release(
@@ -225,10 +226,13 @@ class MemoryStore(MemoryPeople):
                 Claim(queued.message, each.row.route, [], owner=self.owner, token=each.token)
                 for queued in self.memory.messages.values()
                 for each in queued.recipients.values()
-                if each.row.owner == self.owner
+                if each.row.owner == self.owner and each.token not in leave
             ]
         )
-        self.memory.owners.pop(self.owner, None)
+        if any(each.row.owner == self.owner for _, each in self.memory.all()):
+            self.memory.owners[self.owner] = -inf
+        else:
+            self.memory.owners.pop(self.owner, None)
         if self._pipe is not None:
             for fd in self._pipe:
                 os.close(fd)

@@ -32,7 +32,7 @@ from mether.queue.store import Applied, Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Final
 
     from mether.queue.claim import Claim, Hop, Settlement
@@ -337,16 +337,17 @@ class SqliteStore(SqlitePeople):
                 unnamed.append(ident)
         return unnamed
 
-    def close(self) -> None:
+    def close(self, *, leave: Collection[int] = ()) -> None:
         try:
-            self.release(list(self._out.values()))
-            if self._registered:
+            self.release([claim for token, claim in self._out.items() if token not in leave])
+            if self._registered and not self._out:
                 with self._db.write():
                     self._db.execute(SQL["owner-remove"], (self.owner,))
         except Exception:
             # Whoever comes next takes them over: the lock below says that this owner is gone.
             pass
         self._registered = False
+        self._out.clear()
         if self._wake is not None:
             self._wake.close()
         self._db.close()

@@ -318,5 +318,9 @@ class Store(ABC):
         """Remove files that no row names and whose owner is dead; returns how many."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Release what is claimed and let go.  Never raises."""
+    def close(self, *, leave: Collection[int] = ()) -> None:
+        """Release what is claimed and let go.  Never raises.
+
+        The claims with the tokens `leave` are not released, as they may have been delivered: the next owner
+        takes them over as those of a dead one.
+        """

@@ -123,6 +123,13 @@ class NextHop:
         if self._workers:
             self.settings.loop.call_later(FAREWELL, self._cut)
 
+    def break_off(self) -> None:
+        """End whatever is in hand at once: where the end of the content was sent, nobody knows what came of
+        it."""
+        for worker in list(self._workers):
+            worker.interrupt(Lost("withdrawn", "", "the service ended"))
+            worker.cut()
+
     async def close(self) -> None:
         """Give back what waits, finish what is in hand, and end every connection."""
         self._closing = True

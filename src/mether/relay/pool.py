@@ -62,6 +62,11 @@ class Pool:
         for hop in self._hops.values():
             hop.leave_off()
 
+    def break_off(self) -> None:
+        """End whatever is in hand at once, but for deliveries on this host."""
+        for hop in self._hops.values():
+            hop.break_off()
+
     async def close(self) -> None:
         """Finish what is in hand everywhere, and give back what only waits."""
         await asyncio.gather(*(hop.close() for hop in self._hops.values()), self._local.close())

@@ -61,6 +61,11 @@ class Hand:
         """Whether mail waits in the store for room."""
         return self._full is not None or self.ways.crowded
 
+    @property
+    def tokens(self) -> Collection[int]:
+        """Those of the claims in hand."""
+        return self._claims.keys()
+
     def __bool__(self) -> bool:
         return self.window.used > 0
 

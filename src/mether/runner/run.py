@@ -40,7 +40,7 @@ from mether.runner.window import Window
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Final, Protocol
 
     from mether.address import Address
@@ -231,6 +231,11 @@ class Runner:
             self._waking.looking()
             await self._waking.wait()
         self._kept()
+
+    @property
+    def in_hand(self) -> Collection[int]:
+        """The tokens of the claims that are neither settled nor given back."""
+        return self._hand.tokens
 
     async def content(self, claim: Claim) -> Content:
         """The content of a claim that came without it.  Raises StoreError."""

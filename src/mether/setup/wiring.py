@@ -208,8 +208,9 @@ class Working:
 
         Attempts that have sent no content yet are given up.  The others have ATTEMPTS seconds to end, and
         settlements SETTLEMENTS more: a silent peer or a full disk must not keep a service from
-        stopping.  What is not settled by then stays queued.  When `hurry`
-        is set each of the two has a MOMENT; what the writer was given is stored all the same.
+        stopping.  When `hurry` is set each of the two has a MOMENT; what the writer was given is stored all
+        the same.  Then attempts are broken off, each with an outcome: uncertain where the end of the content
+        was sent.  What has none even so is left to whoever comes next, as what a dead process had in hand.
         """
         import asyncio
 
@@ -224,11 +225,15 @@ class Working:
                 ended.result()
                 continue
             event.warning("stopped with attempts in hand; their messages stay queued")
+            if work == self._close_pools:
+                for pool in (self.pool, *self._closing.values()):
+                    pool.break_off()
+                await asyncio.wait((ended,), timeout=MOMENT)
             ended.cancel()
             await asyncio.wait((ended,))
         rushed.cancel()
         self.queue.close()
-        self.store.close()
+        self.store.close(leave=self.runner.in_hand)
 
 
 def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEventLoop) -> Working:
