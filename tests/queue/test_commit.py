@@ -218,6 +218,23 @@ def test_jobs_gather_while_each_turn_of_the_loop_brings_more(store: Gated) -> No
     caller.queue.close()
 
 
+def test_what_is_coming_is_waited_for_a_few_turns(store: Gated) -> None:
+    """While content is being received a turn that brings nothing does not end the gathering; TURNS do."""
+    turn: list[Callable[[], None]] = []
+    caller = Caller(store, turn.append)
+    caller.queue.coming = lambda: True
+    caller.commit(draft())
+    for _ in range(TURNS - 1):
+        turn.pop()()
+    assert store.entered.empty()
+    caller.commit(draft())
+    turn.pop()()
+    assert store.entered.get() == (2, 0)
+    assert not turn
+    caller.answered(2)
+    caller.queue.close()
+
+
 def test_another_process_is_woken_once_a_batch(store: Gated, caller: Caller) -> None:
     caller.queue.wakes_others = True
     store.gate.clear()

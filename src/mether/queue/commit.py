@@ -56,8 +56,9 @@ class GroupCommit:
 
     `clock` gives Unix seconds; `post(function)` runs a function in the caller's thread soon.  With `soon`,
     which does the same from that thread, what is asked for in one turn of the event loop goes to the writer
-    together, and so does what the next turns bring.  Where `wakes_others` is set, the queue is worked by
-    another process, which is woken once for each batch with drafts.
+    together, and so does what the next turns bring; `coming` tells whether a draft is about to come, such as
+    content that is being received.  Where `wakes_others` is set, another process works the queue, which
+    is woken once for each batch with drafts.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class GroupCommit:
         self.batches = 0
         self.committed = 0
         self.wakes_others = False
+        self.coming: Callable[[], bool] = lambda: False
         self._post = post
         self._clock = clock
         self._trouble = trouble
@@ -117,7 +119,8 @@ class GroupCommit:
         """Give the writer a job.
 
         Waking it costs two system calls and the interpreter's lock, and a transaction as much as many jobs
-        in it.  So they gather as long as each turn of the loop brings more, for TURNS at most.
+        in it.  So they gather as long as each turn of the loop brings more, or more is coming, for TURNS at
+        most: a turn waits for nothing, so that on an idle loop they are over at once.
         """
         if self._soon is None:
             self._jobs.put([job])
@@ -131,7 +134,7 @@ class GroupCommit:
         more = len(self._gathered) > self._seen
         self._seen = len(self._gathered)
         self._turns += 1
-        if more and self._turns < TURNS and self._soon is not None:
+        if self._turns < TURNS and self._soon is not None and (more or self.coming()):
             self._soon(self._look)
         else:
             self._hand_over()

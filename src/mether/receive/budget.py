@@ -11,13 +11,14 @@ from __future__ import annotations
 
 
 class Budget:
-    """`limit` and `used` are in octets."""
+    """`limit` and `used` are in octets; `coming` counts the contents that are being received."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("coming", "limit", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.coming = 0
 
     def take(self, octets: int) -> bool:
         """Take so many octets if there is room for them."""

@@ -173,6 +173,8 @@ class Transaction:
             tls=client.security.cipher if client.security is not None else "",
         )
         mend = self._mend if reception.role == "submission" else None
+        if self._intake is None:
+            reception.budget.coming += 1
         self._intake = Intake(self._ident, reception.budget, reception.stage, mend)
 
     def add(self, data: bytes) -> None:
@@ -318,7 +320,9 @@ class Transaction:
         self._routes = []
         self._seen = set()
         self._ident = ""
-        self._intake = None
+        if self._intake is not None:
+            self._intake = None
+            self._reception.budget.coming -= 1
         if self._held:
             self._reception.budget.give(self._held)
             self._held = 0

@@ -88,7 +88,8 @@ class Daemon:
         self._table = config.table()
         self.working = wiring.working(config, store, self._table, loop)
         self.working.queue.wakes_others = not with_runner
-        self._budget = Budget(config.queue.memory)
+        self._budget = budget = Budget(config.queue.memory)
+        self.working.queue.coming = lambda: budget.coming > 0
         self._lease: Lease | None = None
         self._logins: Logins | None = None
         self._workers = workers
