@@ -114,6 +114,20 @@ class Outcome:
         self.notifies = notifies
         self.traced = traced
 
+    def certain(self) -> Outcome:
+        """The same, but for the doubt whether it was delivered: a person has decided that."""
+        return Outcome(
+            self.recipient,
+            self.action,
+            self.reply,
+            scope=self.scope,
+            remote_mta=self.remote_mta,
+            said=self.said,
+            at=self.at,
+            notifies=self.notifies,
+            traced=self.traced,
+        )
+
     @property
     def marks(self) -> int:
         """`uncertain` and `said` as the stores write them: UNCERTAIN, and OURS where our words stand

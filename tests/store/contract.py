@@ -1375,6 +1375,28 @@ class StoreContract:
         assert (entry.status, entry.message.hold) == ("held", "uncertain")
         assert store.claim(9, T0 + DAY) == []
 
+    def test_a_release_decides_what_was_in_doubt(self, make_store: Maker, kill: Killer) -> None:
+        """At each of its next hops; what was tried is not forgotten for that, nor that it is a suspect."""
+        first = make_store()
+        (answer,) = commit(first, draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True))
+        kill(first)
+        store = make_store()
+        (claim,) = store.claim(9, T0 + 1)
+        stays = [Decision(one.number, None, T0 + 1) for one in claim.pending]
+        assert store.settle([Settlement(claim, stays, hold="in doubt")], now=T0 + 1) == []
+        assert [row.last.uncertain for row in store.entries(Filter())[0].rows if row.last] == [True, True]
+        assert store.change(Filter(), "release", now=T0 + 2) == 1
+        tried = []
+        while claims := store.claim(9, T0 + 2):
+            tried += claims
+            store.settle([settlement(one, T0 + 60) for one in claims], now=T0 + 2)
+        assert sorted((one.pending[0].number, one.suspect) for one in tried) in (
+            [(0, False), (1, True)],
+            [(0, True), (1, False)],
+        )
+        assert not any(one.last is None or one.last.uncertain for claim in tried for one in claim.pending)
+        assert [one.uncertain for one in store.attempts(answer.ident)[:2]] == [True, True]
+
     def test_nothing_is_left_to_hold(self, store: Store) -> None:
         (answer,) = commit(store, draft(claim=True))
         assert store.settle([settlement(answer.claims[0], hold="too late")], now=T0) == []

@@ -45,6 +45,8 @@ def changed_record(record: Record, action: str, now: float, reason: str) -> None
         for row in record.rows:
             if row.mark == "hold":
                 row.mark = None
+            if row.owner is None and row.last is not None:
+                row.last = row.last.certain()
     elif action == "retry":
         for row in record.rows:
             if row.owner is None:

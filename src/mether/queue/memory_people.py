@@ -129,6 +129,8 @@ class MemoryPeople(MemoryClaims):
                 row.mark = row.mark or "hold"
         elif action == "release":
             row.mark = row.mark if row.mark == "remove" else None
+            if row.owner is None and row.last is not None:
+                row.last = row.last.certain()
         elif action == "retry":
             self.memory.hop(row.route).hop.not_before = 0.0
             if row.owner is None:

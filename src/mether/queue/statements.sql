@@ -339,7 +339,8 @@ WHERE id IN (SELECT id FROM picked) AND (hold IS NOT NULL OR strikes > 0)
 
 -- name: change-release-recipients
 UPDATE recipient SET mark = CASE WHEN mark = 'remove' THEN mark END,
-  state = CASE WHEN state <> 2 THEN state WHEN suspect THEN 3 ELSE 0 END
+  state = CASE WHEN state <> 2 THEN state WHEN suspect THEN 3 ELSE 0 END,
+  last_uncertain = CASE WHEN state <> 2 THEN last_uncertain ELSE last_uncertain & ~1 END
 WHERE message IN (SELECT id FROM picked) AND (state = 2 OR mark IS NOT NULL)
 
 -- name: change-retry-recipients

@@ -256,7 +256,8 @@ class Store(ABC):
     ) -> int:
         """Change what matches; returns how many messages that changed.  Raises StoreError.
 
-        hold: not tried until released; what is held already keeps its reason.  release: no longer held.
+        hold: not tried until released; what is held already keeps its reason.  release: no longer held, and
+        what may have been delivered is tried all the same: `last` of its recipients is not uncertain any more.
         retry: due at `now` (but never before `Message.release_at`), and its next hops too, but for those that
         are suspended; what is held is left alone.  remove: forgotten without a report.  On a claimed
         recipient hold and remove leave a mark, obeyed when it is settled.  See `selection.changes`.
