@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import lru_cache
 
 from mether.event.mail import INFO, LEVELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Final, TextIO
 
     from mether.event.mail import Sink
 
     Fields = Mapping[str, Any]
-    Lines = Iterator[tuple[str, str]]
+    Lines = Sequence[tuple[str, str]]
 
 STATUS: Final = {
     "delivered": "sent",
@@ -64,7 +65,8 @@ def writer(
 
     For a daemon: a record of `logging` for every line would cost as much as receiving a message does.
     """
-    stamp = Formatter(host, pid).stamp
+    stamp, now = Formatter(host, pid).stamp, time.time
+    before, after = ("mether/", "") if bare else ("", f" {host} mether/")
     known: dict[str, tuple[Callable[[Fields], Lines], str, bool]] = {}
     for name, make in _LINES.items():
         at = LEVELS.get(name, INFO)
@@ -77,7 +79,7 @@ def writer(
         if found is None:
             return
         make, tag, flush = found
-        front = "mether/" if bare else f"{stamp(time.time())} {host} mether/"
+        front = before or stamp(now()) + after
         lines = ""
         for component, text in make(fields):
             if len(text) > MAX_LINE or not text.isprintable():
@@ -181,46 +183,50 @@ def _started(fields: Fields) -> Lines:
     version = f" (mether {fields['version']})" if fields["version"] else ""
     count = fields["queued"]
     queued = f", {count} message{'s' if count != 1 else ''} queued" if count is not None else ""
-    yield "master", f"{fields['program']} started{version}{where}{spool}{queued}"
+    return (("master", f"{fields['program']} started{version}{where}{spool}{queued}"),)
 
 
 def _stopped(fields: Fields) -> Lines:
     reason = f": {fields['reason']}" if fields["reason"] else ""
-    yield "master", f"{fields['program']} stopped{reason}"
+    return (("master", f"{fields['program']} stopped{reason}"),)
 
 
 def _said(fields: Fields) -> Lines:
     ident = f"{fields['queue_id']}: " if fields["queue_id"] else ""
-    yield "master", f"{ident}{fields['what']}"
+    return (("master", f"{ident}{fields['what']}"),)
 
 
 def _connected(fields: Fields) -> Lines:
-    yield "smtpd", f"connect from {_client(fields)}"
+    return (("smtpd", f"connect from {_client(fields)}"),)
 
 
 def _secured(fields: Fields) -> Lines:
     trust = "Verified" if fields["verified"] else "Untrusted" if fields["outgoing"] else "Anonymous"
     component, way = ("smtp", "to") if fields["outgoing"] else ("smtpd", "from")
     peer = fields["peer"] if fields["outgoing"] else f"unknown[{fields['peer']}]"
-    yield (
-        component,
-        f"{trust} TLS connection established {way} {peer}: {fields['version']} with cipher {fields['cipher']}"
-        f" ({fields['bits']} bits)",
-    )
+    what = f"{fields['version']} with cipher {fields['cipher']} ({fields['bits']} bits)"
+    return ((component, f"{trust} TLS connection established {way} {peer}: {what}"),)
 
 
 def _disconnected(fields: Fields) -> Lines:
+    counts = _counts(tuple(fields["commands"].items()))
+    return (("smtpd", f"disconnect from {_client(fields)} {counts}"),)
+
+
+@lru_cache(256)
+def _counts(commands: tuple[tuple[str, tuple[int, int]], ...]) -> str:
+    """The counts of a session; most sessions have the same as others."""
     words, accepted, given = [], 0, 0
-    for verb, (good, all_) in fields["commands"].items():
+    for verb, (good, all_) in commands:
         words.append(f"{verb}={good}" if good == all_ else f"{verb}={good}/{all_}")
         accepted += good
         given += all_
     words.append(f"commands={accepted}" if accepted == given else f"commands={accepted}/{given}")
-    yield "smtpd", f"disconnect from {_client(fields)} {' '.join(words)}"
+    return " ".join(words)
 
 
 def _cut(fields: Fields) -> Lines:
-    yield "smtpd", f"{fields['why']} after {fields['after']} from {_client(fields)}"
+    return (("smtpd", f"{fields['why']} after {fields['after']} from {_client(fields)}"),)
 
 
 def _rejected(fields: Fields) -> Lines:
@@ -247,21 +253,22 @@ def _rejected(fields: Fields) -> Lines:
         tail += f", sasl_method={fields['mechanism']}"
     if fields["login"]:
         tail += f", sasl_username={fields['login']}"
-    yield "smtpd", f"{ident}: reject: {fields['stage']} from {_client(fields)}: {text}{tail}"
+    return (("smtpd", f"{ident}: reject: {fields['stage']} from {_client(fields)}: {text}{tail}"),)
 
 
 def _queued(fields: Fields) -> Lines:
     ident, sender = fields["queue_id"], str(fields["sender"])
     if fields["address"]:
         login = f", sasl_username={fields['login']}" if fields["login"] else ""
-        yield "smtpd", f"{ident}: client={_client(fields)}{login}"
+        first = "smtpd", f"{ident}: client={_client(fields)}{login}"
     else:
         uid = f"uid={fields['uid']} " if fields["uid"] is not None else ""
-        yield "pickup", f"{ident}: {uid}from=<{sender}>"
-    if fields["message_id"]:
-        yield "cleanup", f"{ident}: message-id={fields['message_id']}"
+        first = "pickup", f"{ident}: {uid}from=<{sender}>"
     facts = f"size={fields['size']}, nrcpt={fields['recipients']}"
-    yield "qmgr", f"{ident}: from=<{sender}>, {facts} (queue active)"
+    last = "qmgr", f"{ident}: from=<{sender}>, {facts} (queue active)"
+    if fields["message_id"]:
+        return first, ("cleanup", f"{ident}: message-id={fields['message_id']}"), last
+    return first, last
 
 
 def _tried(status: str) -> Callable[[Fields], Lines]:
@@ -275,12 +282,12 @@ def _tried(status: str) -> Callable[[Fields], Lines]:
         parts = f"0/{_number(started - arrival)}/{_number(connected - started)}/{_number(ended - connected)}"
         doubt = "; may have been delivered" if fields["uncertain"] else ""
         relay = fields["remote_mta"] or ("none" if route.transport in ("smtp", "lmtp") else route.transport)
-        yield (
-            route.transport,
+        text = (
             f"{fields['queue_id']}: to=<{recipient}>,{orig} relay={relay}, "
             f"delay={_number(ended - arrival)}, delays={parts}, dsn={fields['status']}, "
-            f"status={status} ({fields['reply']}{doubt})",
+            f"status={status} ({fields['reply']}{doubt})"
         )
+        return ((route.transport, text),)
 
     return make
 
@@ -292,41 +299,41 @@ def _orcpt(orcpt: str, recipient: str) -> str:
 
 def _unreachable(fields: Fields) -> Lines:
     route = fields["route"]
-    yield route.transport, f"connect to {fields['remote_mta'] or route.next_hop}: {fields['why']}"
+    return ((route.transport, f"connect to {fields['remote_mta'] or route.next_hop}: {fields['why']}"),)
 
 
 def _expired(fields: Fields) -> Lines:
-    yield "qmgr", f"{fields['queue_id']}: from=<{fields['sender']}>, status=expired, returned to sender"
+    return (("qmgr", f"{fields['queue_id']}: from=<{fields['sender']}>, status=expired, returned to sender"),)
 
 
 def _reported(fields: Fields) -> Lines:
     kind = {"failed": "non-delivery", "delayed": "delay"}.get(fields["kind"], "delivery")
-    yield "bounce", f"{fields['queue_id']}: sender {kind} notification: {fields['report']}"
+    return (("bounce", f"{fields['queue_id']}: sender {kind} notification: {fields['report']}"),)
 
 
 def _dropped(fields: Fields) -> Lines:
-    yield "bounce", f"{fields['queue_id']}: dropped: {fields['why']}"
+    return (("bounce", f"{fields['queue_id']}: dropped: {fields['why']}"),)
 
 
 def _held(fields: Fields) -> Lines:
-    yield "qmgr", f"{fields['queue_id']}: hold: {fields['why']}"
+    return (("qmgr", f"{fields['queue_id']}: hold: {fields['why']}"),)
 
 
 def _reclaimed(fields: Fields) -> Lines:
-    yield "qmgr", f"{fields['queue_id']}: taken over from a process that died; may have been delivered"
+    return (("qmgr", f"{fields['queue_id']}: taken over from a process that died; may have been delivered"),)
 
 
 def _refused(fields: Fields) -> Lines:
-    yield "qmgr", f"{fields['queue_id']}: settled too late; another process has taken it over"
+    return (("qmgr", f"{fields['queue_id']}: settled too late; another process has taken it over"),)
 
 
 def _removed(fields: Fields) -> Lines:
-    yield "qmgr", f"{fields['queue_id']}: removed"
+    return (("qmgr", f"{fields['queue_id']}: removed"),)
 
 
 def _changed(fields: Fields) -> Lines:
     by = f" by {fields['by']}" if fields["by"] else ""
-    yield "smtpq", f"{fields['action']}: {fields['count']} message(s){by}"
+    return (("smtpq", f"{fields['action']}: {fields['count']} message(s){by}"),)
 
 
 _LINES: Final[dict[str, Callable[[Fields], Lines]]] = {

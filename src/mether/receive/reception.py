@@ -87,6 +87,7 @@ class Reception:
         "etrn_from",
         "farewell",
         "grammar",
+        "hello",
         "hostname",
         "ident",
         "lifetime",
@@ -159,6 +160,7 @@ class Reception:
         self.etrn_from = etrn_from
         self.xclient_from = xclient_from
         self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")
+        self.hello = Reply(250, None, hostname)
         self.farewell = Reply(221, "2.0.0", f"{hostname} closing")
         # Before any EHLO: what everybody is offered.
         self.grammar = Grammar(self.offers.lines(Who(), 0.0))

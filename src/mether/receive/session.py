@@ -12,6 +12,8 @@ Nothing here raises to the shell: trouble with the queue is a 451 or 452, and th
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mether.address import AddressError
 from mether.address import parse as parse_address
 from mether.event import mail as event
@@ -25,7 +27,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Final
 
     from mether.net.tls import Security
@@ -191,10 +193,7 @@ class Session:
             if why and self.last != "QUIT":
                 event.cut(self._client.address, why, after=self.last)
             seconds = self._reception.clock() - self._started
-            counts = {verb.lower(): (done, done) for verb, done in self._done.items()}
-            for verb, refused in self._refused.items():
-                done = self._done.get(verb, 0)
-                counts[verb.lower()] = (done, done + refused)
+            counts = _counts(tuple(self._done.items()), tuple(self._refused.items()))
             event.disconnected(self._client.address, commands=counts, seconds=seconds)
 
     def _count(self, verb: str, reply: Reply) -> Reply:
@@ -256,7 +255,7 @@ class Session:
         client.hello = argument
         client.esmtp = verb != "HELO"
         if not client.esmtp:
-            return Reply(250, None, reception.hostname)
+            return reception.hello
         return reception.offers.reply(reception.hostname, self._who(), reception.clock())
 
     def _who(self) -> Who:
@@ -370,3 +369,16 @@ class Session:
         """Whether the session went on for too long without a message."""
         seconds = self._reception.limits.seconds
         return bool(seconds) and self._reception.clock() - self._since > seconds
+
+
+@lru_cache(256)
+def _counts(
+    done: tuple[tuple[str, int], ...], refused: tuple[tuple[str, int], ...]
+) -> Mapping[str, tuple[int, int]]:
+    """Counts of a session as its event has them, (accepted, given); most sessions have the same as others."""
+    accepted = dict(done)
+    counts = {verb.lower(): (count, count) for verb, count in done}
+    for verb, count in refused:
+        good = accepted.get(verb, 0)
+        counts[verb.lower()] = (good, good + count)
+    return counts
