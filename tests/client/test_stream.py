@@ -16,12 +16,13 @@ from clock import running, virtual
 from loops import both
 from script_server import SILENCE, ScriptServer
 
-from mether.client import stream
+from mether.client import stream, transcript
 from mether.client.session import Lost, Timeouts
 from mether.client.stream import StreamClient
 from mether.net.stream import WRITE_LIMIT
 from mether.queue.content import Content, in_memory
 from mether.smtp import command
+from mether.smtp.sasl_client import Credentials
 
 LARGE = b"".join(b".line %d\r\n" % number for number in range(80_000))  # more than 1 MB
 BOB = ("bob@example.com",)
@@ -337,6 +338,46 @@ def test_quit_does_not_wait_for_long(loop_name: str) -> None:
         assert server.said() == ["EHLO", "QUIT"]
 
     loops.run(loop_name, main())
+
+
+QUOTED = "what is AGFubgBzZWNyZXQ=?"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        f"535 5.7.8 {QUOTED}",
+        f"535-5.7.8 {QUOTED}\r\n535 5.7.8 no",
+        f"535 5.7.8 no\r\n250 {QUOTED}",
+        f"535 5.7.8 no\r\n421 4.7.0 {QUOTED}",
+        f"535 5.7.8 no\r\n{QUOTED}",
+        f"535 5.7.8 {QUOTED}\r\n535 5.7.8 {QUOTED}",
+        QUOTED,
+    ],
+)
+@virtual
+async def test_a_server_that_quotes_our_credentials_is_not_quoted(refusal: str) -> None:
+    """AUT: neither the outcome nor the transcript shows them, whatever they come in."""
+    told = []
+    async with session(ScriptServer(offer=("AUTH PLAIN",), AUTH=[refusal])) as client:
+        try:
+            reply, _ = await client.login(Credentials("ann", "secret"))
+            told.append(str(reply))
+            await client.ask("NOOP", b"NOOP\r\n")
+        except Lost as lost:
+            told.append(str(lost))
+        told += [client.problem, transcript.text([("mx", client.logs, client.problem)])]
+    assert told[0]
+    assert "AGFubgBz" not in "".join(told)
+
+
+@virtual
+async def test_what_a_server_says_unasked_after_a_login_is_not_quoted() -> None:
+    async with session(ScriptServer(offer=("AUTH PLAIN",), AUTH=["535 5.7.8 no"])) as client:
+        await client.login(Credentials("ann", "secret"))
+        client.data_received(f"250 {QUOTED}\r\n".encode())
+        assert client.problem == "a reply to nothing: [hidden]"
+        assert "AGFubgBz" not in transcript.text([("mx", client.logs, client.problem)])
 
 
 @virtual

@@ -352,3 +352,23 @@ def test_a_fault_in_an_auth_exchange_quotes_nothing(octets: bytes) -> None:
     with pytest.raises(client.ProtocolFault) as fault:
         events(made)
     assert str(fault.value).endswith(": [hidden]")
+
+
+@pytest.mark.parametrize("code", [b"250", b"421 4.7.0", b"not code"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_reply_to_nothing_after_auth_quotes_nothing(code: bytes, together: bool) -> None:
+    """AUT: nor does a server get its quotation through behind its reply."""
+    made = ready()
+    made.send("AUTH", b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n")
+    unasked = code + b" what is AGFubgBzZWNyZXQ=?\r\n"
+    made.receive(b"535 5.7.8 no\r\n" + (unasked if together else b""))
+    told = []
+    try:
+        told += [str(reply) for _, reply in [made.next_event()] if reply]  # type: ignore[misc]
+        if not together:
+            made.receive(unasked)
+        told += [str(reply) for _, reply in events(made)]
+    except client.ProtocolFault as fault:
+        told.append(str(fault))
+    assert told[0] == "535 5.7.8 no"
+    assert [one.endswith("[hidden]") for one in told[1:]] == [True]

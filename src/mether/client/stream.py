@@ -260,6 +260,7 @@ class StreamClient(Stream):
             try:
                 event = protocol.next_event()
             except client.ProtocolFault as error:
+                self._unasked()
                 self._fail("protocol", str(error))
                 self.abort()
                 return
@@ -274,6 +275,7 @@ class StreamClient(Stream):
             taken = True
             if transaction is None or not verb:
                 if not verb:
+                    self._unasked()
                     self._fail("closed", f"the server said {reply}")
                     self.close()
                     return
@@ -305,6 +307,11 @@ class StreamClient(Stream):
         awaited = protocol.awaited
         if awaited:
             self.set_deadline(self._timeouts.reply_to(awaited))
+
+    def _unasked(self) -> None:
+        """What came last answers nothing: where it may show credentials its words are not kept."""
+        if self.protocol.discreet and self._log and self._log[-1][1] == "S":
+            self._log[-1:] = transcript.hidden(self._log[-1:])
 
     def _shake(self, terms: Terms) -> None:
         """Begin TLS behind the 220, before another octet can be read (checklist TLS-3)."""

@@ -42,6 +42,9 @@ _SILENT: Final = frozenset((state.CONNECTED, state.CONTENT, state.CLOSED))
 """States in which no command may be sent."""
 _OPENING: Final = frozenset((state.GREETING, "EHLO", "LHLO", "HELO"))
 
+HIDDEN: Final = "[hidden]"
+"""What is told of words that may show our credentials."""
+
 NEED_DATA: Final = "need data"
 END_OF_INPUT: Final = "end of input"
 
@@ -61,6 +64,7 @@ class ClientProtocol:
     """
 
     __slots__ = (
+        "_auth",
         "_buffer",
         "_ended",
         "_known",
@@ -76,6 +80,7 @@ class ClientProtocol:
         self.state = state.CONNECTED
         self.offer = extension.Offer()
         self.greeting: Reply | None = None
+        self._auth = False
         self._buffer = b""
         self._ended = False
         self._outstanding = [state.GREETING]
@@ -87,6 +92,11 @@ class ClientProtocol:
     def outstanding(self) -> int:
         """How many replies are awaited."""
         return len(self._outstanding)
+
+    @property
+    def discreet(self) -> bool:
+        """Whether AUTH was said, so that what the server says unasked may show our credentials."""
+        return self._auth
 
     @property
     def awaited(self) -> str:
@@ -102,6 +112,8 @@ class ClientProtocol:
             raise LocalError(f"{verb} in state {now}")
         if (now == state.AUTH) != (verb == state.RESPONSE):
             raise LocalError(f"{verb} in state {now}")  # the server would take it for the other
+        if verb == state.AUTH:
+            self._auth = True
         outstanding.append(verb)
         return line
 
@@ -185,8 +197,8 @@ class ClientProtocol:
         return reply
 
     def _quoted(self, line: bytes) -> str:
-        """A line for a person; in an AUTH exchange without its words, which may show the credentials."""
-        return "[hidden]" if self.awaited in (state.AUTH, state.RESPONSE) else _printable(line)
+        """A line for a person; since AUTH was said without its words, which may show the credentials."""
+        return HIDDEN if self._auth else _printable(line)
 
     def _replied(self, reply: Reply) -> tuple[str, Reply]:
         outstanding = self._outstanding
@@ -196,9 +208,9 @@ class ClientProtocol:
                 self.state = state.CLOSED
                 return state.END_OF_CONTENT, reply
             if reply.code != 421:
-                raise ProtocolFault(f"a reply to nothing: {reply}")
+                raise ProtocolFault(f"a reply to nothing: {HIDDEN if self._auth else reply}")
             self.state = state.CLOSED
-            return "", reply
+            return "", Reply(421, reply.status, HIDDEN) if self._auth else reply
         verb = outstanding.pop(0)
         if not (outstanding and verb in _ENDS and outstanding[0] == verb):
             self.state = state.after(self.state, verb, reply.code)
