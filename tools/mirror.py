@@ -24,7 +24,6 @@ ELSEWHERE: dict[str, str] = {
     # An interface, and the stores that keep it: one contract suite, which all of them pass.
     "queue/store.py": "store/contract.py",
     "queue/memory.py": "store/test_memory.py",
-    "queue/sqlite.py": "store/test_sqlite.py",
     # The SQLite store's own floor: seen only through its verbs, and by the power cuts.
     "queue/database.py": "store/test_sqlite.py",
     "queue/spool.py": "store/test_sqlite.py",

@@ -28,6 +28,7 @@ from mether.queue.spool import Spool, make, trouble
 from mether.queue.sqlite_apply import Inserting
 from mether.queue.sqlite_hops import SQL
 from mether.queue.sqlite_people import SqlitePeople
+from mether.queue.sqlite_rows import UNREADABLE
 from mether.queue.store import Applied, Damaged, StoreError
 
 TYPE_CHECKING = False
@@ -163,6 +164,19 @@ class SqliteStore(SqlitePeople):
 
     @verb
     def claim(self, limit: int, now: float, select: Select | None = None) -> list[Claim]:
+        try:
+            return self._claim(limit, now, select)
+        except UNREADABLE:
+            from mether.queue import sqlite_damage
+
+            with self._db.write():
+                sqlite_damage.mend(self._db, self.owner)
+        try:
+            return self._claim(limit, now, select)
+        except UNREADABLE as error:
+            raise Damaged(f"queue {self.path}: a row is damaged (see mether fsck): {error}") from error
+
+    def _claim(self, limit: int, now: float, select: Select | None) -> list[Claim]:
         from mether.queue import sqlite_claim, sqlite_owner
         from mether.queue.sqlite_settle import Settling
 
@@ -190,6 +204,12 @@ class SqliteStore(SqlitePeople):
             first = self._token + 1
             held = select is not None and select.held
             claims = sqlite_claim.take(db, hops, picks, self.owner, first, now, held) if picks else []
+            if plain and not picks and (empty := hops.ready(now)):
+                from mether.queue import sqlite_damage
+
+                # Something should be due there: its row, or one of an index, is damaged.
+                sqlite_damage.mend(db, self.owner)
+                sqlite_hops.refresh(db, empty)
         self._token += len(picks)
         self._out.update((claim.token, claim) for claim in claims)
         self._remove(settling.files)
@@ -200,6 +220,8 @@ class SqliteStore(SqlitePeople):
         if self._registered and self._db.lease - now >= owner_.LEASE / 2:
             return
         until = self._db.value(SQL["owner-until"], (self.owner,))
+        if until is not None and not isinstance(until, int | float):
+            until = now  # damaged
         if until is None and self._registered:
             self._lost = True
         if until is None or until - now < owner_.LEASE / 2:

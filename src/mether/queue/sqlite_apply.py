@@ -298,7 +298,10 @@ class Inserting:
     def _blocked(self, hop: int) -> bool:
         """Whether nothing is to go straight through to a next hop in trouble."""
         failures, suspended, until = self.db.execute(SQL["hop-trouble"], (hop,)).fetchone()
-        return failures > 0 or (suspended is not None and (until is None or self.now < until))
+        try:
+            return failures > 0 or (suspended is not None and (until is None or self.now < until))
+        except TypeError:  # damaged: the next claim there looks closer
+            return True
 
     def _many(self, insert: tuple[int, list[str]], values: list[Any]) -> None:
         width, statements = insert

@@ -19,7 +19,9 @@ from mether.queue import sqlite_rows
 from mether.queue.claim import Claim, Pending
 from mether.queue.content import in_memory
 from mether.queue.glob import next_hop_like
+from mether.queue.sqlite_damage import damaged, forget
 from mether.queue.sqlite_hops import SQL, numbers, priorities, refresh, suspension_over
+from mether.queue.sqlite_rows import UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Hops:
         for row in self._db.execute(SQL["hops-ready"], (now,)):
             number = row[0]
             if number not in self._known:
+                if not sqlite_rows.sound(row[1:]):
+                    forget(self._db, number)
                 self._known[number] = (sqlite_rows.hop(row[1:]), bool(row[9]))
             if self.left(number):
                 found.append(number)
@@ -214,12 +218,13 @@ def suspect(db: Database, hops: Hops, now: float) -> tuple[int, int, bool] | Non
 
 def next_due(db: Database, now: float) -> float | None:
     """When `pick` will next find something."""
-    times = [db.value(SQL["next-ready"]), db.value(SQL["next-deadline"])]
+    times: list[Any] = [db.value(SQL["next-ready"]), db.value(SQL["next-deadline"])]
     if db.value(SQL["suspect-out"]) is None:
         hops = Hops(db)
         for number, next_attempt, deadline in db.execute(SQL["suspects-at-hops"]).fetchall():
             times += [deadline, _suspect_ready(hops, number, next_attempt, now)]
-    known = [time for time in times if time is not None]
+    # What is no time is damaged, and waits for a claim to find it.
+    known = [time for time in times if isinstance(time, int | float)]
     return min(known) if known else None
 
 
@@ -255,7 +260,7 @@ def pick_selected(db: Database, hops: Hops, limit: int, now: float, select: Sele
         # Whatever is due has been released: only of the others is the message looked at.
         where.append(
             "(r.next_attempt <= ? OR NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = r.message "
-            "AND json_extract(m.more, '$.release') > ?))"
+            "AND CASE WHEN json_valid(m.more) THEN json_extract(m.more, '$.release') > ? END))"
         )
         values += [now, now]
     if select.regardless:
@@ -326,7 +331,8 @@ def take(
     db: Database, hops: Hops, picks: list[_Pick], owner: int, token: int, now: float, held: bool
 ) -> list[Claim]:
     """Take the picked claims, with tokens from `token` up."""
-    first, taken = token, {}
+    first = token
+    taken: dict[int, tuple[_Pick, int]] = {}
     for one in picks:
         which = (one.message, one.hop, owner, token)
         if one.statement == "claim-suspect":
@@ -339,22 +345,50 @@ def take(
                 _use(db, hops.get(one.hop), one.hop, owner, token, now)
             taken[token] = (one, settlement)
         token += 1
-    ids = numbers({one.message for one, _ in taken.values()})
+    messages = {one.message for one, _ in taken.values()}
+    claims, touched = [], {one.hop for one, _ in taken.values()}
+    try:
+        claims = _taken(db, hops, taken, messages, owner, first)
+    except UNREADABLE:
+        known: set[int] = set()
+        for token, each in taken.items():
+            try:
+                claims += _taken(db, hops, {token: each}, {each[0].message}, owner, first)
+            except UNREADABLE as error:
+                touched |= damaged(db, each[0].message, error, owner, token, known)
+                db.execute(SQL["hop-probe-over"], (each[0].hop, owner, token))
+    refresh(db, touched)
+    return claims
+
+
+def _taken(
+    db: Database,
+    hops: Hops,
+    taken: dict[int, tuple[_Pick, int]],
+    messages: Iterable[int],
+    owner: int,
+    first: int,
+) -> list[Claim]:
+    """The claims with these tokens, on these messages.  Raises UNREADABLE."""
+    ids = numbers(messages)
     pending: dict[int, list[Pending]] = {}
     suspect = set()
     for r in db.execute(SQL["claimed-recipients"], (ids, owner, first)):
         last = sqlite_rows.outcome(r[1], r[9:15])
         recipient = sqlite_rows.recipient(r[2], r[3], r[4])
+        sqlite_rows.known(r[1], r[6], r[7])
         pending.setdefault(r[5], []).append(
             Pending(r[1], recipient, r[6], last, r[7], bool(r[15]), bool(r[16]))
         )
         if r[8]:
             suspect.add(r[5])
-    contents = {row[0]: in_memory(row[1]) for row in db.execute(SQL["contents"], (ids,))}
+    contents = {row[0]: in_memory(sqlite_rows.octets(row[1])) for row in db.execute(SQL["contents"], (ids,))}
     rows = {row[0]: row for row in db.execute(SQL["messages"], (ids,))}
     claims = []
     for number, (one, settlement) in taken.items():
         mine, hop = pending[number], hops.get(one.hop)
+        if type(settlement) is not int and one.message in rows:
+            raise TypeError("the number of its claims is none")
         claims.append(
             Claim(
                 sqlite_rows.message(rows[one.message], [each.recipient for each in mine]),
@@ -369,7 +403,6 @@ def take(
                 due=one.due,
             )
         )
-    refresh(db, {one.hop for one, _ in taken.values()})
     return claims
 
 

@@ -101,7 +101,11 @@ def refresh(db: Database, hops: Iterable[int]) -> None:
     """Bring `ready` of next hops up to date, after their waiting recipients or their state changed."""
     for number in hops:
         earliest = [db.value(SQL["first-at-hop"], (number, one)) for one in priorities(db, number)]
-        db.execute(SQL["hop-refresh"], (number, min(earliest, default=None)))
+        try:
+            first = min(earliest, default=None)
+        except TypeError:  # a damaged time, which the next claim finds
+            first = min((time for time in earliest if isinstance(time, int | float)), default=None)
+        db.execute(SQL["hop-refresh"], (number, first))
 
 
 def priorities(db: Database, hop: int) -> Iterator[int]:

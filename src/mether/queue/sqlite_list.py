@@ -99,10 +99,16 @@ def entries(db: Database, filter: Filter, after: str, limit: int) -> list[Entry]
     """One page of entries, out of one snapshot.  Raises ValueError when `after` is no id."""
     start = ident_.decode(after) if after else -1
     with db.read():
-        ids = numbers(row[0] for row in db.execute(*matching(db, filter, start, limit)))
-        messages = db.execute(SQL["messages"], (ids,)).fetchall()
-        recipients = db.execute(SQL["recipients"], (ids,)).fetchall()
-    return sqlite_rows.entries(messages, recipients)
+        found = [row[0] for row in db.execute(*matching(db, filter, start, limit))]
+        ids = numbers(found)
+        try:
+            messages = db.execute(SQL["messages"], (ids,)).fetchall()
+            recipients = db.execute(SQL["recipients"], (ids,)).fetchall()
+            return sqlite_rows.entries(messages, recipients)
+        except sqlite_rows.UNREADABLE:
+            from mether.queue import sqlite_damage
+
+            return sqlite_damage.entries(db, found)
 
 
 def summary(db: Database) -> Summary:

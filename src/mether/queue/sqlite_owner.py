@@ -36,7 +36,11 @@ def live(db: Database, owner: int, owners: str, now: float) -> Live:
 def dead_owners(db: Database, owner: int, owners: str, now: float) -> list[int]:
     """The other owners that have let their time pass, or whose process is gone."""
     rows = db.execute(SQL["owners-other"], (owner,)).fetchall()
-    return [other for other, until in rows if until < now or not alive(owners, other)]
+    return [other for other, until in rows if _past(until, now) or not alive(owners, other)]
+
+
+def _past(until: object, now: float) -> bool:
+    return isinstance(until, int | float) and until < now
 
 
 def take_over(db: Database, settling: Settling, dead: int, now: float) -> None:

@@ -51,7 +51,9 @@ class SqlitePeople(Store):
             number = ident_.decode(ident)
         except ValueError as error:
             raise StoreError(str(error)) from None
-        return sqlite_rows.attempts(self._db.execute(SQL["attempts"], (number,)).fetchall())
+        from mether.queue import sqlite_damage
+
+        return sqlite_damage.attempts(self._db, number)
 
     @verb
     def hops(self, like: str | None = None) -> list[Hop]:

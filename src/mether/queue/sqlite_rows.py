@@ -1,4 +1,8 @@
-"""Rows of the SQLite queue as values, and back.  Pure: no statement is run here."""
+"""Rows of the SQLite queue as values, and back.  Pure: no statement is run here.
+
+SQLite lets any value stand in any column.  A row that says nothing a message can say raises one of
+UNREADABLE; what is done then is in `sqlite_damage`.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +17,38 @@ from mether.reply import Reply, from_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Final
+
+UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError)
+"""What reading a damaged row can raise."""
+LAST: Final = 253_402_300_800
+"""The time by which every year has four digits."""
+MOST_TRIED: Final = 1_000_000
+"""Attempts that no message comes to while it lives."""
 
 
 def address(path: str) -> Address:
     """The Address whose str() was stored: a domain holds no @, so the last one divides."""
     local, at, domain = path.rpartition("@")
+    if not domain or "\n" in path or "\r" in path or "\0" in path:
+        raise ValueError("an address in it is none")
     return Address(local, domain) if at else Address(domain, "")
 
 
 def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
-    """The Message of a row of the statement "messages"."""
+    """The Message of a row of the statement "messages".  Raises UNREADABLE."""
+    # What is compared and joined is of its type: that costs less than to ask each for it.
+    if not (row[0] >= 0 and -LAST < row[8] < LAST and -LAST < row[16] < LAST):
+        raise ValueError("a time in it is none")
+    if row[17] is not None and not -LAST < row[17] < LAST:
+        raise ValueError("a time in it is none")
+    if not (row[15] >= 0 and -9 <= row[19] <= 9):
+        raise ValueError("a number in it is out of range")
+    "".join(row[9:14])
+    row[14].startswith(b"")
+    for text in (row[2], row[6], row[7], row[18]):
+        if text is not None and type(text) is not str:
+            raise TypeError("a text in it is none")
     envelope = Envelope(
         address(row[1]) if row[1] else None,
         recipients,
@@ -84,6 +109,9 @@ def outcome(number: int, row: tuple[Any, ...], said: Reply | None = None) -> Out
     """The last outcome out of (action, scope, reply, mta, at, marks), in the reply `said` if it is known."""
     if row[0] is None:
         return None
+    "".join((row[0], row[1], row[3]))
+    if not -LAST < row[4] < LAST:
+        raise ValueError("a time in it is none")
     return Outcome(
         number,
         row[0],
@@ -97,17 +125,28 @@ def outcome(number: int, row: tuple[Any, ...], said: Reply | None = None) -> Out
 
 
 def reply(text: str) -> Reply:
-    """The reply whose str() was stored."""
+    """The reply whose str() was stored.  Raises TypeError when that was none."""
+    if type(text) is not str:
+        raise TypeError("a reply in it is no text")
     return from_text(text) or Reply(451, "4.3.0", text)
 
 
 def recipient(path: str, orcpt: str | None, notify: str | None) -> Recipient:
-    """The Recipient of three columns."""
+    """The Recipient of three columns.  Raises UNREADABLE."""
+    if (orcpt is not None and type(orcpt) is not str) or (notify is not None and type(notify) is not str):
+        raise TypeError("a text in it is none")
     return Recipient(address(path), orcpt=orcpt, notify=notify)
 
 
 def hop(row: tuple[Any, ...]) -> Hop:
-    """The Hop of a row of "hop", "hops-known" or "hops-in-trouble"."""
+    """The Hop of a row of "hop", "hops-known" or "hops-in-trouble".
+
+    Of a damaged one nothing is known but its name, and where that is damaged not even that: the routes of the
+    configuration decide then anew.
+    """
+    if not sound(row):
+        names = row[:3] if all(type(each) is str for each in row[:3]) else ("", "", "")
+        return Hop(Route(*names))
     return Hop(
         Route(row[0], row[1], row[2]),
         failures=row[3],
@@ -118,9 +157,18 @@ def hop(row: tuple[Any, ...]) -> Hop:
     )
 
 
-def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any, ...]]) -> list[Entry]:
-    """Entries of the rows of "messages" and "recipients"."""
-    rows: dict[int, list[Row]] = {}
+def sound(row: tuple[Any, ...]) -> bool:
+    """Whether a row of a next hop says what it can say."""
+    try:
+        "".join((row[0], row[1], row[2], row[5], row[6] or ""))
+        return bool(row[3] >= 0 and -LAST < row[4] < LAST and -LAST < (row[7] or 0.0) < LAST)
+    except TypeError:
+        return False
+
+
+def rows(recipients: Iterable[tuple[Any, ...]]) -> dict[int, list[Row]]:
+    """The rows of "recipients" by message.  Raises UNREADABLE."""
+    found: dict[int, list[Row]] = {}
     # Many wait for the same next hop and were told the same: each is made once.
     routes: dict[tuple[Any, ...], Route] = {}
     replies: dict[str, Reply] = {}
@@ -130,6 +178,7 @@ def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any,
         if route is None:
             route = routes[key] = Route(r[5] or "", r[6] or "", r[7] or "")
         last = None
+        known(r[1], r[8], r[9])
         if r[15] is not None:
             said = replies.get(r[17])
             if said is None:
@@ -148,16 +197,28 @@ def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any,
             warned=bool(r[14]),
             last=last,
         )
-        mine = rows.get(r[0])
+        mine = found.get(r[0])
         if mine is None:
-            rows[r[0]] = [row]
+            found[r[0]] = [row]
         else:
             mine.append(row)
+    return found
+
+
+def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any, ...]]) -> list[Entry]:
+    """Entries of the rows of "messages" and "recipients".  Raises UNREADABLE."""
+    mine = rows(recipients)
     found = []
     for m in messages:
-        mine = rows.get(m[0], [])
-        found.append(Entry(message(m, [row.recipient for row in mine]), mine))
+        each = mine.get(m[0], [])
+        found.append(Entry(message(m, [row.recipient for row in each]), each))
     return found
+
+
+def known(number: int, tried: int, next_attempt: float) -> None:
+    """Raise UNREADABLE when these are no number of a recipient, no count of its attempts or no time."""
+    if not (number >= 0 and 0 <= tried < MOST_TRIED and -LAST < next_attempt < LAST):
+        raise ValueError("a number in it is out of range")
 
 
 def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
@@ -192,6 +253,13 @@ def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
             )
         )
     return result
+
+
+def octets(value: object) -> bytes:
+    """The content in a row.  Raises TypeError when it is none."""
+    if type(value) is not bytes:
+        raise TypeError("its content is no octets")
+    return value
 
 
 def text(value: str) -> str:

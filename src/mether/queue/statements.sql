@@ -27,15 +27,16 @@ INSERT INTO next_hop (transport, next_hop, helo) VALUES (?1, ?2, ?3)
 -- name: hop-learn
 UPDATE next_hop SET failures = ?2, not_before = ?3, last = ?4 WHERE id = ?1
 
+-- A damaged text is more than every number, and less than no text: it counts as no time.
 -- name: hop-refresh
 UPDATE next_hop SET ready = CASE
   WHEN ?2 IS NULL OR probe_owner IS NOT NULL THEN NULL
-  WHEN suspended IS NULL THEN max(?2, not_before)
-  ELSE max(?2, not_before, suspended_until) END
+  WHEN suspended IS NULL THEN max(?2, iif(not_before < '', not_before, 0))
+  ELSE max(?2, iif(not_before < '', not_before, 0), suspended_until) END
 WHERE id = ?1 AND ready IS NOT CASE
   WHEN ?2 IS NULL OR probe_owner IS NOT NULL THEN NULL
-  WHEN suspended IS NULL THEN max(?2, not_before)
-  ELSE max(?2, not_before, suspended_until) END
+  WHEN suspended IS NULL THEN max(?2, iif(not_before < '', not_before, 0))
+  ELSE max(?2, iif(not_before < '', not_before, 0), suspended_until) END
 
 -- name: hop-probe
 UPDATE next_hop SET probe_owner = ?2, probe_token = ?3 WHERE id = ?1
@@ -183,6 +184,30 @@ WHERE message = ?1 AND number = ?2
 -- name: message-hold
 UPDATE message SET hold = ?2 WHERE id = ?1
 
+-- What cannot be understood is held, whatever else is to be done with it.
+-- name: damaged-hold
+UPDATE message SET hold = CASE WHEN typeof(hold) = 'text' THEN hold ELSE ?2 END WHERE id = ?1
+
+-- name: damaged-recipients
+UPDATE recipient SET owner = CASE WHEN state = 1 AND owner <> ?2 THEN owner END,
+  token = CASE WHEN state = 1 AND owner <> ?2 THEN token END,
+  state = CASE WHEN state = 1 AND owner <> ?2 THEN 1 ELSE 2 END
+WHERE message = ?1 AND (state <> 1 OR owner <> ?2 OR token = ?3) RETURNING hop
+
+-- name: damaged-times
+SELECT DISTINCT message FROM recipient
+WHERE state <> 2 AND (typeof(next_attempt) NOT IN ('real', 'integer') OR typeof(deadline) NOT IN ('real', 'integer')
+  OR typeof(priority) <> 'integer' OR priority NOT BETWEEN -9 AND 9 OR state NOT IN (0, 1, 3))
+AND NOT (state = 1 AND owner IN (SELECT id FROM owner))
+
+-- name: hops-ids
+SELECT id FROM next_hop
+
+-- name: hop-forgotten
+UPDATE next_hop SET failures = 0, not_before = 0, last = '', suspended = NULL, suspended_until = NULL,
+  probe_owner = NULL, probe_token = NULL
+WHERE id = ?1
+
 -- name: message-held
 SELECT hold FROM message WHERE id = ?1
 
@@ -201,7 +226,7 @@ UPDATE recipient SET warned = 0 WHERE message = ?1
 -- name: recipient-deadlines
 UPDATE recipient SET deadline =
   (SELECT max(CASE WHEN recipient.warned THEN expires ELSE min(expires, coalesce(warn_at, expires)) END,
-              coalesce(json_extract(more, '$.release'), 0))
+              coalesce(CASE WHEN json_valid(more) THEN json_extract(more, '$.release') END, 0))
    FROM message WHERE id = ?1)
 WHERE message = ?1
 
@@ -219,7 +244,7 @@ DELETE FROM content WHERE id IN (SELECT value FROM json_each(?1))
 DELETE FROM attempt WHERE message IN (SELECT value FROM json_each(?1))
 
 -- name: attempt-next
-SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE message = ?1
+SELECT coalesce(max(number), 0) + 1 FROM attempt WHERE message = ?1 AND typeof(number) = 'integer'
 
 -- name: attempt-insert
 INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
@@ -270,7 +295,8 @@ SELECT id, next_hop FROM next_hop WHERE instr(lower(next_hop), ?1)
 -- name: hop-waiting
 SELECT DISTINCT r.message FROM recipient AS r INDEXED BY recipient_due
 WHERE r.hop = ?1 AND r.state = 0
-AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = r.message AND json_extract(m.more, '$.release') > ?2)
+AND NOT EXISTS (SELECT 1 FROM message AS m WHERE m.id = r.message
+  AND CASE WHEN json_valid(m.more) THEN json_extract(m.more, '$.release') > ?2 END)
 ORDER BY r.priority DESC, r.next_attempt DESC LIMIT ?3
 
 -- name: hop-start
@@ -345,7 +371,8 @@ WHERE message IN (SELECT id FROM picked) AND (state = 2 OR mark IS NOT NULL)
 
 -- name: change-retry-recipients
 UPDATE recipient SET next_attempt =
-  max(?1, coalesce((SELECT json_extract(more, '$.release') FROM message WHERE id = recipient.message), 0))
+  max(?1, coalesce((SELECT CASE WHEN json_valid(more) THEN json_extract(more, '$.release') END
+                    FROM message WHERE id = recipient.message), 0))
 WHERE message IN (SELECT id FROM picked) AND state <> 1
 
 -- name: recipients-advance
