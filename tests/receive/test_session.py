@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -191,6 +193,27 @@ def test_small_chunks_are_counted_and_large_ones_are_not(place: Place) -> None:
     assert client.dialogue.closing
     client.end()
     assert place.budget.used == 0
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_session_that_is_over_ends_by_itself(place: Place, waits: bool) -> None:
+    """It leaves nothing to a search for rings, which comes late; what is answered then is for nobody."""
+    place.waiting = waits
+    client = place.client()
+    client.mail()
+    client.end()
+    gone = weakref.ref(client)
+    said = client.said
+    gc.disable()
+    try:
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert (b"queued as" in said) is not waits
+    for answer in place.held:
+        answer()
+    assert len(place.queued()) == 1
 
 
 @given(st.lists(LINES, max_size=30), st.lists(st.sampled_from([b"hi\r\n", b"a\rb\r\n", b""]), max_size=30))

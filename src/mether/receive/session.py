@@ -185,8 +185,13 @@ class Session:
         self._client.secured(security)
 
     def ended(self, why: str = "") -> None:
-        """The session is over; `why` when it ended without QUIT."""
-        self._transaction.abandon()
+        """The session is over; `why` when it ended without QUIT.
+
+        A reply that is still awaited goes to nobody: without the way back to its connection a session ends by
+        itself, and leaves nothing to a search for rings.
+        """
+        self._transaction.end()
+        self._decided = words.unheard
         if self._login is not None:
             self._login.over = True
         if self._refuse is None:

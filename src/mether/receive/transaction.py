@@ -315,6 +315,11 @@ class Transaction:
             self._intake.discard()
         self._clear()
 
+    def end(self) -> None:
+        """Forget the transaction, and whom to answer."""
+        self.abandon()
+        self._answered = words.unheard
+
     def _clear(self) -> None:
         self.envelope = None
         self._routes = []

@@ -68,6 +68,10 @@ _HELP: Final = {
 }
 
 
+def unheard(reply: Reply) -> None:
+    """Say it to a session that is over: nobody hears it."""
+
+
 def help_about(topic: str, lmtp: bool) -> Reply:
     """What HELP says, of one command where it is known."""
     line = _HELP.get(topic.upper())

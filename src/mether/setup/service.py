@@ -53,8 +53,8 @@ waits this long after every step it takes outside (5 ms by default)."""
 
 COLLECT: Final = (10_000, 20, 20)
 """How many objects the interpreter makes before it looks for rings of them, and how often it looks at older
-ones.  A message makes some hundred objects that end by themselves, and a session leaves a ring of thirty; at
-700, the default, a thirtieth of all time goes there."""
+ones.  A message makes some hundred objects, and a session thirty, that end by themselves; at 700, the
+default, a thirtieth of all time goes there."""
 
 
 def run(main: Coroutine[Any, Any, int], *, uvloop: bool = True) -> int:
