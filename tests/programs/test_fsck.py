@@ -90,7 +90,8 @@ def test_a_queue_at_work_is_not_repaired(spool: Path, capsys: pytest.CaptureFixt
 def test_there_is_no_queue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fsck", "--spool", f"sqlite:{tmp_path}/none"]) == 66
     assert capsys.readouterr().err == f"mether: there is no queue in {tmp_path}/none\n"
-    assert main(["fsck", "--spool", "memory:"]) == 75
+    assert main(["fsck", "--spool", "memory:"]) == 64
+    assert main(["fsck", "--spool", "sqlit:x"]) == 64
     assert main(["fsck", "now"]) == 64
 
 

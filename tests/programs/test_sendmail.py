@@ -400,6 +400,9 @@ def test_a_queue_that_nobody_made_yet_is_empty(url, capsys):
     assert sendmail.mailq([]) == 0
     assert capsys.readouterr() == ("Mail queue is empty\n", "")
     assert run(capsys, "-bp") == (0, "Mail queue is empty\n", "")
+    assert sendmail.mailq(["--spool", url]) == 66
+    path = url.partition(":")[2]
+    assert capsys.readouterr() == ("", f"mailq: there is no queue in {path}\n")
 
 
 def test_a_queue_that_this_user_may_not_write_is_75(configured, capsys):

@@ -310,10 +310,14 @@ def test_a_wrong_argument_is_one_line(argv, text, capsys):
 
 
 def test_a_queue_that_is_not_there(url, capsys):
-    assert main([]) == 75
-    err = capsys.readouterr().err
-    assert err.startswith("smtpq: ")
-    assert err.count("\n") == 1
+    assert main([]) == 66
+    path = url.partition(":")[2]
+    assert capsys.readouterr().err == f"smtpq: there is no queue in {path}\n"
+
+
+def test_what_names_no_queue_is_a_wrong_argument(url, capsys):
+    assert main(["--spool", "sqlit:/x"]) == 64
+    assert "names no queue" in capsys.readouterr().err
 
 
 def test_a_reader_that_had_enough_is_no_noise(store, url):

@@ -30,7 +30,7 @@ from mether.queue.fsck_rows import described
 from mether.queue.fsck_whole import verdict
 from mether.queue.message import Draft
 from mether.queue.sqlite import SqliteStore
-from mether.queue.store import Damaged, Filter, NoSpace, StoreError
+from mether.queue.store import Absent, Damaged, Filter, NoSpace, StoreError
 
 LARGE = b"L" * (SMALL + 1)
 
@@ -200,9 +200,9 @@ def test_what_names_no_queue(name: str) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "directory"])
 def test_where_there_is_no_queue(tmp_path: Path, kind: str) -> None:
     for where in (tmp_path, tmp_path / "none"):
-        with pytest.raises(fsck.Absent):
+        with pytest.raises(Absent):
             fsck.look(f"{kind}:{where}")
-        with pytest.raises(fsck.Absent):
+        with pytest.raises(Absent):
             fsck.repair(f"{kind}:{where}", now=T0)
     assert os.listdir(tmp_path) == []
 

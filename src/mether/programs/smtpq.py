@@ -90,7 +90,7 @@ PROGRAM = Program(
         (3, "check: UNKNOWN, the queue cannot be read"),
         64,
         65,
-        (66, "a message that was named is not queued, or a next hop is not known"),
+        (66, "there is no queue, a message that was named is not in it, or a next hop is not known"),
         (69, "top cannot draw on this terminal"),
         70,
         75,
@@ -170,25 +170,25 @@ def main(argv: list[str] | None = None) -> int:
 def print_queue(config: str | None, spool: str | None) -> int:
     """What `mailq` prints, with what ``-C`` and ``--spool`` said; returns 0.  Raises StoreError, ConfigError.
 
-    A queue that nobody made yet is empty.
+    A queue that nobody made yet is empty, unless `spool` names it.
     """
-    import os
     import time
 
     from mether.programs import listing
     from mether.programs.smtpq_list import print_list
-    from mether.queue.open import open_store
+    from mether.queue.open import open_store, there
     from mether.queue.selection import Filter
+    from mether.queue.store import Absent
     from mether.setup.locate import basics
 
     url = basics(config, spool).spool
     try:
-        os.lstat(url.partition(":")[2])
-    except FileNotFoundError:
+        there(url)
+    except Absent:
+        if spool is not None:
+            raise
         sys.stdout.write(listing.total(0, 0) + "\n")
         return 0
-    except OSError:
-        pass  # the store says what is wrong
     store = open_store(url, now=time.time(), create=False)
     try:
         print_list(store, Filter(), sys.stdout.write)

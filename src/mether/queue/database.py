@@ -20,6 +20,7 @@ import os
 import apsw
 
 from mether.queue import sql
+from mether.queue.disk import lock_file, read_only
 from mether.queue.spool import trouble
 from mether.queue.store import Damaged, NoSpace, StoreError
 
@@ -66,7 +67,36 @@ def translate(error: apsw.Error | OSError, what: str) -> StoreError:
         return NoSpace(text)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return Damaged(text)
+    if isinstance(error, apsw.ReadOnlyError):
+        return StoreError(f"{what}: Read-only file system")
     return StoreError(text)
+
+
+def connect(path: str, vfs: str | None = None, statements: int = 100) -> apsw.Connection:
+    """A connection to a database that is there.  Raises apsw.Error, OSError.
+
+    On a read-only file system it reads what is there: the log too, although no index of it may be written
+    beside it.  Nobody can change either then, so nothing has to be locked; but where that index can be used,
+    it is: the same files may be written by another way that leads there.
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
+    connection = apsw.Connection(path, flags, vfs=vfs, statementcachesize=statements)
+    if not read_only(path):
+        return connection
+    try:
+        connection.execute("PRAGMA schema_version").fetchall()
+        return connection
+    except apsw.CantOpenError:
+        connection.close(force=True)
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOMUTEX
+    if os.path.exists(f"{path}-wal"):
+        connection = apsw.Connection(path, flags, vfs="unix-none", statementcachesize=statements)
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        return connection
+    from urllib.parse import quote
+
+    url = f"file:{quote(os.fsencode(path))}?immutable=1"
+    return apsw.Connection(url, flags | apsw.SQLITE_OPEN_URI, vfs=vfs, statementcachesize=statements)
 
 
 def verb(method: F) -> F:
@@ -78,7 +108,8 @@ def verb(method: F) -> F:
         except (apsw.Error, OSError) as error:
             if isinstance(error, apsw.CorruptError | apsw.NotADBError) and hasattr(self, "_db"):
                 self._db.forget()
-            raise translate(error, f"queue {self.path}: {method.__name__} failed") from error
+            what = f"queue {self.path}: {method.__name__.strip('_')} failed"
+            raise translate(error, what) from error
 
     guarded.__name__ = method.__name__
     guarded.__doc__ = method.__doc__
@@ -104,7 +135,7 @@ class Database:
         self.hops: dict[tuple[str, str, str], int] = {}
         self.troubled: set[int] = set()
         self.lease = 0.0
-        self._lock = os.open(os.path.join(path, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._lock = lock_file(os.path.join(path, "lock"))
         self.late: tuple[float, int, int] | None = None
         """Where the last look at deadlines ended, if it is to be gone on with (`sqlite_claim`)."""
         try:
@@ -280,10 +311,9 @@ class Database:
         return apsw.SQLITE_OK
 
     def _open(self) -> apsw.Connection:
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
         # Taken before it is opened: at worst it is opened once more.
         self._inode = os.stat(self.path).st_ino
-        connection = apsw.Connection(self.path, flags, vfs=self._vfs, statementcachesize=STATEMENTS)
+        connection = connect(self.path, self._vfs, STATEMENTS)
         try:
             connection.set_busy_timeout(BUSY)
             connection.execute(f"PRAGMA page_size={PAGE}; PRAGMA synchronous=FULL; PRAGMA mmap_size=0")

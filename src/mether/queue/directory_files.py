@@ -30,8 +30,8 @@ from mether.queue import ident as ident_
 from mether.queue import owner as owner_
 from mether.queue import script
 from mether.queue.content import SMALL, Content, in_memory
-from mether.queue.disk import give
-from mether.queue.store import Damaged, StoreError
+from mether.queue.disk import give, lock_file
+from mether.queue.store import Absent, Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Files:
     def make(self, create: bool) -> None:
         """Create the directories where they are missing, durably.  Raises StoreError for an unsafe spool."""
         if not os.path.isdir(self.queue) and not create:
-            raise StoreError(f"{self.path} is not a directory spool: it has no directory queue")
+            raise Absent(f"there is no queue in {os.path.abspath(self.path)}")
         missing = [self.path, *(os.path.join(self.path, name) for name in DIRECTORIES)]
         above = os.path.dirname(self.path)
         while above and not os.path.isdir(above):
@@ -255,7 +255,7 @@ class WriteLock:
 
     def __enter__(self) -> None:
         if self._fd < 0:
-            self._fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._fd = lock_file(self._path)
         if not self._depth:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         self._depth += 1

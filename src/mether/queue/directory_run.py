@@ -20,7 +20,7 @@ from mether.queue.claim import Claim, Pending
 from mether.queue.content import SMALL
 from mether.queue.directory_schedule import DirectorySchedule
 from mether.queue.directory_slots import Pick
-from mether.queue.disk import REAL, Disk
+from mether.queue.disk import REAL, Disk, read_only
 from mether.queue.figures import Live
 from mether.queue.spool import trouble
 from mether.queue.store import Damaged, StoreError
@@ -63,7 +63,8 @@ class DirectoryRunner(DirectorySchedule):
         self._room = max(64, os.sysconf("SC_OPEN_MAX") // 2)
         try:
             self._files.make(create)
-            if os.listdir(self._files.settling) and self._become_runner():
+            unsettled = os.listdir(self._files.settling) and not read_only(path)
+            if unsettled and self._become_runner():
                 self._stop_running()
         except OSError as error:
             raise trouble(f"cannot open the queue {path}", error) from None

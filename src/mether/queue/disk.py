@@ -11,6 +11,12 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_EROFS: Final = 30  # the module errno would be one more import
+
 
 class Disk:
     """The real one."""
@@ -64,3 +70,21 @@ def give(fd: int, beside: str) -> None:
     owner = os.stat(beside)
     if owner.st_uid:
         os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def read_only(path: str) -> bool:
+    """Whether it lies on a file system that is mounted read-only.  Raises OSError."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def lock_file(path: str) -> int:
+    """A descriptor for flock on the file `path`, made where it is missing.  Raises OSError.
+
+    On a read-only file system, where nobody writes, it is one of the directory.
+    """
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != _EROFS:
+            raise
+    return os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

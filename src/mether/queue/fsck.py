@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 
 from mether.queue.disk import REAL
-from mether.queue.store import StoreError
+from mether.queue.open import allowed, parted
+from mether.queue.store import Absent, NoUrl, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 class Busy(StoreError):
     """A process works the queue, which therefore cannot be repaired."""
-
-
-class Absent(StoreError):
-    """There is no queue."""
-
-    sysexit = 66
 
 
 class Partial:
@@ -82,7 +77,7 @@ class Report:
 
 def look(url: str) -> Report:
     """What is wrong with the queue at `url`."""
-    scheme, path = _spool(url)
+    scheme, path = _spool(url, write=False)
     if scheme == "sqlite":
         from mether.queue import fsck_sqlite
 
@@ -94,7 +89,7 @@ def look(url: str) -> Report:
 
 def repair(url: str, *, now: float, disk: Disk = REAL) -> Report:
     """Set right what is wrong with it, as far as that can be done.  Raises Busy."""
-    scheme, path = _spool(url)
+    scheme, path = _spool(url, write=True)
     if scheme == "sqlite":
         from mether.queue import fsck_repair
 
@@ -104,13 +99,12 @@ def repair(url: str, *, now: float, disk: Disk = REAL) -> Report:
     return fsck_directory.repair(path, now, disk)
 
 
-def _spool(url: str) -> tuple[str, str]:
-    scheme, colon, path = url.partition(":")
-    if scheme == "memory" and colon:
-        raise StoreError("a queue in memory lies on no disk")
-    if scheme not in ("sqlite", "directory") or not path or "\0" in path:
-        raise StoreError(f"{url!r} names no queue: expected sqlite:DIR or directory:DIR")
+def _spool(url: str, *, write: bool) -> tuple[str, str]:
+    if url == "memory:":
+        raise NoUrl("a queue in memory lies on no disk")
+    scheme, path = parted(url)
     path = os.path.abspath(path)
+    allowed(scheme, path, write=write)
     if not os.path.isdir(path):
         raise Absent(f"there is no queue in {path}")
     return scheme, path

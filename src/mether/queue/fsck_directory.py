@@ -15,11 +15,11 @@ from mether.queue import owner as owner_
 from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import Files, WriteLock, is_ident
 from mether.queue.disk import REAL
-from mether.queue.fsck import Absent, Busy, Partial, Report, refuse_if_worked
+from mether.queue.fsck import Busy, Partial, Report, refuse_if_worked
 from mether.queue.fsck_aside import REPORT, Aside, octets
 from mether.queue.fsck_files import file_trouble, left_over
 from mether.queue.spool import trouble
-from mether.queue.store import Damaged
+from mether.queue.store import Absent, Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,14 +13,15 @@ import apsw
 
 from mether.queue import fsck_wal, sql
 from mether.queue import ident as ident_
-from mether.queue.database import FILE, PAGE, SCHEMA_VERSION
-from mether.queue.disk import REAL
-from mether.queue.fsck import Absent, Report
+from mether.queue.database import FILE, PAGE, SCHEMA_VERSION, connect
+from mether.queue.disk import REAL, lock_file
+from mether.queue.fsck import Report
 from mether.queue.fsck_aside import DIRECTORY, octets
 from mether.queue.fsck_files import file_trouble, left_over
 from mether.queue.fsck_pages import MAGIC
 from mether.queue.fsck_wal import Wal
 from mether.queue.spool import Spool, trouble
+from mether.queue.store import Absent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Peek:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._connection = apsw.Connection(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX)
+        self._connection = connect(path)
         self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         self._connection.set_busy_timeout(10_000)
         self._connection.execute("PRAGMA query_only=1")
@@ -64,7 +65,7 @@ def look(path: str) -> Report:
     report = Report()
     try:
         there(path)
-        lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = lock_file(os.path.join(path, "lock"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             report.found += outside(path)
@@ -255,7 +256,7 @@ def _unnamed(db: Peek, spool: Spool, locked: bool) -> Iterator[str]:
     left = list(unnamed(spool, known))
     if not left:
         return
-    lock = os.open(os.path.join(spool.path, "lock"), os.O_RDWR | os.O_CLOEXEC)
+    lock = lock_file(os.path.join(spool.path, "lock"))
     try:
         # A file gets its place under the lock, and its row before that is let go.
         if not locked:

@@ -29,7 +29,7 @@ from mether.queue.sqlite_apply import Inserting
 from mether.queue.sqlite_hops import SQL
 from mether.queue.sqlite_people import SqlitePeople
 from mether.queue.sqlite_rows import UNREADABLE
-from mether.queue.store import Applied, Damaged, StoreError
+from mether.queue.store import Absent, Applied, Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SqliteStore(SqlitePeople):
         self._out: dict[int, Claim] = {}
         if not os.path.exists(os.path.join(self.path, FILE)):
             if not create:
-                raise StoreError(f"there is no queue in {self.path}")
+                raise Absent(f"there is no queue in {self.path}")
             try:
                 make(self.path, disk)
             except OSError as error:

@@ -61,6 +61,18 @@ class NotAllowed(StoreError):
     sysexit = 77
 
 
+class Absent(StoreError):
+    """There is no queue."""
+
+    sysexit = 66
+
+
+class NoUrl(StoreError):
+    """What should name a queue names none."""
+
+    sysexit = 64
+
+
 class Damaged(StoreError):
     """Something stored cannot be read; nothing was deleted."""
 
