@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import certificates
+import daemon
 import pytest
 from daemon import Client, Daemon
 
@@ -40,9 +41,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return running[-1]
 
     yield begin
-    for daemon in running:
-        if daemon.process.poll() is None:
-            daemon.stop(signal.SIGKILL)
+    for one in running:
+        if one.process.poll() is None:
+            one.stop(signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -503,4 +504,31 @@ def test_limits_count_the_client_behind_a_proxy(start: Start, tmp_path: Path) ->
         one.close()
     first.close()
     assert '"192.0.2.7"' in smtpd.wait_for("rejected", "AUTH")
+    assert smtpd.stop() == 0
+
+
+def test_clients_are_refused_before_descriptors_come_to_an_end(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SEC-5: with a reply, a line in the log, and room left for those whose mail is being queued."""
+    few = tmp_path / "bin"
+    few.mkdir()
+    (few / "smtpd").write_text(f'#!/bin/sh\nulimit -n 64\nexec {daemon.BIN}/smtpd "$@"\n')
+    (few / "smtpd").chmod(0o755)
+    monkeypatch.setattr(daemon, "BIN", few)
+    smtpd = start("")
+    assert any("may need 1628 file descriptors, and a process may have 64" in line for line in smtpd.lines)
+    clients = [Client(smtpd.port)]
+    while clients[-1].greeting.startswith("220"):
+        clients.append(Client(smtpd.port))
+    assert clients[-1].greeting.startswith("421 4.3.2 ")
+    smtpd.wait_for("file descriptors are in use", "get 421 4.3.2")
+    clients[0].say("EHLO client.example")
+    assert clients[0].mail("a@b.example", "ann@example.com").startswith("250")
+    for one in clients:
+        one.close()
+    for _ in clients[:-1]:
+        smtpd.wait_for('"disconnected"')
+    with client(smtpd) as one:
+        assert one.greeting.startswith("220")
     assert smtpd.stop() == 0

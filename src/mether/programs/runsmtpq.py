@@ -39,7 +39,15 @@ PROGRAM = Program(
         Option("", "at", "with --dry-run: what would be done then", value="TIME"),
         JSON,
     ),
-    exits=((0, "the queue was run, whatever became of the messages"), 64, 70, 75, 77, 78),
+    exits=(
+        (0, "the queue was run, whatever became of the messages"),
+        64,
+        (66, "there is no queue, a message that was named is not in it, or a next hop is not known"),
+        70,
+        75,
+        77,
+        78,
+    ),
     files=(("/var/spool/smtpq", "the queue"),),
     intermixed=True,
 )
@@ -96,14 +104,45 @@ def _work(argv: list[str]) -> int:
 
     config = load()
     select = Select(idents=frozenset(idents) if idents else None, next_hop=next_hop, regardless=bool(chosen))
-    if given.flag("dry-run"):
-        return _dry_run(config, select, at, given.flag("json"))
     if given.flag("daemon"):
-        from mether.setup import service, systemd
+        from mether.setup import descriptors, service, systemd
 
+        descriptors.lift()
         return service.run(service.serve(config, receives=False, load=load, notifier=systemd.taken()))
-    _run(config, select)
+    wrong = _look(config, select, idents, dry=given.flag("dry-run"))
+    if given.flag("dry-run"):
+        _dry_run(config, select, at, given.flag("json"))
+    else:
+        _run(config, select)
+    if wrong:
+        raise errors.Failure(errors.NOINPUT, wrong)
     return 0
+
+
+def _look(config: Config, select: Select, idents: list[str], *, dry: bool) -> str:
+    """What is not there of what is asked for, "" for nothing; of what is held, say that it stays.
+
+    Makes no queue.  Raises StoreError.
+    """
+    from mether.programs.choice import missing, pages
+    from mether.queue.open import open_store, there
+    from mether.queue.store import Filter
+
+    there(config.queue.spool)
+    if not idents and select.next_hop is None:
+        return ""
+    store = open_store(config.queue.spool, now=time.time(), create=False)
+    store.runs = False
+    try:
+        unknown = missing(store, idents)
+        if select.next_hop is not None and not store.hops(select.next_hop):
+            return f"no next hop is known that is like {select.next_hop}"
+        for entry in pages(store, Filter(idents=select.idents, status="held")) if idents and not dry else ():
+            complain = f"{entry.message.ident} is held, and is not tried; smtpq release lets it go on"
+            errors.complain("runsmtpq", complain)
+    finally:
+        store.close()
+    return f"not in the queue: {' '.join(unknown)}" if unknown else ""
 
 
 def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
@@ -115,7 +154,7 @@ def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
     return service.run(service.once(config, task, quiet=quiet))
 
 
-def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
+def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> None:
     from mether.queue.glob import next_hop_like
     from mether.queue.open import open_store
     from mether.queue.store import Filter
@@ -153,7 +192,6 @@ def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> int:
                     )
     finally:
         store.close()
-    return 0
 
 
 def _shown(at: float) -> str:

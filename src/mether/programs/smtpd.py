@@ -55,7 +55,7 @@ def _work(argv: list[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import msgspec
 
-    from mether.setup import check, locate, service, systemd
+    from mether.setup import check, descriptors, locate, service, systemd
     from mether.setup import config as config_
     from mether.setup.locate import ConfigError
 
@@ -72,6 +72,7 @@ def _work(argv: list[str]) -> int:
         return config
 
     config = load()
+    descriptors.lift()
     with_runner = not given.flag("no-runner")
     notifier = systemd.taken()
     if config.service.workers == 1:

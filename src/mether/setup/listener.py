@@ -1,9 +1,10 @@
 """One listening address and its sessions: what the configuration says of it, made to work.
 
 A `Listener` accepts connections, reads a proxy's header where one is due, refuses clients that are too many
-or come too often, and runs a `receive.session` for each other.  `stop` ends each session at its next safe
-point.  It goes by its `Rules`; when it is given others, sessions keep those they began with.  Where several
-processes receive, `share` gives each its part of every limit.
+or come too often, or for whom there are no file descriptors (`setup.descriptors`), and runs a
+`receive.session` for each other.  `stop` ends each session at its next safe point.  It goes by its `Rules`;
+when it is given others, sessions keep those they began with.  Where several processes receive, `share` gives
+each its part of every limit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mether.reply import Reply
 from mether.server.dialogue import SHUTTING_DOWN, Dialogue
 from mether.server.proxied import Proxied
 from mether.server.stream import Connection
-from mether.setup import places, wiring
+from mether.setup import descriptors, places, wiring
 from mether.setup.places import BACKLOG
 from mether.smtp.server import ServerProtocol
 
@@ -140,6 +141,8 @@ class Listener:
         self._counter = Counter(1, 0)
         self._idle = asyncio.Event()
         self._stopping = False
+        self._descriptors = descriptors.soft()
+        self._ceiling = descriptors.ceiling(self._descriptors)
         self.share(1)
 
     async def open(self) -> None:
@@ -236,6 +239,15 @@ class Listener:
         """Count a client that has just connected; whether it is welcome."""
         address = connection.peer[0]
         refuse, counted = self._refusal(address)
+        number = _descriptor(connection)
+        if number >= self._ceiling and refuse is None:
+            self._counter.leave(network(address))
+            refuse, counted = BUSY, False
+            without = number >= self._descriptors - 2  # what comes now is closed below us
+            event.error(
+                f"all but the last of {self._descriptors} file descriptors are in use (ulimit -n): clients "
+                + ("are closed without a reply" if without else "get 421 4.3.2")
+            )
         self.connections.add(connection)
         connection.about = About(address, refuse, counted, self._loop.time())
         if rules.announces and refuse is None:
@@ -288,6 +300,13 @@ class Listener:
         self._ended(connection)
         if not self.connections:
             self._idle.set()
+
+
+def _descriptor(connection: Connection) -> int:
+    """The number of a connection's descriptor, -1 where it has none any more."""
+    transport = connection.transport
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    return sock.fileno() if sock is not None else -1
 
 
 def _no_header(proxy: str, why: str) -> None:

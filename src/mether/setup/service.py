@@ -15,6 +15,7 @@ uvloop is used where it is installed, plain asyncio otherwise.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import signal
 import sys
@@ -62,14 +63,18 @@ def run(main: Coroutine[Any, Any, int], *, uvloop: bool = True) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(*COLLECT)
     gc.freeze()  # what was loaded by now stays
+    loop = asyncio.run
     if uvloop:
         try:
             import uvloop as fast
         except ImportError:
             pass
         else:
-            return fast.run(main)
-    return asyncio.run(main)
+            loop = fast.run
+    try:
+        return loop(main)
+    finally:
+        main.close()  # where there can be no loop it has not begun
 
 
 async def serve(
@@ -87,6 +92,7 @@ async def serve(
     CannotListen or ConfigError.
     """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_trouble)
     log = logs.Log(config, sys.stderr, loop, shared=child is not None)
     store = open_store(config.queue.spool, now=time.time())
     store.runs, store.receives = with_runner, receives
@@ -112,6 +118,15 @@ async def serve(
         await made.close(life.hurry)
         life.close()
     return 0
+
+
+def _trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loop tells of what it could not do, such as to accept a connection."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        event.error(f"{context.get('message')}: {error.strerror}")
+        return
+    loop.default_exception_handler(context)
 
 
 class Alone:
