@@ -84,6 +84,7 @@ def snapshot(url):
 
 
 def test_an_empty_queue(url, capsys):
+    open_store(url, now=time.time()).close()
     assert run(capsys) == ("", "")
     assert run(capsys, "--all") == ("", "")
     assert run(capsys, "--dry-run") == ("", "")
@@ -163,7 +164,8 @@ def test_a_dry_run_changes_nothing(url, peer, capsys):
     assert out.count(": try, ") == 2
     out, _ = run(capsys, "--dry-run", fresh)
     assert out.splitlines() == [second]
-    assert run(capsys, "--dry-run", "--next-hop", "else.example")[0] == ""
+    assert runsmtpq.main(["--dry-run", "--next-hop", "else.example"]) == 66
+    assert capsys.readouterr() == ("", "runsmtpq: no next hop is known that is like else.example\n")
     assert snapshot(url) == before and len(peer.sessions) == sessions
 
 
@@ -232,16 +234,31 @@ def test_wrong_arguments_are_64_and_one_line(url, capsys, argv):
     assert err.startswith("runsmtpq: ")
 
 
-def test_an_id_that_is_not_queued_is_no_error(url, peer, capsys):
-    put(capsys, peer.target)
-    run(capsys, new_id(time.time(), 5))
+def test_what_is_not_there_is_told_and_the_rest_is_tried(url, peer, capsys):
+    ident, gone = put(capsys, peer.target), new_id(time.time(), 5)
+    assert runsmtpq.main([gone]) == 66
+    assert capsys.readouterr() == ("", f"runsmtpq: not in the queue: {gone}\n")
+    assert runsmtpq.main(["--next-hop", "nowhere.example"]) == 66
+    assert not peer.sessions
+    assert runsmtpq.main([ident, gone]) == 66
+    assert recipients(peer) == [ANN]
+
+
+def test_what_is_held_and_named_is_told(url, peer, capsys):
+    ident = put(capsys, peer.target)
+    store = open_store(url, now=time.time())
+    store.change(Filter(), "hold", now=time.time())
+    store.close()
+    _, err = run(capsys, ident)
+    assert err.startswith(f"runsmtpq: {ident} is held, and is not tried; smtpq release lets it go on\n")
     assert not peer.sessions
 
 
 def test_a_dry_run_makes_no_queue(url, capsys, tmp_path):
     status = runsmtpq.main(["--dry-run"])
     out, err = capsys.readouterr()
-    assert status in (0, 75) and out == "" and err.count("\n") <= 1
+    assert (status, out, err) == (66, "", f"runsmtpq: there is no queue in {tmp_path / 'spool'}\n")
+    assert runsmtpq.main([]) == 66
     assert not (tmp_path / "spool").exists()
 
 
@@ -273,6 +290,7 @@ def test_a_run_is_not_woken_in_the_place_of_one_that_stays(url, peer, capsys, mo
         return 0
 
     monkeypatch.setattr("mether.runner.run.Runner.once", once)
+    open_store(url, now=time.time()).close()
     run(capsys)
     assert woken == [0]
 
