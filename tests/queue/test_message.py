@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 from clock import T0
-from mail import HOP, message
+from hypothesis import given
+from hypothesis import strategies as st
+from mail import HOP, address, message
 
-from mether.queue.message import Entry, Row
+from mether.envelope import By, Envelope, Recipient
+from mether.queue.message import Entry, Row, next_warning
 
 DAY = 86400.0
 
@@ -36,6 +39,58 @@ def test_nothing_is_due_before_its_release() -> None:
     assert made.deadline == T0 + 2 * DAY
     made.release_at = made.expires + DAY
     assert made.deadline_of(warned=True) == made.release_at
+
+
+AGES = st.lists(st.floats(1, 9 * DAY), unique=True, max_size=5).map(sorted)
+
+
+def envelope(by: By | None = None, sender: str | None = "sender@example.com") -> Envelope:
+    return Envelope(sender and address(sender), [Recipient(address("a@b.example"))], by=by)
+
+
+@given(AGES, st.floats(0, 2 * DAY), st.floats(0, 9 * DAY))
+def test_a_warning_comes_at_each_age_until_it_is_returned(
+    ages: list[float], release: float, life: float
+) -> None:
+    """DSN-6: each age once, in order, counted from the release; none when or after it expires."""
+    begins, now, told = T0 + release, T0, []
+    while (at := next_warning(envelope(), T0, begins, begins + life, ages, now)) is not None:
+        assert at > now
+        told.append(at)
+        now = at
+    assert told == [begins + age for age in ages if T0 < begins + age < begins + life]
+
+
+@given(AGES, st.floats(0, 9 * DAY))
+def test_what_passed_meanwhile_is_not_made_up_for_one_by_one(ages: list[float], late: float) -> None:
+    at = next_warning(envelope(), T0, T0, T0 + 10 * DAY, ages, T0 + late)
+    assert at == min((T0 + age for age in ages if T0 + age > T0 + late), default=None)
+
+
+@pytest.mark.parametrize(
+    ("by", "times"),
+    [
+        (By(3600, "N"), [3600, 4 * 3600, DAY]),
+        (By(5 * 3600, "N"), [4 * 3600, 5 * 3600, DAY]),
+        (By(4 * 3600, "N"), [4 * 3600, DAY]),
+        (By(-60, "N"), [4 * 3600, DAY]),
+        (By(3 * 86400, "N"), [4 * 3600, DAY]),
+        (By(3600, "R"), [4 * 3600, DAY]),
+    ],
+)
+def test_the_time_of_delivery_is_one_more_beside_the_ages(by: By, times: list[float]) -> None:
+    """EXT-1, DSN-6: RFC 2852 section 4.1.3, mode N; one that passed before it came was another's to tell."""
+    now, told = T0, []
+    while (at := next_warning(envelope(by), T0, T0, T0 + 2 * DAY, [4 * 3600, DAY], now)) is not None:
+        told.append(at - T0)
+        now = at
+    assert told == times
+
+
+def test_nobody_is_to_be_warned_behind_a_null_reverse_path() -> None:
+    """BNC: a report is not reported on."""
+    one = envelope(By(60, "N"), sender=None)
+    assert next_warning(one, T0, T0, T0 + DAY, [3600], T0) is None
 
 
 @pytest.mark.parametrize(

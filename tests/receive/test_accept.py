@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from clock import T0
 from mail import CONTENT, HOP, address, new_ident
 
@@ -76,8 +78,10 @@ def test_deliver_by_may_return_a_message_before_it_expires() -> None:
         assert draft.message.expires == T0 + expires
 
 
-def _draft(envelope: Envelope, lifetime: float = 3600.0) -> Draft:
-    return accept.draft(new_ident(), envelope, Arrival(T0), CONTENT, [HOP], hostname="mx", lifetime=lifetime)
+def _draft(envelope: Envelope, lifetime: float = 3600.0, warn: Sequence[float] = ()) -> Draft:
+    return accept.draft(
+        new_ident(), envelope, Arrival(T0), CONTENT, [HOP], hostname="mx", lifetime=lifetime, warn=warn
+    )
 
 
 def test_a_hold_sets_the_release_and_the_lifetime_begins_then() -> None:
@@ -117,3 +121,14 @@ def test_the_sender_is_warned_at_the_time_of_delivery() -> None:
         envelope.by = By(seconds, "N")
         message = _draft(envelope).message
         assert (message.warn_at, message.expires) == (warn_at, T0 + 3600)
+
+
+def test_the_sender_is_warned_at_the_first_age_that_comes_before_the_expiry() -> None:
+    """DSN-6, EXT-2: of what is held until later it counts from the release."""
+    envelope = _envelope("b@example.com")
+    for hold, begins in ((None, T0), ("for;600", T0 + 600)):
+        envelope.hold = hold
+        assert _draft(envelope, warn=(60.0, 90.0)).message.warn_at == begins + 60
+        assert _draft(envelope, warn=(3600.0,)).message.warn_at is None
+    envelope.reverse_path = None
+    assert _draft(envelope, warn=(60.0, 90.0)).message.warn_at is None

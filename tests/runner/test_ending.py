@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from clock import virtual
+from clock import T0, virtual
 from mail import CONTENT, DAY, HOP, NEVER, OTHER, draft, heard
 from runners import RETRY, Service, delayed, settled
 
@@ -16,6 +16,7 @@ from mether.queue.message import Draft
 from mether.queue.store import Filter, StoreError
 from mether.reply import Reply
 from mether.runner.notify import Reporter
+from mether.runner.schedule import Retry, warn_at
 
 
 @virtual
@@ -176,6 +177,130 @@ async def test_a_delay_nobody_asked_to_hear_of_is_not_told() -> None:
     assert len(service.queued()) == 2
     assert [entry.message.warn_at for entry in service.store.entries(Filter())] == [None, None]
     assert service.runner.window.used == 0
+
+
+HOUR = 3600
+WARNING = Retry(jitter=0.0, warn=[4 * HOUR, 10 * HOUR, DAY])
+
+
+def aging(*paths: str, **more: Any) -> Draft:
+    """A draft with a first warning, as it is made of what arrives."""
+    one = draft(*paths, **more)
+    one.message.warn_at = warn_at(WARNING, one.message, one.message.arrival.at)
+    return one
+
+
+@virtual
+async def test_the_sender_is_told_at_each_age_and_the_message_tried_as_before() -> None:
+    """DSN-6, QUE-2, QUE-8: with the real cause, and without NOTIFY; the waits are those of the schedule."""
+    service = Service(retry=WARNING).start()
+    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.2", "mailbox full"))
+    service.receive(aging())
+    told: list[int] = []
+    with heard() as events:
+        await asyncio.sleep(60)
+        for hour in range(1, 31):
+            await asyncio.sleep(HOUR)
+            told += [hour] * (len([name for name, _ in events if name == "reported"]) - len(told))
+    assert told == [4, 10, 24]
+    assert {fields["kind"] for name, fields in events if name == "reported"} == {"delayed"}
+    tries = [round(time) for time, _, to in service.transport.tried if to == ["rcpt@example.net"]]
+    assert tries[:8] == [0, 60, 360, 1260, 3060, 6660, 13860, 28260]
+    (entry,) = service.store.entries(Filter())
+    assert entry.message.warn_at is None
+
+
+@virtual
+async def test_a_warning_says_why_and_until_when_it_is_tried() -> None:
+    """DSN-6, BNC-8: Will-Retry-Until; RFC 3463: the cause, not only that it took long."""
+    service = Service(retry=WARNING).start()
+    service.transport.answers.update(
+        {
+            "rcpt@example.net": delayed("host", Reply(451, "4.4.1", "connection refused")),
+            "sender@example.com": delayed(),
+        }
+    )
+    service.receive(aging())
+    await asyncio.sleep(4 * HOUR + 1)
+    (report,) = service.reports()
+    content = service.store.content(report.message.ident).read().decode()
+    assert "Action: delayed" in content
+    assert "Status: 4.4.1" in content
+    assert "connection refused" in content
+    assert "Will-Retry-Until:" in content
+    assert service.runner.window.used == 0
+
+
+@pytest.mark.parametrize("more", [{"notify": "NEVER"}, {"notify": "SUCCESS,FAILURE"}, {"sender": ""}])
+@virtual
+async def test_who_is_not_to_hear_of_delays_hears_of_none_at_any_age(more: dict[str, str]) -> None:
+    """DSN-6: RFC 3461 section 5.2.5; a null reverse-path."""
+    service = Service(retry=WARNING).start()
+    service.transport.answers["*"] = delayed()
+    one = aging(**more)
+    one.message.warn_at = T0 + 4 * HOUR
+    service.receive(one)
+    before = service.queued
+    await asyncio.sleep(2 * DAY)
+    assert before() == [one.message.ident]
+    assert service.runner.window.used == 0
+
+
+@virtual
+async def test_only_those_who_may_be_told_of_are_in_the_warning() -> None:
+    """DSN-6: by each recipient's own NOTIFY, in one report for all at a next hop."""
+    service = Service(retry=WARNING).start()
+    paths = ("a@example.net", "b@example.net", "c@example.net")
+    one = aging(*paths)
+    for recipient, notify in zip(one.message.envelope.recipients, (None, "DELAY", "FAILURE"), strict=True):
+        recipient.notify = notify
+    service.transport.answers["*"] = delayed()
+    service.receive(one)
+    await asyncio.sleep(4 * HOUR + 1)
+    (report,) = service.reports()
+    content = service.store.content(report.message.ident).read().decode()
+    assert [path in content for path in paths] == [True, True, False]
+
+
+@virtual
+async def test_a_suspended_next_hop_is_warned_of_and_a_held_message_is_not() -> None:
+    """DSN-6, QUE-4: nobody but a person may end the one; and a person waits for the other already."""
+    service = Service(retry=WARNING).start()
+    service.store.suspend([HOP], reason="moving house", until=None, now=T0)
+    waits, held = aging(), aging("b@example.org", routes=[OTHER])
+    held.message.hold = "asked"
+    service.receive(waits, held)
+    with heard() as events:
+        await asyncio.sleep(5 * HOUR)
+    assert [fields["queue_id"] for name, fields in events if name == "reported"] == [waits.message.ident]
+    assert {to[0] for _, _, to in service.transport.tried} == {"sender@example.com"}
+    assert held.message.ident in service.queued()
+
+
+@virtual
+async def test_what_came_due_with_its_warning_is_tried_first() -> None:
+    """QUE-2: as after a day in which nothing ran; who gets it then is not told of a delay."""
+    service = Service(retry=WARNING)
+    late, gone = aging("late@example.net"), aging("gone@example.net")
+    service.put(late, gone)
+    service.transport.answers.update({"late@example.net": delayed(), "sender@example.com": delayed()})
+    await asyncio.sleep(11 * HOUR)
+    with heard() as events:
+        service.start()
+        await asyncio.sleep(HOUR / 2)
+    assert [fields["queue_id"] for name, fields in events if name == "reported"] == [late.message.ident]
+    entries = {entry.message.ident: entry for entry in service.store.entries(Filter())}
+    assert gone.message.ident not in entries
+    assert entries[late.message.ident].message.warn_at == T0 + DAY
+
+
+@virtual
+async def test_what_is_delivered_in_time_is_warned_of_by_nobody() -> None:
+    service = Service(retry=WARNING).start()
+    service.receive(aging())
+    await asyncio.sleep(2 * DAY)
+    assert not service.queued()
+    assert len(service.transport.tried) == 1
 
 
 @virtual

@@ -6,7 +6,7 @@ import pytest
 from clock import T0
 from hypothesis import given
 from hypothesis import strategies as st
-from mail import HOP
+from mail import DAY, HOP, message
 
 from mether.queue.claim import Hop
 from mether.runner import schedule
@@ -57,6 +57,20 @@ def test_no_retry_after_expiry_and_none_in_the_past(
     assert at >= now
     assert at <= max(expires, now)
     assert at <= now + RETRY.interval(tries, random)
+
+
+@given(st.lists(st.floats(1, 9 * DAY), unique=True, max_size=4).map(sorted), st.floats(0, 6 * DAY), PART)
+def test_the_next_warning_is_later_and_comes_before_the_return(
+    ages: list[float], age: float, release: float
+) -> None:
+    """DSN-6: the same times as when it was queued."""
+    one, retry = message(), Retry(warn=ages)
+    one.release_at = T0 + release * DAY
+    now = one.release_at + age
+    at = schedule.warn_at(retry, one, now)
+    left = [one.release_at + each for each in ages if now < one.release_at + each < one.expires]
+    assert at == (left[0] if left else None)
+    assert schedule.warn_at(Retry(), one, now) is None
 
 
 @given(st.integers(0, 50), PART)

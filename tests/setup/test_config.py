@@ -62,6 +62,7 @@ mx = true
 intervals = ["1m", "1h"]
 jitter = 0
 expire = "2d"
+warn = ["1h", "1d"]
 uncertain = "hold"
 [dns]
 servers = ["127.0.0.1", "127.0.0.1:5353", "::1"]
@@ -88,7 +89,9 @@ def test_a_full_file():
     assert pipe.pipe == ("/etc/mether/rmail", "--", "{recipient}")
     assert pipe.timeout == 60
     assert (smtp.smtp, lmtp.lmtp, mx.mx) == ("mail.example.net:2525", "unix:/run/lmtp.sock", True)
-    assert config.retry == Retry(intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0, uncertain="hold")
+    assert config.retry == Retry(
+        intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0, warn=(3600.0, 86400.0), uncertain="hold"
+    )
     assert config.dns.endpoints == (("127.0.0.1", 53), ("127.0.0.1", 5353), ("::1", 53))
     assert config.log.number == 10
 
@@ -119,6 +122,7 @@ def test_without_a_file_everything_is_built_in(monkeypatch):
     assert config.auth is None
     assert config.route == ()
     assert config.retry.expire == 5 * 86400
+    assert config.retry.warn == (4 * 3600.0,)
     assert config.service.postmaster == f"postmaster@{config.service.hostname}"
     assert config.origins == {}
 
@@ -306,6 +310,19 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         (
             "[retry]\nuncertain = 'drop'\n",
             '2: retry.uncertain: expected "retry" or "hold"',
+        ),
+        ("[retry]\nwarn = '4h'\n", "2: retry.warn: expected a list of durations, in brackets"),
+        (
+            "[retry]\nwarn = ['4h', '1h']\n",
+            '2: retry.warn: expected rising ages, and "1h" stands behind "4h"',
+        ),
+        (
+            "[retry]\nwarn = ['4h', '5d']\n",
+            '2: retry.warn: expected ages below "5d" (retry.expire), not "5d"',
+        ),
+        (
+            "[retry]\nwarn = ['4h']\nexpire = '2h'\n",
+            '2: retry.warn: expected ages below "2h" (retry.expire), not "4h"',
         ),
         (
             "[retry]\njitter = 1\n",

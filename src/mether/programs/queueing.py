@@ -57,6 +57,7 @@ def submit(
             routes,
             hostname=basics.hostname,
             lifetime=basics.expire,
+            warn=basics.warn,
             offset=time.localtime(now).tm_gmtoff,
             pinned=pinned,
             key=key,

@@ -301,6 +301,7 @@ def _submit(config: Config, given: Arguments) -> int:
         config.service.postmaster,
         config.queue.spool,
         config.retry.expire,
+        config.retry.warn,
     )
     try:
         store = open_store(config.queue.spool, now=now)

@@ -97,6 +97,29 @@ class Message:
         return deadline if deadline >= self.release_at else self.release_at
 
 
+def next_warning(
+    envelope: Envelope, arrived: float, begins: float, expires: float, ages: Sequence[float], now: float
+) -> float | None:
+    """When, after `now`, the sender is next told that its message waits; None: not any more.
+
+    It is told at each of the rising `ages`, in seconds from when its time began (`begins`: its release, or
+    else its arrival), and when DELIVERBY's mode N asks for it (RFC 2852 section 4.1.3), which counts from
+    the arrival.  When it expires it is returned, so nothing is told from then on; nor is there anybody to
+    tell behind a null reverse-path (RFC 5321 section 4.5.5).
+    """
+    if envelope.reverse_path is None:
+        return None
+    at = expires
+    for age in ages:
+        if begins + age > now:
+            at = min(at, begins + age)
+            break
+    by = envelope.by
+    if by is not None and by.mode == "N" and arrived + by.seconds > now:
+        at = min(at, arrived + by.seconds)
+    return at if at < expires else None
+
+
 class Draft:
     """A message about to be queued.
 

@@ -7,7 +7,7 @@ is one way into the queue.  It decides nothing about who may send what.
 from __future__ import annotations
 
 from mether.content import trace
-from mether.queue.message import Arrival, Draft, Message
+from mether.queue.message import Arrival, Draft, Message, next_warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def draft(
     *,
     hostname: str,
     lifetime: float,
+    warn: Sequence[float] = (),
     offset: int = 0,
     pinned: bool = False,
     key: str | None = None,
@@ -34,13 +35,14 @@ def draft(
 ) -> Draft:
     """The draft of a message that arrived as `arrival` says.
 
-    `lifetime` is how long it may wait before it is returned, `key_lifetime` how long its submission
-    key is remembered, `offset` local time's lead over UTC, all in seconds.  `hostname` is ours.
+    `lifetime` is how long it may wait before it is returned, `warn` the rising ages at which its sender is
+    told that it waits, `key_lifetime` how long its submission key is remembered, `offset` local time's lead
+    over UTC, all in seconds.  `hostname` is ours.
 
-    What the envelope holds back until later (RFC 4865) waits for its release, and its lifetime begins then.
+    What the envelope holds back until later (RFC 4865) waits for its release, and its age counts from then.
     DELIVERBY (RFC 2852 section 4.1.3) makes it expire with mode R at its time, and never later than without;
-    with mode N its sender is told of the delay then.  A time that had passed before the message came
-    was for whoever sent it here to tell of.
+    with mode N its sender is told of the delay then, too.  A time that had passed before the message
+    came was for whoever sent it here to tell of.
     """
     only = envelope.recipients[0].forward_path if len(envelope.recipients) == 1 else None
     field = trace.received(
@@ -63,11 +65,9 @@ def draft(
         from mether.smtp.moment import release_at
 
         due = max(due, release_at(envelope.hold, due))
-    expires, warn_at, by = due + lifetime, None, envelope.by
+    expires, by = due + lifetime, envelope.by
     if by is not None and by.mode == "R":
         expires = min(expires, arrival.at + by.seconds)
-    elif by is not None and by.seconds > 0:
-        warn_at = arrival.at + by.seconds
     message = Message(
         ident,
         envelope,
@@ -75,7 +75,7 @@ def draft(
         trace=field,
         size=size,
         expires=expires,
-        warn_at=warn_at,
+        warn_at=next_warning(envelope, arrival.at, due, expires, warn, arrival.at),
         release_at=due if due > arrival.at else 0.0,
     )
     return Draft(

@@ -14,7 +14,7 @@ from mether.smtp.command import Grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Literal, Protocol
 
     from mether.address import Address
@@ -65,9 +65,10 @@ class Reception:
     """What the sessions of a listener share.
 
     `ident` makes a queue id from Unix seconds; `clock` gives those; `offset` local time's lead over
-    UTC in seconds; `lifetime` is how long a message may be queued, in seconds; `stage` opens a writer in
-    the spool; `commit` queues a draft; `admit` says whether the runner has room to take a draft
-    straight through, and then counts it as taken.
+    UTC in seconds; `lifetime` is how long a message may be queued and `warn` the ages at which its
+    sender is told that it still is, in seconds; `stage` opens a writer in the spool; `commit` queues a
+    draft; `admit` says whether the runner has room to take a draft straight through, and then counts it as
+    taken.
 
     `role` is the listener's; `offers` what its EHLO says; `starttls` whether TLS may be begun, `require_tls`
     whether nothing else may be done before; `authentication` is None where nobody can log in.  With
@@ -104,6 +105,7 @@ class Reception:
         "starttls",
         "table",
         "vrfy",
+        "warn",
         "xclient_from",
     )
 
@@ -119,6 +121,7 @@ class Reception:
         clock: Callable[[], float],
         ident: Callable[[float], str],
         lifetime: float,
+        warn: Sequence[float] = (),
         stage: Callable[[str], Writer],
         commit: Commit,
         admit: Callable[[Draft], bool] = lambda draft: False,
@@ -144,6 +147,7 @@ class Reception:
         self.clock = clock
         self.ident = ident
         self.lifetime = lifetime
+        self.warn = tuple(warn)
         self.stage = stage
         self.commit = commit
         self.admit = admit

@@ -275,6 +275,7 @@ class Transaction:
             self._routes,
             hostname=reception.hostname,
             lifetime=reception.lifetime,
+            warn=reception.warn,
             offset=reception.offset(),
         )
         held, writer = intake.hand_over()

@@ -12,6 +12,7 @@ from mether.outcome import Attempt
 from mether.queue.claim import Settlement
 from mether.queue.store import StoreError
 from mether.runner.notify import kind
+from mether.runner.schedule import warn_at
 from mether.runner.settle import put_off
 
 TYPE_CHECKING = False
@@ -110,7 +111,7 @@ class Ending:
     def warn(self, claim: Claim, now: float) -> None:
         """Tell the sender of the delay of those it does not know of yet; they wait on as they did."""
         reports: list[Draft] = []
-        again = None
+        again = warn_at(self._retry, claim.message, now)
         try:
             reports = self._reporter.delayed(claim, now, lambda: self._original(claim))
         except Exception as error:

@@ -11,24 +11,29 @@ time (section 4.5.4.1: at least 4-5 days) are configuration.
 from __future__ import annotations
 
 from mether.queue.claim import Hop
+from mether.queue.message import next_warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mether.queue.message import Message
+
 
 class Retry:
     """`intervals` are the seconds before the second, third ... try, the last one repeated; `jitter` the
     part (0 to 1) by which each is stretched or shrunk at random; `lifetime` the seconds after which a message
-    is returned.  With `hold_uncertain` what may have been delivered is held for a person, not tried again."""
+    is returned, `warn` the rising ages in seconds at which its sender is told that it waits.  With
+    `hold_uncertain` what may have been delivered is held for a person, not tried again."""
 
-    __slots__ = ("hold_uncertain", "intervals", "jitter", "lifetime")
+    __slots__ = ("hold_uncertain", "intervals", "jitter", "lifetime", "warn")
 
     def __init__(
         self,
         intervals: Sequence[float] = (60, 300, 900, 1800, 3600, 7200, 14400),
         jitter: float = 0.2,
         lifetime: float = 5 * 86400.0,
+        warn: Sequence[float] = (),
         *,
         hold_uncertain: bool = False,
     ) -> None:
@@ -36,6 +41,7 @@ class Retry:
         self.intervals = tuple(intervals)
         self.jitter = jitter
         self.lifetime = lifetime
+        self.warn = tuple(warn)
 
     def interval(self, tries: int, random: float) -> float:
         """Seconds to wait after so many tries (from 1)."""
@@ -51,6 +57,13 @@ def longest(retry: Retry) -> float:
 def retry_at(retry: Retry, tries: int, now: float, expires: float, random: float) -> float:
     """When to try a recipient again that was tried `tries` times; never after it expires."""
     return min(now + retry.interval(tries, random), max(expires, now))
+
+
+def warn_at(retry: Retry, message: Message, now: float) -> float | None:
+    """When the sender of a message is told again that it waits, having been told now; None: not any more."""
+    arrived = message.arrival.at
+    begins = max(arrived, message.release_at)
+    return next_warning(message.envelope, arrived, begins, message.expires, retry.warn, now)
 
 
 def failed_hop(retry: Retry, hop: Hop, reply: str, now: float, random: float) -> Hop | None:

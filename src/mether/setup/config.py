@@ -28,6 +28,7 @@ from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
 from mether.setup.relaying import Relay as Relay
 from mether.setup.sending import Login as Login
+from mether.setup.units import duration_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,12 +112,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """``[retry]``: seconds before each next attempt (the last one repeats), the part of them that is
-    left to chance, and the age in seconds at which a message is returned; whether what may have been
-    delivered is tried again ("retry") or held for a person ("hold")."""
+    left to chance, the age in seconds at which a message is returned, and the ages at which its sender is
+    told that it still waits; whether what may have been delivered is tried again ("retry") or held for a
+    person ("hold")."""
 
     intervals: tuple[float, ...] = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
     jitter: float = 0.2
     expire: float = locate.EXPIRE
+    warn: tuple[float, ...] = locate.WARN
     uncertain: str = "retry"
 
 
@@ -278,12 +281,28 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         route=tuple(Route(**each) for each in routes),
         login=tuple(Login(**each) for each in accounts),
         relay=Relay(**one("relay", shape.SHAPES["relay"])),
-        retry=Retry(**one("retry", shape.RETRY)),
+        retry=_retry(document, one("retry", shape.RETRY)),
         dns=Dns(**one("dns", shape.DNS)),
         log=Log(**one("log", shape.LOG)),
         path=path,
         origins=origins,
     )
+
+
+def _retry(document: Document, values: dict[str, Any]) -> Retry:
+    """The values of ``[retry]``, checked: whoever is told that a message waits is told while it does."""
+    retry, before = Retry(**values), 0.0
+    for index, age in enumerate(values.get("warn", ())):
+        if not before < age < retry.expire:
+            raise document.wrong(
+                ("retry", "warn", index),
+                f'expected rising ages, and "{duration_text(age)}" stands behind "{duration_text(before)}"'
+                if age <= before
+                else f'expected ages below "{duration_text(retry.expire)}" (retry.expire), '
+                f'not "{duration_text(age)}"',
+            )
+        before = age
+    return retry
 
 
 def _absolute(place: str, path: str) -> str:

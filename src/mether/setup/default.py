@@ -133,6 +133,8 @@ maildir = "mail/{user}"
 #jitter = 0.2
 # When a message that still waits is returned to its sender.
 #expire = "5d"
+# The ages at which its sender is told that it still waits; [] for never.
+#warn = ["4h"]
 # What becomes of a message that may have been delivered, or not: "retry" it, or "hold" it for a person.
 #uncertain = "retry"
 

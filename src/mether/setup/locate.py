@@ -25,6 +25,8 @@ SYSTEM: Final = "/etc/mether/mether.toml"
 SYSTEM_SPOOL: Final = "sqlite:/var/spool/smtpq"
 EXPIRE: Final = 5 * 86400.0
 """Seconds after which a message that still waits is returned (RFC 5321 section 4.5.4.1: 4-5 days)."""
+WARN: Final = (4 * 3600.0,)
+"""The ages in seconds at which its sender is told that a message still waits."""
 
 
 class ConfigError(Exception):
@@ -37,19 +39,26 @@ class Basics:
     """What even a one-shot program needs to know.
 
     `config` is the configuration file's path or None; `hostname` our own name; `postmaster` an address
-    as text; `spool` a store's URL; `expire` in seconds.
+    as text; `spool` a store's URL; `expire` and the ages `warn` in seconds.
     """
 
-    __slots__ = ("config", "expire", "hostname", "postmaster", "spool")
+    __slots__ = ("config", "expire", "hostname", "postmaster", "spool", "warn")
 
     def __init__(
-        self, config: str | None, hostname: str, postmaster: str, spool: str, expire: float = EXPIRE
+        self,
+        config: str | None,
+        hostname: str,
+        postmaster: str,
+        spool: str,
+        expire: float = EXPIRE,
+        warn: tuple[float, ...] = WARN,
     ) -> None:
         self.config = config
         self.hostname = hostname
         self.postmaster = postmaster
         self.spool = spool
         self.expire = expire
+        self.warn = warn
 
 
 def basics(
@@ -63,8 +72,8 @@ def basics(
     from mether.setup.config import load
 
     loaded = load(path, spool=spool, environ=environ)
-    service = loaded.service
-    return Basics(path, service.hostname, service.postmaster, loaded.queue.spool, loaded.retry.expire)
+    service, retry = loaded.service, loaded.retry
+    return Basics(path, service.hostname, service.postmaster, loaded.queue.spool, retry.expire, retry.warn)
 
 
 def find_config(named: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:

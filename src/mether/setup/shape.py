@@ -233,6 +233,7 @@ RETRY: Final[Shape] = {
     "intervals": decode.list_of(decode.duration, "durations"),
     "jitter": decode.fraction,
     "expire": decode.duration,
+    "warn": decode.list_of(decode.duration, "durations", empty=True),
     "uncertain": decode.one_of("retry", "hold"),
 }
 DNS: Final[Shape] = {
@@ -259,7 +260,7 @@ SHAPES: Final[dict[str, Shape]] = {
 }
 _SIZES: Final = frozenset(("memory", "window_memory", "max_size"))
 _DURATIONS: Final = frozenset(
-    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle")
+    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle", "warn")
 )
 
 

@@ -60,6 +60,7 @@ def retry(config: Config) -> Retry:
         config.retry.intervals,
         config.retry.jitter,
         config.retry.expire,
+        config.retry.warn,
         hold_uncertain=config.retry.uncertain == "hold",
     )
 
@@ -128,6 +129,7 @@ def reception(
         clock=time.time,
         ident=new_id,
         lifetime=config.retry.expire,
+        warn=config.retry.warn,
         stage=stage,
         commit=commit,
         admit=admit,
