@@ -146,6 +146,42 @@ def test_a_delivery_time_that_ends_first_ends_the_waiting():
     assert ahead(made)[-1] == (made.message.arrival.at - T0 + 30, "return")
 
 
+def warned(*, at=T0 + 60, notify=None, told=False, **more):
+    made = entry(**more)
+    made.message.warn_at = at
+    made.rows[0].recipient.notify = notify
+    made.rows[0].warned = told
+    return made
+
+
+def test_who_waits_too_long_is_told_of():
+    """DSN-6"""
+    one = step(warned(next_attempt=T0 + 90), at=T0 + 60)
+    assert (one.verb, one.when, one.why) == ("warn", T0 + 60, "its sender is told of the delay")
+    assert step(warned(), at=T0 + 60).verb == "try", "what is due is tried first"
+    assert step(warned(hold="x"), at=T0 + 60).verb == "hold"
+    for made in (warned(next_attempt=T0 + 90, notify="NEVER"), warned(next_attempt=T0 + 90, told=True)):
+        assert step(made, at=T0 + 60).verb == "wait"
+    nobody = warned(next_attempt=T0 + 90)
+    nobody.message.envelope.reverse_path = None
+    assert step(nobody, at=T0 + 60).verb == "wait"
+
+
+@pytest.mark.parametrize(
+    ("made", "hop", "verbs"),
+    [
+        (warned(next_attempt=T0 + 90), None, [(0, "wait"), (60, "warn"), (60, "wait"), (90, "try")]),
+        (warned(next_attempt=T0 + 60), None, [(0, "wait"), (60, "try")]),
+        (warned(at=T0 - 9, next_attempt=T0 + 90), None, [(0, "warn"), (0, "wait"), (90, "try")]),
+        (warned(), Hop(HOP, suspended="x"), [(0, "wait"), (60, "warn"), (60, "wait"), (5 * DAY, "return")]),
+        (warned(next_attempt=T0 + 90, notify="FAILURE"), None, [(0, "wait"), (90, "try")]),
+    ],
+)
+def test_a_warning_is_among_what_comes(made, hop, verbs):
+    """DSN-6, QUE-2: where it is next, and the waiting goes on."""
+    assert ahead(made, hop) == verbs
+
+
 @given(
     st.sampled_from([T0 - 60, T0, T0 + 60]),
     st.sampled_from([T0 - 30, T0, T0 + 30]),

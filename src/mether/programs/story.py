@@ -135,9 +135,13 @@ def explanation(
     hop = hops.get(row.route)
     for at, step in plan.outlook(entry, row, hop, now):
         when = "now" if at <= now else f"{stamp(at)} ({span(at - now)})"
-        words = {"try": "it is tried", "return": "it is returned", "leave": "", "hold": "it stays"}.get(
-            step.verb, "it waits"
-        )
+        words = {
+            "try": "it is tried",
+            "warn": "",
+            "return": "it is returned",
+            "leave": "",
+            "hold": "it stays",
+        }.get(step.verb, "it waits")
         why = clean(f"{words}: {step.why}" if words else step.why)
         if step.verb == "wait" and step.when is not None:
             why += f", until {stamp(step.when)}"
