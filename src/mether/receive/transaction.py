@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.receive.client import Client
     from mether.receive.login import Login
+    from mether.receive.rate import Bucket
     from mether.receive.reception import Reception
     from mether.smtp.server_events import EndOfContent
 
@@ -105,10 +106,13 @@ class Transaction:
             refusal = hold.refusal(envelope, reception.clock(), local=self._client.trusted)
             if refusal is not None:
                 return self.refused("MAIL", refusal, envelope=envelope)
-        rates = reception.rates
-        if rates is not None and not rates.messages.take(network(self._client.address), reception.clock()):
+        if reception.rates is not None and not self._may(reception.rates.messages):
             return self.refused("MAIL", words.TOO_FAST, envelope=envelope)
         return None
+
+    def _may(self, rate: Bucket) -> bool:
+        """Whether the client may have one more of these in this minute."""
+        return not rate.limit or rate.take(network(self._client.address), self._reception.clock())
 
     def _may_use(self, sender: Address | None) -> bool:
         authentication = self._reception.authentication
@@ -126,8 +130,7 @@ class Transaction:
         assert envelope is not None
         if len(envelope.recipients) >= reception.limits.recipients:
             return self.refused("RCPT", words.TOO_MANY_RECIPIENTS, recipient.forward_path)
-        rates = reception.rates
-        if rates is not None and not rates.recipients.take(network(self._client.address), reception.clock()):
+        if reception.rates is not None and not self._may(reception.rates.recipients):
             return self.refused("RCPT", words.TOO_FAST, recipient.forward_path)
         path = recipient.forward_path
         may_relay = self._client.may_relay

@@ -79,6 +79,7 @@ RESPONSE_TOO_LONG: Final = Reply(500, "5.5.6", "that line of the AUTH exchange i
 _LONG: Final = wire.MAX_COMMAND_LINE - 2
 _AUTH: Final = state.AUTH
 _TABLE: Final = state.TABLE
+_STEPS: Final = state.STEPS
 _HELLOS: Final = frozenset(("EHLO", "HELO", "LHLO"))
 _ENDS: Final = frozenset((state.END_OF_CONTENT, state.LAST_CHUNK))
 _CHUNKS: Final = frozenset(("BDAT", state.LAST_CHUNK))
@@ -187,7 +188,7 @@ class ServerProtocol:
         assert self.waiting is not None, "a reply to nothing"
         verb, code = self.waiting, reply.code
         self.waiting = None
-        self.state = state.after(self.state, verb, code)
+        self.state = _STEPS[self.state, verb, code]
         if verb == "RCPT":
             if code < 300:
                 self._accepted += 1

@@ -112,7 +112,7 @@ def barrier(verb: str) -> bool:
 
 def after(state: str, verb: str, code: int) -> str:
     """The state after `verb`, in `state`, was answered with `code`."""
-    return _STEPS[state, verb, code]
+    return STEPS[state, verb, code]
 
 
 class _Steps(dict[tuple[str, str, int], str]):
@@ -125,7 +125,8 @@ class _Steps(dict[tuple[str, str, int], str]):
         return state
 
 
-_STEPS: Final = _Steps()
+STEPS: Final = _Steps()
+"""What `after` looks things up in, for whoever asks at every reply."""
 
 
 def _after(state: str, verb: str, code: int) -> str:
