@@ -28,7 +28,7 @@ def ending(error):
         (errors.Failure(67, "no such message"), 67, "smtpq: no such message\n"),
         (StoreError("the queue is locked"), 75, "smtpq: the queue is locked\n"),
         (NoSpace("disk full"), 75, "smtpq: disk full\n"),
-        (Damaged("row 3"), 75, "smtpq: row 3\n"),
+        (Damaged("row 3"), 75, "smtpq: row 3; mether fsck --repair saves what can be saved\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 77, "smtpq: /x: Permission denied\n"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/x"), 66, "smtpq: /x: No such file\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 75, "smtpq: No space left on device\n"),

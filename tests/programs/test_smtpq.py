@@ -234,7 +234,7 @@ def test_check_names_what_is_damaged(url, store, capsys):
     assert main(["check"]) == 75
     out, err = capsys.readouterr()
     assert out.count("\n") == 1 and bad in out
-    assert err == "smtpq: 1 thing is wrong in the queue\n"
+    assert err == "smtpq: 1 thing is wrong in the queue; mether fsck --repair saves what can be saved\n"
 
 
 def test_hold_release_retry_and_remove(url, store, capsys):

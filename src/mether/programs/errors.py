@@ -3,7 +3,8 @@
 `run` is around every program's work.  It turns what was raised into ``program: what`` and a status:
 
 * `UsageError`, an address that is not one: 64; an error of the configuration: 78;
-* an error of the store: 75, for the queue may be there again later;
+* an error of the store: 75, for the queue may be there again later, unless it has a status of its own; of
+  what is damaged it is said how to repair it;
 * `Failure`: the status it carries; `Verdict`, which is none: its own;
 * an error of the system: 77 without permission, 73 where something can't be created, 66 where something
   is not there, 75 on a full disk, 71 out of memory or descriptors, else 74;
@@ -42,6 +43,9 @@ NOPERM: Final = 77
 CONFIG: Final = 78
 INTERRUPTED: Final = 130
 PIPE: Final = 141
+
+REPAIR: Final = "mether fsck --repair saves what can be saved"
+"""What is said beside whatever is damaged."""
 
 
 class Failure(Exception):
@@ -131,6 +135,8 @@ def status_of(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, ""
     # Looked up, not imported: what was never imported cannot have been raised.
+    if _is(error, "mether.queue.store", "Damaged"):
+        return TEMPFAIL, f"{error}; {REPAIR}"
     if _is(error, "mether.queue.store", "StoreError"):
         return TEMPFAIL, str(error)
     if _is(error, "mether.address", "AddressError"):

@@ -1,13 +1,14 @@
 """``mether fsck``: what is wrong with the queue, and with ``--repair`` what can be saved of it.
 
-A line on stdout for each thing that is wrong, and nothing when all is well.  The status is 0 when nothing is
+A line on stdout for each thing that is wrong, and nothing when all is well; on stderr, that it can be
+repaired.  The status is 0 when nothing is
 wrong or all of it was set right, and 65 when something is or could not be saved; errors of the store are 75,
 as for every program, and 66 where there is no queue.
 """
 
 from __future__ import annotations
 
-from mether.programs.errors import DATAERR
+from mether.programs.errors import DATAERR, REPAIR, complain
 from mether.programs.options import UsageError
 
 TYPE_CHECKING = False
@@ -37,6 +38,8 @@ def work(options: Parsed, operands: list[str], url: str) -> int:
     else:
         for line in report.lines():
             print(line)
+    if wrong and not options.flag("repair"):
+        complain("mether", f"{REPAIR}, while no process works the queue")
     return DATAERR if wrong else 0
 
 

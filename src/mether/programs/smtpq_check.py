@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from mether.programs.errors import TEMPFAIL, Failure, Verdict
+from mether.programs.errors import REPAIR, TEMPFAIL, Failure, Verdict
 from mether.programs.options import UsageError
 
 TYPE_CHECKING = False
@@ -144,4 +144,5 @@ def _look_over(store: Store) -> None:
         wrong += 1
         sys.stdout.write(f"{line}\n")
     if wrong:
-        raise Failure(TEMPFAIL, f"{wrong} {'things are' if wrong > 1 else 'thing is'} wrong in the queue")
+        many = "things are" if wrong > 1 else "thing is"
+        raise Failure(TEMPFAIL, f"{wrong} {many} wrong in the queue; {REPAIR}")
