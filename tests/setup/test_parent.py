@@ -163,7 +163,7 @@ def test_a_second_signal_ends_all_workers_at_once(start: Start) -> None:
         client.say("EHLO client.example")
         client.say("MAIL FROM:<a@b.example>", "RCPT TO:<bob@example.com>", "DATA")
     daemon.process.send_signal(signal.SIGTERM)
-    daemon.wait_for('"stopped"')
+    daemon.wait_for('"stopping"')
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.ended() == 0
     for client in clients:

@@ -209,12 +209,33 @@ def test_it_ends_in_good_order(smtpd: Daemon, number: int) -> None:
     busy.close()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_log_says_what_is_listened_on_now(tmp_path: Path, workers: str) -> None:
+    """And tells when it begins to stop, and when it has."""
+    smtpd = Daemon(tmp_path, arguments=("--workers", workers))
+    text = smtpd.config.read_text()
+    other = str(tmp_path / "other")
+    smtpd.config.write_text(f'{text}[[listen]]\naddress = "unix:{other}"\n')
+    smtpd.process.send_signal(signal.SIGHUP)
+    smtpd.wait_for(f"listens on unix:{other} too")
+    smtpd.wait_for("read anew")
+    smtpd.config.write_text(text)
+    smtpd.process.send_signal(signal.SIGHUP)
+    smtpd.wait_for(f"no longer listens on unix:{other}")
+    smtpd.wait_for("read anew")
+    assert not any(f"127.0.0.1:{smtpd.port} too" in line for line in smtpd.lines)
+    smtpd.process.send_signal(signal.SIGTERM)
+    smtpd.wait_for('"stopping"', '"signal"')
+    assert smtpd.ended() == 0
+    assert '"stopped"' in smtpd.lines[-1]
+
+
 def test_a_second_signal_ends_it_at_once(smtpd: Daemon) -> None:
     client = Client(smtpd.port)
     client.say("EHLO client.example")
     client.say("MAIL FROM:<a@b.example>", "RCPT TO:<bob@example.com>", "DATA")
     smtpd.process.send_signal(signal.SIGTERM)
-    smtpd.wait_for("stopped")
+    smtpd.wait_for("stopping")
     smtpd.process.send_signal(signal.SIGTERM)
     assert smtpd.ended() == 0
     client.close()

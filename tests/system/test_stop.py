@@ -77,7 +77,7 @@ def test_a_second_signal_waits_for_no_answer_to_content(tmp_path: Path, silent: 
     assert client.mail("a@client.example", "bob@silent.example").startswith("250 ")
     has_all.wait()
     daemon.process.send_signal(signal.SIGTERM)
-    daemon.wait_for('"stopped"')
+    daemon.wait_for('"stopping"')
     assert daemon.stop() == 0
     server.join()
     assert any(LATE in line for line in daemon.lines)

@@ -87,10 +87,16 @@ def started(
         )
 
 
-def stopped(program: str, *, reason: str = "") -> None:
-    """A daemon ends in good order."""
+def stopping(program: str, *, reason: str = "") -> None:
+    """A daemon begins to end in good order."""
     if sinks:
-        _emit("stopped", {"program": program, "reason": reason})
+        _emit("stopping", {"program": program, "reason": reason})
+
+
+def stopped(program: str) -> None:
+    """A daemon has ended in good order."""
+    if sinks:
+        _emit("stopped", {"program": program})
 
 
 def noted(what: str, *, ident: str = "") -> None:

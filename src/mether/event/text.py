@@ -186,9 +186,13 @@ def _started(fields: Fields) -> Lines:
     return (("master", f"{fields['program']} started{version}{where}{spool}{queued}"),)
 
 
-def _stopped(fields: Fields) -> Lines:
+def _stopping(fields: Fields) -> Lines:
     reason = f": {fields['reason']}" if fields["reason"] else ""
-    return (("master", f"{fields['program']} stopped{reason}"),)
+    return (("master", f"{fields['program']} stopping{reason}"),)
+
+
+def _stopped(fields: Fields) -> Lines:
+    return (("master", f"{fields['program']} stopped"),)
 
 
 def _said(fields: Fields) -> Lines:
@@ -338,6 +342,7 @@ def _changed(fields: Fields) -> Lines:
 
 _LINES: Final[dict[str, Callable[[Fields], Lines]]] = {
     "started": _started,
+    "stopping": _stopping,
     "stopped": _stopped,
     "noted": _said,
     "warning": _said,

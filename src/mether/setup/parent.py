@@ -90,6 +90,8 @@ class Parent:
             self._wait()
         for place in self._places.values():
             place.end()
+        if self._begun:
+            event.stopped("smtpd")
         return self._status
 
     # What happens
@@ -296,7 +298,7 @@ class Parent:
         self._ending = monotonic() + ENDING
         self._notifier.stopping("ending the sessions")
         if self._begun:
-            event.stopped("smtpd", reason="signal")
+            event.stopping("smtpd", reason="signal")
         if self._reload is not None:
             self._reload.give_up(f"{STAYS}: the service ends")
             self._look_at_reload()
@@ -335,6 +337,7 @@ class Parent:
             for key, place in before.items():
                 if key not in self._places:
                     place.end()
+            places.tell(before, self._places)
         if not reload.over:
             return
         self._reload = None

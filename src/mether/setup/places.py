@@ -142,6 +142,17 @@ def addresses(there: dict[Key, Place]) -> list[str]:
     return [one for place in there.values() for one in place.addresses]
 
 
+def tell(before: dict[Key, Place], after: dict[Key, Place]) -> None:
+    """Say in the log what is listened on that was not, and what no more."""
+    old, new = addresses(before), addresses(after)
+    for one in new:
+        if one not in old:
+            event.noted(f"listens on {one} too")
+    for one in old:
+        if one not in new:
+            event.noted(f"no longer listens on {one}")
+
+
 def status(there: dict[Key, Place], workers: int = 1) -> str:
     """What a service manager shows of a service that works."""
     with_workers = f", {workers} workers" if workers > 1 else ""

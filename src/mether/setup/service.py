@@ -186,6 +186,8 @@ class Alone:
             self._living.cancel()
         for place in self._places.values():
             place.end()
+        if self.stopping.is_set():
+            event.stopped(self._name)
 
     def _end(self) -> None:
         if self.stopping.is_set():
@@ -193,7 +195,7 @@ class Alone:
             return
         what = "ending the sessions" if self._daemon.receives else "finishing what is in hand"
         self._notifier.stopping(what)
-        event.stopped(self._name, reason="signal")
+        event.stopping(self._name, reason="signal")
         self.stopping.set()
 
     async def _reload_when_asked(self) -> None:
@@ -211,7 +213,9 @@ class Alone:
                         place.end()
                     raise
                 self._log.adopt(config)
+                before = self._places
                 await self._adopt(prepared, opened)
+                places.tell(before, self._places)
                 event.noted("the configuration was read anew")
                 self._notifier.ready(self._status())
             except Exception as error:
