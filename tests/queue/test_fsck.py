@@ -452,10 +452,6 @@ def test_content_that_is_not_what_came(spool: Path, damage: str) -> None:
         path.mkdir()
     (line,) = fsck.look(url(spool)).found
     assert ident in line
-    if damage == "a directory":
-        with pytest.raises(StoreError):
-            fsck.repair(url(spool), now=T0)
-        return
     report = repaired(spool)
     left = accounted(report, everything, spool)
     assert everything.keys() - left.keys() == {ident}
@@ -464,7 +460,7 @@ def test_content_that_is_not_what_came(spool: Path, damage: str) -> None:
     assert names == [f"{ident}.json"] if damage == "missing" else [f"{ident}.eml", f"{ident}.json"]
     if damage == "short":
         assert Path(one.files[0]).read_bytes() == b"Received: from client\r\n" + b"L" * 1000
-    assert not path.exists()
+    assert path.exists() == (damage == "a directory")
 
 
 # The log
@@ -619,9 +615,60 @@ def test_an_older_schema_is_brought_up_to_date(spool: Path, tmp_path: Path) -> N
     assert fsck.look(url(spool)).lines() == []
 
 
+@pytest.mark.parametrize("kind", ["directory", "fifo"])
+def test_what_is_no_file_in_place_of_content_is_left_there_and_told(spool: Path, kind: str) -> None:
+    everything = fill(spool, 6, large=2)
+    ident = min(everything)
+    where = spool / "content" / ident[4:6] / ident
+    where.unlink()
+    where.mkdir() if kind == "directory" else os.mkfifo(where)
+    (found,) = fsck.look(url(spool)).found
+    assert "it is no regular file" in found
+    report = repaired(spool)
+    assert accounted(report, everything, spool).keys() == everything.keys() - {ident}
+    assert f"{where}: it is left as it is: it is no regular file" in report.done
+    assert report.lines()[-1].startswith("5 messages are queued, 1 could not be; see ")
+
+
+def test_what_cannot_be_moved_is_told_and_the_rest_is_done(spool: Path) -> None:
+    everything = fill(spool, 6, large=3)
+    run(spool, "DELETE FROM message WHERE id IN (SELECT min(id) FROM message)")
+    settle_log(spool)
+
+    class Stuck(Disk):
+        def unlink(self, path: str) -> None:
+            if os.path.basename(path) in everything:
+                raise PermissionError(1, "Operation not permitted", path)
+            super().unlink(path)
+
+    report = fsck.repair(url(spool), now=T0, disk=Stuck())
+    assert any("it is left as it is: Operation not permitted" in line for line in report.done)
+    assert report.lines()[-1].startswith("5 messages are queued, 1 could not be; see ")
+    assert report.aside is not None
+    assert "Operation not permitted" in (Path(report.aside) / "report.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("kind", ["directory", "fifo"])
+def test_what_is_no_file_in_place_of_the_database(spool: Path, suffix: str, kind: str) -> None:
+    fill(spool, 3)
+    where = spool / (FILE + suffix)
+    where.unlink(missing_ok=True)
+    where.mkdir() if kind == "directory" else os.mkfifo(where)
+    (found,) = fsck.look(url(spool)).found
+    assert "it is no regular file" in found
+    with pytest.raises(StoreError, match=f"{FILE}{suffix}: it is no regular file; move it away first"):
+        fsck.repair(url(spool), now=T0)
+    assert not (spool / "damaged").exists()
+
+
 def test_a_later_schema_is_left_alone(spool: Path) -> None:
     fill(spool, 3)
     run(spool, "PRAGMA user_version=99")
+    (found,) = fsck.look(url(spool)).found
+    assert "its schema is 99, and this mether knows" in found
+    with pytest.raises(StoreError, match="its schema is 99"):
+        fsck.repair(url(spool), now=T0)
     settle_log(spool)
     change(spool / FILE, zero(root(spool, "content")))
     with pytest.raises(StoreError, match="its schema is 99"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from mether.queue.disk import give
+from mether.queue.fsck_files import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Aside:
 def octets(path: str) -> Iterator[bytes]:
     """What can be read of a file: behind a place that cannot be read, nothing."""
     try:
-        with open(path, "rb", 0) as file:
+        with opened(path) as file:
             while piece := file.read(CHUNK):
                 yield piece
     except OSError:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from mether.queue import owner as owner_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO, Final
+
+NOT_REGULAR: Final = "it is no regular file"
+
+
+def opened(path: str) -> BinaryIO:
+    """A regular file, to be read; who waits at the other end of anything else is not waited for.
+
+    Raises OSError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, NOT_REGULAR, path)
+    return open(fd, "rb", 0)
 
 
 def file_trouble(path: str, queued: int) -> str:
     """What is wrong with a file that should hold so many octets, "" for nothing: it is read to its end."""
     try:
-        with open(path, "rb", 0) as file:
+        with opened(path) as file:
             size = 0
             while piece := file.read(1 << 20):
                 size += len(piece)

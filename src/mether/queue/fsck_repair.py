@@ -23,6 +23,7 @@ from mether.queue.disk import REAL, Disk, give
 from mether.queue.fsck import Partial, Report, refuse_if_worked
 from mether.queue.fsck_aside import REPORT, Aside, octets
 from mether.queue.fsck_copy import Copy, create
+from mether.queue.fsck_files import NOT_REGULAR
 from mether.queue.fsck_source import Source
 from mether.queue.fsck_sqlite import cut_short, inside, outside, there, unnamed
 from mether.queue.fsck_whole import Sorter
@@ -31,6 +32,7 @@ from mether.queue.store import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
 NEW: Final = "new"
@@ -65,6 +67,9 @@ class _Repair:
 
     def work(self) -> Report:
         report = self._report
+        for file in (self._file, f"{self._file}-wal", f"{self._file}-shm"):
+            if os.path.lexists(file) and not os.path.isfile(file):
+                raise StoreError(f"cannot repair the queue: {file}: {NOT_REGULAR}; move it away first")
         report.found += outside(self._path)
         if log := cut_short(self._path):
             # A copy: what was set aside stays as it is.
@@ -82,13 +87,22 @@ class _Repair:
             self._swap(os.path.join(staging, FILE))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        for file in sorter.taken:
-            self._disk.unlink(file)
-        self._unnamed()
+        # The queue is whole again.  What goes wrong from here on is told with the rest.
         report.aside = self._aside.path
+        for file in sorter.taken:
+            self._try(file, lambda file=file: self._disk.unlink(file))  # type: ignore[misc]
+        self._try("content", lambda: self._unnamed(sorter.taken))
         lines = "".join(f"{line}\n" for line in report.lines())
-        self._aside.write(REPORT, [lines.encode("utf-8", "backslashreplace")])
+        text = lines.encode("utf-8", "backslashreplace")
+        self._try(REPORT, lambda: self._aside.write(REPORT, [text]))
         return report
+
+    def _try(self, what: str, work: Callable[[], object]) -> None:
+        """Do what may fail and be left undone, which is told."""
+        try:
+            work()
+        except OSError as error:
+            self._report.done.append(f"{what}: it is left as it is: {error.strerror or error}")
 
     def _fill(self, staging: str) -> Sorter:
         """Make the new database, which is complete and closed afterwards."""
@@ -135,17 +149,21 @@ class _Repair:
         self._disk.rename(new, self._file)
         self._disk.sync_directory(self._path)
 
-    def _unnamed(self) -> None:
+    def _unnamed(self, taken: list[str]) -> None:
         """Content that no message names may be all that is left of one: it is moved aside."""
         with apsw.Connection(self._file) as db:
             rows = db.execute("SELECT id FROM message WHERE large").fetchall()
         db.close()
         known = {ident_.encode(row[0]) for row in rows if isinstance(row[0], int)}
         for file in unnamed(self._spool, known):
-            ident = os.path.basename(file)
-            self._report.partial.append(
-                Partial(ident, "its envelope is lost", [self._aside.take(file, f"{ident}.eml")])
-            )
+            if file in taken:
+                continue  # it could not be removed
+            self._try(file, lambda file=file: self._take(file))  # type: ignore[misc]
+
+    def _take(self, file: str) -> None:
+        ident = os.path.basename(file)
+        moved = self._aside.take(file, f"{ident}.eml")
+        self._report.partial.append(Partial(ident, "its envelope is lost", [moved]))
 
 
 def _wrong(db: Database, spool: Spool) -> list[str]:

@@ -17,7 +17,7 @@ from mether.queue.database import FILE, PAGE, SCHEMA_VERSION, connect
 from mether.queue.disk import REAL, lock_file
 from mether.queue.fsck import Report
 from mether.queue.fsck_aside import DIRECTORY, octets
-from mether.queue.fsck_files import file_trouble, left_over
+from mether.queue.fsck_files import NOT_REGULAR, file_trouble, left_over, opened
 from mether.queue.fsck_pages import MAGIC
 from mether.queue.fsck_wal import Wal
 from mether.queue.spool import Spool, trouble
@@ -103,13 +103,16 @@ def outside(path: str) -> list[str]:
     if log_kept := cut_short(path):
         return [f"{file}: a repair was cut short, and has its log in {log_kept}"]
     try:
-        with open(file, "rb") as database:
+        with opened(file) as database:
             head = database.read(100)
             size = os.fstat(database.fileno()).st_size
     except FileNotFoundError:
         return [f"{file}: it is not there"]
     except OSError as error:
         return [f"{file}: it cannot be read: {error.strerror}"]
+    for beside in (f"{file}-wal", f"{file}-shm"):
+        if os.path.lexists(beside) and not os.path.isfile(beside):
+            return [f"{beside}: {NOT_REGULAR}"]
     wal, wrong = log(file)
     if wrong:
         return [wrong]
@@ -150,6 +153,12 @@ def inside(path: str, report: Report, *, locked: bool = False) -> None:
             if line != "ok":
                 report.found.append(f"{file}: {line}")
         if report.found:
+            return
+        if version > SCHEMA_VERSION:
+            report.found.append(
+                f"{file}: its schema is {version}, and this mether knows {SCHEMA_VERSION}: "
+                "it was written by a later one, which has to look it over"
+            )
             return
         if version != SCHEMA_VERSION:
             report.notes.append(

@@ -7,9 +7,11 @@ out of the queue.  `verdict` decides; the rest carries it out, in one transactio
 
 from __future__ import annotations
 
+import os
+
 from mether.queue.fsck import Partial
 from mether.queue.fsck_aside import octets
-from mether.queue.fsck_files import file_trouble
+from mether.queue.fsck_files import NOT_REGULAR, file_trouble
 from mether.queue.fsck_sqlite import name, undecoded
 
 TYPE_CHECKING = False
@@ -183,7 +185,10 @@ class Sorter:
             pieces = octets(where)
             if file_trouble(where, -1).startswith("is missing"):
                 return []
-            self.taken.append(where)
+            if os.path.isfile(where):
+                self.taken.append(where)
+            else:
+                self._report.done.append(f"{where}: it is left as it is: {NOT_REGULAR}")
         return [self._aside.write(f"{name(number)}.eml", _joined(trace, pieces))]
 
     def _json(
