@@ -94,3 +94,11 @@ def test_a_listing_tells_what_is_held_while_it_is_tried(store, capsys):
     lines = run(capsys, "list").splitlines()
     assert lines[1].startswith(f"{ident}!*")
     assert lines[2].strip() == "(held: wait)"
+
+
+@pytest.mark.parametrize("words", [["hold", "--all"], ["suspend", "example.net"]])
+def test_a_reason_is_bounded(store, url, capsys, words):
+    put(store)
+    assert main([words[0], "--spool", url, *words[1:], "--reason", "x" * 256]) == 64
+    assert "--reason has 256 characters, and at most 255 are kept" in capsys.readouterr().err
+    assert main([words[0], "--spool", url, *words[1:], "--reason", "x" * 255]) == 0

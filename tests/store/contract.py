@@ -52,6 +52,9 @@ def new_ident(at: float = T0) -> str:
     return ident_.new_id(at + next(_numbers) * 1e-3, 7)
 
 
+TRACE = b"Received: from client\r\n"
+
+
 def draft(
     *paths: str,
     ident: str | None = None,
@@ -73,8 +76,8 @@ def draft(
         ident or new_ident(at),
         envelope,
         Arrival(at, "ESMTP", address="192.0.2.1", host="client.example", helo="client"),
-        trace=b"Received: from client\r\n",
-        size=100,
+        trace=TRACE,
+        size=len(TRACE) + (len(content) if isinstance(content, bytes) else content.size),
         expires=expires,
         warn_at=warn_at,
         release_at=release_at,
@@ -562,6 +565,13 @@ class StoreContract:
         assert idents(store) == [answer.ident, more.message.ident]
         assert [(hop.route, hop.failures) for hop in store.hops()] == [(HOP, 1)]
 
+    def test_a_reason_is_cut(self, store: Store) -> None:
+        commit(store, draft())
+        store.change(Filter(), "hold", now=T0, reason="x" * 100_000)
+        store.suspend([HOP], reason="y" * 100_000, until=None, now=T0)
+        assert [entry.message.hold for entry in store.entries(Filter())] == ["x" * 255]
+        assert [hop.suspended for hop in store.hops()] == ["y" * 255]
+
     def test_a_settlement_may_hold_its_message(self, store: Store) -> None:
         (answer,) = commit(store, draft(claim=True))
         store.settle([settlement(answer.claims[0], T0, hold="it breaks the program")], now=T0)
@@ -617,6 +627,40 @@ class StoreContract:
         assert entry.message.warn_at == T0 + 100
         (other,) = store.claim(9, T0 + 101)
         assert [one.number for one in other.pending] == [1 - number]
+
+    def test_the_next_warning_is_of_everybody_again(self, make_store: Maker) -> None:
+        """DSN-6: at the time that came with the last one of the warning before, also for who opens it anew."""
+        store, both = make_store(), ("a@example.net", "b@example.org")
+        commit(store, draft(*both, routes=[HOP, OTHER], warn_at=T0 + 100, due=T0 + 1000))
+        for at in (T0 + 100, T0 + 300):
+            claims = store.claim(9, at)
+            assert sorted(one.number for claim in claims for one in claim.pending if not one.warned) == [0, 1]
+            done = [Settlement(claim, [], warned=True, warn_at=at + 200) for claim in claims]
+            assert store.settle(done, now=at) == []
+            assert store.claim(9, at + 199) == []
+            assert store.next_due(at) == at + 200
+            (entry,) = store.entries(Filter())
+            assert (entry.message.warn_at, [row.warned for row in entry.rows]) == (at + 200, [False, False])
+            store.close()
+            store = make_store()
+
+    def test_warnings_by_the_thousand_keep_nobody_waiting(self, store: Store) -> None:
+        """QUE-4, DSN-6: those of a dead host take their share of each claim, and come all in turn."""
+        commit(store, *(draft(due=T0 - 50, warn_at=T0 - 1) for _ in range(40)))
+        store.apply(hops=[Hop(HOP, failures=9, not_before=T0 + 9 * DAY)], now=T0)
+        others = [draft(routes=OTHER, due=T0 - 50) for _ in range(4)]
+        commit(store, *others)
+        claims = store.claim(8, T0)
+        assert len(claims) == 8
+        assert {one.message.ident for one in others} <= set(claimed(claims))
+        warned = 0
+        while claims:
+            late = [claim for claim in claims if claim.route == HOP]
+            assert not any(claim.due for claim in late)
+            warned += len(late)
+            assert store.settle([Settlement(claim, [], warned=True) for claim in late], now=T0) == []
+            claims = store.claim(8, T0)
+        assert warned == 40
 
     def test_a_warning_is_no_try(self, make_store: Maker, kill: Killer) -> None:
         """A suspect that was only warned of is tried alone as before, and its recipients wait as they did."""

@@ -9,13 +9,15 @@ and told.  Every change wakes the processes that work the queue.  ``remove`` tel
 from __future__ import annotations
 
 from mether.programs.choice import messages, pages
-from mether.queue.selection import changes
+from mether.programs.options import UsageError
+from mether.queue.selection import MAX_REASON, changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
+    from mether.programs.options import Parsed
     from mether.programs.smtpq import Call
     from mether.queue.message import Entry
     from mether.queue.selection import Filter
@@ -36,8 +38,9 @@ MOST: Final = 10_000
 
 
 def change(call: Call) -> None:
-    """Do it, and say of how many.  Raises StoreError."""
+    """Do it, and say of how many.  Raises StoreError, UsageError."""
     action, done, store = call.verb, DONE[call.verb], call.store
+    reason = why(call.options, "held by smtpq")
     if call.options.flag("dry-run"):
         count = others = 0
         for entry in pages(store, call.filter):
@@ -49,13 +52,20 @@ def change(call: Call) -> None:
         return
     others = _left_alone(store, call.filter, action)
     marked = _tried_now(store, call.filter, action) if action in ("hold", "remove") else 0
-    reason = call.options.text("reason") or "held by smtpq"
     count = store.change(call.filter, action, now=call.now, reason=reason)  # type: ignore[arg-type]
     if count:
         store.wake()
     marked = min(marked, count)
     later = f", {marked} of them as soon as the present attempt can end" if marked else ""
     print(f"{messages(count)} {done}{later}{_others(action, others)}")
+
+
+def why(options: Parsed, otherwise: str) -> str:
+    """What --reason says.  Raises UsageError."""
+    reason = options.text("reason") or otherwise
+    if len(reason) > MAX_REASON:
+        raise UsageError(f"--reason has {len(reason)} characters, and at most {MAX_REASON} are kept")
+    return reason
 
 
 def _others(action: str, count: int) -> str:

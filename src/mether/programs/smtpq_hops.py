@@ -12,6 +12,7 @@ import sys
 from mether.programs.errors import NOINPUT, Failure
 from mether.programs.listing import clean, span, stamp
 from mether.programs.options import UsageError
+from mether.programs.smtpq_change import why
 from mether.queue.glob import next_hop_like
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ LOCAL: Final = ("maildir", "pipe")
 def suspend(call: Call) -> None:
     """Suspend them in one transaction.  Raises StoreError, ConfigError, Failure, UsageError."""
     end = until(call.options, call.now)
-    reason = call.options.text("reason") or "no reason was given"
+    reason = why(call.options, "no reason was given")
     known: set[Route] = set()
     new: dict[Route, None] = {}
     unknown = []

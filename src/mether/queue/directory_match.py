@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mether.address import path_text
 from mether.queue.glob import glob, next_hop_like
+from mether.queue.selection import MAX_REASON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def matches(filter: Filter, entry: Entry) -> bool:
 def changed_record(record: Record, action: str, now: float, reason: str) -> None:
     """Do to the record what `Store.change` says; rows with an owner are claimed, and are only marked."""
     if action == "hold":
-        record.message.hold = reason
+        record.message.hold = reason[:MAX_REASON]
         for row in record.rows:
             if row.owner is not None and row.mark is None:
                 row.mark = "hold"

@@ -19,6 +19,7 @@ from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import Files, WriteLock, is_ident
 from mether.queue.directory_index import Index
 from mether.queue.glob import next_hop_like
+from mether.queue.selection import MAX_REASON
 from mether.queue.spool import trouble
 from mether.queue.store import Damaged, Store, StoreError
 
@@ -147,7 +148,7 @@ class DirectorySchedule(Store):
         return [known.get(route) or Hop(route) for route in routes if next_hop_like(like, route)]
 
     def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
-        self._decide(routes, reason, until)
+        self._decide(routes, reason[:MAX_REASON], until)
 
     def resume(self, routes: Sequence[Route], *, now: float) -> int:
         before = self._decide(routes, None, None)

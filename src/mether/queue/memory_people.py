@@ -9,7 +9,7 @@ from mether.queue.glob import glob, next_hop_like
 from mether.queue.memory_claims import MemoryClaims
 from mether.queue.memory_state import Queued, Recipient, copy
 from mether.queue.message import Entry, Row
-from mether.queue.selection import changes
+from mether.queue.selection import MAX_REASON, changes
 from mether.queue.store import Filter
 
 TYPE_CHECKING = False
@@ -69,7 +69,7 @@ class MemoryPeople(MemoryClaims):
     def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
         for route in routes:
             hop = self.memory.hop(route).hop
-            hop.suspended, hop.suspended_until = reason, until
+            hop.suspended, hop.suspended_until = reason[:MAX_REASON], until
 
     def resume(self, routes: Sequence[Route], *, now: float) -> int:
         resumed = 0
@@ -104,7 +104,7 @@ class MemoryPeople(MemoryClaims):
         for ident in found:
             queued = self.memory.messages[ident]
             if action == "hold":
-                queued.message.hold = reason
+                queued.message.hold = reason[:MAX_REASON]
             elif action == "release":
                 queued.message.hold, queued.strikes = None, 0
             for each in list(queued.recipients.values()):

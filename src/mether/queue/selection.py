@@ -9,9 +9,13 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
     from mether.outcome import Route
     from mether.queue.message import Entry
+
+MAX_REASON: Final = 255
+"""Characters of a person's reason that are kept, with each message and next hop."""
 
 
 class Select:

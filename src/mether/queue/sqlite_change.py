@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
+from mether.queue.selection import MAX_REASON
 from mether.queue.sqlite_hops import SQL, numbers, refresh
 from mether.queue.sqlite_list import condition, matching
 from mether.queue.store import names
@@ -88,7 +89,7 @@ def change(
 def _change(db: Database, action: str, now: float, reason: str) -> list[str]:
     gone: list[str] = []
     if action == "hold":
-        db.execute(SQL["change-hold"], (sqlite_rows.text(reason),))
+        db.execute(SQL["change-hold"], (sqlite_rows.text(reason[:MAX_REASON]),))
         db.execute(SQL["change-hold-recipients"])
     elif action == "release":
         db.execute(SQL["change-release"])

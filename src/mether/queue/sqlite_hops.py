@@ -10,6 +10,7 @@ Runs inside `Database.write`, but for what only reads.
 from __future__ import annotations
 
 from mether.queue import sqlite_rows
+from mether.queue.selection import MAX_REASON
 from mether.queue.sql import load
 from mether.queue.sqlite_rows import text
 
@@ -65,7 +66,7 @@ def learn(db: Database, hops: Sequence[Hop], touched: set[int]) -> None:
 def suspend(db: Database, routes: Sequence[Route], reason: str, until: float | None) -> None:
     """Suspend next hops, known or not."""
     for number in [hop_id(db, route) for route in routes]:
-        db.execute(SQL["hop-suspend"], (number, text(reason), until))
+        db.execute(SQL["hop-suspend"], (number, text(reason[:MAX_REASON]), until))
         refresh(db, [number])
     _known_again(db)
 
