@@ -30,6 +30,18 @@ def submit(store, content=b"A: b\r\n\r\n", **more):
     return queueing.submit(store, BASICS, envelope, routes, read, pinned=True, **more)
 
 
+@pytest.mark.parametrize(("ages", "after"), [((), None), ((60.0, 90.0), 60), ((1000.0,), None)])
+def test_its_sender_is_told_when_it_waits_long(store, ages, after):
+    """DSN-6: as of what a listener takes."""
+    basics = Basics(None, "mx.example.org", "postmaster@mx.example.org", "memory:", 1000.0, ages)
+    envelope = Envelope(parse("me@b.test"), [Recipient(parse("a@b.test"))])
+    queueing.submit(
+        store, basics, envelope, [Route("smtp", "b.test")], lambda spill: b"A: b\r\n", pinned=True
+    )
+    (entry,) = store.entries(Filter())
+    assert entry.message.warn_at == (None if after is None else entry.message.arrival.at + after)
+
+
 def files(tmp_path):
     return [each for each in tmp_path.rglob("*") if each.is_file() and each.stat().st_size == len(LARGE)]
 

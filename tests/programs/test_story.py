@@ -74,6 +74,19 @@ def test_each_thing_that_it_waits_for_is_explained_in_turn():
     assert [step["do"] for step in record["steps"]] == ["wait", "wait", "try"]
 
 
+def test_that_its_sender_is_told_of_the_delay_is_explained():
+    """DSN-6"""
+    of = entry(next_attempt=NOW + 60, attempts=1)
+    of.message.envelope, of.message.warn_at = Envelope(TO.forward_path, [TO]), NOW + 30
+    lines = [f"{when}: {why}" for when, why in story.explanation(of, of.rows[0], {}, NOW, str)]
+    assert lines[1] == f"{listing.stamp(NOW + 30)} (in 30s): its sender is told of the delay"
+    record = story.explanation_record(of, of.rows[0], {}, NOW)
+    assert (record["next_try"], [step["do"] for step in record["steps"]]) == (
+        NOW + 60,
+        ["wait", "warn", "wait", "try"],
+    )
+
+
 @pytest.mark.parametrize(
     ("of", "hop", "words"),
     [

@@ -45,6 +45,7 @@ maildir = "mail/{user}"
 intervals = ["10s", "1m"]
 jitter = 0.5
 expire = "2d"
+warn = ["1h", "1d"]
 [dns]
 servers = ["127.0.0.1:1"]
 hosts = false
@@ -61,6 +62,7 @@ def config(tmp_path: Path) -> Config:
 def test_the_retry_schedule(config: Config) -> None:
     retry = wiring.retry(config)
     assert (retry.intervals, retry.jitter, retry.lifetime) == ((10.0, 60.0), 0.5, 2 * 86400.0)
+    assert retry.warn == (3600.0, 86400.0)
 
 
 def test_the_reporter(config: Config) -> None:
@@ -86,7 +88,7 @@ def test_the_reception(config: Config) -> None:
     assert (limits.size, limits.recipients, limits.commands, limits.errors) == (1 << 20, 7, 70, 3)
     assert "192.0.2.9" in reception.relay_from
     assert "127.0.0.1" not in reception.relay_from
-    assert reception.lifetime == 2 * 86400.0
+    assert (reception.lifetime, reception.warn) == (2 * 86400.0, (3600.0, 86400.0))
     lines = reception.offers.lines(Who(), 0.0)
     assert f"SIZE {1 << 20}" in lines
     assert "STARTTLS" not in lines, "there is none to be had"

@@ -248,6 +248,15 @@ class StoreContract:
         assert all(isinstance(answer.error, StoreError) for answer in answers if answer is not answers[2])
         assert idents(store) == [good.message.ident, more.message.ident]
 
+    @pytest.mark.parametrize("at", [T0 - 40 * 365 * DAY, T0 + 80 * 365 * DAY])
+    def test_a_wrong_clock_is_said_to_be_wrong(self, store: Store, at: float) -> None:
+        one, other = draft(), draft()
+        one.message.ident = ident_.new_id(at, 1)
+        assert "the clock of this system is wrong: it is " in str(commit(store, one)[0].error)
+        with pytest.raises(StoreError, match="the clock of this system is wrong: it is "):
+            store.stage(one.message.ident)
+        assert commit(store, other)[0].error is None
+
     def test_two_drafts_of_one_id_in_a_batch(self, store: Store) -> None:
         one, two = draft(), draft()
         two.message.ident = one.message.ident
@@ -629,7 +638,7 @@ class StoreContract:
         assert [one.number for one in other.pending] == [1 - number]
 
     def test_the_next_warning_is_of_everybody_again(self, make_store: Maker) -> None:
-        """DSN-6: at the time that came with the last one of the warning before, also for who opens it anew."""
+        """DSN-6: at the time that came with the last one of the warnings before, also when opened anew."""
         store, both = make_store(), ("a@example.net", "b@example.org")
         commit(store, draft(*both, routes=[HOP, OTHER], warn_at=T0 + 100, due=T0 + 1000))
         for at in (T0 + 100, T0 + 300):
