@@ -197,6 +197,30 @@ def test_a_dry_run_at_another_time(url, peer, capsys, written):
     assert ": wait until " in run(capsys, "--dry-run", "--at", "+1s")[0]
 
 
+def test_a_sender_is_told_that_mail_is_delayed(url, peer, capsys, tmp_path):
+    """DSN-6, BNC-9: once for each age, with what the next hop said; the message stays, and its time too."""
+    file = tmp_path / "mether.toml"
+    file.write_text(f'[retry]\nwarn = ["1ms", "2h"]\n[[route]]\ndomains = ["*"]\nsmtp = "{peer.target}"\n')
+    peer.replies["RCPT"] = ["450 4.2.2 mailbox full"]
+    with fed(b"Subject: hi\n\nHello.\n"):
+        assert smtpqer.main(["-C", str(file), "-n", peer.target, SENDER, ANN]) == 0
+    ident = capsys.readouterr().out.strip()
+    run(capsys, "-C", str(file))
+    del peer.replies["RCPT"]
+    out, _ = run(capsys, "-C", str(file), "--dry-run")
+    assert ": warn, its sender is told of the delay" in out
+    (before,) = [each for each in snapshot(url) if each[0] == ident]
+    for _ in range(3):
+        run(capsys, "-C", str(file))
+    assert recipients(peer) == [SENDER]
+    (report,) = peer.messages
+    assert report.sender == ""
+    assert b"Action: delayed" in report.content and b"450 4.2.2 mailbox full" in report.content
+    assert snapshot(url) == [before]
+    out, _ = run(capsys, "-C", str(file), "--dry-run")
+    assert ": wait until " in out
+
+
 def test_what_has_expired_is_returned_in_the_end(url, peer, capsys):
     ident = put(capsys, peer.target, sender="")
     out, _ = run(capsys, "--dry-run", "--at", "+6d")
