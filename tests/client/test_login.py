@@ -15,8 +15,8 @@ import tlspeer
 from clients import ME, kinds
 from secure_server import SecureServer
 
+from mether.client import connect
 from mether.client import login as module
-from mether.client import stream
 from mether.client.blocking import BlockingClient
 from mether.client.session import Lost, Timeouts
 from mether.net import blocking
@@ -74,7 +74,7 @@ def drive(
 
         async def main() -> Any:
             loop = asyncio.get_running_loop()
-            client = await stream.connect(loop, "127.0.0.1", there.port, timeouts, terms)
+            client = await connect.connect(loop, "127.0.0.1", there.port, timeouts, terms)
             try:
                 return await work(Both(client))
             finally:

@@ -7,7 +7,6 @@ import io
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import loops
 import pytest
@@ -16,7 +15,7 @@ from clock import running, virtual
 from loops import both
 from script_server import SILENCE, ScriptServer
 
-from mether.client import stream, transcript
+from mether.client import connect, transcript
 from mether.client.session import Lost, Timeouts
 from mether.client.stream import StreamClient
 from mether.net.stream import WRITE_LIMIT
@@ -39,7 +38,7 @@ async def session(server: ScriptServer, timeouts: Timeouts | None = None) -> Asy
     """A client that has said hello."""
     await server.start()
     loop = asyncio.get_running_loop()
-    client = await stream.connect(loop, "127.0.0.1", server.port, timeouts or Timeouts())
+    client = await connect.connect(loop, "127.0.0.1", server.port, timeouts or Timeouts())
     try:
         await client.hello(ME)
         yield client
@@ -152,7 +151,7 @@ def test_a_server_that_reads_slowly(loop_name: str) -> None:
         loop = asyncio.get_running_loop()
         server = Slow()
         serving = loop.create_task(server.begin())
-        client = await stream.connect(loop, "127.0.0.1", server.port, Timeouts())
+        client = await connect.connect(loop, "127.0.0.1", server.port, Timeouts())
         await client.hello(ME)
         sending = loop.create_task(send(client, content))
         await serving
@@ -180,7 +179,7 @@ def test_a_server_that_reads_nothing(loop_name: str) -> None:
         loop = asyncio.get_running_loop()
         server = Slow()
         serving = loop.create_task(server.begin())
-        client = await stream.connect(loop, "127.0.0.1", server.port, Timeouts(block=0.05))
+        client = await connect.connect(loop, "127.0.0.1", server.port, Timeouts(block=0.05))
         await client.hello(ME)
         with pytest.raises(Lost) as caught:
             await send(client, content)
@@ -201,7 +200,7 @@ def test_a_server_that_ends_inside_content(loop_name: str) -> None:
         loop = asyncio.get_running_loop()
         server = Slow()
         serving = loop.create_task(server.begin())
-        client = await stream.connect(loop, "127.0.0.1", server.port, Timeouts())
+        client = await connect.connect(loop, "127.0.0.1", server.port, Timeouts())
         await client.hello(ME)
         sending = loop.create_task(send(client, content))
         await serving
@@ -254,7 +253,9 @@ async def test_a_reply_octet_by_octet() -> None:
             writer.close()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    client = await stream.connect(loop, "127.0.0.1", server.sockets[0].getsockname()[1], Timeouts(command=25))
+    client = await connect.connect(
+        loop, "127.0.0.1", server.sockets[0].getsockname()[1], Timeouts(command=25)
+    )
     before = loop.time()
     with pytest.raises(Lost, match="did not answer in time") as caught:
         await client.hello(ME)
@@ -284,46 +285,13 @@ async def test_each_reply_has_its_own_time() -> None:
 
     server = await asyncio.start_server(slow, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = await stream.connect(loop, "127.0.0.1", port, Timeouts(command=25, data=25, end=50))
+    client = await connect.connect(loop, "127.0.0.1", port, Timeouts(command=25, data=25, end=50))
     await client.hello(ME)
     await asyncio.sleep(1000)  # a kept session has no time-out of its own
     assert await send(client) == [". 250 2.0.0 taken"]
     assert client.alive
     client.close()
     server.close()
-
-
-@both
-def test_connect(loop_name: str, tmp_path: Path) -> None:
-    """To a Unix socket, and to what is not there."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        with pytest.raises(Lost) as caught:
-            await stream.connect(loop, str(tmp_path / "none"), 0, Timeouts())
-        assert caught.value.kind == "connect"
-        assert str(tmp_path / "none") in str(caught.value)
-
-        gone = asyncio.Event()
-
-        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 x\r\n")
-            await reader.readline()
-            writer.write(b"250 x\r\n")
-            await reader.read()
-            writer.close()
-            await writer.wait_closed()
-            gone.set()
-
-        server = await asyncio.start_unix_server(greet, str(tmp_path / "here"))
-        client = await stream.connect(loop, str(tmp_path / "here"), 0, Timeouts())
-        assert (client.local, client.peer) == ("", ("", 0))
-        assert (await client.hello(ME, lmtp=True)).ok
-        client.abort()
-        await gone.wait()
-        server.close()
-
-    loops.run(loop_name, main())
 
 
 @both

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from script_server import CLOSE, FOR_EVER, ScriptServer
 
-from mether.client import stream, transcript
+from mether.client import connect, transcript
 from mether.client.session import Lost, Timeouts
 from mether.client.transcript import ENTRIES, HIDDEN, OCTETS
 from mether.smtp.sasl_client import Credentials
@@ -163,7 +163,7 @@ async def test_no_password_token_or_proof_is_ever_shown(mechanism: str) -> None:
     listening = await loop.create_server(Echo, "127.0.0.1", 0)
     token = mechanism.endswith(("BEARER", "OAUTH2"))
     credentials = Credentials("ann", None if token else SECRET, SECRET if token else None, [mechanism])
-    client = await stream.connect(loop, "127.0.0.1", listening.sockets[0].getsockname()[1], Timeouts())
+    client = await connect.connect(loop, "127.0.0.1", listening.sockets[0].getsockname()[1], Timeouts())
     await client.hello("us.example.com")
     reply, _ = await client.login(credentials)
     assert reply.code == 535
@@ -184,7 +184,7 @@ async def test_no_password_token_or_proof_is_ever_shown(mechanism: str) -> None:
 @virtual
 async def test_a_session_that_is_lost_in_an_exchange_shows_nothing_of_it() -> None:
     server = await ScriptServer(offer=("AUTH PLAIN",), AUTH=[CLOSE]).start()
-    client = await stream.connect(running(), "127.0.0.1", server.port, Timeouts())
+    client = await connect.connect(running(), "127.0.0.1", server.port, Timeouts())
     await client.hello("us.example.com")
     with pytest.raises(Lost):
         await client.login(Credentials("ann", SECRET))
@@ -198,7 +198,7 @@ async def test_a_session_that_is_lost_in_an_exchange_shows_nothing_of_it() -> No
 @virtual
 async def test_a_session_keeps_its_opening_and_what_came_since_it_was_begun() -> None:
     server = await ScriptServer(NOOP=["250 once", "250 twice", "250 thrice", FOR_EVER]).start()
-    client = await stream.connect(running(), "127.0.0.1", server.port, Timeouts())
+    client = await connect.connect(running(), "127.0.0.1", server.port, Timeouts())
     await client.hello("us.example.com")
     await client.ask("NOOP", b"NOOP\r\n")
     for _ in range(2):

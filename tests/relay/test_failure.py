@@ -121,6 +121,14 @@ def test_a_local_delivery(code: int, action: str) -> None:
     assert (outcome.recipient, outcome.action, outcome.scope) == (2, action, "recipient")
 
 
+def test_a_want_of_descriptors_blames_no_host() -> None:
+    outcome = failure.of_lost(
+        1, Lost("shortage", "", "connecting to mx: Too many open files"), remote_mta="mx"
+    )
+    assert str(outcome.reply) == "451 4.3.2 connecting to mx: Too many open files"
+    assert (outcome.action, outcome.scope, outcome.remote_mta) == ("delayed", "transaction", "")
+
+
 def test_our_own_trouble_delays_and_blames_no_host() -> None:
     outcome = failure.of_fault(0, "the content cannot be read")
     assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "transaction", "4.3.0")

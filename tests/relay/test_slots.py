@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mether.relay.slots import TURN, Slots
+from collections.abc import Callable
+
+from mether.relay.slots import GROW, TURN, Slots
 
 
 class Hop:
@@ -135,3 +137,52 @@ def test_what_is_not_wanted_any_more_goes_to_the_next() -> None:
     slots.forget(hop)
     last.end()
     assert slots.used == 0
+
+
+def test_what_the_process_cannot_have_is_done_without_for_a_while() -> None:
+    slots = Slots(40)
+    hops = [Hop(slots, 1) for _ in range(30)]
+    later: list[tuple[float, Callable[[], None]]] = []
+    for hop in hops[:12]:
+        hop.ask()
+    for hop in hops[10:12]:
+        slots.lack(lambda seconds, call: later.append((seconds, call)))
+        hop.end()
+    assert (slots.total, slots.used, len(later)) == (10, 10, 1)
+    hops[12].ask()
+    assert not hops[12].held, "what works is ten"
+    hops[0].end()
+    assert hops[12].held
+    for hop in hops[13:]:
+        hop.ask()
+    totals = []
+    while later:
+        seconds, call = later.pop()
+        assert seconds == GROW
+        call()
+        totals.append(slots.total)
+    assert totals == [12, 15, 18, 22, 27, 33, 40]
+    assert all(hop.held for hop in hops[12:])
+
+
+def test_where_nothing_works_nothing_is_tried_for_a_while() -> None:
+    slots = Slots(10)
+    hop = Hop(slots, 1)
+    later: list[Callable[[], None]] = []
+    hop.ask()
+    slots.lack(lambda seconds, call: later.append(call))
+    hop.end()
+    hop.ask()
+    assert not hop.held
+    later.pop()()
+    assert hop.held
+
+
+def test_an_idle_connection_is_given_up_where_no_other_can_be_had() -> None:
+    slots = Slots(10)
+    idle, busy = Hop(slots, 1), Hop(slots, 1)
+    idle.ask()
+    idle.rest()
+    busy.ask()
+    slots.lack(lambda seconds, call: None)
+    assert idle.spared == 1

@@ -13,12 +13,14 @@ from mail import CONTENT, TRACE, claim
 from relays import Relay, server
 from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 
+from mether.client.session import Lost
 from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim
 from mether.queue.content import Content
-from mether.relay import worker
+from mether.relay import opening, worker
 from mether.relay.hosts import Host
 from mether.relay.nexthop import WATCH
+from mether.relay.slots import GROW
 from mether.relay.window import ATTEMPT
 from mether.reply import Reply
 
@@ -239,6 +241,60 @@ async def test_after_the_end_of_the_content_it_is_too_late() -> None:
     _, (outcome,) = await relay.worked.get()
     assert outcome.uncertain
     assert not relay.untried
+
+
+@virtual
+async def test_what_the_process_lacks_is_no_failure_of_the_next_hop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message is delayed for it; the others wait, and nothing is tried until some time has passed."""
+    first, second = await server(), await server()
+    relay = Relay(first, second)
+    short = True
+
+    async def connect(*arguments: Any, **more: Any) -> Any:
+        if short:
+            raise Lost("shortage", "", "connecting to mx: Too many open files")
+        return await connecting(*arguments, **more)
+
+    connecting = opening.connect
+    monkeypatch.setattr(opening, "connect", connect)
+    claims = [token(number) for number in range(4)]
+    for one in claims:
+        relay.hop.offer(one)
+    one, (outcome,) = await relay.worked.get()
+    assert (outcome.scope, outcome.status) == ("transaction", "4.3.2")
+    await asyncio.sleep(GROW / 2)
+    assert relay.worked.empty() and not relay.untried
+    short = False
+    for _ in range(3):
+        _, (outcome,) = await relay.worked.get()
+        assert outcome.action == "relayed"
+    assert running().time() == pytest.approx(GROW, abs=0.5)
+    await relay.hop.close()
+
+
+@virtual
+async def test_what_cannot_be_connected_waits_for_the_connections_that_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mx = await server(seconds=1)
+    relay = Relay(mx)
+    made = 0
+
+    async def connect(*arguments: Any, **more: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made > 1:
+            raise Lost("shortage", "", "connecting to mx: Too many open files")
+        return await connecting(*arguments, **more)
+
+    connecting = opening.connect
+    monkeypatch.setattr(opening, "connect", connect)
+    for number in range(4):
+        relay.hop.offer(token(number))
+    for _ in range(4):
+        _, (outcome,) = await relay.worked.get()
+        assert outcome.action == "relayed"
+    await relay.hop.close()
 
 
 @virtual

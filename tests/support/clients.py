@@ -14,7 +14,7 @@ import pytest
 from fitting import transaction as fitted
 
 from mether.address import parse
-from mether.client import stream
+from mether.client import connect
 from mether.client.blocking import BlockingClient
 from mether.client.session import Lost, Timeouts
 from mether.envelope import Envelope, Recipient
@@ -112,7 +112,7 @@ async def _stream(
     loop = asyncio.get_running_loop()
     address, port = (where, 0) if isinstance(where, str) else ("127.0.0.1", where)
     try:
-        client = await stream.connect(loop, address, port, timeouts)
+        client = await connect.connect(loop, address, port, timeouts)
     except Lost as error:
         return outcomes(error, recipients)
     try:

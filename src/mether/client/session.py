@@ -71,9 +71,10 @@ class Timeouts:
 
 
 class Lost(Exception):
-    """The session is over: `kind` is "connect", "timeout", "closed", "protocol", "tls", or "withdrawn" when
-    we ended it; `stage` the verb whose reply was awaited, "" for none; str() says what happened, for a
-    person.  `tls` is the TlsError's kind where a handshake failed."""
+    """The session is over: `kind` is "connect", "timeout", "closed", "protocol", "tls", "shortage" when we
+    lack what a connection takes, or "withdrawn" when we ended it; `stage` the verb whose reply was awaited,
+    "" for none; str() says what happened, for a person.  `tls` is the TlsError's kind where a handshake
+    failed."""
 
     def __init__(self, kind: str, stage: str, text: str, tls: str = "") -> None:
         super().__init__(text)

@@ -1,6 +1,6 @@
 """The asynchronous client: one session under asyncio, with no task of its own.
 
-    client = await connect(loop, host, port, timeouts)
+    client = await connect.connect(loop, host, port, timeouts)
     await client.hello(name)
     await client.starttls(terms); await client.hello(name)
     await client.login(credentials)
@@ -396,33 +396,3 @@ class StreamClient(Stream):
             self._waiter.set_exception(self._problem)
         if self._room is not None and not self._room.done():
             self._room.set_exception(self._problem)
-
-
-async def connect(
-    loop: asyncio.AbstractEventLoop,
-    address: str,
-    port: int,
-    timeouts: Timeouts,
-    terms: Terms | None = None,
-    *,
-    shown: str = "",
-) -> StreamClient:
-    """Connect to an IP address, or to a Unix socket when `port` is 0.  Raises Lost, naming it as `shown`.
-
-    With `terms` TLS begins with the connection (RFC 8314 section 3); a handshake that fails shows at `hello`.
-    """
-
-    def make() -> StreamClient:
-        return StreamClient(loop, timeouts, address, terms)
-
-    try:
-        async with asyncio.timeout(timeouts.connect):
-            if port:
-                _, made = await loop.create_connection(make, address, port)
-            else:
-                _, made = await loop.create_unix_connection(make, address)
-    except TimeoutError:
-        raise Lost("connect", "", f"connecting to {shown or address} took too long") from None
-    except OSError as error:
-        raise Lost("connect", "", f"connecting to {shown or address}: {error.strerror or error}") from None
-    return made

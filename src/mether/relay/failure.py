@@ -27,6 +27,8 @@ less TLS than we demand, no login      delayed    host
 less TLS than the sender demands       failed     transaction
   (REQUIRETLS), a handshake cut short  or delayed
 content that cannot be read            delayed    transaction
+no descriptor, memory or port left to  delayed    transaction
+  connect from
 =====================================  =========  ===========
 
 A reply that no command allows (3yz to MAIL) is a protocol fault: delayed, 4.5.0.  Nothing but the
@@ -69,8 +71,12 @@ _LOST: Final = {
     "closed": "4.4.2",
     "protocol": PROTOCOL,
     "tls": "4.7.5",
+    "shortage": "4.3.2",
     "withdrawn": "4.3.0",
 }
+
+_OURS: Final = ("shortage", "withdrawn")
+"""Ends of a session that are none of the host's doing."""
 
 
 def of_result(
@@ -113,7 +119,7 @@ def of_lost(
     """What the end of a session before its time means.
 
     After the end of the content was sent, nobody knows whether the message was taken.  One that we ended, as
-    the message was withdrawn, says nothing of the host.
+    the message was withdrawn, or could not begin says nothing of the host.
     """
     uncertain = content_sent and lost.stage in (state.END_OF_CONTENT, state.LAST_CHUNK)
     where = f" (waiting for the reply to {_spoken(lost.stage)})" if lost.stage else ""
@@ -121,8 +127,8 @@ def of_lost(
         number,
         "delayed",
         Reply(451, _LOST[lost.kind], f"{lost}{where}"),
-        scope="transaction" if uncertain or lost.kind == "withdrawn" else "host",
-        remote_mta=remote_mta,
+        scope="transaction" if uncertain or lost.kind in _OURS else "host",
+        remote_mta="" if lost.kind == "shortage" else remote_mta,
         said=False,
         at=at,
         uncertain=uncertain,

@@ -10,8 +10,8 @@ needed or does not take the login.  What each means is for `relay.failure` to sa
 
 from __future__ import annotations
 
+from mether.client.connect import connect
 from mether.client.session import Lost, own_name
-from mether.client.stream import StreamClient, connect
 from mether.event import mail as event
 from mether.net.tlserror import TlsError
 from mether.relay import tlspolicy
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from mether.client.session import Timeouts
+    from mether.client.stream import StreamClient
     from mether.net.tls import ClientTls, Terms
     from mether.relay.credentials import Login, Logins
     from mether.relay.hosts import Host

@@ -10,12 +10,16 @@ few dead or slow next hops from having all:
   (`spare`);
 - and a next hop that has more than its share, or has had a connection for TURN seconds, gives it up at the
   end of its message (`yields`).
+
+When the process has no descriptors, memory or ports left for another one (`lack`), `total` becomes what
+works, none at all maybe, and grows back by a quarter every GROW seconds.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final, Protocol
 
     class Holder(Protocol):
@@ -42,13 +46,18 @@ TURN: Final = 5.0
 """Seconds for which a connection may be used while others wait for one."""
 
 
+GROW: Final = 2.0
+"""Seconds until more connections are tried again when there were too many for the process."""
+
+
 class Slots:
     """At most `total` connections; `waiting` are the next hops that want one."""
 
-    __slots__ = ("_holders", "_resting", "_serving", "_used", "total", "waiting")
+    __slots__ = ("_growing", "_holders", "_most", "_resting", "_serving", "_used", "total", "waiting")
 
     def __init__(self, total: int = MOST) -> None:
-        self.total = total
+        self.total = self._most = total
+        self._growing = False
         self.waiting: dict[Holder, None] = {}
         self._resting: dict[Holder, None] = {}
         self._used = 0
@@ -92,12 +101,33 @@ class Slots:
         """No connection of `holder` is idle any more."""
         self._resting.pop(holder, None)
 
+    def lack(self, later: Callable[[float, Callable[[], None]], object]) -> None:
+        """One that was taken cannot be had: do with those that there are without it.
+
+        `later` calls a function after so many seconds (as `call_later` of an event loop).
+        """
+        self.total = max(0, min(self.total, self._used) - 1)
+        if self._resting:
+            next(iter(self._resting)).spare()
+        if not self._growing:
+            self._growing = True
+            later(GROW, lambda: self._grow(later))
+
     def yields(self, holder: Holder, seconds: float) -> bool:
         """Whether a connection that was had for so long is to be given up for those who wait."""
         others = len(self.waiting) - (holder in self.waiting)
         if self._used < self.total or not others:
             return False
         return holder.held * self._holders > self.total or seconds >= TURN
+
+    def _grow(self, later: Callable[[float, Callable[[], None]], object]) -> None:
+        """Try a few more."""
+        self.total = min(self._most, self.total + max(1, self.total // 4))
+        self._growing = self.total < self._most
+        if self._growing:
+            later(GROW, lambda: self._grow(later))
+        if self.waiting and not self._serving:
+            self._serve()
 
     def _may(self, holder: Holder) -> bool:
         if 4 * self._used < 3 * self.total:

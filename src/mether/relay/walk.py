@@ -45,9 +45,14 @@ class Unusable(Exception):
         self.shortfall = shortfall
 
     @property
+    def short(self) -> bool:
+        """Whether we lack what a connection takes."""
+        return self.lost is not None and self.lost.kind == "shortage"
+
+    @property
     def alone(self) -> bool:
-        """Whether it concerns the claim in hand and no other."""
-        return self.shortfall is not None and self.shortfall.alone
+        """Whether it says nothing of the next hop: it concerns the claim in hand and no other, or is ours."""
+        return self.short or (self.shortfall is not None and self.shortfall.alone)
 
     def outcome(self, number: int, at: float) -> Outcome:
         """What it means for a recipient."""
@@ -145,6 +150,8 @@ class Walk:
                 raise
             else:
                 return client, shown
-            self.note(problem)
             self._tried.append((shown, [log for one in clients for log in one.logs], end))
+            if problem.short:
+                raise problem  # no other host fares better
+            self.note(problem)
         raise self._last or Unusable(Reply(451, "4.4.1", "no host answered"), "")

@@ -113,7 +113,7 @@ class Worker:
         hop = self._hop
         try:
             while True:
-                while (claim := hop.next(self)) is not None:
+                while not self.leave and (claim := hop.next(self)) is not None:
                     await self._deliver(claim)
                 if self.leave or self.client is None or not await hop.rest():
                     break
@@ -144,15 +144,17 @@ class Worker:
             if self._lacking:
                 # A host answered, and is as good for other messages as it was.
                 outcomes += self._lacking
-            elif not error.alone and not outcomes and hop.others_work(self):
+            elif (error.short or not error.alone) and not outcomes and hop.others_work(self):
                 # Where all fail the last one to do so decides, and all but its claim come back untried.
                 self.claim = None
                 hop.refused(self, claim)
+                self._short(error)
                 return
             else:
                 left = claim.pending[len(outcomes) :]
                 outcomes += [error.outcome(one.number, connected) for one in left]
                 failed = not error.alone
+                self._short(error)
         except asyncio.CancelledError:
             if self._cause is None:
                 raise
@@ -178,6 +180,13 @@ class Worker:
             self._messages += 1
             if self._messages >= hop.limits.messages:
                 await self._end()
+
+    def _short(self, error: Unusable) -> None:
+        """Where we lack what a connection takes this one makes room for those that work."""
+        if error.short:
+            self.leave = True
+            settings = self._hop.settings
+            settings.slots.lack(settings.loop.call_later)
 
     def _take(self, claim: Claim) -> None:
         self.began = self._hop.settings.loop.time()
