@@ -69,3 +69,20 @@ def test_a_report_on_a_report_is_never_named_as_the_first_message(
     for settlement in settlements:
         seen.append(ident.report_id(seen[-1], settlement))
     assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("at", "said"), [(ident.EPOCH - 1.0, "before 2020-01-01"), (3.9e9, "after 2091-05-10")]
+)
+def test_a_clock_that_is_wrong_is_said_to_be_in_the_same_words(at: float, said: str) -> None:
+    told = set()
+    for number in range(3):
+        with pytest.raises(ValueError, match=f"clock of this system is wrong: it is {said}") as caught:
+            ident.decode(ident.new_id(at + number * 1e-3, number))
+        told.add(str(caught.value))
+    assert len(told) == 1
+
+
+def test_the_first_and_the_last_id() -> None:
+    assert ident.decode(ident.new_id(ident.EPOCH, 0)) == 0
+    assert ident.decode(ident.new_id(ident.EPOCH + 2**51 / 1e6 - 1, 0)) < 1 << 63

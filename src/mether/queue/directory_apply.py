@@ -133,8 +133,10 @@ class DirectoryWriter(DirectoryRunner):
                     answers.append(Committed(known, known=True))
                     records.append(None)
                     continue
-                if ident in idents or not is_ident(ident) or self._files.exists(ident):
-                    raise StoreError(f"the queue id {ident[:80]!r} is taken, or is none")
+                if not is_ident(ident):
+                    raise StoreError(ident_.trouble(ident))
+                if ident in idents or self._files.exists(ident):
+                    raise StoreError(f"the queue id {ident[:80]!r} is taken")
                 record = self._record(draft)
                 record.key = key
                 self._add(batch, record, draft)

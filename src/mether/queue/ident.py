@@ -5,6 +5,8 @@ twelve bits, filled with random bits.  It is made when a draft opens, so that th
 250, the log and the file name carry it before the commit.  Two processes that draw the same number in the
 same microsecond (1 in 4096) are told apart by the store, which refuses the second draft alone.
 
+A clock that is before 2020 or after 2091 gives no ids: what is refused then is told to be the clock's fault.
+
 A report's id is derived from its message's id and the settlement's number (`report_id`), so that a
 settlement done over after a crash names the same report.
 """
@@ -15,6 +17,14 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 13
 EPOCH = 1_577_836_800
 """Unix time, in seconds, from which ids count."""
+
+EARLY = "clock-behind"
+LATE = "clock-ahead"
+_CLOCK = {
+    EARLY: "the clock of this system is wrong: it is before 2020-01-01, and no message can get an id",
+    LATE: "the clock of this system is wrong: it is after 2091-05-10, and no message can get an id",
+}
+"""The same words for every message: so they are logged once, and then how often."""
 
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 
@@ -45,12 +55,23 @@ def decode(ident: str) -> int:
             number = -1
         if 0 <= number < 1 << 63:
             return number
-    raise ValueError(f"{ident[:80]!r} is not a queue id")
+    raise ValueError(trouble(ident))
+
+
+def trouble(ident: str) -> str:
+    """Why this is no id."""
+    return _CLOCK.get(ident) or f"{ident[:80]!r} is not a queue id"
 
 
 def new_id(now: float, random: int) -> str:
-    """The id of a message that arrives at `now` (Unix seconds), with 12 of `random`'s bits."""
-    return encode(int((now - EPOCH) * 1e6) << 12 | (random & 0xFFF))
+    """The id of a message that arrives at `now` (Unix seconds), with 12 of `random`'s bits.
+
+    At a time that no id has it is EARLY or LATE, which no store takes.
+    """
+    number = int((now - EPOCH) * 1e6) << 12 | (random & 0xFFF)
+    if 0 <= number < 1 << 63:
+        return encode(number)
+    return EARLY if number < 0 else LATE
 
 
 def report_id(ident: str, settlement: int) -> str:
