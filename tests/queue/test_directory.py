@@ -361,7 +361,7 @@ def test_what_is_written_down_for_an_attempt_says_no_transcript_to_people(
 
 
 def test_a_suspension_that_cannot_be_read_is_told(path: Path, store: DirectoryStore) -> None:
-    store.suspend([Route("smtp", "mx.example")], reason="r", until=None, now=T0)
+    store.suspend([Route("smtp", "mx.example")], reason="r", until=None)
     assert list(store.check()) == []
     hops = path / "queue" / ".hops"
     for data in (
@@ -381,5 +381,5 @@ def test_a_suspension_that_cannot_be_read_is_told(path: Path, store: DirectorySt
 
 def test_a_suspension_that_cannot_be_written_is_refused(store: DirectoryStore) -> None:
     with pytest.raises(StoreError, match="next hops"):
-        store.suspend([Route("smtp", "mx.example")], reason="\udc80", until=None, now=T0)
+        store.suspend([Route("smtp", "mx.example")], reason="\udc80", until=None)
     assert store.hops() == []

@@ -266,7 +266,7 @@ async def test_only_those_who_may_be_told_of_are_in_the_warning() -> None:
 async def test_a_suspended_next_hop_is_warned_of_and_a_held_message_is_not() -> None:
     """DSN-6, QUE-4: nobody but a person may end the one; and a person waits for the other already."""
     service = Service(retry=WARNING).start()
-    service.store.suspend([HOP], reason="moving house", until=None, now=T0)
+    service.store.suspend([HOP], reason="moving house", until=None)
     waits, held = aging(), aging("b@example.org", routes=[OTHER])
     held.message.hold = "asked"
     service.receive(waits, held)

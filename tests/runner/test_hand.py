@@ -326,7 +326,7 @@ async def test_one_next_hop_that_others_suspended_leaves_the_rest_of_the_message
     await asyncio.sleep(2)
     other = service.store.another(now=T0)
     assert other.fileno()
-    other.suspend([OTHER], reason="moving", until=T0 + 7, now=T0)
+    other.suspend([OTHER], reason="moving", until=T0 + 7)
     one = draft("a@example.net", "b@example.org", routes=[HOP, OTHER])
     service.receive(one)
     assert one.claim, "nobody has told us yet"

@@ -23,7 +23,7 @@ async def test_a_suspended_next_hop_gets_no_fresh_mail_from_the_moment_we_are_to
     service = Service().start()
     await settled()
     await asyncio.sleep(SPACING)
-    person(service).suspend([HOP], reason="moving house", until=None, now=running().clock())
+    person(service).suspend([HOP], reason="moving house", until=None)
     service.runner.wake()
     await settled()
     assert not service.runner.admit(draft())
@@ -41,7 +41,7 @@ async def test_a_suspended_next_hop_gets_no_fresh_mail_from_the_moment_we_are_to
 @virtual
 async def test_a_suspension_is_known_from_the_start_and_ends_by_itself() -> None:
     service = Service()
-    person(service).suspend([HOP], reason="a move", until=T0 + 100, now=T0)
+    person(service).suspend([HOP], reason="a move", until=T0 + 100)
     service.start()
     await settled()
     service.receive(draft())
@@ -55,7 +55,7 @@ async def test_a_suspension_is_known_from_the_start_and_ends_by_itself() -> None
 async def test_a_suspension_that_nobody_told_of_is_found_at_the_next_poll() -> None:
     service = Service().start()
     await settled()
-    person(service).suspend([HOP], reason="moving", until=None, now=running().clock())
+    person(service).suspend([HOP], reason="moving", until=None)
     await asyncio.sleep(20)
     assert not service.runner.admit(draft())
 
@@ -110,7 +110,7 @@ async def test_whoever_wakes_us_all_the_time_costs_one_reading_a_second() -> Non
         service.runner.wake()
         await asyncio.sleep(0.01)
     assert len(readings) <= 7
-    person(service).suspend([HOP], reason="moving", until=None, now=running().clock())
+    person(service).suspend([HOP], reason="moving", until=None)
     service.runner.wake()
     await asyncio.sleep(SPACING + 0.1)
     assert not service.runner.admit(draft()), "what is too early is read a little later"

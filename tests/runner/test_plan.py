@@ -209,7 +209,7 @@ def test_it_says_what_the_runner_does(due, expires, by, hop, regardless):
     if hop is not None:
         store.apply(hops=[hop], now=T0)
         if hop.suspended is not None:
-            store.suspend([HOP], reason="x", until=hop.suspended_until, now=T0)
+            store.suspend([HOP], reason="x", until=hop.suspended_until)
     (made,) = store.entries(Filter())
     hops = {each.route: each for each in store.hops()}
     (told,) = plan.steps(made, hops, T0, regardless=regardless)

@@ -107,7 +107,7 @@ def test_a_next_hop_that_is_left_alone_too_long_is_asked_again() -> None:
         ],
         now=T0,
     )
-    store.suspend([HOP], reason="moving", until=None, now=T0)
+    store.suspend([HOP], reason="moving", until=None)
     recall(store)
     hops = {hop.route: hop for hop in store.hops()}
     assert (hops[HOP].failures, hops[HOP].last) == (3, "no")

@@ -575,7 +575,7 @@ class StoreContract:
     def test_a_reason_is_cut(self, store: Store) -> None:
         commit(store, draft())
         store.change(Filter(), "hold", now=T0, reason="x" * 100_000)
-        store.suspend([HOP], reason="y" * 100_000, until=None, now=T0)
+        store.suspend([HOP], reason="y" * 100_000, until=None)
         assert [entry.message.hold for entry in store.entries(Filter())] == ["x" * 255]
         assert [hop.suspended for hop in store.hops()] == ["y" * 255]
 
@@ -949,7 +949,7 @@ class StoreContract:
     def test_a_suspension_outlasts_a_retry_and_what_is_learned(self, store: Store) -> None:
         commit(store, draft(expires=T0 + 2 * DAY))
         store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800)], now=T0)
-        store.suspend([HOP], reason="at rest", until=T0 + DAY, now=T0)
+        store.suspend([HOP], reason="at rest", until=T0 + DAY)
         assert store.change(Filter(), "retry", now=T0 + 5) == 1
         store.apply(hops=[Hop(HOP, failures=1, not_before=T0 + 9)], now=T0 + 5)
         (hop,) = store.hops()
@@ -1038,7 +1038,7 @@ class StoreContract:
     def test_a_suspended_next_hop_is_left_alone(self, store: Store) -> None:
         one, two = draft(), draft(routes=OTHER)
         commit(store, one, two)
-        store.suspend([HOP], reason="they asked for it, ü", until=None, now=T0)
+        store.suspend([HOP], reason="they asked for it, ü", until=None)
         assert claimed(store.claim(9, T0)) == [two.message.ident]
         assert store.claim(9, T0 + 4 * DAY) == []
         (hop,) = store.hops()
@@ -1053,21 +1053,21 @@ class StoreContract:
     def test_a_suspension_may_end_by_itself(self, store: Store) -> None:
         one = draft()
         commit(store, one)
-        store.suspend([HOP], reason="maintenance", until=T0 + 3600, now=T0)
+        store.suspend([HOP], reason="maintenance", until=T0 + 3600)
         assert store.next_due(T0) == T0 + 3600
         assert store.claim(9, T0 + 3599) == []
         assert claimed(store.claim(9, T0 + 3600)) == [one.message.ident]
 
     def test_a_suspension_that_is_over_is_not_counted_when_resumed(self, store: Store) -> None:
         commit(store, draft(), draft(routes=OTHER))
-        store.suspend([HOP], reason="short", until=T0 + 60, now=T0)
-        store.suspend([OTHER], reason="long", until=T0 + DAY, now=T0)
+        store.suspend([HOP], reason="short", until=T0 + 60)
+        store.suspend([OTHER], reason="long", until=T0 + DAY)
         assert store.resume([HOP, OTHER], now=T0 + 60) == 1
         assert store.hops() == []
         assert len(store.claim(9, T0 + 60)) == 2
 
     def test_a_next_hop_that_nobody_has_mail_for_can_be_suspended(self, store: Store) -> None:
-        store.suspend([HOP], reason="before it comes", until=None, now=T0)
+        store.suspend([HOP], reason="before it comes", until=None)
         store.sweep(T0)
         assert [(hop.route, hop.suspended) for hop in store.hops()] == [(HOP, "before it comes")]
         one = draft()
@@ -1083,14 +1083,14 @@ class StoreContract:
         nobody = Route("smtp", "nobody.example")
         assert store.resume([HOP, OTHER, nobody], now=T0) == 0
         assert store.resume([], now=T0) == 0
-        store.suspend([], reason="nothing", until=None, now=T0)
+        store.suspend([], reason="nothing", until=None)
         assert [(hop.route, hop.failures, hop.not_before) for hop in store.hops()] == [(OTHER, 2, T0 + 60)]
 
     def test_nothing_goes_straight_through_to_a_next_hop_in_trouble(self, make_store: Maker) -> None:
         """QUE-2: whoever asks for it may not know of the trouble yet."""
         store, person = make_store(), make_store()
         assert store.claim(9, T0) == []
-        person.suspend([HOP], reason="r", until=T0 + 60, now=T0)
+        person.suspend([HOP], reason="r", until=T0 + 60)
         both = {"routes": [HOP, OTHER], "claim": True}
         (answer,) = commit(store, draft("a@example.net", "b@example.org", **both))  # type: ignore[arg-type]
         assert [claim.route for claim in answer.claims] == [OTHER]
@@ -1108,15 +1108,15 @@ class StoreContract:
     def test_several_next_hops_at_once(self, store: Store) -> None:
         lmtp = Route("lmtp", "unix:/run/lmtp")
         commit(store, draft(), draft(routes=OTHER), draft(routes=lmtp))
-        store.suspend([HOP, OTHER], reason="both", until=None, now=T0)
+        store.suspend([HOP, OTHER], reason="both", until=None)
         assert [claim.route for claim in store.claim(9, T0)] == [lmtp]
         assert store.resume([HOP, OTHER, lmtp], now=T0) == 2
         assert {claim.route for claim in store.claim(9, T0)} == {HOP, OTHER}
 
     def test_the_later_suspension_counts(self, store: Store) -> None:
         commit(store, draft())
-        store.suspend([HOP], reason="first", until=None, now=T0)
-        store.suspend([HOP], reason="second", until=T0 + 60, now=T0)
+        store.suspend([HOP], reason="first", until=None)
+        store.suspend([HOP], reason="second", until=T0 + 60)
         (hop,) = store.hops()
         assert (hop.suspended, hop.suspended_until) == ("second", T0 + 60)
         assert store.next_due(T0) == T0 + 60
@@ -1124,7 +1124,7 @@ class StoreContract:
     def test_a_resumed_next_hop_keeps_its_own_time(self, store: Store) -> None:
         commit(store, draft())
         store.apply(hops=[Hop(HOP, failures=3, not_before=T0 + 800, last="no route")], now=T0)
-        store.suspend([HOP], reason="r", until=T0 + 60, now=T0)
+        store.suspend([HOP], reason="r", until=T0 + 60)
         assert store.next_due(T0) == T0 + 800
         assert store.claim(9, T0 + 100) == []
         assert store.resume([HOP], now=T0 + 30) == 1
@@ -1136,7 +1136,7 @@ class StoreContract:
     def test_what_is_learned_undoes_no_suspension(self, store: Store, learned: Hop) -> None:
         """Nor does it suspend: whoever learned it may know an older state."""
         commit(store, draft())
-        store.suspend([HOP], reason="at rest", until=None, now=T0)
+        store.suspend([HOP], reason="at rest", until=None)
         store.apply(hops=[learned, Hop(OTHER, failures=1, suspended="old news")], now=T0)
         hops = {hop.route: hop for hop in store.hops()}
         assert (hops[HOP].suspended, hops[HOP].failures) == ("at rest", learned.failures)
@@ -1146,7 +1146,7 @@ class StoreContract:
     def test_expiry_and_warning_come_despite_suspension(self, store: Store) -> None:
         """QUE-8: a sender learns in time that the message waits, and that it is returned."""
         commit(store, draft(expires=T0 + DAY, warn_at=T0 + 3600))
-        store.suspend([HOP], reason="at rest", until=None, now=T0)
+        store.suspend([HOP], reason="at rest", until=None)
         assert store.next_due(T0) == T0 + 3600
         (claim,) = store.claim(9, T0 + 3600)
         assert not claim.due
@@ -1160,7 +1160,7 @@ class StoreContract:
 
     def test_what_is_in_hand_goes_on_when_its_next_hop_is_suspended(self, store: Store) -> None:
         one, two = commit(store, draft(claim=True), draft(claim=True))
-        store.suspend([HOP], reason="r", until=None, now=T0)
+        store.suspend([HOP], reason="r", until=None)
         done = [settlement(one.claims[0]), settlement(two.claims[0], T0 + 60)]
         assert store.settle(done, now=T0) == []
         assert idents(store) == [two.ident]
@@ -1168,7 +1168,7 @@ class StoreContract:
 
     def test_a_run_regardless_tries_what_is_suspended(self, store: Store) -> None:
         commit(store, draft())
-        store.suspend([HOP], reason="r", until=None, now=T0)
+        store.suspend([HOP], reason="r", until=None)
         assert store.claim(9, T0, Select(next_hop="mx.example.net")) == []
         assert len(store.claim(9, T0, Select(regardless=True))) == 1
 
@@ -1176,7 +1176,7 @@ class StoreContract:
         runner, other = make_store(), make_store()
         commit(runner, draft())
         assert runner.next_due(T0) == T0
-        other.suspend([HOP], reason="r", until=None, now=T0)
+        other.suspend([HOP], reason="r", until=None)
         assert runner.claim(9, T0) == []
         other.close()
         runner.close()
@@ -1188,7 +1188,7 @@ class StoreContract:
         odd = Route("smtp", "[mx.example.net]:2525")
         commit(store, draft(), draft(routes=OTHER), draft(routes=odd))
         store.apply(hops=[Hop(OTHER, failures=2, not_before=T0 + 60, last="no")], now=T0)
-        store.suspend([Route("smtp", "rest.example")], reason="r", until=None, now=T0)
+        store.suspend([Route("smtp", "rest.example")], reason="r", until=None)
         assert {hop.route.next_hop for hop in store.hops()} == {"other.example.org", "rest.example"}
         assert {hop.route for hop in store.hops("MX.example.net")} == {HOP, odd}
         assert {hop.route for hop in store.hops("smtp:mx.example.net:2525")} == {odd}
@@ -1279,7 +1279,7 @@ class StoreContract:
         """QUE-8"""
         one = draft("a@example.net", "b@example.org", routes=[HOP, OTHER], expires=T0 + DAY)
         commit(store, one)
-        store.suspend([OTHER], reason="moving", until=None, now=T0)
+        store.suspend([OTHER], reason="moving", until=None)
         (claim,) = store.claim(9, T0 + DAY, Select(room={HOP: 0}))
         assert (claim.route, claim.due) == (OTHER, False)
         (claim,) = store.claim(9, T0 + DAY)
@@ -1958,7 +1958,7 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
         @rule(route=st.sampled_from([HOP, OTHER]), suspend=st.booleans())
         def suspend(self, route: Route, suspend: bool) -> None:
             if suspend:
-                self.store.suspend([route], reason="r", until=None, now=self.now)
+                self.store.suspend([route], reason="r", until=None)
                 self.suspended.add(route)
             else:
                 assert self.store.resume([route], now=self.now) == (route in self.suspended)

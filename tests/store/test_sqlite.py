@@ -696,14 +696,14 @@ def test_a_draft_for_a_suspended_next_hop_is_not_claimed(spool: str) -> None:
     store, person = SqliteStore(spool, now=T0), SqliteStore(spool, now=T0)
     (before,) = commit(store, draft(claim=True))
     assert len(before.claims) == 1
-    person.suspend([HOP], reason="at rest", until=T0 + 60, now=T0)
+    person.suspend([HOP], reason="at rest", until=T0 + 60)
     both = draft("a@example.net", "b@example.org", routes=[HOP, OTHER], claim=True)
     (answer,) = commit(store, both)
     assert [claim.route for claim in answer.claims] == [OTHER]
     assert store.claim(9, T0) == []
     (answer,) = commit(store, draft(claim=True), now=T0 + 60)
     assert len(answer.claims) == 1, "the suspension is over"
-    person.suspend([HOP], reason="at rest", until=None, now=T0 + 60)
+    person.suspend([HOP], reason="at rest", until=None)
     person.resume([HOP], now=T0 + 60)
     (answer,) = commit(store, draft(claim=True), now=T0 + 60)
     assert len(answer.claims) == 1
@@ -731,7 +731,7 @@ def test_a_draft_for_a_next_hop_in_trouble_waits_for_its_probe(spool: str) -> No
 def test_a_suspension_that_is_over_is_forgotten(spool: str) -> None:
     store = SqliteStore(spool, now=T0)
     commit(store, draft())
-    store.suspend([HOP, OTHER], reason="at rest", until=T0 + 60, now=T0)
+    store.suspend([HOP, OTHER], reason="at rest", until=T0 + 60)
     assert len(store.claim(9, T0 + 60)) == 1
     assert [hop.route for hop in store.hops()] == [OTHER]
     store.sweep(T0 + 59)

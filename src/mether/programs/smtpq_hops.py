@@ -47,7 +47,7 @@ def suspend(call: Call) -> None:
         else:
             new[route_of(name)] = None
     if known or new:
-        call.store.suspend([*known, *new], reason=reason, until=end, now=call.now)
+        call.store.suspend([*known, *new], reason=reason, until=end)
         call.store.wake()
     when = "until smtpq resume" if end is None else f"until {stamp(end)} ({span(end - call.now)})"
     for route in sorted(known, key=str):

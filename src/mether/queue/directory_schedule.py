@@ -147,7 +147,7 @@ class DirectorySchedule(Store):
         routes = self._index.routes() | known.keys()
         return [known.get(route) or Hop(route) for route in routes if next_hop_like(like, route)]
 
-    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
+    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None) -> None:
         self._decide(routes, reason[:MAX_REASON], until)
 
     def resume(self, routes: Sequence[Route], *, now: float) -> int:

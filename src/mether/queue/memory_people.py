@@ -66,7 +66,7 @@ class MemoryPeople(MemoryClaims):
             )
         ]
 
-    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
+    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None) -> None:
         for route in routes:
             hop = self.memory.hop(route).hop
             hop.suspended, hop.suspended_until = reason[:MAX_REASON], until

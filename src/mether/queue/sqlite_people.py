@@ -65,7 +65,7 @@ class SqlitePeople(Store):
         return [hop for hop in known if next_hop_like(like, hop.route)]
 
     @verb
-    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
+    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None) -> None:
         with self._db.write():
             sqlite_hops.suspend(self._db, routes, reason, until)
 

@@ -221,7 +221,7 @@ class Store(ABC):
         queue.glob) of all known ones that a person may mean by that.  Raises StoreError."""
 
     @abstractmethod
-    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None, now: float) -> None:
+    def suspend(self, routes: Sequence[Route], *, reason: str, until: float | None) -> None:
         """Let nothing be tried at these next hops, known or not, until then (None: until `resume`).
 
         What is in hand goes on; expiry and warnings come all the same.  `apply` never changes this.
@@ -269,7 +269,7 @@ class Store(ABC):
         """Change what matches; returns how many messages that changed.  Raises StoreError.
 
         hold: not tried until released; what is held already keeps its reason.  release: no longer held, and
-        what may have been delivered is tried all the same: `last` of its recipients is not uncertain any more.
+        what may have been delivered is tried all the same: no recipient's `last` is uncertain any more.
         retry: due at `now` (but never before `Message.release_at`), and its next hops too, but for those that
         are suspended; what is held is left alone.  remove: forgotten without a report.  On a claimed
         recipient hold and remove leave a mark, obeyed when it is settled.  See `selection.changes`.
