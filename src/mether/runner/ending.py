@@ -7,6 +7,7 @@ the queue: nobody is removed without the report that is owed.
 
 from __future__ import annotations
 
+from mether.content.returned import MAX_RETURNED
 from mether.event import mail as event
 from mether.outcome import Attempt
 from mether.queue.claim import Settlement
@@ -18,7 +19,6 @@ from mether.runner.settle import put_off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Final
 
     from mether.queue.claim import Claim, Decision
     from mether.queue.commit import GroupCommit
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
     from mether.runner.settle import Verdict
-
-ORIGINAL: Final = 64 * 1024
-"""Octets of a message that a report is made from."""
 
 
 class Ending:
@@ -155,7 +152,7 @@ class Ending:
         if content is None:
             return trace, False
         try:
-            octets = content.read(ORIGINAL)
+            octets = content.read(MAX_RETURNED)
         except (OSError, StoreError):
             return trace, False  # the sender is told all the same
         return trace + octets, len(octets) == content.size

@@ -10,6 +10,7 @@ the store: neither is returned.  Raises StoreError, and then nothing was done.
 
 from __future__ import annotations
 
+from mether.content.returned import MAX_RETURNED
 from mether.event import mail as event
 from mether.outcome import Outcome
 from mether.queue.claim import Decision, Settlement
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from mether.runner.notify import Reporter
 
 UNTRIED: Final = Reply(554, "5.0.0", "returned by the postmaster before it was tried")
-ORIGINAL: Final = 64 * 1024
-"""Octets of a message that a report is made from."""
 
 
 class Returned:
@@ -87,7 +86,7 @@ def _original(store: Store, claim: Claim) -> tuple[bytes, bool]:
     try:
         if content is None:
             content = store.content(claim.message.ident)
-        octets = content.read(ORIGINAL)
+        octets = content.read(MAX_RETURNED)
     except (StoreError, OSError):
         return claim.message.trace, False  # the sender is told all the same
     return claim.message.trace + octets, len(octets) == content.size
