@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from clock import T0, running, virtual
 from mail import DAY, HOP, OTHER, draft
-from runners import Service, Transport, delayed, settled
+from runners import Service, Transport, Transports, delayed, settled
 
 from mether.outcome import Route
 from mether.queue.claim import Claim, Hop
@@ -242,6 +242,25 @@ async def test_withdrawn_claims_are_due_as_before() -> None:
     await settled()
     assert len(service.transport.held) == 1
     assert sorted(entry.status for entry in service.store.entries(Filter())) == ["active", "fresh"]
+    service.runner._hand.withdraw()
+    await settled()
+    assert not service.runner._hand
+
+
+@virtual
+async def test_what_former_transports_still_have_can_be_withdrawn() -> None:
+    """They finish it after a newer configuration has come, but not what was held or removed since."""
+    service = Service()
+    before = service.transports
+    service.transport.holding = True
+    service.receive(draft())
+    await settled()
+    service.transports = Transports(service)
+    service.transports.own[HOP] = Transport(service.runner)
+    service.runner._hand.withdraw()
+    await settled()
+    assert service.runner._hand, "nobody has asked those that have it"
+    service.runner.former(lambda: [before])
     service.runner._hand.withdraw()
     await settled()
     assert not service.runner._hand

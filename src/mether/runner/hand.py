@@ -39,8 +39,9 @@ FEW: Final = 40
 class Hand:
     """The claims of one runner within its `window`; `ways` are its next hops.
 
-    `transports` gives the transports in use, `each` is the room of a next hop that is not in use.  With
-    `emptying` set the runner is told when nothing is in hand any more.
+    `transports` gives the transports in use, `former` those that only finish what they have; `each` is the
+    room of a next hop that is not in use.  With `emptying` set the runner is told when nothing is in hand any
+    more.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Hand:
         self.window = window
         self.ways = Ways(window)
         self.emptying = False
+        self.former: Callable[[], Iterable[Transports]] = tuple
         self._claims: dict[int, Claim] = {}
         self._transports = transports
         self._each = each
@@ -168,8 +170,9 @@ class Hand:
             claim = self._claims.get(token)
             if claim is not None:
                 found.setdefault(claim.route, set()).add(token)
-        for route, some in found.items():
-            self._transports().transport(route).withdraw(some)
+        for transports in (self._transports(), *self.former()):
+            for route, some in found.items():
+                transports.transport(route).withdraw(some)
 
     def _less(self, route: Route, octets: int) -> None:
         """Count one less, and look again where something waits for that."""

@@ -40,7 +40,7 @@ from mether.runner.window import Window
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from typing import Final, Protocol
 
     from mether.address import Address
@@ -128,6 +128,10 @@ class Runner:
         self._ending.adopt(reporter, retry)
         self._transports().share(max(1, self._lease.live.runners))
         self._changed()
+
+    def former(self, transports: Callable[[], Iterable[Transports]]) -> None:
+        """Ask these too, which were in use before, when claims are to be given back."""
+        self._hand.former = transports
 
     def admit(self, draft: Draft) -> bool:
         """Whether there is room to take a fresh message straight through; it is then counted."""

@@ -198,6 +198,10 @@ class Working:
         self._closing[closing] = before
         closing.add_done_callback(self._closing.pop)
 
+    def closing(self) -> list[Pool]:
+        """The pools of former configurations that have something in hand."""
+        return list(self._closing.values())
+
     async def _close_pools(self) -> None:
         import asyncio
 
@@ -266,6 +270,7 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         window=Window(config.queue.window, config.queue.window_memory),
     )
     made = Working(store, queue, runner, pool(config, table, runner, loop))
+    runner.former(made.closing)
     return made
 
 
