@@ -279,3 +279,22 @@ def test_what_is_not_as_it_should_be_is_logged_at_the_start(start: Start) -> Non
     lines = "".join(daemon.lines)
     assert "login.next_hop: no route leads to hub.tst:587 (did you mean hub.test:587?)" in lines
     assert "login.password_command: no-such-program: there is no such program in" in lines
+
+
+def test_a_queue_that_another_process_works_is_told_of_at_the_start(tmp_path: Path) -> None:
+    """A directory is worked by one process: what can do nothing else ends, a listener goes on."""
+    smtpd = Daemon(tmp_path, "directory:spool")
+    done = subprocess.run(
+        [BIN / "runsmtpq", "--daemon", "-C", smtpd.config], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 75
+    place = f"{tmp_path}/spool/queue is being run by another process ({smtpd.process.pid})"
+    assert done.stderr == f"runsmtpq: {place}\n"
+    second = Daemon(tmp_path, "directory:spool")
+    assert any(f"{place}: mail is only received here" in line for line in second.lines)
+    client = Client(second.port)
+    client.say("EHLO client.example")
+    assert client.mail("a@b.example", "bob@example.com").startswith("250")
+    client.close()
+    assert second.stop() == 0
+    assert smtpd.stop() == 0

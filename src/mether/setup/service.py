@@ -24,6 +24,7 @@ import time
 from mether import __version__
 from mether.event import mail as event
 from mether.queue.open import open_store
+from mether.queue.store import StoreError
 from mether.setup import logs, places, systemd, wiring
 from mether.setup.daemon import Daemon, lively
 from mether.setup.reload import failed, kept
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, Final
 
+    from mether.queue.store import Store
     from mether.runner.run import Runner
     from mether.setup.config import Config
     from mether.setup.daemon import Prepared
@@ -96,6 +98,8 @@ async def serve(
     log = logs.Log(config, sys.stderr, loop, shared=child is not None)
     store = open_store(config.queue.spool, now=time.time())
     store.runs, store.receives = with_runner, receives
+    if with_runner and store.single_runner:
+        _take(store, receives)
     queued = store.count(COUNTED) if child is None or child.first else None  # before anyone else uses it
     workers = child.workers if child else 1
     made = Daemon(loop, config, store, receives=receives, with_runner=with_runner, workers=workers)
@@ -118,6 +122,18 @@ async def serve(
         await made.close(life.hurry)
         life.close()
     return 0
+
+
+def _take(store: Store, receives: bool) -> None:
+    """Become the one process that works this queue.  Where another does, one that receives goes on without;
+    raises StoreError for one that can do nothing else."""
+    try:
+        store.claim(0, time.time())
+    except StoreError as error:
+        if not receives:
+            store.close()
+            raise
+        event.warning(f"{error}: mail is only received here while that lasts")
 
 
 def _trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
