@@ -388,7 +388,7 @@ def _taken(
     for number, (one, settlement) in taken.items():
         mine, hop = pending[number], hops.get(one.hop)
         if type(settlement) is not int and one.message in rows:
-            raise TypeError("the number of its claims is none")
+            raise ValueError("the number of its claims is none")
         claims.append(
             Claim(
                 sqlite_rows.message(rows[one.message], [each.recipient for each in mine]),

@@ -146,4 +146,6 @@ def _words(error: Exception) -> str:
         return "a text in it is not UTF-8"
     if isinstance(error, KeyError):
         return "the message has no row"
-    return (str(error) if str(error).isprintable() else "")[:200] or "it says nothing that a message can say"
+    if isinstance(error, ValueError) and str(error).isprintable():
+        return str(error)[:200]
+    return "a value in it is of the wrong kind"

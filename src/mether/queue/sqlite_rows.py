@@ -48,7 +48,7 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
     row[14].startswith(b"")
     for text in (row[2], row[6], row[7], row[18]):
         if text is not None and type(text) is not str:
-            raise TypeError("a text in it is none")
+            raise ValueError("a text in it is none")
     envelope = Envelope(
         address(row[1]) if row[1] else None,
         recipients,
@@ -125,16 +125,16 @@ def outcome(number: int, row: tuple[Any, ...], said: Reply | None = None) -> Out
 
 
 def reply(text: str) -> Reply:
-    """The reply whose str() was stored.  Raises TypeError when that was none."""
+    """The reply whose str() was stored.  Raises ValueError when that was none."""
     if type(text) is not str:
-        raise TypeError("a reply in it is no text")
+        raise ValueError("a reply in it is no text")
     return from_text(text) or Reply(451, "4.3.0", text)
 
 
 def recipient(path: str, orcpt: str | None, notify: str | None) -> Recipient:
     """The Recipient of three columns.  Raises UNREADABLE."""
     if (orcpt is not None and type(orcpt) is not str) or (notify is not None and type(notify) is not str):
-        raise TypeError("a text in it is none")
+        raise ValueError("a text in it is none")
     return Recipient(address(path), orcpt=orcpt, notify=notify)
 
 
@@ -256,9 +256,9 @@ def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
 
 
 def octets(value: object) -> bytes:
-    """The content in a row.  Raises TypeError when it is none."""
+    """The content in a row.  Raises ValueError when it is none."""
     if type(value) is not bytes:
-        raise TypeError("its content is no octets")
+        raise ValueError("its content is no octets")
     return value
 
 
