@@ -69,7 +69,7 @@ servers = ["127.0.0.1", "127.0.0.1:5353", "::1"]
 timeout = "2s"
 hosts = false
 [log]
-level = "debug"
+level = "warning"
 format = "json"
 """
 
@@ -93,7 +93,7 @@ def test_a_full_file():
         intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0, warn=(3600.0, 86400.0), uncertain="hold"
     )
     assert config.dns.endpoints == (("127.0.0.1", 53), ("127.0.0.1", 5353), ("::1", 53))
-    assert config.log.number == 10
+    assert config.log.number == 30
 
 
 def test_its_routes_become_a_routing_table():
@@ -339,8 +339,9 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         ),
         (
             "[log]\nlevel = 'inf'\n",
-            '2: log.level: expected "debug" or "info" or "warning" or "error" (did you mean "info"?)',
+            '2: log.level: expected "info" or "warning" or "error" (did you mean "info"?)',
         ),
+        ("[log]\nlevel = 'debug'\n", '2: log.level: expected "info" or "warning" or "error"'),
         ("[log]\nlevel = \n", "2: this is not TOML: Invalid value"),
         ("[log]\nlevel = 'info'\nlevel = 'info'\n", "3: this is not TOML: Cannot overwrite a value"),
     ],

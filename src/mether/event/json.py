@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mether.event.mail import Sink
 
-NAMES = {10: "debug", 20: "info", 30: "warning", 40: "error"}
+NAMES = {20: "info", 30: "warning", 40: "error"}
 
 
 def sink(

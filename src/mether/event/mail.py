@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     Sink = Callable[[str, Mapping[str, Any]], None]
 
-DEBUG: Final = 10
 INFO: Final = 20
 WARNING: Final = 30
 ERROR: Final = 40

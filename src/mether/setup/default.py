@@ -146,7 +146,7 @@ maildir = "mail/{user}"
 #hosts = true
 
 [log]
-#level = "info"      # "debug", "warning", "error"
+#level = "info"      # "warning", "error"
 #format = "text"     # "json": one object a line
 """
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mether.setup.decode import Shape
 
 SPOOLS: Final = ("sqlite", "directory", "memory")
-LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+LEVELS: Final = {"info": 20, "warning": 30, "error": 40}
 
 
 def _hostname(value: object) -> str:
