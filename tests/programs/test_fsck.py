@@ -65,6 +65,26 @@ def test_what_is_wrong_and_what_was_saved(spool: Path, capsys: pytest.CaptureFix
     assert main(["fsck", "--spool", url]) == 0
 
 
+def test_check_sees_what_fsck_sees_of_content(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mether.programs import smtpq
+
+    path = content(spool)
+    os.truncate(path, 50_000)
+    assert smtpq.main(["check", "--spool", f"sqlite:{spool}"]) == 75
+    said = f"the content of {path.name} has 50000 octets where 100000 were queued: {path}\n"
+    assert capsys.readouterr().out == said
+
+
+def test_files_that_belong_to_nothing_are_named(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = content(spool).parent
+    strays = [spool / "content" / "odd", where / "junk", where / "0SAAAAAAAAAAA"]
+    for path in strays:
+        path.write_text("?")
+    assert main(["fsck", "--spool", f"sqlite:{spool}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines) == sorted(f"{path}: no file of the queue" for path in strays)
+
+
 def test_all_that_was_damaged_is_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spool = tmp_path / "spool"
     DirectoryStore(str(spool), now=T0).close()

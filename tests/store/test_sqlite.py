@@ -833,7 +833,7 @@ def old_spool(spool: str, version: int) -> None:
         old.execute(
             "INSERT INTO message (id, sender, body, smtputf8, requiretls, arrived, protocol, address, host,"
             " helo, login, trace, size, expires, priority, large, claims) VALUES"
-            " (?, 'a@b.example', '7BIT', 0, 0, ?, 'ESMTP', '', '', '', '', x'', 9, ?, ?, 0, 1)",
+            " (?, 'a@b.example', '7BIT', 0, 0, ?, 'ESMTP', '', '', '', '', x'', 2, ?, ?, 0, 1)",
             (number, T0, T0 + DAY, priority),
         )
         old.execute("INSERT INTO content VALUES (?, x'6869')", (number,))

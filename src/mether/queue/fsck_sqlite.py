@@ -17,7 +17,7 @@ from mether.queue.database import FILE, PAGE, SCHEMA_VERSION, connect
 from mether.queue.disk import REAL, lock_file
 from mether.queue.fsck import Report
 from mether.queue.fsck_aside import DIRECTORY, octets
-from mether.queue.fsck_files import NOT_REGULAR, file_trouble, left_over, opened
+from mether.queue.fsck_files import NOT_REGULAR, left_over, opened
 from mether.queue.fsck_pages import MAGIC
 from mether.queue.fsck_wal import Wal
 from mether.queue.spool import Spool, trouble
@@ -165,11 +165,12 @@ def inside(path: str, report: Report, *, locked: bool = False) -> None:
                 f"{file}: its schema is {version}, not {SCHEMA_VERSION}: only SQLite's check is made"
             )
             return
-        for wrong in (_rules(db, spool), _types(db), _rows(db), _contents(db)):
+        for wrong in (_rules(db), _types(db), _rows(db)):
             report.found += wrong
         db.execute("COMMIT")
-        report.found += _files(db, spool)
+        report.found += _contents(db, spool)
         report.notes += _unnamed(db, spool, locked)
+        report.notes += _strays(spool)
         report.notes += left_over(path)
     except apsw.Error as error:
         report.found.append(f"{file}: {error}")
@@ -177,13 +178,16 @@ def inside(path: str, report: Report, *, locked: bool = False) -> None:
         db.close()
 
 
-def _rules(db: Peek, spool: Spool) -> Iterator[str]:
+def _rules(db: Peek) -> Iterator[str]:
     from mether.queue import sqlite_list
 
-    # The contents are looked at more closely below, and SQLite has been asked.
-    for line in sqlite_list.check(db, spool):  # type: ignore[arg-type]
-        if not line.startswith("the content of "):
-            yield line
+    return sqlite_list.rules(db)  # type: ignore[arg-type]
+
+
+def _contents(db: Peek, spool: Spool) -> Iterator[str]:
+    from mether.queue import sqlite_list
+
+    return sqlite_list.contents(db, spool)  # type: ignore[arg-type]
 
 
 def _types(db: Peek) -> Iterator[str]:
@@ -241,23 +245,20 @@ def name(number: int) -> str:
         return f"numbered {number}"
 
 
-_SHORT: Final = """\
-SELECT m.id, length(c.data), m.size - length(m.trace) FROM message AS m JOIN content AS c USING (id)
-WHERE NOT m.large AND length(c.data) <> m.size - length(m.trace)"""
-_LARGE: Final = "SELECT id, size - length(trace) FROM message WHERE large ORDER BY id"
-
-
-def _contents(db: Peek) -> Iterator[str]:
-    for number, size, queued in db.execute(_SHORT).fetchall():
-        yield f"the content of {name(number)} has {size} octets where {queued} were queued"
-
-
-def _files(db: Peek, spool: Spool) -> Iterator[str]:
-    for number, queued in db.execute(_LARGE).fetchall():
-        wrong = file_trouble(spool.where(name(number)), queued)
-        # It may have left the queue since.
-        if wrong and db.value("SELECT 1 FROM message WHERE id = ?", (number,)):
-            yield f"the content of {name(number)} {wrong}"
+def _strays(spool: Spool) -> Iterator[str]:
+    """A line for each file of content that could be of no message."""
+    content = os.path.join(spool.path, "content")
+    for directory in sorted(os.listdir(content)):
+        under = os.path.join(content, directory)
+        names = sorted(os.listdir(under)) if os.path.isdir(under) else [""]
+        for path in (os.path.join(under, name) if name else under for name in names):
+            ident = os.path.basename(path)
+            try:
+                ident_.decode(ident)
+            except ValueError:
+                ident = ""
+            if spool.where(ident) != path:
+                yield f"{path}: no file of the queue"
 
 
 def _unnamed(db: Peek, spool: Spool, locked: bool) -> Iterator[str]:

@@ -153,6 +153,12 @@ def check(db: Database, spool: Spool) -> Iterator[str]:
     for (line,) in db.execute("PRAGMA integrity_check").fetchall():
         if line != "ok":
             yield f"{db.path}: {line}"
+    yield from rules(db)
+    yield from contents(db, spool)
+
+
+def rules(db: Database) -> Iterator[str]:
+    """A line for each row that does not go with the others."""
     for statement, what in (
         ("check-orphans", "the recipient {1} of {0} has no message"),
         ("check-hops", "the recipient {1} of {0} has no next hop"),
@@ -165,12 +171,21 @@ def check(db: Database, spool: Spool) -> Iterator[str]:
             yield what.format(ident_.encode(row[0]), *row[1:])
     for (name,) in db.execute(SQL["check-ready"]).fetchall():
         yield f"the next hop {name} has mail waiting that is never tried"
-    for (number,) in db.execute(SQL["check-large"]).fetchall():
-        ident = ident_.encode(number)
-        try:
-            spool.content(ident)
-        except Exception as error:
-            yield str(error)
+
+
+def contents(db: Database, spool: Spool) -> Iterator[str]:
+    """A line for each content that is not as long as what was queued; of files, all that cannot be read."""
+    from mether.queue.fsck_files import file_trouble
+    from mether.queue.fsck_sqlite import name
+
+    for number, size, queued in db.execute(SQL["check-short"]).fetchall():
+        yield f"the content of {name(number)} has {size} octets where {queued} were queued"
+    for number, queued in db.execute(SQL["check-large"]).fetchall():
+        ident = name(number)
+        wrong = file_trouble(spool.where(ident), queued)
+        # It may have left the queue since.
+        if wrong and db.value("SELECT 1 FROM message WHERE id = ?", (number,)):
+            yield f"the content of {ident} {wrong}"
 
 
 def _like(pattern: str) -> str:

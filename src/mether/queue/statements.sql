@@ -461,7 +461,11 @@ SELECT id FROM message WHERE NOT large AND id NOT IN (SELECT id FROM content)
 SELECT id FROM content WHERE id NOT IN (SELECT id FROM message)
 
 -- name: check-large
-SELECT id FROM message WHERE large ORDER BY id
+SELECT id, size - length(trace) FROM message WHERE large ORDER BY id
+
+-- name: check-short
+SELECT m.id, length(c.data), m.size - length(m.trace) FROM message AS m JOIN content AS c USING (id)
+WHERE NOT m.large AND length(c.data) <> m.size - length(m.trace)
 
 -- name: check-ready
 SELECT transport || ':' || next_hop FROM next_hop AS h WHERE ready IS NULL AND probe_owner IS NULL
