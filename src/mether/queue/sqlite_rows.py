@@ -30,7 +30,7 @@ MOST_TRIED: Final = 1_000_000
 def address(path: str) -> Address:
     """The Address whose str() was stored: a domain holds no @, so the last one divides."""
     local, at, domain = path.rpartition("@")
-    if not domain or "\n" in path or "\r" in path or "\0" in path:
+    if not domain or (not path.isprintable() and ("\n" in path or "\r" in path or "\0" in path)):
         raise ValueError("an address in it is none")
     return Address(local, domain) if at else Address(domain, "")
 
@@ -44,11 +44,8 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         raise ValueError("a time in it is none")
     if not (row[15] >= 0 and -9 <= row[19] <= 9):
         raise ValueError("a number in it is out of range")
-    "".join(row[9:14])
+    "".join((row[2], row[6] or "", row[7] or "", *row[9:14], row[18] or ""))
     row[14].startswith(b"")
-    for text in (row[2], row[6], row[7], row[18]):
-        if text is not None and type(text) is not str:
-            raise ValueError("a text in it is none")
     envelope = Envelope(
         address(row[1]) if row[1] else None,
         recipients,
@@ -133,8 +130,8 @@ def reply(text: str) -> Reply:
 
 def recipient(path: str, orcpt: str | None, notify: str | None) -> Recipient:
     """The Recipient of three columns.  Raises UNREADABLE."""
-    if (orcpt is not None and type(orcpt) is not str) or (notify is not None and type(notify) is not str):
-        raise ValueError("a text in it is none")
+    if orcpt is not None or notify is not None:
+        "".join((orcpt or "", notify or ""))
     return Recipient(address(path), orcpt=orcpt, notify=notify)
 
 
@@ -178,7 +175,8 @@ def rows(recipients: Iterable[tuple[Any, ...]]) -> dict[int, list[Row]]:
         if route is None:
             route = routes[key] = Route(r[5] or "", r[6] or "", r[7] or "")
         last = None
-        known(r[1], r[8], r[9])
+        if not (r[1] >= 0 <= r[8] < MOST_TRIED and -LAST < r[9] < LAST):
+            raise ValueError("a number in it is out of range")
         if r[15] is not None:
             said = replies.get(r[17])
             if said is None:
