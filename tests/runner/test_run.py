@@ -14,9 +14,9 @@ from mether.envelope import By
 from mether.outcome import Route
 from mether.queue.claim import Claim
 from mether.queue.memory import MemoryStore
-from mether.queue.store import Committed, Filter, NoSpace, Select, StoreError
+from mether.queue.store import Filter, NoSpace, Select, StoreError
 from mether.reply import Reply
-from mether.runner import run
+from mether.runner import giving
 from mether.runner.window import Window
 
 LOCAL = Route("maildir", "here")
@@ -329,48 +329,6 @@ async def test_a_message_whose_commit_returns_after_stop_stays_in_the_queue() ->
 
 
 @virtual
-async def test_what_a_transport_gives_back_is_due_as_before() -> None:
-    service = Service()
-    service.transport.holding = True
-    service.receive(draft())
-    await settled()
-    service.runner.returned([service.transport.held.pop()])
-    await settled()
-    (entry,) = service.store.entries(Filter())
-    assert (entry.status, entry.rows[0].attempts) == ("fresh", 0)
-    assert service.runner.window.used == 0
-
-
-@virtual
-async def test_claims_are_given_back_until_the_store_takes_them() -> None:
-    """A claim of ours that nobody works would be nobody's to try."""
-    service = Service()
-    service.transport.holding = True
-    service.receive(draft())
-    await settled()
-    real = service.store.release
-    troubles = 1
-
-    def release(claims: Sequence[Claim]) -> None:
-        nonlocal troubles
-        if troubles:
-            troubles -= 1
-            raise StoreError("disk I/O error")
-        real(claims)
-
-    service.store.release = release  # type: ignore[method-assign]
-    with heard() as events:
-        service.runner.returned([service.transport.held.pop()])
-        await settled()
-        (entry,) = service.store.entries(Filter())
-        assert entry.status == "active"
-        await asyncio.sleep(run.RETRY)
-    (entry,) = service.store.entries(Filter())
-    assert entry.status == "fresh"
-    assert [name for name, _ in events] == ["error"]
-
-
-@virtual
 async def test_a_fault_does_not_end_the_runner() -> None:
     service = Service()
     service.put(draft())
@@ -387,7 +345,7 @@ async def test_a_fault_does_not_end_the_runner() -> None:
     service.store.claim = claim  # type: ignore[assignment, method-assign]
     service.start()
     with heard() as events:
-        await asyncio.sleep(run.RETRY + 1)
+        await asyncio.sleep(giving.RETRY + 1)
     assert not service.queued()
     assert service.task is not None and not service.task.done()
     assert [name for name, _ in events].count("error") == 1
@@ -413,29 +371,6 @@ async def test_trouble_with_the_store_passes() -> None:
         await asyncio.sleep(120)
     assert not service.queued()
     assert [name for name, _ in events].count("error") == 1, "the same trouble is told once"
-
-
-@virtual
-async def test_a_process_that_may_not_claim_wakes_the_one_that_does() -> None:
-    """One process at a time runs a directory spool; a second smtpd on it only queues."""
-    service = Service()
-    other = service.store.another(now=T0)
-    assert not other.wait(0) and other.fileno()
-    wakes, real = [], service.store.wake
-
-    def wake() -> int:
-        wakes.append(real())
-        return wakes[-1]
-
-    service.store.wake = wake  # type: ignore[method-assign]
-    for _ in range(2):
-        for fresh in [draft() for _ in range(5)]:
-            fresh.claim = service.runner.admit(fresh)
-            service.runner.committed(fresh, Committed(fresh.message.ident))
-        await settled()
-        assert other.wait(0)
-    assert wakes == [1, 1], "one for all of a batch"
-    assert service.runner.window.used == 0
 
 
 @virtual
@@ -588,40 +523,6 @@ async def test_the_highest_priority_is_taken_first() -> None:
     assert [ident for _, ident, _ in service.transport.tried] == order
 
 
-@virtual
-async def test_start_tries_what_waits_for_a_next_hop() -> None:
-    """RFC 1985: at once, though it failed a moment ago; and says how many messages that is."""
-    service = Service().start()
-    service.transport.answers["*"] = delayed("host")
-    service.receive(draft())
-    await settled()
-    service.receive(*(draft() for _ in range(4)))
-    await asyncio.sleep(5)
-    assert len(service.transport.tried) == 1
-    service.transport.answers.clear()
-    answers: list[int | StoreError] = []
-    service.runner.start("MX.example.net", answers.append)
-    service.runner.start("nowhere.example", answers.append)
-    await asyncio.sleep(2)
-    assert answers == [5, 0]
-    assert not service.queued()
-
-
-@virtual
-async def test_start_says_what_is_wrong_with_the_store() -> None:
-    service = Service()
-    trouble = StoreError("no")
-
-    def start(domain: str, *, now: float, limit: int) -> int:
-        raise trouble
-
-    service.store.start = start  # type: ignore[method-assign]
-    answers: list[int | StoreError] = []
-    service.runner.start("mx.example.net", answers.append)
-    await settled()
-    assert answers == [trouble]
-
-
 @pytest.mark.parametrize("straight", [True, False])
 @virtual
 async def test_a_fault_before_the_transport_is_an_outcome(straight: bool) -> None:
@@ -668,6 +569,6 @@ async def test_a_claim_is_given_back_when_not_even_its_fault_can_be_settled(
         await settled()
     assert "error" in [name for name, _ in events]
     assert service.runner.window.used == 1
-    await asyncio.sleep(run.RETRY + 1)
+    await asyncio.sleep(giving.RETRY + 1)
     assert not service.queued()
     assert service.runner.window.used == 0

@@ -30,10 +30,12 @@ from mether.relay import failure
 from mether.runner import settle
 from mether.runner.asking import asker
 from mether.runner.ending import Ending
+from mether.runner.giving import RETRY, Giving
 from mether.runner.hand import Hand
 from mether.runner.lease import Lease
 from mether.runner.news import News
 from mether.runner.once import Once
+from mether.runner.others import Others
 from mether.runner.waking import CROWDED, PAUSE, Waking
 from mether.runner.window import Window
 
@@ -41,7 +43,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable
-    from typing import Final, Protocol
+    from typing import Protocol
 
     from mether.address import Address
     from mether.outcome import Outcome, Route
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from mether.queue.content import Content
     from mether.queue.figures import Live
     from mether.queue.message import Draft
-    from mether.queue.store import Committed, Store
+    from mether.queue.store import Committed
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
     from mether.runner.ways import Transports
@@ -60,13 +62,6 @@ if TYPE_CHECKING:
 
         def route(self, address: Address) -> Route:
             """The next hop of an address."""
-
-
-RETRY: Final = 5.0
-"""Seconds until what failed on our own side (the store, a fault) is tried again."""
-
-STARTED: Final = 10_000
-"""Messages that one `start` makes due at most."""
 
 
 class Runner:
@@ -106,9 +101,10 @@ class Runner:
         self._hand = Hand(self.window, transports, each, self._waking)
         self._ways = self._hand.ways
         self._changed = self._waking.changed
+        self._giving = Giving(loop, queue, self._call, self._changed)
+        self._others = Others(queue, clock, self._changed)
         self._stopping = False
         self._trouble = ""
-        self._telling = False
         self._claimed = 0.0  # when the store was last asked for claims
         self._lease = Lease(loop, self._call, clock, self._share, self._lost)
         self._news = News(loop, self._call, clock, self._ways, self._waking, self._hand.withdraw, random)
@@ -149,7 +145,7 @@ class Runner:
             whole = self._hand.arrived(draft, claims)
             if not whole and answer.error is None and not answer.known:
                 # A next hop is in trouble that we have not heard of, or another process runs this queue.
-                self._tell()
+                self._others.tell()
                 self._news.woken = True
                 self._waking.within(PAUSE)
         elif answer.error is None:
@@ -171,18 +167,7 @@ class Runner:
         `done` is told how many messages wait there, counted up to STARTED, or what was wrong with the store.
         Which domain a client may name is not decided here (RFC 1985 section 6).
         """
-
-        def work(store: Store) -> int:
-            count = store.start(domain, now=self._clock(), limit=STARTED)
-            if count:
-                store.wake()  # whoever runs the queue, if it is another process
-            return count
-
-        def started(result: int | StoreError) -> None:
-            self._changed()
-            done(result)
-
-        self._queue.call(work, started)
+        self._others.start(domain, done)
 
     async def run(self) -> None:
         """Work what is due until `stop`."""
@@ -225,7 +210,7 @@ class Runner:
 
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished by closing the transports."""
-        self._stopping = True
+        self._stopping = self._giving.stopping = True
         self._changed()
 
     async def drain(self) -> None:
@@ -273,21 +258,9 @@ class Runner:
         """A transport gives claims back untried."""
         for claim in claims:
             self._hand.give(claim)
-        self._release(claims)
+        self._giving.give(claims)
 
     # Claims
-
-    def _release(self, claims: list[Claim]) -> None:
-        """Give claims back in the store, as often as it takes: else they would be nobody's to try."""
-
-        def released(result: object) -> None:
-            if isinstance(result, StoreError):
-                event.error(f"cannot give claims back: {result}")
-                if not self._stopping:
-                    self._loop.call_later(RETRY, self._release, claims)
-            self._changed()
-
-        self._queue.call(lambda store: store.release(claims), released)
 
     async def _claim(self, select: Select, once: Once | None) -> bool:
         """Claim what is selected; whether to claim again at once."""
@@ -318,7 +291,7 @@ class Runner:
                     once.tried(claim)
                 self._faulted(claim, error)
         if again:
-            await self._put_back(again)
+            await self._giving.put_back(again)
         if once is not None:
             return once.more(claims, len(claims) - len(again))
         return len(claims) >= limit
@@ -342,13 +315,6 @@ class Runner:
             self._loop.create_task(self._fetch(claim))
         else:
             self._dispatch(claim)
-
-    async def _put_back(self, claims: list[Claim]) -> None:
-        """Give back what was not taken on.  Nothing has changed by that: nobody is to look again for it."""
-        try:
-            await self._call(lambda store: store.release(claims))
-        except StoreError:
-            self._release(claims)
 
     def _moved(self, claim: Claim, why: str | None, applied: bool) -> None:
         """A claim was settled untried: by moving its recipients to another next hop, or by holding it."""
@@ -395,16 +361,6 @@ class Runner:
             self._ending.end(claim, verdict, now, now)
 
     # Other processes
-
-    def _tell(self) -> None:
-        """Wake them, once for all that is committed until the writer comes to it."""
-
-        def told(result: object) -> None:
-            self._telling = False
-
-        if not self._telling:
-            self._telling = True
-            self._queue.call(lambda store: store.wake(), told)
 
     def _share(self, live: Live) -> None:
         """So many processes share the work now."""
