@@ -173,7 +173,7 @@ def test_a_second_signal_ends_all_workers_at_once(start: Start) -> None:
 def test_a_worker_that_is_killed_before_it_is_ready_is_started_anew(tmp_path: Path) -> None:
     """Only one that says why it cannot work ends the service."""
     config = tmp_path / "mether.toml"
-    config.write_text(CONFIG.format(spool="sqlite:spool", listen="", routes=""))
+    config.write_text(CONFIG.format(spool="sqlite:spool", listen="", routes="", retry=""))
     process = subprocess.Popen(
         [BIN / "smtpd", "-C", config, "--workers", "2"], stderr=subprocess.PIPE, text=True
     )

@@ -44,6 +44,7 @@ PROGRAM = Program(
         64,
         (66, "there is no queue, a message that was named is not in it, or a next hop is not known"),
         70,
+        71,
         75,
         77,
         78,

@@ -35,7 +35,7 @@ PROGRAM = Program(
         ),
         Option("", "no-runner", "only accept mail; runsmtpq --daemon works the queue"),
     ),
-    exits=(0, 64, (69, "an address cannot be listened on"), 70, 75, 77, 78),
+    exits=(0, 64, (69, "an address cannot be listened on"), 70, 71, 75, 77, 78),
     files=(("/etc/mether/mether.toml", "the configuration"), ("/var/spool/smtpq", "the queue")),
 )
 
