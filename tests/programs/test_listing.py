@@ -87,3 +87,9 @@ def test_the_parameters_as_a_client_would_write_them():
     envelope.auth, envelope.hold = "<>", "until;2030-01-01T00:00:00Z"
     assert listing.mail_parameters(of)[:3:2] == ["AUTH=<>", "HOLDUNTIL=2030-01-01T00:00:00Z"]
     assert listing.record(of, {}, NOW)["priority"] == -3
+
+
+def test_why_it_is_held_is_told_once():
+    last = Outcome(0, "delayed", Reply(451, None, "connection lost"), uncertain=True)
+    of = entry(hold="may have been delivered to a@b.test: 451 connection lost", attempts=1, last=last)
+    assert listing.text(of, {}, NOW).count("connection lost") == 1

@@ -142,6 +142,8 @@ def text(entry: Entry, hops: Hops, now: float) -> str:
     if len(rows) == 1:
         row = rows[0]
         reason = _reason(row, hops, now)
+        if message.hold and reason in message.hold:
+            reason = ""  # told above, as why it is held
         said = f"{_UNDER}({reason})\n" if reason else ""
         return f"{out}{said}{_BESIDE}{clean(str(row.recipient.forward_path))}\n\n"
     reasons: dict[str, str] = {}

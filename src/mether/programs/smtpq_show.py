@@ -27,6 +27,7 @@ def show(call: Call) -> None:
 
     store, now = call.store, call.now
     hops, transcript = known_hops(store), call.options.flag("transcript")
+    works = bool(store.live(now).runners)
     for number, entry in enumerate(pages(store, call.filter)):
         attempts = store.attempts(entry.message.ident)
         if call.options.flag("json"):
@@ -44,7 +45,7 @@ def show(call: Call) -> None:
             continue
         if number:
             sys.stdout.write("\n")
-        sys.stdout.writelines(f"{line}\n" for line in story.story(entry, attempts, hops, now))
+        sys.stdout.writelines(f"{line}\n" for line in story.story(entry, attempts, hops, now, works=works))
         if transcript:
             sys.stdout.writelines(f"{line}\n" for line in story.transcripts(entry, attempts))
 
@@ -56,12 +57,11 @@ def explain(call: Call) -> None:
 
     store, now = call.store, call.now
     hops = known_hops(store)
+    works = bool(store.live(now).runners)
     beside: dict[Route, int] | None = None
 
     def room(route: Route) -> str:
         nonlocal beside
-        if not store.live(now).runners:
-            return "but no process works this queue: smtpd or runsmtpq does"
         if beside is None:
             beside = _tried_now(store)
         if route not in beside:
@@ -78,7 +78,7 @@ def explain(call: Call) -> None:
             sys.stdout.write(
                 clean(f"{entry.message.ident} {row.recipient.forward_path} by {row.route}") + "\n"
             )
-            for when, why in story.explanation(entry, row, hops, now, room):
+            for when, why in story.explanation(entry, row, hops, now, room, works=works):
                 sys.stdout.write(f"  {when}: {why}\n")
 
 

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from mether.programs.listing import Hops
     from mether.queue.message import Entry, Row
 
+NOBODY: Final = "but no process works this queue: smtpd or runsmtpq does"
 PERHAPS: Final = "it may have been delivered all the same"
 
 
-def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> Iterator[str]:
-    """Everything that is known of a message, for a person, in lines.  `hops` are the next hops in trouble."""
+def story(
+    entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float, *, works: bool = True
+) -> Iterator[str]:
+    """Everything that is known of a message, for a person, in lines.  `hops` are the next hops in trouble;
+    `works` tells whether any process works the queue."""
     message, arrival, envelope = entry.message, entry.message.arrival, entry.message.envelope
     yield f"Message    {message.ident} ({entry.status})"
     yield f"Sender     <{clean(path_text(envelope.reverse_path))}>"
@@ -43,6 +47,8 @@ def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> 
     )
     if message.hold is not None:
         yield clean(f"Held       {message.hold or 'no reason was given'}")
+    if not works and message.hold is None:
+        yield f"Waits      {NOBODY.removeprefix('but ')}"
     for row in entry.rows:
         yield ""
         yield f"Recipient  {clean(str(row.recipient.forward_path))}"
@@ -60,6 +66,8 @@ def story(entry: Entry, attempts: Sequence[Attempt], hops: Hops, now: float) -> 
             if row.last.uncertain:
                 yield f"  unknown  {PERHAPS}"
         at, why = next_try(entry, row, hops, now)
+        if message.hold is not None:
+            why = "held; smtpq release lets it go on"
         when = "" if at is None else f"{stamp(at)} ({span(at - now)}): " if at > now else "now: "
         yield clean(f"  next     {when}{why}")
         if row.mark is not None:
@@ -128,10 +136,10 @@ def next_try(entry: Entry, row: Row, hops: Hops, now: float) -> tuple[float | No
 
 
 def explanation(
-    entry: Entry, row: Row, hops: Hops, now: float, room: Callable[[Route], str]
+    entry: Entry, row: Row, hops: Hops, now: float, room: Callable[[Route], str], *, works: bool = True
 ) -> Iterator[tuple[str, str]]:
     """What becomes of a recipient, as pairs of time and words.  Of one that is due `room` is asked what else
-    it may have to wait for."""
+    it may have to wait for; `works` tells whether any process works the queue."""
     hop = hops.get(row.route)
     for at, step in plan.outlook(entry, row, hop, now):
         when = "now" if at <= now else f"{stamp(at)} ({span(at - now)})"
@@ -142,6 +150,9 @@ def explanation(
             "leave": "",
             "hold": "it stays",
         }.get(step.verb, "it waits")
+        if step.verb in ("try", "return") and not works:
+            yield when, clean(f"{step.why}; {NOBODY}")
+            continue
         why = clean(f"{words}: {step.why}" if words else step.why)
         if step.verb == "wait" and step.when is not None:
             why += f", until {stamp(step.when)}"
