@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mether.smtp import sasl
@@ -203,6 +203,7 @@ MESSAGES = st.one_of(
     st.none() | MESSAGES,
     st.lists(st.one_of(MESSAGES, ANSWERS), max_size=6),
 )
+@example("EXTERNAL", None, [Answer("accepted", login="x"), b""])
 def test_no_input_raises_and_nothing_is_done_unasked(mechanism, initial, inputs):
     """Whatever comes in whatever order is a step; a password mechanism is never done without a question."""
     exchange = server(mechanism, binding=b"hash", certificate="ann")

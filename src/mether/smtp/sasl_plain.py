@@ -110,6 +110,10 @@ class ServerExternal(ServerExchange):
             return Failed(REJECTION)
         return Done(self._certificate)
 
+    def answer(self, answer: Answer) -> Step:
+        self._over = True  # nothing was asked: that ends it for good
+        return super().answer(answer)
+
 
 class ClientPlain(ClientExchange):
     """Everything is in the initial response."""
