@@ -185,3 +185,10 @@ def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
 def test_what_is_wrong_is_one_line(argv, status, text, capsys):
     assert main(argv) == status
     assert capsys.readouterr().err == text
+
+
+def test_a_wrong_address_does_not_keep_the_others_from_their_answers(file, capsys):
+    assert main(["route", "-C", file, "a@home.test", "bad", "b@far.test"]) == 64
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["a@home.test", "b@far.test"]
+    assert err == "mether: 'bad' is not an address: no @ and domain\n"

@@ -189,15 +189,17 @@ def _route(options: Parsed, operands: list[str]) -> int:
         raise UsageError("route needs an address")
     from mether.address import AddressError, parse_argument
 
-    addresses = []
+    addresses, wrong = [], []
     for text in operands:
         try:
             address = parse_argument(text)
         except AddressError as error:
-            raise Failure(USAGE, f"{text!r} is not an address: {error}") from None
+            wrong.append(f"{text!r} is not an address: {error}")
+            continue
         if address is None:
-            raise Failure(USAGE, "the null reverse-path is nobody's address")
-        addresses.append(address)
+            wrong.append("the null reverse-path is nobody's address")
+        else:
+            addresses.append(address)
     sender: str | None = None
     given = options.text("sender")
     if given is not None:
@@ -226,7 +228,9 @@ def _route(options: Parsed, operands: list[str]) -> int:
             if facts.get("logins_by_sender"):
                 said.append("other senders have other logins: see --sender")
             print("  ".join(map(str, said)))
-    return 0
+    for what in wrong:
+        complain("mether", what)
+    return USAGE if wrong else 0
 
 
 def _texts(value: object) -> tuple[str, ...]:
