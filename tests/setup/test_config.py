@@ -240,7 +240,7 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         (
             "[retry]\nexpire = '20000d'\n",
             '2: retry.expire: expected a duration such as "90s", "5m", "1h30m" or "5d": '
-            "more than 0 and at most ten years",
+            "more than 0 and at most ten years; '20000d' is none",
         ),
         ("[[listen]]\n", '1: listen.address: missing; expected where to listen, such as "127.0.0.1:2525"'),
         (
@@ -264,7 +264,16 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         (
             "[[listen]]\naddress = ':25'\ncommand_timeout = 300\n",
             '3: listen.command_timeout: expected a duration such as "90s", "5m", "1h30m" or "5d": '
-            "the units are s, m, h, d, w and ms, the larger first",
+            "the units are s, m, h, d, w and ms, the larger first; '300' is none",
+        ),
+        (
+            "[retry]\nintervals = ['5m', '5x']\n",
+            '2: retry.intervals: expected a duration such as "90s", "5m", "1h30m" or "5d": '
+            "the units are s, m, h, d, w and ms, the larger first; '5x' is none",
+        ),
+        (
+            "[relay]\nrate = 5\n",
+            '2: relay.rate: expected a rate such as "10/s", "100/m" or "1000/h", more than 0; \'5\' is none',
         ),
         (
             "[[route]]\nmx = true\n",

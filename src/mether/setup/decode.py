@@ -219,7 +219,10 @@ def fraction(value: object) -> float:
 
 def duration(value: object) -> float:
     """Seconds, from text such as "5m"."""
-    return units.duration(value if isinstance(value, str) else "")
+    try:
+        return units.duration(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise ValueError(f"{error}; {str(value)[:80]!r} is none") from None
 
 
 def size(value: object) -> int:

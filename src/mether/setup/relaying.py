@@ -36,8 +36,11 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _rate(value: object) -> str:
-    text = decode.text(value)
-    rate(text)
+    text = decode.text(str(value) if isinstance(value, int) else value)
+    try:
+        rate(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; {text[:80]!r} is none") from None
     return text
 
 
