@@ -134,9 +134,17 @@ def test_a_burst_of_host_failures_counts_once() -> None:
 @pytest.mark.parametrize("action", sorted([*DONE, "delayed", "failed"]))
 def test_a_host_that_answers_anything_has_recovered(action: str) -> None:
     hop = Hop(HOP, failures=3, not_before=T0 - 1, last="451 x")
-    verdict = work(several(1), outcomes(action, scope="recipient"), hop)
+    results = outcomes(action, scope="recipient")
+    results[0].remote_mta = "mx.example.net"
+    verdict = work(several(1), results, hop)
     assert verdict.hop is not None
     assert (verdict.hop.failures, verdict.hop.not_before) == (0, 0.0)
+
+
+def test_a_fault_of_ours_says_nothing_of_the_next_hop() -> None:
+    """A probe that failed for want of descriptors is no answer: the next hop stays backed off."""
+    hop = Hop(HOP, failures=3, not_before=T0 - 1, last="451 x")
+    assert work(several(1), outcomes("delayed", scope="transaction"), hop).hop is None
 
 
 def test_a_domain_that_does_not_exist_backs_nothing_off() -> None:

@@ -81,8 +81,8 @@ def decide(
     for one, outcome in zip(claim.pending, outcomes, strict=True):
         if outcome.scope == "host":
             blame = outcome
-        else:
-            answered = True
+        elif outcome.remote_mta or outcome.action in DONE:
+            answered = True  # a fault of ours says nothing of the next hop
         if outcome.action == "delayed" and outcome.uncertain and retry.hold_uncertain:
             doubtful.append((one, outcome))
         elif outcome.action == "delayed" and expired:
