@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from daemon import Client, Daemon
+from peers import until
 
 from mether.queue.open import open_store
 from mether.queue.store import Filter
@@ -91,4 +93,24 @@ def test_a_second_signal_waits_for_no_answer_to_content(tmp_path: Path, silent: 
     assert entry.message.hold.startswith(
         "may have been delivered to bob@silent.example: 451 4.3.0 the service ended"
     )
+    client.close()
+
+
+def test_a_second_signal_waits_for_no_program(tmp_path: Path) -> None:
+    """A program that hangs is left to itself, and its message is tried again as one of a dead process."""
+    begun = tmp_path / "begun"
+    route = f'[[route]]\ndomains = ["*"]\npipe = ["/bin/sh", "-c", "echo $$ > {begun}; exec sleep 600"]\n'
+    daemon = Daemon(tmp_path, routes=route)
+    client = Client(daemon.port)
+    client.say("EHLO client.example")
+    assert client.mail("a@client.example", "bob@pipe.example").startswith("250 ")
+    until(lambda: begun.exists() and begun.read_text().strip())
+    try:
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.wait_for('"stopping"')
+        assert daemon.stop() == 0
+        assert any(LATE in line for line in daemon.lines)
+        assert os.path.exists(f"/proc/{begun.read_text().strip()}"), "it waited for the program"
+    finally:
+        os.kill(int(begun.read_text()), signal.SIGKILL)
     client.close()

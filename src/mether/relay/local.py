@@ -2,14 +2,15 @@
 
 `Local` takes claims whose route is a Maildir or a pipe, runs the blocking delivery in a thread, and hands
 the outcomes back in the event loop.  At most WORKERS run at once, and each route has its `Place`: those take
-turns, and none takes all, so that a program that hangs holds up its own mail alone.  A rule that is gone
-from the configuration delays the mail, and never loses it.
+turns, and none takes all, so that a program that hangs holds up its own mail alone, and never the end of the
+process, which no thread outlives.  A rule that is gone from the configuration delays the mail, and never loses
+it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import threading
 
 from mether.relay import failure, maildir, pipe
 from mether.relay.line import Line
@@ -128,7 +129,6 @@ class Local:
         self._clock = clock
         self._done = done
         self._limit = limit
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="delivery")
         self._tasks: set[asyncio.Task[None]] = set()
         self._places: dict[Route, Place] = {}
 
@@ -162,13 +162,12 @@ class Local:
             await place.close()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        self._pool.shutdown()
 
     async def _deliver(self, claim: Claim) -> None:
         started = self._clock()
         try:
             content = claim.content if claim.content is not None else await self._content(claim)
-            replies = await self.loop.run_in_executor(self._pool, self._run, claim, content)
+            replies = await self._in_thread(claim, content)
         except Exception as error:  # a fault of ours must not stop the queue
             what = f"internal error: {error!r}"
             replies = [Reply(451, "4.3.0", what)] * len(claim.pending)
@@ -178,6 +177,33 @@ class Local:
             for one, reply in zip(claim.pending, replies, strict=True)
         ]
         self._done(claim, outcomes, started, started, "")
+
+    def _in_thread(self, claim: Claim, content: Content) -> asyncio.Future[list[Reply]]:
+        """Deliver in a thread; the slots bound their number.  Raises RuntimeError where none can be had."""
+        future: asyncio.Future[list[Reply]] = self.loop.create_future()
+
+        def end(replies: list[Reply] | None, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            elif replies is not None:
+                future.set_result(replies)
+
+        def work() -> None:
+            replies, failed = None, None
+            try:
+                replies = self._run(claim, content)
+            except Exception as error:
+                failed = error
+            try:
+                self.loop.call_soon_threadsafe(end, replies, failed)
+            except RuntimeError:
+                pass  # the loop has ended, and the claim is a dead owner's
+
+        # Those of an executor are waited for when the interpreter ends, however long a program hangs.
+        threading.Thread(target=work, name="delivery", daemon=True).start()
+        return future
 
     def _run(self, claim: Claim, content: Content) -> list[Reply]:
         """In a thread: deliver, one reply for each recipient."""
