@@ -3,8 +3,8 @@
 `Local` takes claims whose route is a Maildir or a pipe, runs the blocking delivery in a thread, and hands
 the outcomes back in the event loop.  At most WORKERS run at once, and each route has its `Place`: those take
 turns, and none takes all, so that a program that hangs holds up its own mail alone, and never the end of the
-process, which no thread outlives.  A rule that is gone from the configuration delays the mail, and never loses
-it.
+process, which no thread outlives.  A rule that is gone from the configuration delays the mail, and never
+loses it.
 """
 
 from __future__ import annotations
