@@ -86,8 +86,14 @@ class Worker:
         ident = ident_.new_id(T0 + self._count, self._count)
         filling = f"Subject: {ident}\r\n\r\n".encode() + f"{ident} wrote this\r\n".encode() * (size // 26)
         envelope = Envelope(parse(sender) if sender else None, [Recipient(parse(path)) for path in paths])
+        trace = b"Received: x\r\n"
         message = Message(
-            ident, envelope, Arrival(T0, "ESMTP"), trace=b"Received: x\r\n", size=size, expires=T0 + 5 * 86400
+            ident,
+            envelope,
+            Arrival(T0, "ESMTP"),
+            trace=trace,
+            size=len(trace) + len(filling),
+            expires=T0 + 5 * 86400,
         )
         routes = [FAR if path.endswith("org") else NEAR for path in paths]
         content: Any = filling

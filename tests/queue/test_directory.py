@@ -276,7 +276,7 @@ def test_a_queue_that_everyone_may_write_is_refused(path: Path, store: Directory
 
 
 def test_a_spool_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="not a directory spool"):
+    with pytest.raises(StoreError, match="there is no queue in"):
         DirectoryStore(str(tmp_path), now=T0, create=False)
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot open the queue"):
