@@ -188,7 +188,7 @@ def test_a_worker_that_is_killed_before_it_is_ready_is_started_anew(tmp_path: Pa
                 process.send_signal(signal.SIGHUP)  # comes too early to be of use, and does no harm
         process.send_signal(signal.SIGTERM)
         lines += process.stderr
-        assert process.wait() == 0
+        assert process.wait() == 0, lines
     finally:
         process.kill()
         process.wait()

@@ -299,7 +299,7 @@ class Parent:
         self._notifier.stopping("ending the sessions")
         if self._begun:
             event.stopping("smtpd", reason="signal")
-        if self._reload is not None:
+        if self._reload is not None and not self._reload.settled:  # else it is a matter of moments
             self._reload.give_up(f"{STAYS}: the service ends")
             self._look_at_reload()
         for one in self._workers:
