@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class _Pick:
     """One claim to be taken."""
 
-    __slots__ = ("due", "hop", "message", "statement", "suspect")
+    __slots__ = ("due", "hop", "message", "statement")
 
     def __init__(self, message: int, hop: int, statement: str, due: bool = True) -> None:
         self.message = message
