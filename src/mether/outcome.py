@@ -30,25 +30,29 @@ OURS: Final = 2
 
 
 class Route:
-    """A next hop: `transport` ("smtp", "lmtp", "maildir", "pipe"), `next_hop`, and `helo`.
+    """A next hop: `transport` ("smtp", "lmtp", "maildir", "pipe"), `next_hop`, `helo` and `via`.
 
     `next_hop` is a domain, host, ``host:port``, ``[literal]:port`` or ``unix:/path`` for smtp and lmtp,
-    and the name of a local route otherwise.  `helo` is the name to say in EHLO, ``""`` for our own.
+    and the name of a local route otherwise.  `helo` is the name to say in EHLO, ``""`` for our own.  `via`
+    names the rule whose own connections it has, ``""`` for none: the same host with another login, source
+    address or limits is another next hop.
     """
 
-    __slots__ = ("_hash", "helo", "next_hop", "transport")
+    __slots__ = ("_hash", "helo", "next_hop", "transport", "via")
 
-    def __init__(self, transport: str, next_hop: str, helo: str = "") -> None:
+    def __init__(self, transport: str, next_hop: str, helo: str = "", via: str = "") -> None:
         self.transport = transport
         self.next_hop = next_hop
         self.helo = helo
-        self._hash = hash((transport, next_hop, helo))
+        self.via = via
+        self._hash = hash((transport, next_hop, helo, via))
 
     def __str__(self) -> str:
         return f"{self.transport}:{self.next_hop}"
 
     def __repr__(self) -> str:
-        return f"Route({self.transport!r}, {self.next_hop!r}, {self.helo!r})"
+        via = f", via={self.via!r}" if self.via else ""
+        return f"Route({self.transport!r}, {self.next_hop!r}, {self.helo!r}{via})"
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
@@ -57,6 +61,7 @@ class Route:
                 self.next_hop == other.next_hop
                 and self.transport == other.transport
                 and self.helo == other.helo
+                and self.via == other.via
             )
         )
 

@@ -6,8 +6,8 @@ import pytest
 from places import Place
 
 from mether.net.tls import Security
-from mether.receive.access import Networks
 from mether.receive.client import Client as Who
+from mether.routing.networks import Networks
 
 
 def test_a_front_end_may_say_who_has_logged_in(place: Place) -> None:

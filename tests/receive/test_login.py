@@ -14,9 +14,9 @@ from mether.auth.authenticator import Authenticator
 from mether.auth.throttle import Throttle
 from mether.net.certificate import Certificate
 from mether.net.tls import Security
-from mether.receive.access import Networks
 from mether.receive.login import BLOCKED, TLS_FIRST, TOO_MANY, Authentication, Login
 from mether.reply import Reply
+from mether.routing.networks import Networks
 from mether.smtp import sasl
 
 TLS = Security("TLSv1.3", "TLS_AES_256_GCM_SHA384", own=Certificate(certificates.der("mx.example.com")))

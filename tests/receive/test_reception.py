@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from clock import Clock
-from mail import address, new_ident, table
+from mail import address, new_ident, router
 
 from mether.queue.memory import MemoryStore
-from mether.receive.access import Networks
 from mether.receive.budget import Budget
 from mether.receive.offer import Offers
 from mether.receive.reception import Limits, Reception
+from mether.routing.networks import Networks
 from mether.smtp.command import BadCommand
 
 
@@ -22,7 +22,7 @@ def reception(**named: Any) -> Reception:
         postmaster=address("postmaster@example.com"),
         limits=Limits(size=1000, recipients=100, commands=50, errors=5),
         relay_from=Networks(()),
-        table=table(),
+        router=router(),
         budget=Budget(1 << 20),
         clock=Clock(),
         ident=new_ident,

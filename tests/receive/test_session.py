@@ -15,9 +15,9 @@ from places import MIB, Place
 
 from mether.queue.memory import MemoryStore
 from mether.queue.store import StoreError
-from mether.receive.access import Networks
 from mether.receive.reception import Limits
 from mether.reply import Reply
+from mether.routing.networks import Networks
 
 LINES = st.sampled_from(
     [

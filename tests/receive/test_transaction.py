@@ -16,14 +16,14 @@ from mether.queue.content import SMALL
 from mether.queue.memory import MemoryStore
 from mether.queue.message import Draft
 from mether.queue.store import Committed, NoSpace, StoreError
-from mether.receive.access import Networks
 from mether.receive.budget import Budget
 from mether.receive.client import Client as Who
 from mether.receive.intake import MAX_RECEIVED
 from mether.receive.login import Authentication
 from mether.receive.reception import Limits
 from mether.receive.transaction import RECIPIENT, Transaction
-from mether.routing.table import Table
+from mether.routing.networks import Networks
+from mether.routing.router import Router
 
 FULL = NoSpace("no space left")
 ENDINGS: dict[str, Callable[[Client], None]] = {
@@ -112,7 +112,7 @@ def test_the_postmaster_is_always_there(place: Place, path: str) -> None:
 
 def test_the_bare_postmaster_is_there_for_strangers_though_read_elsewhere() -> None:
     """RFC 5321 section 4.5.1: that we relay it is our own affair."""
-    place = Place(MemoryStore(now=T0), Table([], "mx.example.com", address("postmaster@example.com")))
+    place = Place(MemoryStore(now=T0), Router([], "mx.example.com", address("postmaster@example.com")))
     client = place.client()
     client.begin("postmaster")
     assert client.send(b"hi\r\n.\r\n").startswith("250 ")

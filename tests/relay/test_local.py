@@ -13,16 +13,17 @@ from mether.queue.claim import Claim
 from mether.queue.content import Content, in_memory
 from mether.queue.store import StoreError
 from mether.relay.local import AT_ONCE, WORKERS, Local
-from mether.routing.table import Rule, Table
+from mether.routing.router import Router
+from mether.routing.rule import Rule
 
 BOXES, PIPE, GONE = Route("maildir", "boxes"), Route("pipe", "program"), Route("maildir", "gone")
 HANGS = Route("pipe", "hangs")
 
 
-def table(tmp_path: Path) -> Table:
+def router(tmp_path: Path) -> Router:
     """Maildirs, a program that takes all and puts it off, and one that hangs until there is a file `go`."""
     hang = f"while ! test -e {tmp_path}/go; do sleep 0.01; done"
-    return Table(
+    return Router(
         [
             Rule(["example.com"], "maildir", f"{tmp_path}/{{user}}", "boxes"),
             Rule(["example.net"], "pipe", ("sh", "-c", f"cat > {tmp_path}/piped; exit 75"), "program"),
@@ -44,7 +45,7 @@ class Made:
         self.changed = asyncio.Event()
         self.local = Local(
             loop=asyncio.get_running_loop(),
-            table=table(tmp_path),
+            router=router(tmp_path),
             content=self._content,
             hostname="mx.example.com",
             clock=lambda: T0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from clock import T0
-from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, table
+from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, router
 
 from mether.envelope import By
 from mether.outcome import Outcome
@@ -22,7 +22,7 @@ def reporter(*, tell: bool = True) -> Reporter:
         hostname="mx.example.com",
         postmaster=address(POSTMASTER),
         tell_postmaster=tell,
-        table=table(),
+        router=router(),
         lifetime=86400.0,
         boundary=lambda: "b0undary",
     )

@@ -11,7 +11,7 @@ from mether.queue.memory import MemoryStore
 from mether.queue.message import Arrival, Draft, Message
 from mether.queue.store import Filter, Select, StoreError
 from mether.reply import Reply
-from mether.routing.table import Table
+from mether.routing.router import Router
 from mether.runner.notify import Reporter
 from mether.runner.returning import give_back
 
@@ -33,7 +33,7 @@ def reporter():
         hostname="mx.test",
         postmaster=PM,
         tell_postmaster=True,
-        table=Table((), "mx.test"),
+        router=Router((), "mx.test"),
         lifetime=86400.0,
         boundary=lambda: "b",
     )

@@ -169,7 +169,7 @@ def test_what_was_queued_under_another_configuration_gets_its_new_next_hop() -> 
     """The next hop in the queue is a cached decision; one that a person gave is kept."""
     old, new = Route("smtp", "old.example"), Route("smtp", "new.example")
 
-    def table(path: Address) -> Route:
+    def table(path: Address, about: object) -> Route:
         return new if path.domain == "moved.example" else old
 
     def waiting(*paths: str, pinned: bool = False) -> Claim:

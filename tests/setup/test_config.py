@@ -3,6 +3,7 @@
 import pytest
 
 from mether.address import parse
+from mether.routing.request import Request
 from mether.setup import shape
 from mether.setup.config import (
     Auth,
@@ -97,9 +98,9 @@ def test_a_full_file():
 
 
 def test_its_routes_become_a_routing_table():
-    table = loads(FULL, environ=ENV).table()
+    router = loads(FULL, environ=ENV).router()
     routes = {
-        address: str(table.route(parse(address)))
+        address: str(router.route(Request(parse(address))))
         for address in ("a@example.test", "a@b.example.org", "a@inside.test", "a@dove.test", "a@out.test")
     }
     assert routes == {
@@ -109,8 +110,8 @@ def test_its_routes_become_a_routing_table():
         "a@dove.test": "lmtp:unix:/run/lmtp.sock",
         "a@out.test": "smtp:out.test",
     }
-    assert table.postmaster == parse("pm@example.test")
-    assert not table.is_local(parse("a@inside.test"))
+    assert router.postmaster == parse("pm@example.test")
+    assert not router.is_open(parse("a@inside.test"))
 
 
 def test_without_a_file_everything_is_built_in(monkeypatch):

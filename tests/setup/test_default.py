@@ -3,6 +3,7 @@
 import pytest
 
 from mether.address import parse
+from mether.routing.request import Request
 from mether.setup import default
 from mether.setup.config import load, loads
 
@@ -16,9 +17,9 @@ def test_the_file_is_the_service_that_make_run_promises(tmp_path):
     assert config.listen[0].address == "127.0.0.1:2525"
     assert config.queue.spool == f"sqlite:{tmp_path}/spool"
     assert config.route[0].maildir == f"{tmp_path}/mail/{{user}}"
-    table = config.table()
-    assert table.is_local(parse("friend@example.test"))
-    assert str(table.route(parse("a@example.org"))) == "smtp:example.org"
+    router = config.router()
+    assert router.is_open(parse("friend@example.test"))
+    assert str(router.route(Request(parse("a@example.org")))) == "smtp:example.org"
 
 
 def test_every_value_behind_a_number_sign_is_the_built_in_one(tmp_path):

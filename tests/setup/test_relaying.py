@@ -58,11 +58,11 @@ def test_the_limits_of_a_next_hop(route: Route, expected: tuple[int, int, float]
         '[[route]]\ndomains = ["b.test"]\nsmtp = "smart.test:2525"\nrate = "10/s"\n'
         '[[route]]\ndomains = ["c.test"]\nlmtp = "unix:/run/lmtp"\nmessages_per_connection = 50\n'
     )
-    limits = relaying.limits(config, config.table())(route)
+    limits = relaying.limits(config, config.router())(route)
     assert (limits.connections, limits.messages, limits.rate) == expected
 
 
 def test_what_is_built_in():
     config = read("")
-    limits = relaying.limits(config, config.table())(Route("smtp", "a.test"))
+    limits = relaying.limits(config, config.router())(Route("smtp", "a.test"))
     assert (limits.connections, limits.messages, limits.rate) == (20, 1000, 0.0)

@@ -108,13 +108,13 @@ def test_the_policy_of_a_next_hop(route: Route, level: str, names: tuple[str, ..
         '[[route]]\ndomains = ["named.test"]\nmx = true\ntls_names = [".named.test"]\n'
         '[[route]]\ndomains = ["box.test"]\nlmtp = "unix:/run/lmtp"\n'
     )
-    policy = sending.policies(config, config.table())(route)
+    policy = sending.policies(config, config.router())(route)
     assert (policy.level, policy.names, policy.given) == (level, names, given)
 
 
 def test_the_level_for_all():
     config = read('[tls]\nsend = "verify"')
-    assert sending.policies(config, config.table())(Route("smtp", "a.test")).level == "verify"
+    assert sending.policies(config, config.router())(Route("smtp", "a.test")).level == "verify"
 
 
 def test_the_logins(tmp_path: Path):
@@ -254,4 +254,4 @@ def test_a_login_for_no_next_hop_of_ours_is_told(routes: str, next_hop: str, tol
     """Where mail goes by MX any domain may be one, on port 25."""
     text = f'[[route]]\n{routes}\n[[login]]\nnext_hop = "{next_hop}"\nuser = "ann"\npassword_env = "P"'
     config = read(text)
-    assert bool(list(sending.unused(config, config.table()))) is told
+    assert bool(list(sending.unused(config, config.router()))) is told

@@ -19,7 +19,7 @@ from mether.queue.memory import MemoryStore
 from mether.queue.store import Committed, Filter
 from mether.receive.budget import Budget
 from mether.receive.offer import Who
-from mether.routing.table import Table
+from mether.routing.router import Router
 from mether.setup import config as config_
 from mether.setup import wiring
 from mether.setup.config import Config
@@ -66,7 +66,7 @@ def test_the_retry_schedule(config: Config) -> None:
 
 
 def test_the_reporter(config: Config) -> None:
-    reporter = wiring.reporter(config, config.table())
+    reporter = wiring.reporter(config, config.router())
     assert reporter.hostname == "mx.example.com"
     assert reporter.postmaster == address("root@example.com")
     assert not reporter.tell_postmaster
@@ -79,7 +79,7 @@ def test_the_reception(config: Config) -> None:
     reception = wiring.reception(
         config,
         config.listen[0],
-        config.table(),
+        config.router(),
         Budget(1),
         stage=store.stage,
         commit=lambda draft, done: None,
@@ -113,10 +113,10 @@ def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> 
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        working = wiring.working(config, store, config.table(), loop)
+        working = wiring.working(config, store, config.router(), loop)
         delivered = asyncio.Event()
-        table = config.table()
-        one = draft("bob@example.com", routes=table.route(address("bob@example.com")), at=time.time())
+        router = config.router()
+        one = draft("bob@example.com", routes=router.route(address("bob@example.com")), at=time.time())
         one.message.expires = time.time() + 100
         one.claim = working.runner.admit(one)
         assert one.claim
@@ -145,10 +145,10 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        working = wiring.working(config, store, config.table(), loop)
+        working = wiring.working(config, store, config.router(), loop)
 
-        async def take(table: Table) -> None:
-            one = draft("bob@example.com", routes=table.route(address("bob@example.com")), at=time.time())
+        async def take(router: Router) -> None:
+            one = draft("bob@example.com", routes=router.route(address("bob@example.com")), at=time.time())
             one.message.expires = time.time() + 100
             one.claim = working.runner.admit(one)
             taken = asyncio.Event()
@@ -160,10 +160,10 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
             working.queue.commit(one, answered)
             await taken.wait()
 
-        await take(config.table())
-        table = newer.table()
-        working.adopt(newer, table, wiring.pool(newer, table, working.runner, loop))
-        await take(table)
+        await take(config.router())
+        router = newer.router()
+        working.adopt(newer, router, wiring.pool(newer, router, working.runner, loop))
+        await take(router)
         assert working.runner.window.messages == 70
         await working.close()
 
@@ -247,9 +247,9 @@ def test_notices_go_where_the_bare_postmaster_does() -> None:
     """The built-in postmaster is at the hostname, which nothing delivers."""
     text = '[service]\nhostname = "mx.test"\n[[route]]\ndomains = ["home.test"]\nmaildir = "m/{user}"\n'
     config = config_.loads(text)
-    table = config.table()
-    assert wiring.reporter(config, table).postmaster == address("postmaster@home.test")
-    assert wiring.postmaster(config, table) == address("postmaster@home.test")
+    router = config.router()
+    assert wiring.reporter(config, router).postmaster == address("postmaster@home.test")
+    assert wiring.postmaster(config, router) == address("postmaster@home.test")
 
 
 def test_local_time_is_asked_anew_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,9 +282,9 @@ def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_n
                 '[[route]]\ndomains = ["a.test"]\nsmtp = "[hub.test]"\n'
             )
             config = config_.loads(text, environ={})
-            table = config.table()
+            router = config.router()
             loop = asyncio.get_running_loop()
-            working = wiring.working(config, MemoryStore(now=0.0), table, loop)
+            working = wiring.working(config, MemoryStore(now=0.0), router, loop)
             found: dict[str, tuple[str, str]] = {}
             told = asyncio.Event()
 
@@ -299,7 +299,7 @@ def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_n
             try:
                 for name in ("ann@a.test", "ann@b.test"):
                     told.clear()
-                    one = draft(name, routes=table.route(address(name)), at=time.time())
+                    one = draft(name, routes=router.route(address(name)), at=time.time())
                     one.message.expires = time.time() + 100
                     one.claim = working.runner.admit(one)
                     working.queue.commit(one, lambda answer, one=one: working.runner.committed(one, answer))

@@ -1,4 +1,4 @@
-"""What the tests of the MTA's halves are made of: drafts, claims, outcomes, a routing table, heard events."""
+"""What the tests of the MTA's halves are made of: drafts, claims, outcomes, a router, heard events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from mether.queue.claim import Claim, Hop, Pending
 from mether.queue.content import in_memory
 from mether.queue.message import Arrival, Draft, Message
 from mether.reply import Reply
-from mether.routing.table import Rule, Table
+from mether.routing.router import Router
+from mether.routing.rule import Rule
 
 DAY = 86400.0
 HOP = Route("smtp", "mx.example.net")
@@ -100,10 +101,10 @@ def claim(
     )
 
 
-def table(*rules: Rule) -> Table:
+def router(*rules: Rule) -> Router:
     """example.com is delivered here; all else goes by MX."""
     local = Rule(["example.com"], "maildir", "/nowhere/{user}", "here")
-    return Table([*rules, local], "mx.example.com", address("postmaster@example.com"))
+    return Router([*rules, local], "mx.example.com", address("postmaster@example.com"))
 
 
 def address(text: str) -> Address:

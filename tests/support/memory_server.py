@@ -70,7 +70,7 @@ class MemoryServer:
         reception = wiring.reception(
             config,
             listen,
-            config.table(),
+            config.router(),
             Budget(1 << 24),
             stage=lambda ident: Writer(),
             commit=self._commit,

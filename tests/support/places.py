@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from clock import Clock
-from mail import address, new_ident, table
+from mail import address, new_ident, router
 
 from mether.queue.message import Draft
 from mether.queue.store import Committed, Filter, Store, StoreError
-from mether.receive.access import Networks
 from mether.receive.budget import Budget
 from mether.receive.reception import Limits, Reception
 from mether.receive.session import Session
 from mether.reply import Reply
-from mether.routing.table import Table
+from mether.routing.networks import Networks
+from mether.routing.router import Router
 from mether.server.dialogue import Dialogue
 from mether.smtp.server import ServerProtocol
 
@@ -25,12 +25,12 @@ MIB = 1 << 20
 class Place:
     """A queue with a reception in front of it.  With `waiting` set, commits are held in `held`."""
 
-    def __init__(self, store: Store, routes: Table | None = None) -> None:
+    def __init__(self, store: Store, routes: Router | None = None) -> None:
         self.store = store
         self.budget = Budget(MIB)
         self.clock = Clock()
         self.limits = Limits(size=5 * MIB, recipients=3, commands=50, errors=4)
-        self.table = routes or table()
+        self.router = routes or router()
         self.waiting = False
         self.held: list[Callable[[], None]] = []
         self.staged: list[str] = []
@@ -45,7 +45,7 @@ class Place:
             postmaster=address("postmaster@example.com"),
             limits=self.limits,
             relay_from=Networks(["127.0.0.0/8"]),
-            table=self.table,
+            router=self.router,
             budget=self.budget,
             clock=self.clock,
             ident=new_ident,

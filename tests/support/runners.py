@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clock import T0, running
-from mail import DAY, LATER, OK, table
+from mail import DAY, LATER, OK, router
 from mail import address as to_address
 
 from mether.outcome import Outcome, Route
@@ -161,12 +161,12 @@ class Service:
             queue=self.queue,  # type: ignore[arg-type]
             transports=lambda: self.transports,
             each=each,
-            table=table(),
+            router=router(),
             reporter=Reporter(
                 hostname="mx.example.com",
                 postmaster=to_address("postmaster@example.com"),
                 tell_postmaster=True,
-                table=table(),
+                router=router(),
                 lifetime=DAY,
                 boundary=lambda: "b0undary",
             ),

@@ -119,7 +119,7 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool, program
         reception = wiring.reception(
             config,
             listen,
-            config.table(),
+            config.router(),
             Budget(config.queue.memory),
             stage=store.stage,
             commit=_committer(store),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mether.address import Address
     from mether.outcome import Route
     from mether.programs.options import Parsed
-    from mether.routing.table import Table
+    from mether.routing.router import Router
     from mether.setup.config import Config
 
 COMMANDS = ("config", "route", "passwd", "fsck")
@@ -131,7 +131,7 @@ def _config(options: Parsed, operands: list[str]) -> int:
             raise Failure(CANTCREAT, f"{target}: there is no directory {directory}") from None
         return 0
     config = _load(options)
-    table = config.table()  # what only shows when the parts are put together is wrong too
+    router = config.router()  # what only shows when the parts are put together is wrong too
     if options.flag("check"):
         import time
 
@@ -141,7 +141,7 @@ def _config(options: Parsed, operands: list[str]) -> int:
         for found in check.findings(config, time.time()):
             wrong = wrong or found.fatal
             complain("mether", found.what if found.fatal else found.what.replace(": ", ": warning: ", 1))
-        if table.postmaster is None or not table.is_local(table.postmaster):
+        if router.postmaster is None or not router.is_open(router.postmaster):
             where = config.origins.get("service.postmaster", config.path or "the built-in configuration")
             print(
                 f"mether: {where}: warning: no route delivers the postmaster's mail here "
@@ -209,9 +209,9 @@ def _route(options: Parsed, operands: list[str]) -> int:
             raise Failure(USAGE, f"{given!r} is not an address: {error}") from None
         sender = "" if found is None else str(found)
     config = _load(options)
-    table = config.table()
+    router = config.router()
     for address in addresses:
-        facts = routed(address, config, table, sender)
+        facts = routed(address, config, router, sender)
         if options.flag("json"):
             import json
 
@@ -237,23 +237,25 @@ def _texts(value: object) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else ()
 
 
-def routed(address: Address, config: Config, table: Table, sender: str | None = None) -> dict[str, object]:
+def routed(address: Address, config: Config, router: Router, sender: str | None = None) -> dict[str, object]:
     """Where mail for an address goes: its next hop, what that is, which route decided, and what holds there.
 
     `sender` is the reverse-path, "" the null one; None: the logins for all senders.
     """
-    rule = table.match(address)
-    route = table.route(address)
+    from mether.routing.request import Request
+
+    decision = router.decide(Request(address))
+    rule, route = decision.rule, router.route(Request(address))
     because, to = "no route takes the domain", "by MX"
     if rule is not None:
-        number = table.rules.index(rule)
+        number = router.rules.index(rule)
         origin = config.origins.get(f"route[{number}].domains", "built in")
-        because = f"route {', '.join(rule.domains)} at {origin}"
-        if rule.transport == "maildir":
+        because = f"route {', '.join(rule.domains.patterns)} at {origin}"
+        if rule.action == "maildir":
             to = _maildir(
-                str(rule.argument), table.postmaster or address if not address.domain else address, config
+                str(rule.argument), router.postmaster or address if not address.domain else address, config
             )
-        elif rule.transport == "pipe":
+        elif rule.action == "pipe":
             to = " ".join(rule.argument if isinstance(rule.argument, tuple) else ())
         elif rule.argument is not None:
             to = f"to {rule.argument}"
@@ -263,13 +265,13 @@ def routed(address: Address, config: Config, table: Table, sender: str | None = 
         "next_hop": route.next_hop,
         "route": str(route),
         "to": to,
-        "local": table.is_local(address),
+        "local": router.is_open(address),
         "because": because,
-        **(_terms(route, config, table, sender) if route.transport in ("smtp", "lmtp") else {}),
+        **(_terms(route, config, router, sender) if route.transport in ("smtp", "lmtp") else {}),
     }
 
 
-def _terms(route: Route, config: Config, table: Table, sender: str | None) -> dict[str, object]:
+def _terms(route: Route, config: Config, router: Router, sender: str | None) -> dict[str, object]:
     """The TLS that is demanded of a next hop, and the login that is used there."""
     from mether.relay import tlspolicy
     from mether.routing import target
@@ -282,7 +284,7 @@ def _terms(route: Route, config: Config, table: Table, sender: str | None) -> di
     logins = [sending.login(one) for one in config.login]
     login = next((one for one in logins if one.fits(where, sender or "")), None)
     need = tlspolicy.need(
-        sending.policies(config, table)(route), where, where.host, where.port, login=login is not None
+        sending.policies(config, router)(route), where, where.host, where.port, login=login is not None
     )
     particular = any(one.leads(where) and not one.shared for one in logins)
     return {

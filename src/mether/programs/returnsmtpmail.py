@@ -85,7 +85,7 @@ def open_both(config: str | None, spool: str | None, now: float) -> tuple[Store,
     from mether.setup.locate import find_config
 
     loaded = load(find_config(config), spool=spool)
-    reporter = wiring.reporter(loaded, loaded.table())
+    reporter = wiring.reporter(loaded, loaded.router())
     return open_store(loaded.queue.spool, now=now, create=False), reporter
 
 

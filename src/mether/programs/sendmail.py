@@ -294,7 +294,9 @@ def _submit(config: Config, given: Arguments) -> int:
         parameters.recipients(envelope, given.notify, "-N")
     if message.content(content)[1]:
         envelope.body = "8BITMIME"  # whatever -B said: nobody can send it as anything else
-    table = config.table()
+    from mether.routing.request import Request
+
+    router = config.router()
     basics = locate.Basics(
         config.path,
         config.service.hostname,
@@ -318,7 +320,7 @@ def _submit(config: Config, given: Arguments) -> int:
             store,
             basics,
             envelope,
-            [table.route(path) for path in unique],
+            [router.route(Request(path, sender=envelope.reverse_path)) for path in unique],
             read,  # type: ignore[arg-type]
             pinned=False,
         )

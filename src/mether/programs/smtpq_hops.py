@@ -63,8 +63,9 @@ def configured(config: str | None) -> list[Route]:
         return []
     from mether.setup.config import load
 
-    rules = load(config).table().rules
-    return [rule.route("") for rule in rules if rule.transport != "smtp" or rule.argument is not None]
+    rules = load(config).router().rules
+    routes = [rule.route("") for rule in rules if rule.action != "smtp" or rule.argument is not None]
+    return [route for route in routes if route is not None]
 
 
 def _meaning(route: Route) -> str:

@@ -21,11 +21,12 @@ class Arrival:
     """How a message came: for the trace field, the log and `smtpq show`.
 
     `protocol` is the ``with`` keyword of RFC 3848 ("SMTP", "ESMTP" ...) or "local"; `address` is the client's
-    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds.  `tls`,
-    the cipher it came under, is for the trace field alone and not stored.
+    IP address or ""; `host` its verified name or ""; `helo` what it said in EHLO; `at` Unix seconds;
+    `listener` the name of the ``[[listen]]`` it came by, or "".  `tls`, the cipher it came under, is for the
+    trace field alone and not stored.
     """
 
-    __slots__ = ("address", "at", "helo", "host", "login", "protocol", "tls")
+    __slots__ = ("address", "at", "helo", "host", "listener", "login", "protocol", "tls")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Arrival:
         helo: str = "",
         login: str = "",
         tls: str = "",
+        listener: str = "",
     ) -> None:
         self.at = at
         self.protocol = protocol
@@ -45,6 +47,7 @@ class Arrival:
         self.helo = helo
         self.login = login
         self.tls = tls
+        self.listener = listener
 
 
 class Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.net.tls import Security
-    from mether.receive.access import Networks
+    from mether.routing.networks import Networks
     from mether.smtp.xclient import Override
 
 

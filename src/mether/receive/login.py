@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mether.auth.authenticator import Authenticator
     from mether.auth.throttle import Throttle
     from mether.net.tls import Security
-    from mether.receive.access import Networks
+    from mether.routing.networks import Networks
     from mether.smtp.sasl import Answer, ServerExchange, Step
 
 BLOCKED: Final = Reply(454, "4.7.0", "too many failed logins from your network; please try again later")

@@ -6,36 +6,24 @@ one it began with.
 
 from __future__ import annotations
 
-from mether.receive.access import Networks
 from mether.receive.offer import Offers, Who
 from mether.receive.rate import Rates
 from mether.reply import Reply
+from mether.routing.networks import Networks
 from mether.smtp.command import Grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Literal, Protocol
+    from typing import Literal
 
     from mether.address import Address
-    from mether.outcome import Route
     from mether.queue.content import Writer
     from mether.queue.message import Draft
     from mether.queue.store import Committed, StoreError
     from mether.receive.budget import Budget
     from mether.receive.login import Authentication
-
-    class Table(Protocol):
-        """Where mail goes: see routing.table."""
-
-        def find(self, address: Address) -> tuple[bool, Route]:
-            """`is_local` and `route` in one."""
-
-        def route(self, address: Address) -> Route:
-            """The next hop of an address."""
-
-        def is_local(self, address: Address) -> bool:
-            """Whether we are where mail for this address ends."""
+    from mether.routing.router import Router
 
     Role = Literal["mx", "submission", "local", "lmtp"]
     Commit = Callable[[Draft, Callable[[Committed], None]], None]
@@ -70,10 +58,10 @@ class Reception:
     draft; `admit` says whether the runner has room to take a draft straight through, and then counts it as
     taken.
 
-    `role` is the listener's; `offers` what its EHLO says; `starttls` whether TLS may be begun, `require_tls`
-    whether nothing else may be done before; `authentication` is None where nobody can log in.  With
-    `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain for
-    ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
+    `role` and `name` are the listener's; `offers` what its EHLO says; `starttls` whether TLS may be begun,
+    `require_tls` whether nothing else may be done before; `authentication` is None where nobody can log in.
+    With `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain
+    for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
     say what is known of a mailbox.  `banner` and `farewell` are the replies that begin and end a session.
     """
 
@@ -93,6 +81,7 @@ class Reception:
         "ident",
         "lifetime",
         "limits",
+        "name",
         "offers",
         "offset",
         "postmaster",
@@ -100,10 +89,10 @@ class Reception:
         "relay_from",
         "require_tls",
         "role",
+        "router",
         "stage",
         "start",
         "starttls",
-        "table",
         "vrfy",
         "warn",
         "xclient_from",
@@ -116,7 +105,7 @@ class Reception:
         postmaster: Address,
         limits: Limits,
         relay_from: Networks,
-        table: Table,
+        router: Router,
         budget: Budget,
         clock: Callable[[], float],
         ident: Callable[[float], str],
@@ -127,6 +116,7 @@ class Reception:
         admit: Callable[[Draft], bool] = lambda draft: False,
         offset: Callable[[], int] = lambda: 0,
         role: Role = "local",
+        name: str = "",
         offers: Offers | None = None,
         starttls: bool = False,
         require_tls: bool = False,
@@ -142,7 +132,7 @@ class Reception:
         self.postmaster = postmaster
         self.limits = limits
         self.relay_from = relay_from
-        self.table = table
+        self.router = router
         self.budget = budget
         self.clock = clock
         self.ident = ident
@@ -153,6 +143,7 @@ class Reception:
         self.admit = admit
         self.offset = offset
         self.role: Role = role
+        self.name = name
         self.offers = offers or Offers(size=limits.size, recipients=limits.recipients, starttls=starttls)
         self.starttls = starttls
         self.require_tls = require_tls

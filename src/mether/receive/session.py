@@ -340,7 +340,7 @@ class Session:
             return Reply(501, "5.1.3", "that is no address")
         if not path.domain:
             return Reply(250, "2.1.5", f"<{reception.postmaster}>")
-        if not reception.table.is_local(path):
+        if not reception.router.is_open(path):
             return words.CANNOT_VERIFY if self._client.may_relay else words.NO_RELAY
         if not mailbox_name(path.local_part):
             return words.NO_SUCH_USER

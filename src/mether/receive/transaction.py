@@ -24,6 +24,7 @@ from mether.queue.store import Committed, StoreError
 from mether.receive import accept, hold, words
 from mether.receive.intake import Intake
 from mether.reply import Reply
+from mether.routing.request import Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,11 +135,13 @@ class Transaction:
             return self.refused("RCPT", words.TOO_FAST, recipient.forward_path)
         path = recipient.forward_path
         may_relay = self._client.may_relay
-        local, route = reception.table.find(path)  # the bare postmaster's mail is local, wherever it is read
+        decision = reception.router.decide(self._request(path))
+        local, route = decision.open, decision.route
         if not path.domain or (not local and _is_postmaster(path, reception.hostname)):
             path = recipient.forward_path = reception.postmaster
-            route = reception.table.route(path)
+            route = reception.router.decide(self._request(path)).route
             local = True
+        assert route is not None
         if not local and not may_relay:
             return self.refused("RCPT", words.NO_RELAY, path)
         if local and not may_relay and any(char in path.local_part for char in "@%!"):
@@ -159,6 +162,16 @@ class Transaction:
         self._routes.append(route)
         return words.RECIPIENT_OK
 
+    def _request(self, recipient: Address) -> Request:
+        client, envelope = self._client, self.envelope
+        return Request(
+            recipient,
+            sender=None if envelope is None else envelope.reverse_path,
+            client=client.address,
+            login=client.login,
+            listener=self._reception.name,
+        )
+
     def begin(self) -> None:
         """The content begins: the message gets its queue id."""
         reception, client = self._reception, self._client
@@ -174,6 +187,7 @@ class Transaction:
             helo=client.hello,
             login=client.login,
             tls=client.security.cipher if client.security is not None else "",
+            listener=reception.name,
         )
         mend = self._mend if reception.role == "submission" else None
         if self._intake is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mether.outcome import Outcome, Route
     from mether.queue.claim import Claim
     from mether.queue.content import Content
-    from mether.routing.table import Table
+    from mether.routing.router import Router
 
 WORKERS: Final = 16
 """Deliveries at a time; one route has no more than three quarters of them."""
@@ -105,13 +105,13 @@ class Place:
 
 
 class Local:
-    """Delivers by the rules of `table`; `limit` is how long a program may run, in seconds."""
+    """Delivers by the rules of `router`; `limit` is how long a program may run, in seconds."""
 
     def __init__(
         self,
         *,
         loop: asyncio.AbstractEventLoop,
-        table: Table,
+        router: Router,
         content: Callable[[Claim], Awaitable[Content]],
         hostname: str,
         clock: Callable[[], float],
@@ -123,7 +123,7 @@ class Local:
         self.returned = returned
         self.slots = Slots(WORKERS)
         self.closing = False
-        self._table = table
+        self._router = router
         self._content = content
         self._hostname = hostname
         self._clock = clock
@@ -207,7 +207,7 @@ class Local:
 
     def _run(self, claim: Claim, content: Content) -> list[Reply]:
         """In a thread: deliver, one reply for each recipient."""
-        rule = self._table.rule(claim.route)
+        rule = self._router.rule(claim.route)
         message = claim.message
         if rule is not None and isinstance(rule.argument, str) and claim.route.transport == "maildir":
             return [

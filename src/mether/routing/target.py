@@ -69,9 +69,9 @@ class Target:
             host = self.host
         return host if self.port == (LMTP_PORT if self.lmtp else SMTP_PORT) else f"{host}:{self.port}"
 
-    def route(self, helo: str = "") -> Route:
+    def route(self, helo: str = "", via: str = "") -> Route:
         """The next hop under which the queue schedules mail for this target."""
-        return Route("lmtp" if self.lmtp else "smtp", self.next_hop, helo)
+        return Route("lmtp" if self.lmtp else "smtp", self.next_hop, helo, via)
 
     def __str__(self) -> str:
         return f"lmtp:{self.next_hop}" if self.lmtp and self.kind != "unix" else self.next_hop

@@ -19,23 +19,19 @@ from mether.content import dsn, trace
 from mether.queue.ident import report_id
 from mether.queue.message import Arrival
 from mether.receive import accept
+from mether.routing.request import Request
 from mether.runner import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Final, Protocol
+    from typing import Final
 
     from mether.address import Address
-    from mether.outcome import Action, Outcome, Route
+    from mether.outcome import Action, Outcome
     from mether.queue.claim import Claim, Pending
     from mether.queue.message import Draft
-
-    class Table(Protocol):
-        """Where mail goes: see routing.table."""
-
-        def route(self, address: Address) -> Route:
-            """The next hop of an address."""
+    from mether.routing.router import Router
 
 
 _GRAVEST_FIRST: Final[tuple[Action, ...]] = ("failed", "delayed", "delivered", "relayed", "expanded")
@@ -52,7 +48,7 @@ class Reporter:
         "lifetime",
         "offset",
         "postmaster",
-        "table",
+        "router",
         "tell_postmaster",
     )
 
@@ -62,7 +58,7 @@ class Reporter:
         hostname: str,
         postmaster: Address,
         tell_postmaster: bool,
-        table: Table,
+        router: Router,
         lifetime: float,
         boundary: Callable[[], str],
         offset: Callable[[], int] = lambda: 0,
@@ -70,7 +66,7 @@ class Reporter:
         self.hostname = hostname
         self.postmaster = postmaster
         self.tell_postmaster = tell_postmaster
-        self.table = table
+        self.router = router
         self.lifetime = lifetime
         self.boundary = boundary
         self.offset = offset
@@ -160,7 +156,7 @@ class Reporter:
             dsn.envelope(to, message.envelope),
             Arrival(now),
             content,
-            [self.table.route(to)],
+            [self.router.route(Request(to))],
             hostname=self.hostname,
             lifetime=self.lifetime,
             offset=offset,

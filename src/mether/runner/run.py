@@ -27,6 +27,7 @@ from mether.event import mail as event
 from mether.queue.claim import Settlement
 from mether.queue.store import Select, StoreError
 from mether.relay import failure
+from mether.routing.request import Request
 from mether.runner import settle
 from mether.runner.asking import asker
 from mether.runner.ending import Ending
@@ -43,7 +44,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable
-    from typing import Protocol
 
     from mether.address import Address
     from mether.outcome import Outcome, Route
@@ -51,17 +51,12 @@ if TYPE_CHECKING:
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Content
     from mether.queue.figures import Live
-    from mether.queue.message import Draft
+    from mether.queue.message import Draft, Message
     from mether.queue.store import Committed
+    from mether.routing.router import Router
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
     from mether.runner.ways import Transports
-
-    class Table(Protocol):
-        """Where mail goes: see routing.table."""
-
-        def route(self, address: Address) -> Route:
-            """The next hop of an address."""
 
 
 class Runner:
@@ -79,7 +74,7 @@ class Runner:
         queue: GroupCommit,
         transports: Callable[[], Transports],
         each: int,
-        table: Table,
+        router: Router,
         reporter: Reporter,
         retry: Retry,
         clock: Callable[[], float],
@@ -93,7 +88,7 @@ class Runner:
         self._queue = queue
         self._call = asker(loop, queue)
         self._transports = transports
-        self._table = table
+        self._router = router
         self._retry = retry
         self._clock = clock
         self._random = random
@@ -117,9 +112,9 @@ class Runner:
             waits=self._waking.by,
         )
 
-    def adopt(self, *, table: Table, reporter: Reporter, retry: Retry) -> None:
+    def adopt(self, *, router: Router, reporter: Reporter, retry: Retry) -> None:
         """Go by a newer configuration from now on; what is in hand ends by it too."""
-        self._table = table
+        self._router = router
         self._retry = retry
         self._ending.adopt(reporter, retry)
         self._transports().share(max(1, self._lease.live.runners))
@@ -299,7 +294,7 @@ class Runner:
     def _begin(self, claim: Claim, now: float, once: Once | None) -> None:
         """Send a claim on its way: to be held, to the next hop of a newer configuration, or to be tried."""
         why = settle.doubt(claim, self._retry)
-        moves = settle.reroute(claim, self._table.route, now) if claim.due and why is None else []
+        moves = settle.reroute(claim, self._way, now) if claim.due and why is None else []
         if once is not None and not moves:
             once.tried(claim)
         if claim.hop is not None:
@@ -315,6 +310,10 @@ class Runner:
             self._loop.create_task(self._fetch(claim))
         else:
             self._dispatch(claim)
+
+    def _way(self, recipient: Address, message: Message) -> Route | None:
+        """The next hop of a recipient as the configuration is now; None: it has none any more."""
+        return self._router.decide(Request.of(recipient, message)).route
 
     def _moved(self, claim: Claim, why: str | None, applied: bool) -> None:
         """A claim was settled untried: by moving its recipients to another next hop, or by holding it."""

@@ -209,13 +209,17 @@ def put_off(verdict: Verdict, until: float) -> Verdict:
     )
 
 
-def reroute(claim: Claim, route: Callable[[Address], Route], now: float) -> list[Decision]:
+def reroute(claim: Claim, route: Callable[[Address, Message], Route | None], now: float) -> list[Decision]:
     """The decisions that give a claim's recipients the next hops of a newer configuration.
 
-    Empty when the queue's next hop is still the right one for all that no person pinned; otherwise those
-    for which it is not are due at their new one at once, and the others as before.
+    One that has none there, as it is no longer delivered but forwarded, keeps what it has.  Empty when the
+    queue's next hop is still the right one for all that no person pinned; otherwise those for which it is
+    not are due at their new one at once, and the others as before.
     """
-    moves = [(one, None if one.pinned else route(one.recipient.forward_path)) for one in claim.pending]
+    moves = [
+        (one, None if one.pinned else route(one.recipient.forward_path, claim.message))
+        for one in claim.pending
+    ]
     if all(new is None or new == claim.route for _, new in moves):
         return []
     return [

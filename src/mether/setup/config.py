@@ -20,8 +20,10 @@ import os
 import msgspec
 
 from mether.address import parse as parse_address
-from mether.routing import table as routing
 from mether.routing import target
+from mether.routing.match import normalize
+from mether.routing.router import Router
+from mether.routing.rule import Rule
 from mether.setup import decode, endpoint, locate, relaying, sending, shape
 from mether.setup import listen as listening
 from mether.setup.listen import Auth as Auth
@@ -167,9 +169,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     origins: dict[str, str] = {}
 
-    def table(self) -> routing.Table:
-        """The routing table of these routes."""
-        return routing.Table(
+    def router(self) -> Router:
+        """The router of these routes."""
+        return Router(
             map(rule, self.route), self.service.hostname, parse_address(self.service.postmaster, utf8=True)
         )
 
@@ -200,17 +202,17 @@ def loads(
     return _build(decode.parse(path, text), path, spool, os.environ if environ is None else environ)
 
 
-def rule(route: Route) -> routing.Rule:
+def rule(route: Route) -> Rule:
     """The routing rule of a configured route."""
     if route.maildir is not None:
-        return routing.Rule(route.domains, "maildir", route.maildir)
+        return Rule(route.domains, "maildir", route.maildir)
     if route.pipe is not None:
-        return routing.Rule(route.domains, "pipe", route.pipe)
+        return Rule(route.domains, "pipe", route.pipe)
     if route.smtp is not None:
-        return routing.Rule(route.domains, "smtp", target.parse(route.smtp))
+        return Rule(route.domains, "smtp", target.parse(route.smtp))
     if route.lmtp is not None:
-        return routing.Rule(route.domains, "lmtp", target.parse(f"lmtp:{route.lmtp}"))
-    return routing.Rule(route.domains, "smtp")
+        return Rule(route.domains, "lmtp", target.parse(f"lmtp:{route.lmtp}"))
+    return Rule(route.domains, "smtp")
 
 
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
@@ -376,7 +378,7 @@ def _check_reachable(document: Document, routes: list[dict[str, Any]]) -> None:
     seen: dict[str, int] = {}
     for number, values in enumerate(routes):
         for index, written in enumerate(values["domains"]):
-            domain = routing.normalize(written)
+            domain = normalize(written)
             for over in ("*", domain, *_above(domain)):
                 if over in seen:
                     line = document.line(("route", seen[over]))

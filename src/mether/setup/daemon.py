@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mether.queue.message import Draft
     from mether.queue.store import Committed, Store
     from mether.relay.pool import Pool
-    from mether.routing.table import Table
+    from mether.routing.router import Router
     from mether.server.stream import Connection
     from mether.setup.config import Config, Listen
     from mether.setup.places import Key
@@ -48,19 +48,19 @@ SWEEP: Final = 3600.0
 class Prepared:
     """All that a configuration asks for, ready to be adopted; `pool` is None where it is at work already."""
 
-    __slots__ = ("config", "logins", "pool", "rules", "table", "tls")
+    __slots__ = ("config", "logins", "pool", "router", "rules", "tls")
 
     def __init__(
         self,
         config: Config,
-        table: Table,
+        router: Router,
         tls: ServerTls | None,
         logins: Logins | None,
         pool: Pool | None,
         rules: dict[Key, Rules],
     ) -> None:
         self.config = config
-        self.table = table
+        self.router = router
         self.tls = tls
         self.logins = logins
         self.pool = pool
@@ -85,8 +85,8 @@ class Daemon:
         self.with_runner = with_runner
         self.listeners: dict[Key, Listener] = {}
         self._loop = loop
-        self._table = config.table()
-        self.working = wiring.working(config, store, self._table, loop)
+        self._router = config.router()
+        self.working = wiring.working(config, store, self._router, loop)
         self.working.queue.wakes_others = not with_runner
         self._budget = budget = Budget(config.queue.memory)
         self.working.queue.coming = lambda: budget.coming > 0
@@ -106,8 +106,8 @@ class Daemon:
         """Make what a configuration asks for.  Raises ConfigError."""
         first = config is self.config
         tls = certificates.server_tls(config) if self.receives else None
-        table = self._table if first else config.table()
-        pool = None if first else wiring.pool(config, table, self.working.runner, self._loop)
+        router = self._router if first else config.router()
+        pool = None if first else wiring.pool(config, router, self.working.runner, self._loop)
         logins: Logins | None = None
         if config.auth is not None and self.receives:
             known = self._logins.throttle if self._logins is not None else None
@@ -118,14 +118,14 @@ class Daemon:
             rules[key] = Rules(
                 config,
                 listen,
-                table=table,
+                router=router,
                 budget=self._budget,
                 rates=there.rules.rates if there is not None else wiring.rates(listen),
                 queue=self,
                 tls=tls,
                 logins=logins,
             )
-        return Prepared(config, table, tls, logins, pool, rules)
+        return Prepared(config, router, tls, logins, pool, rules)
 
     async def adopt(
         self, prepared: Prepared, sockets: Mapping[Key, list[socket.socket]], *, told: bool = True
@@ -134,8 +134,8 @@ class Daemon:
         log what is not as it should be."""
         config = self.config = prepared.config
         if prepared.pool is not None:
-            self.working.adopt(config, prepared.table, prepared.pool)
-        self._table = prepared.table
+            self.working.adopt(config, prepared.router, prepared.pool)
+        self._router = prepared.router
         before, self._logins = self._logins, prepared.logins
         if before is not None:
             self._retired.append((before, {one for each in self._all() for one in each.connections}))

@@ -15,10 +15,11 @@ import sys
 from functools import partial
 
 from mether.event import mail as event
-from mether.receive.access import Counter, Networks, part
+from mether.receive.access import Counter, part
 from mether.receive.rate import network
 from mether.receive.session import Session
 from mether.reply import Reply
+from mether.routing.networks import Networks
 from mether.server.dialogue import SHUTTING_DOWN, Dialogue
 from mether.server.proxied import Proxied
 from mether.server.stream import Connection
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from mether.receive.budget import Budget
     from mether.receive.rate import Rates
     from mether.receive.reception import Commit, Reception, Start
-    from mether.routing.table import Table
+    from mether.routing.router import Router
     from mether.setup.config import Config, Listen
     from mether.setup.logins import Logins
 
@@ -88,7 +89,7 @@ class Rules:
         config: Config,
         listen: Listen,
         *,
-        table: Table,
+        router: Router,
         budget: Budget,
         rates: Rates,
         queue: Queue,
@@ -106,7 +107,7 @@ class Rules:
         self.reception: Reception = wiring.reception(
             config,
             listen,
-            table,
+            router,
             budget,
             stage=queue.stage,
             commit=queue.commit,

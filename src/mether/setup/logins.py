@@ -15,8 +15,8 @@ from mether.auth.senders import read as read_senders
 from mether.auth.threads import InThread
 from mether.auth.throttle import Throttle
 from mether.event import mail as event
-from mether.receive.access import Networks
 from mether.receive.login import Authentication
+from mether.routing.networks import Networks
 from mether.setup.locate import ConfigError
 from mether.smtp.sasl import MECHANISMS
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mether.outcome import Route
     from mether.relay.window import Limits
-    from mether.routing.table import Table
+    from mether.routing.router import Router
     from mether.setup.config import Config
     from mether.setup.config import Route as Configured
     from mether.setup.decode import Document, Shape
@@ -73,7 +73,7 @@ def check_route(
                 )
 
 
-def limits(config: Config, table: Table) -> Callable[[Route], Limits]:
+def limits(config: Config, router: Router) -> Callable[[Route], Limits]:
     """The limits of each next hop: the route's that leads there, where it has some, else those for all."""
     from mether.relay.window import Limits
 
@@ -89,12 +89,12 @@ def limits(config: Config, table: Table) -> Callable[[Route], Limits]:
     usual = made(config.relay)
     by_rule = {
         rule: made(route)
-        for rule, route in zip(table.rules, config.route, strict=True)
+        for rule, route in zip(router.rules, config.route, strict=True)
         if any(getattr(route, key) is not None for key in ROUTE)
     }
 
     def found(route: Route) -> Limits:
-        rule = table.sending(route)
+        rule = router.sending(route)
         return usual if rule is None else by_rule.get(rule, usual)
 
     return found if by_rule else lambda route: usual

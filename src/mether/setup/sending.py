@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mether.relay import credentials
     from mether.relay.credentials import Logins
     from mether.relay.tlspolicy import Policy
-    from mether.routing.table import Table
+    from mether.routing.router import Router
     from mether.setup.config import Config
     from mether.setup.decode import Document, Shape
 
@@ -240,7 +240,7 @@ def complaints(config: Config) -> Iterator[str]:
         if one.password_env is not None and one.password_env not in os.environ:
             where = config.origins[f"login[{number}].password_env"]
             yield f"{where}: login.password_env: the environment variable {one.password_env} is not set here"
-    yield from unused(config, config.table())
+    yield from unused(config, config.router())
 
 
 def _passwords(config: Config) -> Iterator[tuple[str, Exception]]:
@@ -284,15 +284,15 @@ def login(one: Login) -> credentials.Login:
     )
 
 
-def unused(config: Config, table: Table) -> Iterator[str]:
+def unused(config: Config, router: Router) -> Iterator[str]:
     """A line for each login that no mail can go by: its next hop is none that a route names.
 
     Those with ``*`` or ``?`` say themselves that they may be for nothing; and where mail goes by MX, any
     domain may be a next hop, though only on port 25.
     """
-    targets = [rule.argument for rule in table.rules if isinstance(rule.argument, target.Target)]
-    by_mx = not any("*" in rule.domains for rule in table.rules) or any(
-        rule.transport == "smtp" and rule.argument is None for rule in table.rules
+    targets = [rule.argument for rule in router.rules if isinstance(rule.argument, target.Target)]
+    by_mx = not any(rule.domains.everything for rule in router.rules) or any(
+        rule.action == "smtp" and rule.argument is None for rule in router.rules
     )
     for number, one in enumerate(config.login):
         if "*" in one.next_hop or "?" in one.next_hop or any(map(login(one).leads, targets)):
@@ -306,13 +306,13 @@ def unused(config: Config, table: Table) -> Iterator[str]:
         yield f"{where}: login.next_hop: no route leads to {one.next_hop}{guess}: this login is never used"
 
 
-def policies(config: Config, table: Table) -> Callable[[Route], Policy]:
+def policies(config: Config, router: Router) -> Callable[[Route], Policy]:
     """What TLS each next hop is to have: the route's that leads there, else that for all."""
     from mether.relay.tlspolicy import Policy
 
     usual = Policy(config.tls.send)
     by_rule = {}
-    for rule, route in zip(table.rules, config.route, strict=True):
+    for rule, route in zip(router.rules, config.route, strict=True):
         if route.tls is not None or route.tls_names:
             by_rule[rule] = Policy(
                 route.tls or config.tls.send,
@@ -322,7 +322,7 @@ def policies(config: Config, table: Table) -> Callable[[Route], Policy]:
             )
 
     def policy(route: Route) -> Policy:
-        rule = table.sending(route)
+        rule = router.sending(route)
         return usual if rule is None else by_rule.get(rule, usual)
 
     return policy if by_rule else lambda route: usual

@@ -265,7 +265,7 @@ async def once(
     loop = asyncio.get_running_loop()
     finish = logs.to_stream(config, sys.stderr, loop) if not quiet else lambda: None
     store = open_store(config.queue.spool, now=time.time())
-    working = wiring.working(config, store, config.table(), loop)
+    working = wiring.working(config, store, config.router(), loop)
     stopping = False
     hurry = asyncio.Event()
 

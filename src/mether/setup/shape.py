@@ -10,8 +10,8 @@ import ipaddress
 
 from mether.address import AddressError, check_domain, is_literal
 from mether.address import parse as parse_address
-from mether.routing import table as routing
 from mether.routing import target
+from mether.routing.match import normalize
 from mether.setup import decode, endpoint, listen, relaying, sending
 from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
@@ -106,7 +106,7 @@ def _send(value: object) -> str:
 
 def _domain(value: object) -> str:
     domain = decode.text(value)
-    routing.normalize(domain)
+    normalize(domain)
     return domain
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mether.receive.rate import Rates
     from mether.receive.reception import Commit, Start
     from mether.relay.pool import Pool
-    from mether.routing.table import Table
+    from mether.routing.router import Router
     from mether.runner.run import Runner
     from mether.setup.config import Config, Listen
 
@@ -65,18 +65,18 @@ def retry(config: Config) -> Retry:
     )
 
 
-def postmaster(config: Config, table: Table) -> Address:
+def postmaster(config: Config, router: Router) -> Address:
     """Who gets mail for the bare postmaster, and reports that cannot be delivered."""
-    return table.postmaster or address.parse(config.service.postmaster, utf8=True)
+    return router.postmaster or address.parse(config.service.postmaster, utf8=True)
 
 
-def reporter(config: Config, table: Table) -> Reporter:
+def reporter(config: Config, router: Router) -> Reporter:
     """Who writes reports."""
     return Reporter(
         hostname=config.service.hostname,
-        postmaster=postmaster(config, table),
+        postmaster=postmaster(config, router),
         tell_postmaster=config.service.undeliverable_reports == "postmaster",
-        table=table,
+        router=router,
         lifetime=config.retry.expire,
         boundary=lambda: f"{random.getrandbits(96):024x}",
         offset=offset,
@@ -97,7 +97,7 @@ def rates(listen: Listen) -> Rates:
 def reception(
     config: Config,
     listen: Listen,
-    table: Table,
+    router: Router,
     budget: Budget,
     *,
     stage: Callable[[str], Writer],
@@ -109,13 +109,13 @@ def reception(
     tls: bool = False,
 ) -> Reception:
     """What the sessions of one listener share; without `tls` there is none to be had, whatever it says."""
-    from mether.receive.access import Networks
     from mether.receive.offer import Offers
+    from mether.routing.networks import Networks
 
     starttls = tls and listen.tls == "starttls"
     return Reception(
         hostname=config.service.hostname,
-        postmaster=postmaster(config, table),
+        postmaster=postmaster(config, router),
         limits=Limits(
             size=listen.max_size,
             recipients=listen.max_recipients,
@@ -124,7 +124,7 @@ def reception(
             seconds=listen.session_timeout,
         ),
         relay_from=Networks(listen.relay_from),
-        table=table,
+        router=router,
         budget=budget,
         clock=time.time,
         ident=new_id,
@@ -185,7 +185,7 @@ class Working:
         self.pool = pool
         self._closing: dict[asyncio.Task[None], Pool] = {}
 
-    def adopt(self, config: Config, table: Table, pool: Pool) -> None:
+    def adopt(self, config: Config, router: Router, pool: Pool) -> None:
         """Decide about and send by this what is tried from now on; the former pool ends what it is at, and
         what only waits there comes back untried."""
         import asyncio
@@ -193,7 +193,7 @@ class Working:
         before, self.pool = self.pool, pool
         window = self.runner.window
         window.messages, window.octets = config.queue.window, config.queue.window_memory
-        self.runner.adopt(table=table, reporter=reporter(config, table), retry=retry(config))
+        self.runner.adopt(router=router, reporter=reporter(config, router), retry=retry(config))
         closing = asyncio.ensure_future(before.close())
         self._closing[closing] = before
         closing.add_done_callback(self._closing.pop)
@@ -242,7 +242,7 @@ class Working:
         self.store.close(leave=self.runner.in_hand)
 
 
-def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEventLoop) -> Working:
+def working(config: Config, store: Store, router: Router, loop: asyncio.AbstractEventLoop) -> Working:
     """A runner over the store, with every transport it may need."""
     from mether.queue.commit import GroupCommit
     from mether.relay.nexthop import FIRST_ROOM
@@ -262,19 +262,19 @@ def working(config: Config, store: Store, table: Table, loop: asyncio.AbstractEv
         queue=queue,
         transports=lambda: made.pool,
         each=FIRST_ROOM,
-        table=table,
-        reporter=reporter(config, table),
+        router=router,
+        reporter=reporter(config, router),
         retry=retry(config),
         clock=time.time,
         random=random.random,
         window=Window(config.queue.window, config.queue.window_memory),
     )
-    made = Working(store, queue, runner, pool(config, table, runner, loop))
+    made = Working(store, queue, runner, pool(config, router, runner, loop))
     runner.former(made.closing)
     return made
 
 
-def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEventLoop) -> Pool:
+def pool(config: Config, router: Router, runner: Runner, loop: asyncio.AbstractEventLoop) -> Pool:
     """The transports of a configuration, which tell the runner what came of its claims.
 
     Raises ConfigError.
@@ -293,7 +293,7 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
     hostname = config.service.hostname
     resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
     known = Hosts() if config.dns.hosts else None
-    limits = {rule.name: route.timeout for rule, route in zip(table.rules, config.route, strict=True)}
+    limits = {rule.name: route.timeout for rule, route in zip(router.rules, config.route, strict=True)}
     ourselves = {hostname.lower()}
     own = own_endpoints(config)
     settings = Settings(
@@ -305,7 +305,7 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
             random=random.random,
             ourselves=ourselves,
             own=own,
-            named=table.rule(route) is not None,
+            named=router.rule(route) is not None,
             warn=event.warning,
         ),
         content=runner.content,
@@ -315,16 +315,16 @@ def pool(config: Config, table: Table, runner: Runner, loop: asyncio.AbstractEve
         done=runner.done,
         returned=runner.returned,
         fitting=Policy(convert=config.service.unsupported_content == "convert"),
-        policy=sending.policies(config, table),
+        policy=sending.policies(config, router),
         tls=sending.client_tls(config),
         logins=sending.logins(config),
-        limits=relaying.limits(config, table),
+        limits=relaying.limits(config, router),
         slots=Slots(config.relay.max_connections),
         idle=config.relay.idle,
     )
     local = Local(
         loop=loop,
-        table=table,
+        router=router,
         content=runner.content,
         hostname=hostname,
         clock=time.time,

@@ -1,0 +1,168 @@
+"""Patterns of domains and of addresses, as rules and tables are written with them.
+
+====================  =============================  ===========================
+pattern               as a domain                    as an address
+====================  =============================  ===========================
+``*``                 every one                      every one, and ``<>``
+``example.org``       exactly that                   everybody there
+``.example.org``      every name below it            everybody there
+``mx*.example.org``   a glob: ``*`` and ``?``        everybody there
+``ann@example.org``   none                           exactly that
+``@example.org``      none                           everybody there
+``abuse@*``           none                           a glob
+``<>``                none                           the null reverse-path
+a `Source`            what `found` finds there       what `found` finds there
+====================  =============================  ===========================
+
+Everything is compared without case, domains as A-labels.  A pattern that can match nothing is a ValueError
+when it is made; matching itself fails only as a `Source` does.
+"""
+
+from __future__ import annotations
+
+from mether.address import AddressError, ascii_domain, check_domain, parse
+from mether.routing.request import address_key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Iterable
+
+    from mether.routing.source import Source
+
+
+class Domains:
+    """A set of domains: `patterns` are the texts in canonical form, `sources` the tables among them."""
+
+    __slots__ = ("_exact", "_globs", "below", "everything", "patterns", "sources")
+
+    def __init__(self, patterns: Iterable[str | Source]) -> None:
+        texts, sources = _parted(patterns)
+        self.sources = sources
+        self.patterns = tuple(normalize(text) for text in texts)
+        self.everything = "*" in self.patterns
+        self._exact = frozenset(one for one in self.patterns if one[0] != "." and not _is_glob(one))
+        self.below = frozenset(one for one in self.patterns if one[0] == "." and not _is_glob(one))
+        self._globs = _compiled(one for one in self.patterns if _is_glob(one) and one != "*")
+
+    def static(self, domain: str) -> bool:
+        """Whether one of the patterns that are no tables takes it: this never changes."""
+        if self.everything or domain in self._exact:
+            return True
+        if self.below and any(parent in self.below for parent in parents(domain)):
+            return True
+        return self._globs is not None and self._globs(domain) is not None
+
+    def matches(self, domain: str) -> bool:
+        """Whether it takes the domain.  Raises TableError or Needs."""
+        return self.static(domain) or any(
+            found(source, (domain, *parents(domain))) is not None for source in self.sources
+        )
+
+
+class Addresses:
+    """A set of addresses, by `address_key`; the null reverse-path has the key ``<>``."""
+
+    __slots__ = ("_domains", "_everything", "_exact", "_globs", "patterns", "sources")
+
+    def __init__(self, patterns: Iterable[str | Source]) -> None:
+        texts, self.sources = _parted(patterns)
+        exact, domains, globs, self.patterns = set(), [], [], texts
+        self._everything = "*" in texts
+        for text in texts:
+            local, at, domain = text.lower().rpartition("@")
+            if text == "<>":
+                exact.add(text)
+            elif text == "*":
+                continue
+            elif not at or not local or local == "*":
+                domains.append(domain)
+            elif _is_glob(text):
+                globs.append(f"{local}@{domain if _is_glob(domain) else normalize(domain)}")
+            else:
+                exact.add(_exact_key(text))
+        self._exact = frozenset(exact)
+        self._domains = Domains(domains) if domains else None
+        self._globs = _compiled(globs)
+
+    def matches(self, key: str) -> bool:
+        """Whether it takes the address.  Raises TableError or Needs."""
+        if self._everything or key in self._exact:
+            return True
+        domain = key.rpartition("@")[2]
+        if self._domains is not None and key != "<>" and self._domains.static(domain):
+            return True
+        if self._globs is not None and self._globs(key) is not None:
+            return True
+        return any(found(source, (key,) if key == "<>" else keys(key)) is not None for source in self.sources)
+
+
+def keys(key: str) -> tuple[str, ...]:
+    """What a table may have for an address, the most particular first: ``ann@a.example.org``,
+    ``@a.example.org``, ``a.example.org``, ``.example.org``, ``.org``."""
+    domain = key.rpartition("@")[2]
+    return (key, f"@{domain}", domain, *parents(domain)) if domain != key else (key,)
+
+
+def found(source: Source, keys: Iterable[str]) -> str | None:
+    """What the source has for the first of the keys that it knows.  Raises TableError or Needs."""
+    for key in keys:
+        value = source.get(key)
+        if value is not None:
+            return value
+    return None
+
+
+def parents(domain: str) -> list[str]:
+    """The patterns of the domains above one: ``.example.org`` and ``.org`` for ``a.example.org``."""
+    out = []
+    dot = -1 if domain[:1] == "[" else domain.find(".")
+    while dot >= 0:
+        out.append(domain[dot:])
+        dot = domain.find(".", dot + 1)
+    return out
+
+
+def normalize(domain: str) -> str:
+    """A domain pattern in lower case with A-labels.  Raises ValueError when it can match nothing."""
+    if _is_glob(domain):
+        if not domain.isascii() or any(char in ' @<>"/:' for char in domain):
+            raise ValueError(f"{domain[:80]!r} is no pattern of domains")
+        return domain.lower()
+    dot, name = ("." if domain.startswith(".") else ""), domain.removeprefix(".")
+    try:
+        check_domain(name, utf8=True)
+        if dot and name.startswith("["):
+            raise AddressError("nothing is below an address literal")
+        return dot + ascii_domain(name)
+    except AddressError as error:
+        raise ValueError(f"{domain[:80]!r} is no domain, .domain or *: {error}") from None
+
+
+def _exact_key(text: str) -> str:
+    try:
+        return address_key(parse(text, utf8=True))
+    except AddressError as error:
+        raise ValueError(f"{text[:80]!r} is no address: {error}") from None
+
+
+def _is_glob(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _parted(patterns: Iterable[str | Source]) -> tuple[tuple[str, ...], tuple[Source, ...]]:
+    both = tuple(patterns)
+    return tuple(one for one in both if isinstance(one, str)), tuple(
+        one for one in both if not isinstance(one, str)
+    )
+
+
+def _compiled(globs: Iterable[str]) -> Callable[[str], re.Match[str] | None] | None:
+    """One search for all the globs; re is loaded only where there are some."""
+    each = tuple(globs)
+    if not each:
+        return None
+    import re
+
+    escaped = (re.escape(one).replace(r"\*", ".*").replace(r"\?", ".") for one in each)
+    return re.compile("|".join(f"(?:{one})" for one in escaped), re.DOTALL).fullmatch

@@ -1,0 +1,84 @@
+"""Look-ups that decide where mail goes: what a list, a file or a database says about a key.
+
+A `Source` answers `get` at once, from memory or from what it may read without waiting.  One that has to wait
+for its answer (another server, a database far away) raises `Needs`; whoever asked has the answer fetched with
+`learn`, and decides again.  So a decision stays a function of values, and the same for a daemon, which must
+not wait, and a program, which may: see `settled`.
+
+A source that cannot be read raises `TableError`.  Mail waits for it (451 4.3.0): what a table would say is
+never guessed.
+"""
+
+from __future__ import annotations
+
+from mether.reply import Reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, Protocol, TypeVar
+
+    T = TypeVar("T")
+
+    class Source(Protocol):
+        """A table.  Keys are in lower case; see `routing.request.address_key`."""
+
+        @property
+        def name(self) -> str:
+            """What a person calls it: as the configuration has it."""
+
+        def get(self, key: str) -> str | None:
+            """What it has for the key ("" where it says no more than that it is there), or None.
+
+            Raises TableError, or Needs when that is not known yet.
+            """
+
+        async def learn(self, key: str) -> None:
+            """Find out what `get` then knows, be it that it cannot be found out.  Raises nothing."""
+
+
+UNREADABLE: Final = Reply(451, "4.3.0", "a table that decides about this address cannot be read now")
+"""What a client is told; which table it was and why is for the log."""
+
+QUESTIONS: Final = 100
+"""Answers that one decision may have to wait for: no configuration that makes sense comes near."""
+
+
+class TableError(Exception):
+    """A source cannot be read now; str() names it and says why, for the log and not for clients."""
+
+    reply = UNREADABLE
+
+
+class Needs(Exception):
+    """The decision has to wait until `source` has learned of `key`."""
+
+    def __init__(self, source: Source, key: str) -> None:
+        super().__init__(f"{source.name} has to be asked about {key}")
+        self.source = source
+        self.key = key
+
+
+def settled(decide: Callable[[], T]) -> T:
+    """What `decide` gives, waiting for what it needs: for programs without an event loop.
+
+    Raises TableError.
+    """
+    for _ in range(QUESTIONS):
+        try:
+            return decide()
+        except Needs as need:
+            import asyncio
+
+            asyncio.run(need.source.learn(need.key))
+    raise TableError(f"a decision needed more than {QUESTIONS} answers")
+
+
+async def awaited(decide: Callable[[], T]) -> T:
+    """The same in an event loop.  Raises TableError."""
+    for _ in range(QUESTIONS):
+        try:
+            return decide()
+        except Needs as need:
+            await need.source.learn(need.key)
+    raise TableError(f"a decision needed more than {QUESTIONS} answers")
