@@ -12,12 +12,13 @@ from typing import Any
 import loops
 import pytest
 from clients import ME
-from clock import virtual
+from clock import running, virtual
 from loops import both
 from script_server import ScriptServer
 
 from mether.client import connect
 from mether.client.session import Lost, Timeouts
+from mether.client.stream import StreamClient
 
 
 @both
@@ -76,7 +77,7 @@ def test_no_descriptor_is_left(loop_name: str) -> None:
             for fd in taken:
                 os.close(fd)
         assert caught.value.kind == "shortage"
-        assert str(caught.value).lower() == "connecting to mx.example: too many open files"
+        assert str(caught.value) == "connecting to mx.example: Too many open files"
         client = await connect.connect(loop, "127.0.0.1", server.port, Timeouts())
         client.abort()
         await server.close()
@@ -90,7 +91,7 @@ class Failing:
     def __init__(self, number: int) -> None:
         self.number = number
 
-    async def create_connection(self, *arguments: Any) -> None:
+    async def create_connection(self, *arguments: Any, **named: Any) -> None:
         raise OSError(self.number, os.strerror(self.number))
 
 
@@ -112,3 +113,105 @@ async def test_whose_fault_it_is(number: int, address: str, kind: str) -> None:
     with pytest.raises(Lost) as caught:
         await connect.connect(Failing(number), address, 25, Timeouts())  # type: ignore[arg-type]
     assert caught.value.kind == kind
+
+
+class Network:
+    """An event loop's connections: each address fails with an errno after so many seconds, or works (0)."""
+
+    def __init__(self, **ends: tuple[float, int]) -> None:
+        self.ends = {key.replace("_", ":"): end for key, end in ends.items()}
+        self.begun: list[tuple[float, str]] = []
+        self.made: dict[str, StreamClient] = {}
+        self.cancelled: list[str] = []
+        self._loop = running()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, make: Any, address: str, port: int, **more: Any) -> Any:
+        self.begun.append((self._loop.time(), address))
+        seconds, number = self.ends[address]
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled.append(address)
+            raise
+        if number:
+            raise OSError(number, os.strerror(number))
+        made = self.made[address] = make()
+        return None, made
+
+
+async def first(network: Network, *addresses: str) -> StreamClient:
+    return await connect.connect_first(network, addresses, 25, Timeouts())  # type: ignore[arg-type]
+
+
+@virtual
+async def test_the_first_that_answers_wins_and_the_others_are_ended() -> None:
+    """MX-9: RFC 8305; the slow one is still being tried when the other answers."""
+    network = Network(_1=(5.0, 0), a=(0.1, 0), b=(0.1, 0))
+    client = await first(network, ":1", "a", "b")
+    assert (client.address, client.passed) == ("a", ())
+    assert network.begun == [(0.0, ":1"), (0.25, "a")]
+    await asyncio.sleep(0)
+    assert network.cancelled == [":1"]
+
+
+@virtual
+async def test_a_family_that_leads_nowhere_is_no_failure() -> None:
+    """MX-9: RFC 5321 section 5.2, RFC 3974."""
+    network = Network(_1=(0.0, errno.ENETUNREACH), _2=(0.0, errno.ENETUNREACH), a=(0.1, 0))
+    client = await first(network, ":1", ":2", "a")
+    assert (client.address, client.passed) == ("a", (":1",))
+    assert network.begun == [(0.0, ":1"), (0.0, "a")]
+
+
+@virtual
+async def test_when_none_answers_all_of_them_are_told() -> None:
+    """CLI-9."""
+    network = Network(_1=(0.0, errno.ENETUNREACH), a=(0.1, errno.ECONNREFUSED))
+    with pytest.raises(Lost) as caught:
+        await first(network, ":1", "a")
+    assert caught.value.kind == "connect"
+    assert (
+        str(caught.value) == "connecting to :1: Network is unreachable; connecting to a: Connection refused"
+    )
+
+
+@virtual
+async def test_an_address_that_never_answers_takes_its_time_alone() -> None:
+    network = Network(a=(999.0, 0), b=(999.0, 0))
+    with pytest.raises(Lost, match="a took too long; connecting to b took too long"):
+        await first(network, "a", "b")
+    assert running().time() == Timeouts().connect + 0.25
+
+
+@virtual
+async def test_where_we_lack_a_descriptor_no_other_address_is_tried() -> None:
+    network = Network(_1=(0.0, errno.EMFILE), a=(0.0, 0))
+    with pytest.raises(Lost) as caught:
+        await first(network, ":1", "a")
+    assert caught.value.kind == "shortage"
+    assert network.begun == [(0.0, ":1")]
+
+
+@virtual
+async def test_one_that_answers_too_late_is_closed() -> None:
+    """Two answer in the same turn of the loop: one session is kept, no connection is left open."""
+    one, two = await ScriptServer().start(), await ScriptServer().start()
+    ports = iter([one.port, two.port])
+
+    class Both(Network):
+        async def create_connection(self, make: Any, address: str, port: int, **more: Any) -> Any:
+            found = await self._loop.create_connection(make, "127.0.0.1", next(ports))
+            self.made[address] = found[1]
+            await asyncio.sleep(1.0 - self._loop.time())
+            return found
+
+    network = Both()
+    client = await first(network, "a", "b")
+    assert client.address == "a"
+    while not two.sessions or two.open:
+        await asyncio.sleep(0.1)
+    assert one.open == 1
+    client.abort()

@@ -33,7 +33,7 @@ def find(route: Route, *, known: Hosts | None = None, **more: object) -> list[tu
             **more,  # type: ignore[arg-type]
         )
 
-    return [(one.name, one.address, one.port) for one in asyncio.run(ask())]
+    return [(one.name, each, one.port) for one in asyncio.run(ask()) for each in one.addresses]
 
 
 def test_a_domain_gives_its_mx_hosts_in_order() -> None:
@@ -41,6 +41,21 @@ def test_a_domain_gives_its_mx_hosts_in_order() -> None:
     found = find(Route("smtp", "example.org"))
     assert {address for _, address, _ in found[:2]} == {"192.0.2.1", "2001:db8::1"}
     assert found[2] == ("two.example.org", "192.0.2.2", 25)
+
+
+def test_an_address_of_our_own_is_left_out() -> None:
+    """MX-6: of a host with several."""
+    route = Route("smtp", "one.example.org:2525")
+    assert find(route, own={("192.0.2.1", 2525)}) == [("one.example.org", "2001:db8::1", 2525)]
+    assert len(find(route, own={("192.0.2.1", 25)})) == 2
+
+
+def test_the_parts_of_a_host() -> None:
+    host = Host("mx", "a", 25, ["b", "c"])
+    assert host.at("b").shown == "mx[b]:25"
+    left = host.without(["a"])
+    assert left is not None and left.addresses == ("b", "c")
+    assert host.without(["a", "b", "c"]) is None
 
 
 def test_a_domain_without_mx_is_its_own_host() -> None:

@@ -8,6 +8,7 @@ from mail import claim
 from relays import Relay, server
 from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 
+from mether.relay.hosts import Host
 from mether.reply import Reply
 
 REFUSAL = "554 5.3.2 no mail here"
@@ -83,3 +84,22 @@ async def test_a_greeting_that_refuses_decides_when_there_is_no_other_host(greet
     ((outcome,),) = await Relay(mx).send(claim())
     assert (outcome.action, outcome.scope) == ("failed" if greeting[0] == "5" else "delayed", "host")
     assert outcome.reply.text in greeting
+
+
+@virtual
+async def test_the_other_addresses_of_a_host_are_tried_when_one_refuses() -> None:
+    """MX-5, MX-9: one host, of which one address refuses, and one is down."""
+    refusing, good = await server(greeting=["421 busy", FOR_EVER]), await server()
+    relay = Relay(good)
+    relay.hosts = [Host("mx.example.net", "127.0.0.2", good.port, ["127.0.0.1"])]
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.remote_mta == f"mx.example.net[127.0.0.1]:{good.port}"
+    await good.close()
+    relay = Relay(refusing)
+    relay.hosts = [Host("mx.example.net", "127.0.0.1", refusing.port, ["127.0.0.2", "127.0.0.3"])]
+    ((outcome,),) = await relay.send(claim())
+    assert str(outcome.reply) == (
+        f"451 4.4.1 connecting to mx.example.net[127.0.0.2]:{refusing.port}: Connection refused; "
+        f"connecting to mx.example.net[127.0.0.3]:{refusing.port}: Connection refused"
+    )
+    assert len(refusing.sessions) == 1

@@ -255,8 +255,8 @@ async def test_what_the_process_lacks_is_no_failure_of_the_next_hop(monkeypatch:
             raise Lost("shortage", "", "connecting to mx: Too many open files")
         return await connecting(*arguments, **more)
 
-    connecting = opening.connect
-    monkeypatch.setattr(opening, "connect", connect)
+    connecting = opening.connect_first
+    monkeypatch.setattr(opening, "connect_first", connect)
     claims = [token(number) for number in range(4)]
     for one in claims:
         relay.hop.offer(one)
@@ -287,8 +287,8 @@ async def test_what_cannot_be_connected_waits_for_the_connections_that_work(
             raise Lost("shortage", "", "connecting to mx: Too many open files")
         return await connecting(*arguments, **more)
 
-    connecting = opening.connect
-    monkeypatch.setattr(opening, "connect", connect)
+    connecting = opening.connect_first
+    monkeypatch.setattr(opening, "connect_first", connect)
     for number in range(4):
         relay.hop.offer(token(number))
     for _ in range(4):

@@ -34,14 +34,15 @@ if TYPE_CHECKING:
 
 class StreamClient(Stream):
     """One session.  `address` is the IP address (or path) it is connected to; `alive` is False from the
-    moment the session is lost, be it in use or kept; `account` is for whoever logs in.  With `terms` TLS
-    begins with the connection.
+    moment the session is lost, be it in use or kept; `account` is for whoever logs in; `passed` are the
+    host's addresses that failed before this one.  With `terms` TLS begins with the connection.
 
     What is said is kept in `logs` (see `client.transcript`): the opening of the session, and what came
     since the latest `begin`.
     """
 
     account: object = None
+    passed: tuple[str, ...] = ()
 
     def __init__(
         self,

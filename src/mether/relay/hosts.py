@@ -1,7 +1,7 @@
 """From a route to the hosts to connect to, in order, when the attempt is made.
 
 A direct target gives its own addresses, a domain its MX hosts' (`dns.mx`), a Unix socket its path.  IPv6
-and IPv4 are both tried; a family that is not there counts as any other connection that fails.
+and IPv4 are both tried (`client.connect`).
 Raises DnsFailure when there is nothing to connect to; what that means where the configuration names the host
 is `relay.failure`'s to say.
 """
@@ -16,7 +16,7 @@ from mether.routing import target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from mether.dns.hosts import Hosts
     from mether.dns.mx import Resolver
@@ -24,14 +24,32 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """One address to connect to: its `name` for reports, `address` (IP or path) and `port` (0: Unix)."""
+    """A host to connect to: its `name` for reports, `address` (IP or path) and `port` (0: Unix).
 
-    __slots__ = ("address", "name", "port")
+    `others` are more addresses of it, in order; which of them all is connected to shows only then.
+    """
 
-    def __init__(self, name: str, address: str, port: int) -> None:
+    __slots__ = ("address", "name", "others", "port")
+
+    def __init__(self, name: str, address: str, port: int, others: Iterable[str] = ()) -> None:
         self.name = name
         self.address = address
         self.port = port
+        self.others = tuple(others)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of its addresses."""
+        return (self.address, *self.others)
+
+    def at(self, address: str) -> Host:
+        """The host at this one of its addresses."""
+        return Host(self.name, address, self.port)
+
+    def without(self, gone: Collection[str]) -> Host | None:
+        """The host at its other addresses, None when it has no more."""
+        left = [address for address in self.addresses if address not in gone]
+        return Host(self.name, left[0], self.port, left[1:]) if left else None
 
     @property
     def shown(self) -> str:
@@ -97,13 +115,16 @@ async def _find(
         )
     else:
         candidates = [await mx.direct(where.host, resolver, in_hosts)]
-    found = [Host(one.host, address, where.port) for one in candidates for address in one.addresses]
+    found = [Host(one.host, one.addresses[0], where.port, one.addresses[1:]) for one in candidates]
     return _not_ours(found, own)
 
 
 def _not_ours(found: list[Host], own: Collection[tuple[str, int]]) -> list[Host]:
     """The hosts that are not this service.  Raises DnsFailure when none is left."""
-    left = [host for host in found if (host.address, host.port) not in own]
+    left: list[Host] = []
+    for host in found:
+        part = host.without([address for address, port in own if port == host.port])
+        left += [part] if part is not None else []
     if not left:
         raise mx.DnsFailure(Reply(554, "5.4.6", "the mail would come back to this service: a loop"))
     return left

@@ -10,7 +10,7 @@ needed or does not take the login.  What each means is for `relay.failure` to sa
 
 from __future__ import annotations
 
-from mether.client.connect import connect
+from mether.client.connect import connect_first
 from mether.client.session import Lost, own_name
 from mether.event import mail as event
 from mether.net.tlserror import TlsError
@@ -102,7 +102,9 @@ async def open(
             raise
         if not need.fall_back:
             raise Shortfall(tlspolicy.failed(need, error.tls, str(error)), alone=need.required) from None
-        client = await _protected(loop, host, name, timeouts, lmtp, need, None, clients)
+        client = await _protected(
+            loop, host.at(clients[-1].address), name, timeouts, lmtp, need, None, clients
+        )
     if account is not None and credentials is not None:
         await _login(client, host, account, credentials)
     return client
@@ -120,8 +122,11 @@ async def _protected(
 ) -> StreamClient:
     """A session that has said hello, under TLS where `terms` are given and the server begins it."""
     begin = terms if need.implicit else None
-    client = await connect(loop, host.address, host.port, timeouts, begin, shown=host.shown)
+    client = await connect_first(
+        loop, host.addresses, host.port, timeouts, begin, shown=lambda address: host.at(address).shown
+    )
     clients.append(client)
+    host = host.at(client.address)
     try:
         said = own_name(name, client.local)
         reply = await client.hello(said, lmtp=lmtp)

@@ -118,7 +118,6 @@ class Walk:
         while self._next < len(self._hosts):
             host = self._hosts[self._next]
             self._next += 1
-            shown = host.shown
             clients: list[StreamClient] = []
             problem: Unusable
             end = ""
@@ -138,20 +137,34 @@ class Walk:
                     clients=clients,
                 )
             except Lost as error:
+                shown = self._reached(host, clients)
                 problem = Unusable(Reply(451, "4.4.1", str(error)), shown, error)
                 end = str(error)
             except opening.Refused as error:
+                shown = self._reached(host, clients)
                 problem = Unusable(error.reply, shown)
             except opening.Shortfall as error:
+                shown = self._reached(host, clients)
                 problem = Unusable(error.reply, shown, shortfall=error)
                 end = "" if error.said else str(error.reply)
             except BaseException:
+                shown = self._reached(host, clients)
                 self._tried.append((shown, [log for one in clients for log in one.logs], "given up"))
                 raise
             else:
-                return client, shown
+                return client, host.at(client.address).shown
             self._tried.append((shown, [log for one in clients for log in one.logs], end))
             if problem.short:
                 raise problem  # no other host fares better
             self.note(problem)
         raise self._last or Unusable(Reply(451, "4.4.1", "no host answered"), "")
+
+    def _reached(self, host: hosts.Host, clients: list[StreamClient]) -> str:
+        """How the address is called that a session was begun with; the host's others are tried next."""
+        if not clients:
+            return host.shown  # none of them answered
+        last = clients[-1]
+        others = host.without((last.address, *(gone for one in clients for gone in one.passed)))
+        if others is not None and self._hosts is not None:
+            self._hosts.insert(self._next, others)
+        return host.at(last.address).shown
