@@ -284,3 +284,24 @@ def test_lmtp_where_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         status, out, _ = smtp(capsys, "--lmtp", peer.target.removeprefix("lmtp:"), ME, ANN, BOB)
     assert status == 75
     assert out.splitlines() == [f"{ANN}: delivered (250 2.0.0 in)", f"{BOB}: delayed (452 4.2.2 full)"]
+
+
+def test_the_next_of_a_list_is_tried_when_one_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    """CLI-9: a dead host, one that refuses, then one that takes it."""
+    with Peer({"greeting": ["421 4.3.2 busy"]}) as refusing, Peer() as taking:
+        where = f"127.0.0.1:1,{refusing.target},{taking.target}"
+        status, out, _ = smtp(capsys, "--tls", "none", where, ME, ANN)
+    assert (status, out) == (0, f"{ANN}: relayed (250 2.0.0 taken)\n")
+    assert len(refusing.sessions) == len(taking.messages) == 1
+
+
+def test_a_list_of_which_none_can_be_used_may_be_tried_later(capsys: pytest.CaptureFixture[str]) -> None:
+    """One host's refusal is not the answer of those that are down: RFC 5321 section 5.1."""
+    with Peer({"greeting": ["554 5.3.2 no"]}) as refusing:
+        status, out, _ = smtp(capsys, "--tls", "none", f"{refusing.target}*5,127.0.0.1:1*1", ME, ANN)
+    assert status == 75 and "delayed (451 4.4.1" in out
+
+
+def test_a_list_that_is_none_is_told_before_anything_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = smtp(capsys, "a.test,a.test:25:1", ME, ANN)
+    assert status == 64 and "expected a port" in err and err.count("\n") == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mether.outcome import Route
 from mether.routing import target
-from mether.routing.target import Target, TargetError
+from mether.routing.target import Target, TargetError, Targets
 
 
 @pytest.mark.parametrize(
@@ -129,3 +129,88 @@ def test_it_is_cheap_to_import() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()) <= {"__future__"}
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "next_hop"),
+    [
+        ("a.test:587,b.test:587", "a.test:587,b.test:587", "a.test:587,b.test:587"),
+        ("[A.test]:587,[b.test]", "a.test:587,[b.test]", "a.test:587,[b.test]"),
+        ("a*3,b:26*1", "a*3,b:26*1", "a*3,b:26*1"),
+        ("[::1]:26*3,192.0.2.1*1", "[::1]:26*3,[192.0.2.1]*1", "[::1]:26*3,[192.0.2.1]*1"),
+        ("lmtp:a,b:99", "lmtp:a,b:99", "a,b:99"),
+        ("lmtp:a,lmtp:b", "lmtp:a,b", "a,b"),
+        ("unix:/run/a,unix:/run/b", "unix:/run/a,unix:/run/b", "unix:/run/a,unix:/run/b"),
+        ("unix:/run/a,lmtp:b", "unix:/run/a,b", "unix:/run/a,b"),
+        ("lmtp:a,unix:/run/b", "lmtp:a,unix:/run/b", "a,unix:/run/b"),
+        (
+            "example.org,backup.example.net",
+            "example.org,backup.example.net",
+            "example.org,backup.example.net",
+        ),
+    ],
+)
+def test_lists(text: str, canonical: str, next_hop: str) -> None:
+    found = target.parse_list(text)
+    assert isinstance(found, Targets)
+    assert target.parse_list(str(found)) == found
+    assert target.from_route(found.route("me.example", "name")) == found
+    assert str(found) == canonical
+    assert found.route().next_hop == next_hop
+
+
+def test_a_single_target_is_no_list() -> None:
+    assert target.parse_list("a.test:587") == Target("direct", "a.test", 587)
+    assert target.from_route(Route("smtp", "a.test")) == Target("mx", "a.test")
+    assert target.parse("a.test").targets == (target.parse("a.test"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,", "empty"),
+        (",a", "empty"),
+        ("a,a:25", "twice"),
+        ("a*3,b", "a weight for each"),
+        ("a*0,b*1", "from 1 to 1000"),
+        ("a*1001,b*1", "from 1 to 1000"),
+        ("a*x,b*1", "after the *"),
+        ("a*,b", "after the *"),
+        ("a,unix:/run/x", "all SMTP or all LMTP"),
+        ("a,lmtp:b", "all SMTP or all LMTP"),
+        ("a, b", "no space"),
+        (",".join(f"h{number}" for number in range(33)), "2 to 32"),
+    ],
+)
+def test_what_is_no_list(text: str, words: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        target.parse_list(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text("abc.:[]/-_019xlmtpunix,*", max_size=40))
+def test_a_list_that_is_taken_is_written_back_as_the_same(text: str) -> None:
+    try:
+        found = target.parse_list(text)
+    except TargetError:
+        return
+    assert target.parse_list(str(found)) == found
+    assert target.from_route(found.route()) == found
+
+
+def test_a_list_is_tried_in_its_order() -> None:
+    targets = target.parse_list("a,b,c")
+    assert [one.host for one in targets.order(lambda: 0.99)] == ["a", "b", "c"]
+
+
+def test_weights_say_how_often_one_comes_first() -> None:
+    targets = target.parse_list("a*3,b*1")
+    firsts = [targets.order(lambda point=point: point / 100)[0].host for point in range(100)]  # type: ignore[misc]
+    assert firsts.count("a") == 75
+    assert {one.host for one in targets.order(lambda: 0.9999999)} == {"a", "b"}
+
+
+def test_every_one_of_a_weighted_list_is_tried() -> None:
+    rest = iter((0.99, 0.0, 0.5))
+    assert [one.host for one in target.parse_list("a*1,b*5,c*1").order(lambda: next(rest))] == ["c", "a", "b"]

@@ -278,7 +278,7 @@ def _terms(route: Route, config: Config, router: Router, sender: str | None) -> 
     from mether.setup import sending
 
     try:
-        where = target.from_route(route)
+        where = target.from_route(route).targets[0]
     except target.TargetError:
         return {}
     logins = [sending.login(one) for one in config.login]

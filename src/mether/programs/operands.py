@@ -13,13 +13,14 @@ from mether.routing import target as targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mether.routing.target import Target
+    from mether.routing.target import Target, Targets
 
 
 def envelope_of(
     operands: list[str], wrong: list[tuple[int, str, str]] | None = None
-) -> tuple[Target, Envelope]:
-    """The target and envelope of an argument vector ``targethost sender recipient...``.
+) -> tuple[Target | Targets, Envelope]:
+    """The target and envelope of an argument vector ``targethost sender recipient...``; a targethost may
+    be a list.
 
     With `wrong` a recipient that is no address is left out, and goes there: its place among the recipients,
     from 0, what was given, and what is wrong with that.  Without, it raises UsageError, as all else does.
@@ -28,7 +29,7 @@ def envelope_of(
         missing = ("TARGETHOST", "SENDER", "RECIPIENT")[len(operands)]
         raise UsageError(f"{missing} is missing")
     try:
-        target = targets.parse(operands[0])
+        target = targets.parse_list(operands[0])
     except ValueError as error:
         raise UsageError(str(error)) from None
     try:

@@ -28,11 +28,20 @@ class NoHost(Exception):
 
 
 class Place:
-    """One address to connect to: `shown` to a person, `address` (IP or path), `port` (0: a Unix socket)."""
+    """One address of `target` to connect to: `shown` to a person, `address` (IP or path), `port` (0: a Unix
+    socket)."""
 
-    __slots__ = ("address", "connect", "host", "port", "shown")
+    __slots__ = ("address", "connect", "host", "port", "shown", "target")
 
-    def __init__(self, host: str, address: str, port: int, connect: Callable[[], blocking.Blocking]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        host: str,
+        address: str,
+        port: int,
+        connect: Callable[[], blocking.Blocking],
+    ) -> None:
+        self.target = target
         self.host = host
         self.address = address
         self.port = port
@@ -43,7 +52,7 @@ class Place:
 def find(target: Target, timeout: float) -> Iterator[Place]:
     """The places of a target; to connect to one may take `timeout` seconds.  Raises NoHost."""
     if target.kind == "unix":
-        yield Place(target.host, target.host, 0, lambda: blocking.connect_unix(target.host, timeout))
+        yield Place(target, target.host, target.host, 0, lambda: blocking.connect_unix(target.host, timeout))
         return
     if targets.needs_mx(target, _in_hosts_file):
         yield from _by_mx(target, timeout)
@@ -58,7 +67,7 @@ def find(target: Target, timeout: float) -> Iterator[Place]:
         code, status = (550, "5.1.2") if gone else (451, "4.4.3")
         raise NoHost(Reply(code, status, f"the host {target.host}: {error.strerror or error}")) from None
     for one in found:
-        yield Place(target.host, one[1], target.port, _connector(one, target.port, timeout))
+        yield Place(target, target.host, one[1], target.port, _connector(one, target.port, timeout))
 
 
 def _by_mx(target: Target, timeout: float) -> Iterator[Place]:
@@ -78,7 +87,7 @@ def _by_mx(target: Target, timeout: float) -> Iterator[Place]:
         for address in candidate.addresses:
             family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
             connect = _connector((family, address), target.port, timeout)
-            yield Place(candidate.host, address, target.port, connect)
+            yield Place(target, candidate.host, address, target.port, connect)
 
 
 def _connector(one: tuple[int, str], port: int, timeout: float) -> Callable[[], blocking.Blocking]:

@@ -32,7 +32,8 @@ PROGRAM = Program(
 
     TARGETHOST is an IP address, [HOST], HOST:PORT, a name without a dot or in the hosts file, all of which
     are connected to directly; any other domain is looked up by MX.  unix:PATH and lmtp:HOST:PORT
-    speak LMTP.  SENDER may be <> or empty for the null reverse-path.
+    speak LMTP.  In a list, HOST,HOST, the next one is tried when one cannot be used; in HOST*3,HOST*1 the
+    first has its turn three times as often.  SENDER may be <> or empty for the null reverse-path.
 
     A recipient that is refused, or that is no address, never stops the others.
 

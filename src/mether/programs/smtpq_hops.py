@@ -167,7 +167,7 @@ def route_of(name: str) -> Route:
     if colon and transport.lower() in LOCAL and rest:
         return Route(transport.lower(), rest)
     try:
-        return target.parse(rest if colon and transport.lower() == "smtp" else name).route()
+        return target.parse_list(rest if colon and transport.lower() == "smtp" else name).route()
     except target.TargetError as error:
         raise UsageError(str(error)) from None
 

@@ -15,7 +15,8 @@ PROGRAM = Program(
     "smtpqer",
     ("[-h HELOHOST] [-n] [--key KEY] [--at TIME] ... TARGETHOST SENDER RECIPIENT...",),
     """Queues the message on standard input for TARGETHOST, as being from SENDER, for each RECIPIENT; prints
-    its queue id once it is on stable storage; and runs the queue, or wakes the daemon that does.
+    its queue id once it is on stable storage; and runs the queue, or wakes the daemon that does.  TARGETHOST
+    may be a list, as smtp takes it.
 
     The same KEY within a day gives the same id, and no second message.
 

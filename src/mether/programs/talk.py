@@ -1,9 +1,9 @@
 """One message to one target over blocking sockets: what `smtp` does once it knows what to say.
 
-A `Talk` goes from host to host until one takes a transaction, and gives an outcome for every recipient; it
-decides nothing about failures, which is `relay.failure`'s, nor about TLS, which is `relay.tlspolicy`'s.  With
-`probe` nothing is sent: the session stops after RCPT, and an accepted recipient's outcome has the reply to
-that.
+A `Talk` goes from host to host, and through a list of targets, until one takes a transaction, and gives an
+outcome for every recipient; it decides nothing about failures, which is `relay.failure`'s, nor about TLS,
+which is `relay.tlspolicy`'s.  With `probe` nothing is sent: the session stops after RCPT, and an accepted
+recipient's outcome has the reply to that.
 
 TLS, authentication and the DNS are imported where they are used: a literal host in clear pays for none.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mether.programs.places import Place
     from mether.queue.content import Content
     from mether.relay.tlspolicy import Need
-    from mether.routing.target import Target
+    from mether.routing.target import Target, Targets
     from mether.smtp.fit import Fit
     from mether.smtp.sasl_client import Credentials
 
@@ -75,6 +75,17 @@ class Manner:
         self.credentials = credentials
 
 
+def _random() -> float:
+    """A number from 0 up to 1, of which only weights have need."""
+    import random
+
+    return random.random()
+
+
+def _nowhere(reply: Reply) -> Judge:
+    return lambda number: failure.of_host(number, reply)
+
+
 class _Stop(Exception):
     """This host will not do; `judge` says what that means for a recipient."""
 
@@ -87,9 +98,14 @@ class Talk:
     """The message of `envelope` to `target`, in this `manner`."""
 
     def __init__(
-        self, target: Target, envelope: Envelope, content: Content, eight_bit: bool, manner: Manner
+        self,
+        target: Target | Targets,
+        envelope: Envelope,
+        content: Content,
+        eight_bit: bool,
+        manner: Manner,
     ) -> None:
-        self._target = target
+        self._targets = target
         self._envelope = envelope
         self._outgoing = Outgoing(envelope, b"", content, eight_bit=eight_bit)
         self._manner = manner
@@ -99,16 +115,21 @@ class Talk:
         """An outcome for every recipient."""
         numbers = range(len(self._envelope.recipients))
         last: Judge | None = None
-        try:
-            for place in places.find(self._target, self._timeouts.connect):
+        for target in self._targets.order(_random):
+            judge: Judge
+            places_of = places.find(target, self._timeouts.connect)
+            while True:
                 try:
+                    place = next(places_of, None)
+                    if place is None:
+                        break
                     return self._host(place)
                 except _Stop as stop:
-                    if last is None or failure.outweighs(stop.judge(0).reply, last(0).reply):
-                        last = stop.judge
-        except places.NoHost as error:
-            reply = error.reply
-            last = lambda number: failure.of_host(number, reply)  # noqa: E731
+                    judge = stop.judge
+                except places.NoHost as error:
+                    judge = _nowhere(error.reply)
+                if last is None or failure.outweighs(judge(0).reply, last(0).reply):
+                    last = judge
         assert last is not None
         return [last(number) for number in numbers]
 
@@ -166,7 +187,7 @@ class Talk:
         stays = place.address.startswith("127.") or place.address == "::1"
         need = tlspolicy.need(
             tlspolicy.Policy(manner.level or "may", given=manner.level is not None or stays),
-            self._target,
+            place.target,
             place.host,
             place.port,
             requiretls=tlspolicy.asks(self._envelope, lmtp=manner.lmtp),

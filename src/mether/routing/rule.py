@@ -4,8 +4,8 @@ A `Rule` takes a `Request` when everything that it asks for holds: domain, recip
 listener.  Its `action` is one of
 
 ===========  ==============================================================================
-``smtp``     relay to `argument`, a Target; None: by the MX of each domain
-``lmtp``     deliver by LMTP to a Target
+``smtp``     relay to `argument`, a Target or Targets; None: by the MX of each domain
+``lmtp``     deliver by LMTP to a Target or Targets
 ``maildir``  deliver into the Maildir of that template
 ``pipe``     deliver to a program, an argument vector
 ``forward``  to the addresses (texts) in `argument`, in the recipient's stead
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from mether.outcome import Route
 from mether.routing.match import Addresses, Domains
-from mether.routing.target import Target
+from mether.routing.target import Target, Targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mether.routing.source import Source
 
     Action = Literal["smtp", "lmtp", "maildir", "pipe", "forward", "aliases", "refuse", "discard", "hold"]
-    Argument = Target | str | tuple[str, ...] | Reply | None
+    Argument = Target | Targets | str | tuple[str, ...] | Reply | None
 
 LOCAL: Final = frozenset(("maildir", "pipe", "lmtp"))
 """Actions that deliver here."""
@@ -118,7 +118,7 @@ class Rule:
         self.apart = apart
         self.where = where
         via = self.name if apart else ""
-        if isinstance(argument, Target):
+        if isinstance(argument, (Target, Targets)):
             # unix: is LMTP whatever the rule calls it, and a Target knows best how it is spoken to.
             self._route: Route | None = argument.route(via=via)
             self.action: str = self._route.transport
@@ -134,7 +134,7 @@ class Rule:
     def _check(self) -> None:
         if self.action not in ACTIONS:
             raise ValueError(f"{self.action!r} is no action; expected one of {', '.join(ACTIONS)}")
-        if self.action == "lmtp" and not isinstance(self.argument, Target):
+        if self.action == "lmtp" and not isinstance(self.argument, (Target, Targets)):
             raise ValueError("an lmtp route needs a target, such as unix:/run/lmtp or lmtp:host:port")
         if self.action in ("maildir", "pipe", "forward", "refuse", "hold") and not self.argument:
             raise ValueError(f"a {self.action} route needs what to {_NEEDED[self.action]}")

@@ -8,11 +8,16 @@
 ``example.org``         any other name: a domain, looked up by MX (RFC 5321 section 5.1)
 ``unix:/path``          LMTP over a Unix socket
 ``lmtp:host:port``      LMTP (RFC 2033); port 24 when none is given; ``lmtp:unix:/path`` too
+``a:587,b:587``         a list of these: the next one is tried when one cannot be used
+``a*3,b*1``             a list in which the first is chosen three times as often as the other
 ======================  ==================================================================
 
-`parse` fails with `TargetError`, a ValueError whose text is for a person.  A `Target` is written back by
-str() in one canonical form, and becomes the `Route` under which the queue schedules.  Whether a name
-stands in the hosts file is asked with `needs_mx`, so that nothing here opens a file.
+`parse` and `parse_list` fail with `TargetError`, a ValueError whose text is for a person.  A `Target`, or
+`Targets` for a list, is written back by str() in one canonical form, and becomes the `Route` under which the
+queue schedules.  Whether a name stands in the hosts file is asked with `needs_mx`, so that nothing here opens
+a file.
+
+Limits: MAX_TARGETS in a list, weights to MAX_WEIGHT.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from mether.outcome import Route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Final, Literal
 
     Kind = Literal["direct", "mx", "unix"]
@@ -31,6 +36,8 @@ SMTP_PORT: Final = 25
 LMTP_PORT: Final = 24
 MAX_SOCKET_PATH: Final = 107
 """Octets of a Unix socket's path (sockaddr_un)."""
+MAX_TARGETS: Final = 32
+MAX_WEIGHT: Final = 1000
 
 
 class TargetError(ValueError):
@@ -48,6 +55,15 @@ class Target:
         self.host = host
         self.port = port
         self.lmtp = lmtp
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Itself, as a list."""
+        return (self,)
+
+    def order(self, random: Callable[[], float]) -> tuple[Target, ...]:
+        """Itself, as `Targets.order` has it."""
+        return (self,)
 
     @property
     def is_ip(self) -> bool:
@@ -91,6 +107,81 @@ class Target:
         return hash((self.kind, self.host, self.port, self.lmtp))
 
 
+class Targets:
+    """A list of `targets`, two at least, that all speak the same protocol: the order in which they are
+    tried, or with `weights` how often each comes first.  Raises TargetError.
+    """
+
+    __slots__ = ("lmtp", "targets", "weights")
+
+    kind: Final = "list"
+
+    def __init__(self, targets: Iterable[Target], weights: Sequence[int] | None = None) -> None:
+        self.targets = tuple(targets)
+        self.weights = None if weights is None else tuple(weights)
+        if not 1 < len(self.targets) <= MAX_TARGETS:
+            raise TargetError(
+                f"a list of target hosts has 2 to {MAX_TARGETS} of them, not {len(self.targets)}"
+            )
+        self.lmtp = self.targets[0].lmtp
+        for number, one in enumerate(self.targets):
+            if one.lmtp is not self.lmtp:
+                raise TargetError(f"{one} and {self.targets[0]}: a list is all SMTP or all LMTP")
+            if one in self.targets[:number]:
+                raise TargetError(f"{one} stands in the list twice; to have it used more often, give weights")
+            if one.kind == "unix" and "*" in one.host:
+                raise TargetError(f"{one}: in a list no socket's path has a *, behind which a weight stands")
+        if self.weights is None:
+            return
+        if len(self.weights) != len(self.targets):
+            raise TargetError(
+                f"expected a weight for each of {len(self.targets)} target hosts, not {len(self.weights)}"
+            )
+        if not all(0 < weight <= MAX_WEIGHT for weight in self.weights):
+            raise TargetError(f"expected weights from 1 to {MAX_WEIGHT}")
+
+    def order(self, random: Callable[[], float]) -> tuple[Target, ...]:
+        """The order in which to try them this time; `random` gives numbers from 0 up to 1.
+
+        Each place goes to one of those that are left with a chance that is its part of their weights.
+        """
+        if self.weights is None:
+            return self.targets
+        left = list(zip(self.targets, self.weights, strict=True))
+        chosen = []
+        while left:
+            place, point = 0, random() * sum(weight for _, weight in left)
+            while place < len(left) - 1 and point >= left[place][1]:
+                point -= left[place][1]
+                place += 1
+            chosen.append(left.pop(place)[0])
+        return tuple(chosen)
+
+    @property
+    def next_hop(self) -> str:
+        """The list without its protocol, as `Route.next_hop` has it."""
+        if self.weights is None:
+            return ",".join(one.next_hop for one in self.targets)
+        pairs = zip(self.targets, self.weights, strict=True)
+        return ",".join(f"{one.next_hop}*{weight}" for one, weight in pairs)
+
+    def route(self, helo: str = "", via: str = "") -> Route:
+        """The next hop under which the queue schedules mail for this list."""
+        return Route("lmtp" if self.lmtp else "smtp", self.next_hop, helo, via)
+
+    def __str__(self) -> str:
+        return f"lmtp:{self.next_hop}" if self.lmtp and self.targets[0].kind != "unix" else self.next_hop
+
+    def __repr__(self) -> str:
+        return f"Targets({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Targets) and (self.targets, self.weights) == (other.targets, other.weights)
+
+    def __hash__(self) -> int:
+        return hash((self.targets, self.weights))
+
+
 def parse(text: str) -> Target:
     """Read a targethost.  Raises TargetError."""
     if not text:
@@ -104,9 +195,34 @@ def parse(text: str) -> Target:
     return _parse(text, text, lmtp=False)
 
 
-def from_route(route: Route) -> Target:
-    """The target that a Route of transport "smtp" or "lmtp" stands for.  Raises TargetError."""
-    return parse(f"lmtp:{route.next_hop}" if route.transport == "lmtp" else route.next_hop)
+def parse_list(text: str) -> Target | Targets:
+    """Read a targethost, or a list of them with commas between.  Raises TargetError.
+
+    A list that begins with ``lmtp:`` or ``unix:`` is one of LMTP hosts.
+    """
+    if "," not in text:
+        return parse(text)
+    first, *rest = text.split(",")
+    if first[:5].lower() in ("lmtp:", "unix:"):
+        rest = [one if one[:5].lower() in ("lmtp:", "unix:") else f"lmtp:{one}" for one in rest]
+    if len(rest) >= MAX_TARGETS:
+        raise TargetError(f"a list of target hosts has 2 to {MAX_TARGETS} of them, not {len(rest) + 1}")
+    targets, weights = [], []
+    for one in (first, *rest):
+        host, star, weight = one.rpartition("*")
+        if star and not (weight.isascii() and weight.isdigit() and len(weight) < 9):
+            raise TargetError(f"{_shown(one)}: expected a weight from 1 to {MAX_WEIGHT} after the *")
+        targets.append(parse(host if star else one))
+        if star:
+            weights.append(int(weight))
+    if weights and len(weights) != len(targets):
+        raise TargetError(f"{_shown(text)}: expected a weight for each target host, or for none")
+    return Targets(targets, weights or None)
+
+
+def from_route(route: Route) -> Target | Targets:
+    """What a Route of transport "smtp" or "lmtp" stands for.  Raises TargetError."""
+    return parse_list(f"lmtp:{route.next_hop}" if route.transport == "lmtp" else route.next_hop)
 
 
 def needs_mx(target: Target, in_hosts: Callable[[str], bool]) -> bool:
@@ -163,6 +279,10 @@ def _port(text: str, digits: str) -> int:
 def _socket_path(text: str, path: str) -> str:
     if not path.startswith("/"):
         raise TargetError(f"{_shown(text)}: expected unix: and an absolute path")
+    if "," in path:
+        raise TargetError(
+            f"{_shown(text)}: a socket's path has no comma here, as one parts the hosts of a list"
+        )
     if len(path.encode("utf-8", "surrogateescape")) > MAX_SOCKET_PATH:
         raise TargetError(f"{_shown(text)}: a socket's path is at most {MAX_SOCKET_PATH} octets long")
     return path
