@@ -54,7 +54,8 @@ class Rule:
     nothing.  `authenticated` is True (any login), False (none), or patterns of logins.  `clients` may be
     those of `networks`, and with `programs` those of this host, which have no address.
 
-    `aliases` are asked for a recipient first, and `users` say who is here, of whom there must be one; without
+    `aliases` are asked for a recipient first (`routing.expand`); their members may be programs with
+    `alias_programs`, files with `alias_files`.  `users` say who is here, of whom there must be one; without
     them everybody is.  What follows the first `delimiter` in a local-part is the user's own business.
     `opened`: anybody may send by it.  A rule that is `apart` has next hops of its own, which the queue knows
     by its name (`Route.via`), so that they share no connection with those of other rules.  `where` is its
@@ -65,6 +66,8 @@ class Rule:
         "_conditions",
         "_route",
         "action",
+        "alias_files",
+        "alias_programs",
         "aliases",
         "apart",
         "argument",
@@ -96,6 +99,8 @@ class Rule:
         authenticated: bool | Addresses | None = None,
         listeners: Collection[str] | None = None,
         aliases: Sequence[Source] = (),
+        alias_programs: bool = False,
+        alias_files: bool = False,
         users: Sequence[Source] | None = None,
         delimiter: str = "",
         opened: bool = False,
@@ -112,6 +117,8 @@ class Rule:
         self.authenticated = authenticated
         self.listeners = listeners
         self.aliases = tuple(aliases)
+        self.alias_programs = alias_programs
+        self.alias_files = alias_files
         self.users = None if users is None else tuple(users)
         self.delimiter = delimiter
         self.opened = opened
