@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mether.queue.content import Content
     from mether.relay import hosts
     from mether.relay.credentials import Logins
+    from mether.relay.rewriting import Rewriting
 
 IDLE: Final = 3.0
 """Seconds for which a connection that has nothing to do is kept, unless told otherwise."""
@@ -33,7 +34,8 @@ class Settings:
     transcript, "" unless something went wrong; `returned` takes claims back untried.  `policy` says what TLS
     a route is to have, `tls` has the certificates, and `logins` who we are there.  `fitting` is what may be
     done where a host lacks an extension.  `limits` gives the limits of a route, `slots` the connections
-    there may be over all, and `idle` is how many seconds one that has nothing to do is kept.
+    there may be over all, and `idle` is how many seconds one that has nothing to do is kept.  `rewriting`
+    says how a route's mail has its addresses written anew, None for not at all.
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class Settings:
         "loop",
         "policy",
         "returned",
+        "rewriting",
         "slots",
         "timeouts",
         "tls",
@@ -72,7 +75,9 @@ class Settings:
         tls: ClientTls | None = None,
         logins: Logins | None = None,
         fitting: fit.Policy = fit.DEFAULT,
+        rewriting: Callable[[Route], Rewriting | None] = lambda route: None,
     ) -> None:
+        self.rewriting = rewriting
         self.limits = limits
         self.slots = slots or Slots()
         self.idle = idle

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mether.outcome import Outcome
     from mether.queue.claim import Claim, Pending
     from mether.queue.content import Content
+    from mether.relay.rewriting import Changed
     from mether.smtp.fit import Policy
 
 
@@ -47,6 +48,7 @@ async def send(
     heed: bool = True,
     more: bool = False,
     fitting: Policy = DEFAULT,
+    changed: Changed | None = None,
 ) -> tuple[list[Outcome], bool]:
     """Send the claim's message to `pending`, or all of its recipients, as far as this session takes them.
 
@@ -54,6 +56,7 @@ async def send(
     without an outcome are to go in another one.  With `heed` unset the limits that the server
     announced (RFC 9422) are not kept to.  `more` tells that there are other hosts to try: then raises Lacking
     when this one can be sent nothing for want of an extension.  `fitting` is what may be done about that.
+    `changed` is the message with other addresses (`relay.rewriting`), to be sent in place of it.
     """
     client.begin()
     if pending is None:
@@ -61,7 +64,11 @@ async def send(
     message = claim.message
     outcomes: list[Outcome] = []
     recipients = [one.recipient for one in pending]
-    outgoing = Outgoing(message.envelope, message.trace, content)
+    if changed is None:
+        outgoing = Outgoing(message.envelope, message.trace, content)
+    else:
+        recipients = [changed.recipient(one) for one in recipients]
+        outgoing = Outgoing(changed.envelope, message.trace, changed.content)
     lmtp = claim.route.transport == "lmtp"
     offer = client.protocol.offer
     limited = "LIMITS" in offer.keywords

@@ -23,6 +23,7 @@ from mether.relay import failure, smtp, tlspolicy
 from mether.relay.walk import Unusable, Walk
 from mether.relay.window import patience
 from mether.routing import target
+from mether.routing.source import TableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,6 +162,9 @@ class Worker:
             self.task.uncancel()
             connected, failed = settings.clock(), self._stage == "open" and self._cause.kind != "withdrawn"
             self._cancelled(claim, outcomes, self._cause, connected)
+        except TableError as error:  # before anything was sent
+            connected, usable = settings.clock(), self.client is not None and self.client.alive
+            outcomes += [failure.of_fault(one.number, str(error), at=connected) for one in claim.pending]
         except Exception as error:  # a fault of ours must not stop the queue
             connected = settings.clock()
             self._fault(claim, outcomes, f"internal error: {error!r}", connected)
@@ -208,6 +212,11 @@ class Worker:
         sessions = 0
         self._stage = "content"
         content = claim.content if claim.content is not None else await settings.content(claim)
+        changed = None
+        if (rewriting := settings.rewriting(route)) is not None:
+            changed = await rewriting.changed(
+                claim.message.envelope, [one.recipient for one in claim.pending], content
+            )
         self._stage = "open"
         client = self.client
         if client is not None and not client.alive:
@@ -235,6 +244,7 @@ class Worker:
                     heed=sessions < MOST_SESSIONS,
                     more=walk.more,
                     fitting=settings.fitting,
+                    changed=changed,
                 )
             except smtp.Lacking as error:
                 self._lacking = error.outcomes

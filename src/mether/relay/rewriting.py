@@ -1,0 +1,202 @@
+"""A message's addresses as they go out by a rule that rewrites them: masquerading, a map, SRS.
+
+It is done at the door, each time that a message is sent: the queue keeps what came, so that `smtpq` shows the
+addresses that people know, and reports go to the reverse-path that the sender used.  `Rewriting.changed`
+gives the envelope, recipients and content to send in place of a message's own; `routing.rewrite` and
+`routing.srs` say what each address becomes, `content.rewrite` puts it in the header.
+
+A recipient that the map changes keeps its first address in ORCPT (RFC 3461 section 4.2), so that what is
+reported of it names the address that the sender wrote.  The reverse-path is rewritten by SRS only where the
+map and masquerading leave it as it is, and where its domain is none of ours: our own mail leaves under its
+own name.
+
+Tables are asked before anything is sent.  Raises TableError when one cannot be read: the mail waits; and
+OSError or StoreError when the content cannot.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from mether.address import Address, AddressError, parse
+from mether.content import header
+from mether.envelope import Recipient
+from mether.queue.content import in_memory
+from mether.routing.source import awaited
+from mether.xtext import encode, encode_utf8_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Final
+
+    from mether.client.session import Source
+    from mether.envelope import Envelope
+    from mether.queue.content import Content
+    from mether.routing.rewrite import Rewrite
+    from mether.routing.srs import Srs
+
+MAX_HEADER: Final = 256 * 1024
+"""Octets at the beginning of the content in which the header is rewritten."""
+MAX_ADDRESSES: Final = 1000
+"""Addresses of a header that are looked up; those after them stay as they are."""
+
+
+class Changed:
+    """A message as it goes out: its `envelope` and `content`, and `recipient` for each of its recipients."""
+
+    __slots__ = ("_recipients", "content", "envelope")
+
+    def __init__(self, envelope: Envelope, content: Source, recipients: dict[str, Recipient]) -> None:
+        self.envelope = envelope
+        self.content = content
+        self._recipients = recipients
+
+    def recipient(self, one: Recipient) -> Recipient:
+        """What is said to the server of a recipient."""
+        return self._recipients.get(str(one.forward_path), one)
+
+
+class Rewritten:
+    """Content in a file whose first `length` octets are others; a Source, as `client.session` has it."""
+
+    __slots__ = ("_length", "_source", "_start", "size")
+
+    data: bytes | None = None
+
+    def __init__(self, start: bytes, source: Content, length: int) -> None:
+        self._start = start
+        self._source = source
+        self._length = length
+        self.size = len(start) + source.size - length
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The octets in pieces of at most `size`, but for the first.  Raises OSError."""
+        yield self._start
+        skip = self._length
+        for piece in self._source.chunks(size):
+            if skip < len(piece):
+                yield piece[skip:] if skip else piece
+            skip = max(0, skip - len(piece))
+
+
+class Rewriting:
+    """What a rule does to the addresses of what it sends.
+
+    `ours` tells whether an address is at a domain of ours (it may raise TableError or Needs); `clock` gives
+    Unix seconds.
+    """
+
+    __slots__ = ("_clock", "_ours", "_rewrite", "_srs")
+
+    def __init__(
+        self,
+        rewrite: Rewrite | None,
+        srs: Srs | None,
+        *,
+        ours: Callable[[Address], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._rewrite = rewrite
+        self._srs = srs
+        self._ours = ours
+        self._clock = clock
+
+    async def changed(
+        self, envelope: Envelope, recipients: Iterable[Recipient], content: Content
+    ) -> Changed | None:
+        """The message as it goes out; None: as it is.  Raises TableError, OSError or StoreError."""
+        out = envelope
+        sender = await self._sender(envelope)
+        if sender is not None:
+            out = copy.copy(envelope)
+            out.reverse_path = sender
+        others: dict[str, Recipient] = {}
+        source: Source = content
+        if self._rewrite is not None:
+            for one in recipients:
+                path = await self._become(one.forward_path, envelope_recipient=True)
+                if path is not None:
+                    orcpt = one.orcpt or original(one.forward_path)
+                    others[str(one.forward_path)] = Recipient(path, orcpt=orcpt, notify=one.notify)
+            start = await _beginning(content)
+            section = start[: header.split(start)]
+            if len(section) == len(start) < content.size:
+                # Cut within a line: what is left of it belongs to the rest.
+                section = section[: section.rfind(b"\r\n") + 2]
+            new, utf8 = await self._header(section, utf8=envelope.smtputf8)
+            if new is not section:
+                if content.data is not None:
+                    source = in_memory(new + content.data[len(section) :])
+                else:
+                    source = Rewritten(new, content, len(section))
+                if utf8 and (not envelope.smtputf8 or envelope.body == "7BIT"):
+                    out = copy.copy(out)
+                    out.smtputf8 = True
+                    out.body = "8BITMIME" if out.body == "7BIT" else out.body
+        if out is envelope and source is content and not others:
+            return None
+        return Changed(out, source, others)
+
+    async def _sender(self, envelope: Envelope) -> Address | None:
+        sender = envelope.reverse_path
+        if sender is None:
+            return None
+        found = await self._become(sender) if self._rewrite is not None else None
+        srs = self._srs
+        if found is None and srs is not None and not await awaited(lambda: self._ours(sender)):
+            path = srs.forward(sender, self._clock())
+            found = None if path is sender else path
+        return found
+
+    async def _become(self, address: Address, *, envelope_recipient: bool = False) -> Address | None:
+        rewrite = self._rewrite
+        assert rewrite is not None
+        found: Address | None = await awaited(
+            lambda: rewrite.change(address, envelope_recipient=envelope_recipient)
+        )
+        return found
+
+    async def _header(self, section: bytes, *, utf8: bool) -> tuple[bytes, bool]:
+        """The header section with other addresses, and whether one of them is in UTF-8."""
+        from mether.content import rewrite
+
+        names = rewrite.AUTHORS | rewrite.RECIPIENTS
+        change: dict[str, str] = {}
+        foreign = False
+        for text in rewrite.addresses(section, names)[:MAX_ADDRESSES]:
+            try:
+                address = parse(text, utf8=True) if "@" in text else Address(text, "")
+            except AddressError:
+                continue
+            found = await self._become(address)
+            if found is None:
+                continue
+            written = found if utf8 or found.is_ascii else _ascii(found)
+            foreign = foreign or not written.is_ascii
+            change[text] = str(written)
+        return (rewrite.replaced(section, names, change) if change else section), foreign
+
+
+async def _beginning(content: Content) -> bytes:
+    """Enough of the content for its header; a file is read where nobody else waits for it."""
+    if content.data is not None:
+        return content.read(MAX_HEADER)
+    import asyncio
+
+    return await asyncio.get_running_loop().run_in_executor(None, content.read, MAX_HEADER)
+
+
+def original(path: Address) -> str:
+    """ORCPT for a recipient that had none (RFC 3461 section 4.2, RFC 6533 section 3)."""
+    if path.is_ascii:
+        return f"rfc822;{encode(str(path))}"
+    return f"utf-8;{encode_utf8_address(str(path))}"
+
+
+def _ascii(address: Address) -> Address:
+    """With A-labels, where that makes it ASCII."""
+    try:
+        return Address(address.local_part, address.ascii_domain) if address.local_part.isascii() else address
+    except AddressError:
+        return address
