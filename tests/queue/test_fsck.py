@@ -30,7 +30,7 @@ from mether.queue.fsck_rows import described
 from mether.queue.fsck_whole import verdict
 from mether.queue.message import Draft
 from mether.queue.sqlite import SqliteStore
-from mether.queue.store import Absent, Damaged, Filter, NoSpace, StoreError
+from mether.queue.store import Absent, Damaged, Filter, Move, NoSpace, StoreError
 
 LARGE = b"L" * (SMALL + 1)
 
@@ -416,17 +416,20 @@ def test_what_was_in_hand_is_a_suspect_and_marks_are_obeyed(spool: Path) -> None
     store.claim(99, T0)
     store.change(Filter(idents=frozenset([first])), "remove", now=T0)
     store.change(Filter(idents=frozenset([second])), "hold", now=T0, reason="wait")
+    there = Route("smtp", "there.example", via="rule")
+    store.change(Filter(idents=frozenset([third])), "move", now=T0, move=Move(there))
     store._out.clear()
     store._registered = False
     store.close()
     settle_log(spool)
     change(spool / FILE, zero(root(spool, "key")))
     report = repaired(spool)
-    assert len(report.done) == 2
+    assert len(report.done) == 4
     store = SqliteStore(str(spool), now=T0)
     entries = {entry.message.ident: entry for entry in store.entries(Filter())}
     assert entries.keys() == {second, third}
     assert entries[second].message.hold == "wait"
+    assert {(row.route, row.pinned) for row in entries[third].rows} == {(there, True)}
     assert all(row.suspect and row.mark is None for entry in entries.values() for row in entry.rows)
     (claim,) = store.claim(9, T0)
     assert (claim.message.ident, claim.suspect) == (third, True)

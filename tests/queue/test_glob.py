@@ -57,6 +57,10 @@ def test_a_next_hop_in_each_spelling(pattern: str) -> None:
         ("maildir:*", LOCAL, True),
         ("/home/*", LOCAL, True),
         ("home", LOCAL, False),
+        ("night*", Route("smtp", "mx", via="nightly"), True),
+        ("smtp:mx via NIGHTLY", Route("smtp", "mx", via="nightly"), True),
+        ("nightly", Route("smtp", "mx"), False),
+        ("*", Route("smtp", "mx", via="nightly"), True),
     ],
 )
 def test_which_next_hop_is_meant(pattern: str, route: Route, like: bool) -> None:

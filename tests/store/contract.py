@@ -28,7 +28,7 @@ from mether.queue import ident as ident_
 from mether.queue.claim import Claim, Decision, Hop, Settlement
 from mether.queue.content import SMALL
 from mether.queue.message import Arrival, Draft, Message
-from mether.queue.store import Committed, Filter, Select, Store, StoreError, names
+from mether.queue.store import Committed, Filter, Move, Select, Store, StoreError, names
 from mether.reply import Reply
 
 T0 = 1_800_000_000.0
@@ -1808,8 +1808,156 @@ class StoreContract:
         store.close()
         store.close()
 
+    # The model: what a queue is, in a dictionary.
 
-# The model: what a queue is, in a dictionary.
+    # Next hops of a rule's own connections, and where mail came from
+
+    def test_a_next_hop_is_another_by_the_rule_whose_connections_it_has(
+        self, store: Store, make_store: Maker
+    ) -> None:
+        apart = Route("smtp", HOP.next_hop, "", "by night")
+        commit(store, draft("a@b.example"), draft("c@d.example", "e@f.example", routes=[HOP, apart]))
+        other = make_store()
+        rows = [row for entry in other.entries(Filter()) for row in entry.rows]
+        assert [row.route for row in rows] == [HOP, HOP, apart]
+        assert str(apart) == str(HOP)
+        assert len(other.entries(Filter(next_hop="by night"))) == 1
+        assert len(other.entries(Filter(next_hop="BY *"))) == 1
+        assert len(other.entries(Filter(next_hop=HOP.next_hop))) == 2
+        store.suspend([apart], reason="by hand", until=None)
+        assert [hop.route for hop in store.hops() if hop.suspended is not None] == [apart]
+        assert [hop.route.via for hop in make_store().hops()] == ["by night"]
+        claims = store.claim(9, T0)
+        assert sorted(claim.route == HOP for claim in claims) == [True, True]
+        store.resume([apart], now=T0)
+        claims += store.claim(9, T0)
+        last = next(claim for claim in claims if claim.route == apart)
+        one = settlement(last, T0 + 60)
+        assert one.attempt is not None
+        one.attempt.transcript = "S: 451 later\n"
+        store.settle([one, *(settlement(claim, T0 + 60) for claim in claims if claim is not last)], now=T0)
+        attempts = store.attempts(last.message.ident)
+        assert sorted((each.route.via, each.transcript) for each in attempts) == [
+            ("", ""),
+            ("by night", "S: 451 later\n"),
+        ]
+        assert list(store.check()) == []
+
+    def test_the_listener_by_which_a_message_came_is_kept(self, store: Store, make_store: Maker) -> None:
+        one, two = draft(), draft()
+        one.message.arrival.listener = "submission"
+        commit(store, one, two)
+        found = make_store().entries(Filter())
+        assert [entry.message.arrival.listener for entry in found] == ["submission", ""]
+        assert [claim.message.arrival.listener for claim in store.claim(9, T0)] == ["submission", ""]
+
+    # Moving by hand
+
+    def _move(self, store: Store, route: Route | None, filter: Filter | None = None, at: float = T0) -> int:
+        return store.change(filter or Filter(), "move", now=at, move=Move(route))
+
+    def test_moved_recipients_are_pinned_and_due_at_once(self, store: Store, make_store: Maker) -> None:
+        commit(store, draft("a@b.example", "c@d.example", routes=[HOP, OTHER], due=T0 + DAY))
+        there = Route("smtp", "[192.0.2.9]:2525", "", "spare")
+        assert self._move(store, there, Filter(next_hop=HOP.next_hop)) == 1
+        rows = make_store().entries(Filter())[0].rows
+        assert [(row.route, row.pinned, row.next_attempt) for row in rows] == [
+            (there, True, T0),
+            (OTHER, False, T0 + DAY),
+        ], "only the recipients that match"
+        assert self._move(store, there, Filter(next_hop="spare")) == 0, "they are there already"
+        (claim,) = store.claim(9, T0)
+        assert claim.route == there
+        assert [pending.pinned for pending in claim.pending] == [True]
+        store.settle([settlement(claim)], now=T0)
+        assert self._move(store, there, Filter(recipient="nobody@*")) == 0
+        assert self._move(store, there, Filter(recipient="c@*")) == 1
+        assert list(store.check()) == []
+
+    def test_each_recipient_may_be_moved_to_its_own_next_hop(self, store: Store) -> None:
+        commit(store, draft("a@b.example", "c@d.example", release_at=T0 + 60))
+        move = Move(each=lambda address: Route("smtp", address.domain))
+        assert store.change(Filter(), "move", now=T0, move=move) == 1
+        rows = store.entries(Filter())[0].rows
+        assert [(str(row.route), row.next_attempt) for row in rows] == [
+            ("smtp:b.example", T0 + 60),
+            ("smtp:d.example", T0 + 60),
+        ], "never before its release"
+
+    def test_what_is_pinned_no_more_is_left_to_the_rules(self, store: Store) -> None:
+        commit(store, draft(pinned=True, due=T0 + DAY))
+        assert self._move(store, None) == 1
+        (claim,) = store.claim(9, T0)
+        assert [pending.pinned for pending in claim.pending] == [False]
+        assert claim.route == HOP
+
+    def test_files_and_programs_of_aliases_stay_where_they_are(self, store: Store) -> None:
+        members = [Route("file", "/var/mail/x"), Route("pipe", "|prog"), Route("pipe", "rule")]
+        commit(store, draft("a@b.example", "c@b.example", "d@b.example", routes=members))
+        assert self._move(store, OTHER) == 1
+        assert [row.route for row in store.entries(Filter())[0].rows] == [*members[:2], OTHER]
+
+    def test_what_is_held_stays_so_when_it_is_moved(self, store: Store) -> None:
+        commit(store, draft())
+        store.change(Filter(), "hold", now=T0, reason="wait")
+        assert self._move(store, OTHER) == 1
+        assert store.claim(9, T0) == []
+        store.change(Filter(), "release", now=T0)
+        assert [claim.route for claim in store.claim(9, T0)] == [OTHER]
+
+    @pytest.mark.parametrize("ending", ["deferred", "released", "delivered", "decided"])
+    def test_what_is_claimed_is_moved_when_its_claim_ends(self, store: Store, ending: str) -> None:
+        commit(store, draft())
+        (claim,) = store.claim(9, T0)
+        assert self._move(store, OTHER) == 1
+        assert store.marked() == {claim.token: "move"}
+        row = store.entries(Filter())[0].rows[0]
+        assert (row.route, row.mark, row.moved) == (HOP, "move", OTHER)
+        if ending == "released":
+            store.release([claim])
+        elif ending == "decided":
+            elsewhere = Decision(0, None, T0 + DAY, Route("smtp", "rules.example"))
+            store.settle([Settlement(claim, [elsewhere])], now=T0 + 1)
+        else:
+            store.settle([settlement(claim, None if ending == "delivered" else T0 + DAY)], now=T0 + 1)
+        if ending == "delivered":
+            assert idents(store) == []
+            return
+        row = store.entries(Filter())[0].rows[0]
+        assert (row.route, row.mark, row.moved, row.pinned) == (OTHER, None, None, True)
+        assert [claim.route for claim in store.claim(9, T0 + 1)] == [OTHER]
+        assert list(store.check()) == []
+
+    def test_a_move_of_what_is_claimed_can_be_taken_back(self, store: Store) -> None:
+        commit(store, draft())
+        (claim,) = store.claim(9, T0)
+        self._move(store, OTHER)
+        store.change(Filter(), "hold", now=T0)
+        store.change(Filter(), "release", now=T0)
+        assert store.marked() == {claim.token: "move"}, "holding and releasing leave it"
+        self._move(store, None)
+        assert store.marked() == {}
+        store.release([claim])
+        assert store.entries(Filter())[0].rows[0].route == HOP
+
+    def test_what_is_to_be_removed_is_not_moved(self, store: Store) -> None:
+        commit(store, draft())
+        (claim,) = store.claim(9, T0)
+        store.change(Filter(), "remove", now=T0)
+        assert self._move(store, OTHER) == 0
+        store.release([claim])
+        assert idents(store) == []
+
+    def test_what_a_dead_owner_had_is_moved_as_asked(self, make_store: Maker, kill: Killer) -> None:
+        dead = make_store()
+        commit(dead, draft())
+        dead.claim(9, T0)
+        self._move(dead, OTHER)
+        kill(dead)
+        store = make_store()
+        (claim,) = store.claim(9, T0 + DAY)
+        assert (claim.route, claim.suspect) == (OTHER, True)
+        assert [attempt.route for attempt in store.attempts(claim.message.ident)] == [HOP]
 
 
 class _Row:

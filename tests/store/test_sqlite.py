@@ -592,7 +592,7 @@ def test_what_is_due_is_found_by_seeks(spool: str, statement: str, values: tuple
         ("suspect-out", (), "COVERING INDEX recipient_suspect (state=?"),
         ("suspects-at-hops", (), "COVERING INDEX recipient_suspect (state=?"),
         ("owner-marks", (7,), "recipient_marked"),
-        ("hop-find", ("smtp", "mx", ""), "sqlite_autoindex_next_hop_1"),
+        ("hop-find", ("smtp", "mx", "", ""), "sqlite_autoindex_next_hop_1"),
         ("key-known", ("k", T0), "PRIMARY KEY"),
         ("claim-due", (1, 1, 1, 1, T0), "PRIMARY KEY"),
         ("claimed-of", (1, 1, 1), "PRIMARY KEY"),
@@ -869,14 +869,14 @@ def indexes(store: SqliteStore) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_queue_of_an_earlier_schema_is_brought_up_to_date(spool: str, version: int) -> None:
     old_spool(spool, version)
     store = SqliteStore(spool, now=T0, create=False)
     new = SqliteStore(os.path.join(spool, "new"), now=T0)
     assert columns(store) == columns(new)
     assert indexes(store) == indexes(new)
-    assert store._db.value("PRAGMA user_version") == 3
+    assert store._db.value("PRAGMA user_version") == 4
     assert list(store.check()) == []
     later = draft(priority=1, release_at=T0 + 60)
     later.message.envelope.auth = "<>"
@@ -892,11 +892,20 @@ def test_a_queue_of_an_earlier_schema_is_brought_up_to_date(spool: str, version:
     new.close()
 
 
-def test_a_process_of_the_version_before_goes_on(spool: str) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_process_of_the_version_before_goes_on(spool: str, version: int) -> None:
     """Of an upgrade under a daemon that still runs: what it writes is what it wrote before."""
-    old_spool(spool, 2)
+    old_spool(spool, version)
     old = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
     store = SqliteStore(spool, now=T0)
+    number = old.execute("SELECT min(id) FROM message").fetchone()[0]
+    old.execute(
+        "INSERT INTO attempt VALUES (?, 2, 0, 'smtp', 'd.example', '', ?, 1, 'mx', 0, 'delayed', 'host',"
+        " '451 4.3.0 later', 'mx', ?, 0)",
+        (number, T0, T0),
+    )
+    assert [each.route.via for each in store.attempts(ident_.encode(number))] == ["", ""]
+    old.execute("INSERT INTO next_hop (transport, next_hop, helo) VALUES ('smtp', 'new.example', '')")
     old.execute("INSERT INTO owner (id, until) VALUES (9, ?)", (T0 + 60,))
     old.execute("UPDATE recipient SET state = 1, owner = 9, token = 1")
     store.change(Filter(), "remove", now=T0)
@@ -904,6 +913,30 @@ def test_a_process_of_the_version_before_goes_on(spool: str) -> None:
     old.execute("DELETE FROM recipient; DELETE FROM message; DELETE FROM content; DELETE FROM attempt")
     old.close()
     assert list(store.check()) == []
+    store.close()
+
+
+def test_next_hops_keep_their_numbers_when_they_get_another_name(spool: str) -> None:
+    """What is known of them stays, and the number of one that is gone is not used again."""
+    old_spool(spool, 3)
+    old = apsw.Connection(os.path.join(spool, "queue.sqlite3"))
+    old.execute(
+        "INSERT INTO next_hop (id, transport, next_hop, helo, failures, last, suspended) VALUES"
+        " (7, 'lmtp', 'x', 'me', 3, '421 no', 'by hand'), (9, 'smtp', 'gone', '', 0, '', NULL);"
+        "DELETE FROM next_hop WHERE id = 9"
+    )
+    old.close()
+    store = SqliteStore(spool, now=T0)
+    (hop,) = store.hops()
+    assert (hop.route, hop.failures, hop.last, hop.suspended) == (
+        Route("lmtp", "x", "me"),
+        3,
+        "421 no",
+        "by hand",
+    )
+    commit(store, draft(routes=Route("smtp", "d.example", "", "rule")))
+    known = store._db.execute("SELECT id, next_hop, via FROM next_hop ORDER BY id").fetchall()
+    assert known == [(1, "d.example", ""), (7, "x", ""), (10, "d.example", "rule")]
     store.close()
 
 

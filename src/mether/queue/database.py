@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """What schema.sql makes.  ``migrate_N.sql`` leads from version N to the next."""
 FILE: Final = "queue.sqlite3"
 PAGE: Final = 4096
@@ -132,7 +132,7 @@ class Database:
         self._version = -1
         self._inode = 0
         self._turn = False
-        self.hops: dict[tuple[str, str, str], int] = {}
+        self.hops: dict[tuple[str, str, str, str], int] = {}
         self.troubled: set[int] = set()
         self.lease = 0.0
         self._lock = lock_file(os.path.join(path, "lock"))

@@ -24,7 +24,7 @@ from mether.queue import owner as owner_
 from mether.queue.directory_apply import DirectoryWriter
 from mether.queue.directory_commit import Batch
 from mether.queue.directory_files import is_ident
-from mether.queue.directory_match import changed_record, matches
+from mether.queue.directory_match import changed_record, matches, moved_record
 from mether.queue.message import Entry
 from mether.queue.selection import changes
 from mether.queue.spool import Staged, trouble
@@ -33,11 +33,12 @@ from mether.queue.store import Damaged, StoreError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from typing import Final, Literal
+    from typing import Final
 
     from mether.outcome import Attempt, Route
     from mether.queue.content import Content
     from mether.queue.directory_state import Record
+    from mether.queue.selection import Action, Move
     from mether.queue.store import Filter
     from mether.queue.wake import Wake
 
@@ -123,10 +124,11 @@ class DirectoryStore(DirectoryWriter):
     def change(
         self,
         filter: Filter,
-        action: Literal["hold", "release", "retry", "remove"],
+        action: Action,
         *,
         now: float,
         reason: str = "",
+        move: Move | None = None,
     ) -> int:
         """As the contract says; a message that a script run by hand is sending is left alone."""
         changed, after = 0, ""
@@ -137,7 +139,7 @@ class DirectoryStore(DirectoryWriter):
             try:
                 with self._lock:
                     self._recover()
-                    records = self._change(batch, entries, filter, action, now, reason, locks)
+                    records = self._change(batch, entries, filter, action, now, reason, move, locks)
                     batch.run()
                     for record in records:
                         self._put(record.message.ident, record)
@@ -157,6 +159,7 @@ class DirectoryStore(DirectoryWriter):
         action: str,
         now: float,
         reason: str,
+        move: Move | None,
         locks: list[int],
     ) -> list[Record]:
         owner, claimed = self._claimed()
@@ -171,13 +174,14 @@ class DirectoryStore(DirectoryWriter):
             # It is read again, and looked at again, now that nobody else can change it.
             if record is None or not matches(filter, found := self._entry(record, owner, claimed)):
                 continue
-            if not changes(action, found):
+            if not (changes(action, found) if move is None else moved_record(record, filter, move, now)):
                 continue
             if ident not in claimed and not self._lock_message(ident, locks):
                 continue
             if action == "retry":
                 routes.update(row.route for row in record.rows)
-            changed_record(record, action, now, reason)
+            if move is None:
+                changed_record(record, action, now, reason)
             batch.put(record)
             records.append(record)
         self._load_hops()

@@ -74,7 +74,7 @@ class DirectoryWriter(DirectoryRunner):
         refused: list[Settlement] = []
         done: list[Settlement] = []
         for settlement in settlements:
-            (done if self._settle(batch, settlement, originals) else refused).append(settlement)
+            (done if self._settle(batch, settlement, originals, now) else refused).append(settlement)
         for original in originals.values():
             batch.put(original)
         if hops:
@@ -179,7 +179,7 @@ class DirectoryWriter(DirectoryRunner):
         except ValueError as error:
             raise StoreError(f"{draft.message.ident}: {error}") from None
 
-    def _settle(self, batch: Batch, settlement: Settlement, originals: dict[str, Record]) -> bool:
+    def _settle(self, batch: Batch, settlement: Settlement, originals: dict[str, Record], now: float) -> bool:
         """Put the settlement into the batch; False when its claim is not out."""
         claim = settlement.claim
         ident = claim.message.ident
@@ -207,7 +207,8 @@ class DirectoryWriter(DirectoryRunner):
             if decision.retry_at is None or row.mark == "remove":
                 gone.add(row.number)
                 continue
-            row.next_attempt = max(decision.retry_at, record.message.release_at)
+            retry_at = decision.retry_at if row.moved is None else min(now, decision.retry_at)
+            row.next_attempt = max(retry_at, record.message.release_at)
             row.suspect = False
             if decision.route is not None:
                 row.route = decision.route
@@ -216,7 +217,7 @@ class DirectoryWriter(DirectoryRunner):
                 row.last = decision.outcome
         settlement.forgo({row.number for row in rows.values() if row.mark == "remove"})
         for row in rows.values():
-            row.mark = None
+            row.obey()
         if held is not None:
             record.message.hold = held
         if not any(row.suspect for row in record.rows if row.number not in gone):

@@ -23,6 +23,7 @@ def write(hops: Iterable[Hop]) -> bytes:
                 *(hop.route.transport, hop.route.next_hop, hop.route.helo),
                 *(hop.failures, hop.not_before, hop.last.encode("utf-8", "replace").decode()),
                 *(hop.suspended, hop.suspended_until),
+                *((hop.route.via,) if hop.route.via else ()),
             ]
             for hop in hops
             if hop.failures or hop.suspended is not None
@@ -53,10 +54,10 @@ def parse(data: bytes) -> dict[Route, Hop]:
     """The next hops in the file's octets.  Raises ValueError."""
     hops = {}
     try:
-        for transport, next_hop, helo, failures, not_before, last, suspended, until in load(
+        for transport, next_hop, helo, failures, not_before, last, suspended, until, *via in load(
             data.decode("ascii")
         ):
-            route = Route(transport, next_hop, helo)
+            route = Route(transport, next_hop, helo, *via)
             hops[route] = Hop(
                 route,
                 failures=int(failures),

@@ -1,15 +1,16 @@
-"""What a person names and what is done to it: filters on entries, and the four changes.  Pure."""
+"""What a person names and what is done to it: filters on entries, and the changes.  Pure."""
 
 from __future__ import annotations
 
 from mether.address import path_text
 from mether.queue.glob import glob, next_hop_like
-from mether.queue.selection import MAX_REASON
+from mether.queue.selection import MAX_REASON, moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.queue.directory_state import Record
     from mether.queue.message import Entry
+    from mether.queue.selection import Move
     from mether.queue.store import Filter
 
 
@@ -34,7 +35,10 @@ def matches(filter: Filter, entry: Entry) -> bool:
 
 
 def changed_record(record: Record, action: str, now: float, reason: str) -> None:
-    """Do to the record what `Store.change` says; rows with an owner are claimed, and are only marked."""
+    """Do to the record what `Store.change` says; rows with an owner are claimed, and are only marked.
+
+    (Moving them is `moved_record`.)
+    """
     if action == "hold":
         record.message.hold = reason[:MAX_REASON]
         for row in record.rows:
@@ -57,3 +61,11 @@ def changed_record(record: Record, action: str, now: float, reason: str) -> None
             if row.owner is not None:
                 row.mark = "remove"
         record.remove({row.number for row in record.rows if row.owner is None})
+
+
+def moved_record(record: Record, filter: Filter, move: Move, now: float) -> bool:
+    """Move the record's recipients that match; whether there were any."""
+    found = [row for row in record.rows if moves(filter, move, row)]
+    for row in found:
+        move.apply(row, max(now, record.message.release_at))
+    return bool(found)

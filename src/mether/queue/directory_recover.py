@@ -135,7 +135,6 @@ def take_over(files: Files) -> None:
         rows = [row for row in record.rows if row.number in numbers]
         outcomes = []
         for row in rows:
-            row.mark = None
             if out.due:
                 outcome = Outcome(row.number, "delayed", UNKNOWN, at=out.at, uncertain=True)
                 row.attempts += 1
@@ -147,6 +146,8 @@ def take_over(files: Files) -> None:
         if outcomes:
             route: Route = rows[0].route
             attempts.append((out.ident, Attempt(route, outcomes, started=out.at, uncertain=True)))
+        for row in rows:
+            row.obey()
     for ident, record in records.items():
         if suspects == {ident}:
             record.strikes += 1

@@ -230,7 +230,7 @@ class DirectoryRunner(DirectorySchedule):
             )
             for row in record.rows:
                 if row.number in numbers:
-                    row.mark = None
+                    row.obey()
             self._replace(record)
         self._end(claim)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
+from mether.queue import transcript as transcript_
 from mether.queue.message import Arrival, Message, Row
 from mether.queue.transcript import kept
 from mether.reply import Reply
@@ -188,7 +189,7 @@ def attempt_value(attempt: Attempt) -> list[object]:
     """An attempt as a JSON array; the transcript is its last value, if there is one."""
     route = attempt.route
     value: list[object] = [
-        route.transport,
+        transcript_.transport(route),
         route.next_hop,
         route.helo,
         attempt.started,
@@ -206,7 +207,7 @@ def attempt_of(value: list[Any]) -> Attempt:
     """The attempt of a JSON array.  Raises ValueError, TypeError."""
     transport, next_hop, helo, started, seconds, remote_mta, uncertain, outcomes, *transcript = value
     return Attempt(
-        Route(transport, next_hop, helo),
+        transcript_.route(transport, next_hop, helo),
         [outcome_of(outcome) for outcome in outcomes],
         started=started,
         seconds=seconds,
@@ -221,7 +222,7 @@ def write_state(record: Record) -> str:
     message = record.message
     arrival, envelope = message.arrival, message.envelope
     state: dict[str, object] = {"id": message.ident, "at": arrival.at, "with": arrival.protocol}
-    for name in ("address", "host", "helo", "login"):
+    for name in ("address", "host", "helo", "login", "listener"):
         _put(state, name, getattr(arrival, name), "")
     state["size"] = message.size
     state["octets"] = record.octets
@@ -258,7 +259,10 @@ def _row(row: Row) -> dict[str, object]:
     _put(value, "notify", row.recipient.notify, None)
     _put(value, "pinned", row.pinned, False)
     _put(value, "suspect", row.suspect, False)
+    _put(value, "via", row.route.via, "")
     _put(value, "mark", row.mark, None)
+    if (moved := row.moved) is not None:
+        value["moved"] = [moved.transport, moved.next_hop, moved.helo, moved.via]
     _put(value, "warned", row.warned, False)
     if row.last is not None:
         value["last"] = outcome_value(row.last)
@@ -290,6 +294,9 @@ def _read(
     rows = []
     for (route, path), value in zip(places, state["rcpt"], strict=True):
         last = value.get("last")
+        if "via" in value:
+            route = Route(route.transport, route.next_hop, route.helo, _text(value["via"]))
+        moved = value.get("moved")
         rows.append(
             Row(
                 _number(value["n"]),
@@ -299,6 +306,7 @@ def _read(
                 next_attempt=_time(value["due"]),
                 last=None if last is None else outcome_of(last),
                 mark=value.get("mark"),
+                moved=None if moved is None else Route(*map(_text, moved)),
                 pinned=value.get("pinned", False),
                 suspect=value.get("suspect", False),
                 warned=value.get("warned", False),
@@ -326,6 +334,7 @@ def _read(
         host=state.get("host", ""),
         helo=state.get("helo", ""),
         login=state.get("login", ""),
+        listener=_text(state.get("listener", "")),
     )
     warn_at = state.get("warn")
     message = Message(
@@ -366,6 +375,12 @@ def _report(ident: str, settlement: int, count: int, gone: list[int], *warning: 
 def _number(value: Any) -> int:
     if not isinstance(value, int):
         raise ValueError(f"{value!r} where the state line must have a whole number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} where the state line must have a text")
     return value
 
 

@@ -102,9 +102,12 @@ class Copy:
     def _hops(self) -> None:
         """Next hops that the table has lost and its index of names has not."""
         for values in self._source.indexed("next_hop"):
-            if len(values) == 4 and [type(value) for value in values] == [str, str, str, int]:
-                names = "(transport, next_hop, helo, id)"
-                self._db.execute(f"INSERT OR IGNORE INTO next_hop {names} VALUES (?, ?, ?, ?)", values)
+            # Up to version 3 a next hop had no `via`.
+            names = ("transport", "next_hop", "helo", *(["via"] if len(values) > 4 else []), "id")
+            if [type(value) for value in values] == [*[str] * (len(names) - 1), int]:
+                marks = ",".join("?" * len(names))
+                insert = f"INSERT OR IGNORE INTO next_hop ({','.join(names)}) VALUES ({marks})"
+                self._db.execute(insert, values)
 
     def _recipients(self) -> None:
         """Recipients of which only an index knows."""

@@ -61,6 +61,7 @@ class _Repair:
         self._path = path
         self._file = os.path.join(path, FILE)
         self._disk = disk
+        self._now = now
         self._aside = Aside(path, now, disk)
         self._spool = Spool(path, 0, disk)
         self._report = Report()
@@ -120,7 +121,7 @@ class _Repair:
         self._report.found += (line for line in source.trouble if line not in self._report.found)
         db = Database(staging, REAL, None)  # an older schema is brought up to date here
         try:
-            sorter = Sorter(db, self._spool, self._aside, self._report)
+            sorter = Sorter(db, self._spool, self._aside, self._report, self._now)
             with db.write():
                 sorter.sort(copy.lost, copy.doubtful)
             self._report.saved = db.value("SELECT count(*) FROM message")

@@ -13,6 +13,8 @@ from mether.queue.fsck import Partial
 from mether.queue.fsck_aside import octets
 from mether.queue.fsck_files import NOT_REGULAR, file_trouble
 from mether.queue.fsck_sqlite import name, undecoded
+from mether.queue.sqlite_hops import SQL, hop_id, refresh
+from mether.queue.sqlite_rows import UNREADABLE, marked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def verdict(*, envelope: bool, recipients: int, lost: int, content: str, unreada
 class Sorter:
     """Sorts out one database.  `taken` are the files whose content was written elsewhere."""
 
-    def __init__(self, db: Database, spool: Spool, aside: Aside, report: Report) -> None:
+    def __init__(self, db: Database, spool: Spool, aside: Aside, report: Report, now: float) -> None:
+        self._now = now
         self._db = db
         self._spool = spool
         self._aside = aside
@@ -77,8 +80,6 @@ class Sorter:
         self._db.execute(f"UPDATE recipient SET state = {state}")
         for table, column in TABLES[3:]:
             self._db.execute(f"DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM message)")
-        from mether.queue.sqlite_hops import refresh
-
         refresh(self._db, [row[0] for row in self._db.execute("SELECT id FROM next_hop").fetchall()])
 
     def _settle(self) -> None:
@@ -90,8 +91,24 @@ class Sorter:
             self._report.done.append(f"{name(number)}: {path} is removed, as a person had asked")
         db.execute("DELETE FROM recipient WHERE mark = 'remove'")
         db.execute("UPDATE recipient SET suspect = 1 WHERE state = 1")
+        self._move()
         db.execute("UPDATE recipient SET owner = NULL, token = NULL, mark = NULL")
         db.execute("UPDATE next_hop SET probe_owner = NULL, probe_token = NULL")
+
+    def _move(self) -> None:
+        """What a person sent elsewhere while it was tried goes there."""
+        db = self._db
+        for number, place, path, mark in db.execute(
+            "SELECT message, number, path, mark FROM recipient WHERE mark LIKE 'move %'"
+        ).fetchall():
+            try:
+                route = marked(mark)[1]
+            except UNREADABLE:
+                continue
+            if route is not None:
+                hop = hop_id(db, route)
+                db.execute(SQL["recipient-obey"], (number, place, hop, self._now))
+                self._report.done.append(f"{name(number)}: {path} goes to {route}, as a person had asked")
 
     def _routes(self) -> None:
         """Recipients whose next hop is lost wait for their domain: when they come due it is decided anew."""
@@ -103,7 +120,7 @@ class Sorter:
             domain = path.rpartition("@")[2] if "@" in path else "localhost"
             route = ("smtp", domain, "")
             db.execute("INSERT OR IGNORE INTO next_hop (transport, next_hop, helo) VALUES (?, ?, ?)", route)
-            known = "SELECT id FROM next_hop WHERE transport = ? AND next_hop = ? AND helo = ?"
+            known = "SELECT min(id) FROM next_hop WHERE transport = ? AND next_hop = ? AND helo = ?"
             changed = "UPDATE recipient SET hop = ?, pinned = 0 WHERE message = ? AND number = ?"
             db.execute(changed, (db.value(known, route), number, place))
             self._report.done.append(f"{name(number)}: the next hop of {path} was lost, and is decided anew")

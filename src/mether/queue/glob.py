@@ -1,8 +1,8 @@
 """Globs as people write them on a command line: without case, ``*`` and ``?`` alone being special.
 
 `next_hop_like` takes a next hop in every spelling in which people meet it: as `str` of a Route has it, with
-the transport in front (``smtp:[192.0.2.1]:2525``), without that, without brackets, and as a bare host or
-address, which is meant at every port.  Pure.
+the transport in front (``smtp:[192.0.2.1]:2525``), without that, without brackets, as a bare host or
+address, which is meant at every port, and by the name of the rule whose own connections it has.  Pure.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def glob(pattern: str, text: str) -> bool:
 def next_hop_like(pattern: str, route: Route) -> bool:
     """Whether a person may mean this next hop."""
     if glob(pattern, str(route)) or glob(pattern, route.next_hop):
+        return True
+    if route.via and (glob(pattern, route.via) or glob(pattern, f"{route} via {route.via}")):
         return True
     if route.transport not in _PORTS:
         return False

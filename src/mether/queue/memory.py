@@ -162,7 +162,7 @@ class MemoryStore(MemoryPeople):
         one.forgo({each.row.number for each in recipients if each.row.mark == "remove"})
         for each in recipients:
             decision = decisions.get(each.row.number)
-            self._decide(queued, each, decision)
+            self._decide(queued, each, decision, now)
             self._count(decision)
         if one.warned:
             for each in recipients:

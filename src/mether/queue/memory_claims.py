@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from mether.outcome import Attempt, Outcome
 from mether.queue import owner as owner_
 from mether.queue.claim import Claim, Pending
@@ -87,7 +89,8 @@ class MemoryClaims(Store):
                     del queued.recipients[row.number]
                     self.memory.tidy(ident)
                     continue
-                row.owner, row.mark, each.token = None, None, 0
+                row.owner, each.token = None, 0
+                row.obey()
                 row.suspect, row.last = True, outcome
                 row.attempts += 1
             for hop in self.memory.hops.values():
@@ -218,20 +221,23 @@ class MemoryClaims(Store):
         ]
         return (queued, mine) if mine else None
 
-    def _decide(self, queued: Queued, each: Recipient, decision: Decision | None) -> None:
+    def _decide(self, queued: Queued, each: Recipient, decision: Decision | None, now: float = inf) -> None:
         row = each.row
         if row.mark == "remove" or (decision is not None and decision.retry_at is None):
             del queued.recipients[row.number]
             return
-        row.owner, row.mark, each.token = None, None, 0
+        row.owner, each.token = None, 0
         if decision is not None and decision.retry_at is not None:
             row.suspect = False
-            row.next_attempt = max(decision.retry_at, queued.message.release_at)
+            retry_at = decision.retry_at if row.moved is None else min(now, decision.retry_at)
+            row.next_attempt = max(retry_at, queued.message.release_at)
             if decision.route is not None:
                 row.route = decision.route
             if decision.outcome is not None:
                 row.attempts += 1
                 row.last = decision.outcome
+        row.obey()
+        self.memory.hop(row.route)
 
     def _over(self, claim: Claim) -> None:
         hop = self.memory.hop(claim.route)

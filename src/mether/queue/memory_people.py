@@ -9,16 +9,16 @@ from mether.queue.glob import glob, next_hop_like
 from mether.queue.memory_claims import MemoryClaims
 from mether.queue.memory_state import Queued, Recipient, copy
 from mether.queue.message import Entry, Row
-from mether.queue.selection import MAX_REASON, changes
+from mether.queue.selection import MAX_REASON, changes, moves
 from mether.queue.store import Filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Literal
 
     from mether.outcome import Attempt, Route
     from mether.queue.claim import Hop
+    from mether.queue.selection import Action, Move
 
 
 class MemoryPeople(MemoryClaims):
@@ -90,11 +90,14 @@ class MemoryPeople(MemoryClaims):
     def change(
         self,
         filter: Filter,
-        action: Literal["hold", "release", "retry", "remove"],
+        action: Action,
         *,
         now: float,
         reason: str = "",
+        move: Move | None = None,
     ) -> int:
+        if move is not None:
+            return self._move(filter, move, now)
         matches = _matcher(filter)
         found = [
             ident
@@ -112,6 +115,19 @@ class MemoryPeople(MemoryClaims):
             self.memory.tidy(ident)
         return len(found)
 
+    def _move(self, filter: Filter, move: Move, now: float) -> int:
+        matches, moved = _matcher(filter), set()
+        for ident in self.memory.messages:
+            if not matches(self._entry(ident)):
+                continue
+            queued = self.memory.messages[ident]
+            for each in queued.recipients.values():
+                if moves(filter, move, each.row):
+                    move.apply(each.row, max(now, queued.message.release_at))
+                    self.memory.hop(each.row.route)
+                    moved.add(ident)
+        return len(moved)
+
     def advance(self, times: Mapping[str, tuple[float, float]]) -> int:
         changed = set()
         for ident, (beyond, at) in times.items():
@@ -128,7 +144,7 @@ class MemoryPeople(MemoryClaims):
             if row.owner is not None:
                 row.mark = row.mark or "hold"
         elif action == "release":
-            row.mark = row.mark if row.mark == "remove" else None
+            row.mark = None if row.mark == "hold" else row.mark
             if row.owner is None and row.last is not None:
                 row.last = row.last.certain()
         elif action == "retry":

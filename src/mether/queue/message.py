@@ -163,12 +163,14 @@ class Draft:
 
 class Row:
     """One recipient of an Entry.  `owner` is None unless a claim is out; `mark` is what a person
-    asked for meanwhile ("hold", "remove" or None); `warned` tells that the sender knows of its delay."""
+    asked for meanwhile ("hold", "remove", "move" to the next hop `moved`, or None); `warned` tells that the
+    sender knows of its delay."""
 
     __slots__ = (
         "attempts",
         "last",
         "mark",
+        "moved",
         "next_attempt",
         "number",
         "owner",
@@ -190,6 +192,7 @@ class Row:
         last: Outcome | None = None,
         owner: int | None = None,
         mark: str | None = None,
+        moved: Route | None = None,
         pinned: bool = False,
         suspect: bool = False,
         warned: bool = False,
@@ -202,9 +205,16 @@ class Row:
         self.last = last
         self.owner = owner
         self.mark = mark
+        self.moved = moved
         self.pinned = pinned
         self.suspect = suspect
         self.warned = warned
+
+    def obey(self) -> None:
+        """Its claim has ended: go where a person sent it meanwhile, and forget the mark."""
+        if self.moved is not None:
+            self.route, self.pinned, self.moved = self.moved, True, None
+        self.mark = None
 
 
 class Entry:

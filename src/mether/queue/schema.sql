@@ -1,4 +1,4 @@
--- The SQLite queue, version 3 (migrate_N.sql leads from version N to the next).  Times are Unix seconds; ids are ident.decode() of the queue id.
+-- The SQLite queue, version 4 (migrate_N.sql leads from version N to the next).  Times are Unix seconds; ids are ident.decode() of the queue id.
 
 CREATE TABLE message (
   id INTEGER PRIMARY KEY,
@@ -24,7 +24,8 @@ CREATE TABLE message (
   large INTEGER NOT NULL,           -- 1: the content lies in content/XX/ID, not in the table content
   claims INTEGER NOT NULL,          -- claims ever taken: numbers the settlements
   strikes INTEGER NOT NULL DEFAULT 0,
-  more TEXT                         -- what few messages have, as a JSON object: auth, by, hold, release; or NULL
+  more TEXT,                        -- what few messages have, as a JSON object: auth, by, hold, release; or NULL
+  listener TEXT NOT NULL DEFAULT '' -- the [[listen]] it came by, '' for none
 );
 
 -- Apart from message, so that listing a million messages touches none of it.
@@ -50,7 +51,7 @@ CREATE TABLE recipient (
   token INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0,
   suspect INTEGER NOT NULL DEFAULT 0,
-  mark TEXT,
+  mark TEXT,                        -- hold, remove, or move and a JSON array: the next hop's names
   last_action TEXT,
   last_scope TEXT,
   last_reply TEXT,
@@ -76,6 +77,7 @@ CREATE TABLE next_hop (
   transport TEXT NOT NULL,
   next_hop TEXT NOT NULL,
   helo TEXT NOT NULL,
+  via TEXT NOT NULL DEFAULT '',     -- the rule whose own connections it has, '' for none
   ready REAL,
   failures INTEGER NOT NULL DEFAULT 0,
   not_before REAL NOT NULL DEFAULT 0,
@@ -84,7 +86,7 @@ CREATE TABLE next_hop (
   suspended_until REAL,
   probe_owner INTEGER,
   probe_token INTEGER,
-  UNIQUE (transport, next_hop, helo)
+  UNIQUE (transport, next_hop, helo, via)
 );
 CREATE INDEX next_hop_ready ON next_hop (ready) WHERE ready IS NOT NULL;
 CREATE INDEX next_hop_trouble ON next_hop (id) WHERE failures > 0 OR suspended IS NOT NULL;
@@ -94,7 +96,7 @@ CREATE TABLE attempt (
   message INTEGER NOT NULL,
   number INTEGER NOT NULL,
   recipient INTEGER NOT NULL,
-  transport TEXT NOT NULL,
+  transport TEXT NOT NULL,          -- and behind a space the next hop's via, where it has one
   next_hop TEXT NOT NULL,
   helo TEXT NOT NULL,
   started REAL NOT NULL,
@@ -126,7 +128,7 @@ CREATE TABLE transcript (
   PRIMARY KEY (message, hop)
 ) WITHOUT ROWID;
 
--- Running totals since the queue was made, or became one of version 3: one row.
+-- Running totals since the queue was made, or became one of version 3 or later: one row.
 CREATE TABLE total (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   queued INTEGER NOT NULL,

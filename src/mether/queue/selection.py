@@ -1,18 +1,21 @@
 """Which messages are meant: what `Store.claim` is asked for, and what a person lists or changes.
 
-Plain values; `changes`, what a change is of use to; and `names`, by which ETRN names next hops.  Times are
-Unix seconds.
+Plain values; `changes`, what a change is of use to; `moves`, which recipients a `Move` is about; and `names`,
+by which ETRN names next hops.  Times are Unix seconds.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Final
+    from collections.abc import Callable, Mapping
+    from typing import Final, Literal
 
+    from mether.address import Address
     from mether.outcome import Route
-    from mether.queue.message import Entry
+    from mether.queue.message import Entry, Row
+
+    Action = Literal["hold", "release", "retry", "remove", "move"]
 
 MAX_REASON: Final = 255
 """Characters of a person's reason that are kept, with each message and next hop."""
@@ -116,8 +119,54 @@ class Filter:
         self.status = status
 
 
+class Move:
+    """Where a person sends recipients: all to `route`, or each to what `each` gives for its forward-path, and
+    pinned there; with neither they are pinned no more, and go where the rules send them when they are due."""
+
+    __slots__ = ("each", "route")
+
+    def __init__(self, route: Route | None = None, each: Callable[[Address], Route] | None = None) -> None:
+        self.route = route
+        self.each = each
+
+    def to(self, row: Row) -> Route | None:
+        """The next hop for one recipient."""
+        return self.route if self.each is None else self.each(row.recipient.forward_path)
+
+    def apply(self, row: Row, at: float) -> None:
+        """Send it there: at once, due then, or by a mark where a claim is out."""
+        route = self.to(row)
+        if row.owner is None:
+            row.pinned, row.next_attempt = route is not None, at
+            row.route = route or row.route
+        elif route is None:
+            row.pinned = False
+            row.mark, row.moved = None if row.mark == "move" else row.mark, None
+        else:
+            row.mark, row.moved = "move", route
+
+
+def fixed(route: Route) -> bool:
+    """Whether a next hop is what an alias said, a file or a program: only the alias can change it."""
+    return route.transport == "file" or (route.transport == "pipe" and route.next_hop.startswith("|"))
+
+
+def moves(filter: Filter, move: Move, row: Row) -> bool:
+    """Whether a recipient of a message that matches is one to be moved: it alone must match, too."""
+    from mether.queue.glob import glob, next_hop_like
+
+    if fixed(row.route) or (row.owner is not None and row.mark == "remove"):
+        return False
+    if filter.recipient is not None and not glob(filter.recipient, str(row.recipient.forward_path)):
+        return False
+    if filter.next_hop is not None and not next_hop_like(filter.next_hop, row.route):
+        return False
+    route = move.to(row)
+    return route is None or route != row.route or not row.pinned
+
+
 def changes(action: str, entry: Entry) -> bool:
-    """Whether a change of `Store.change` does anything to a message."""
+    """Whether a change of `Store.change` does anything to a message; of a move `moves` says it."""
     if action == "release":
         return entry.message.hold is not None
     if action == "remove":

@@ -254,7 +254,8 @@ class SqliteStore(SqlitePeople):
 
     @verb
     def marked(self) -> dict[int, str]:
-        return dict(self._db.execute(SQL["owner-marks"], (self.owner,)).fetchall())
+        rows = self._db.execute(SQL["owner-marks"], (self.owner,)).fetchall()
+        return {token: mark.partition(" ")[0] for token, mark in rows}
 
     @verb
     def release(self, claims: Sequence[Claim]) -> None:

@@ -45,8 +45,9 @@ def _sized(head: str, width: int) -> tuple[int, list[str]]:
 
 _MESSAGE = _sized(
     "message (id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, "
-    "address, host, helo, login, trace, size, expires, warn_at, hold, priority, large, claims, more)",
-    23,
+    "address, host, helo, login, trace, size, expires, warn_at, hold, priority, large, claims, more, "
+    "listener)",
+    24,
 )
 _CONTENT = _sized("content (id, data)", 2)
 _RECIPIENT = _sized(
@@ -283,6 +284,7 @@ class Inserting:
                 number in files,
                 len(claims),
                 more(message),
+                arrival.listener,
             )
             answers.append(Committed(message.ident, claims))
         self._many(_MESSAGE, messages)

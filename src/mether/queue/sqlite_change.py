@@ -10,7 +10,7 @@ costs a twentieth of keeping them up to date row by row.
 from __future__ import annotations
 
 from mether.queue import ident as ident_
-from mether.queue import sqlite_rows
+from mether.queue import sqlite_move, sqlite_rows
 from mether.queue.selection import MAX_REASON
 from mether.queue.sqlite_hops import SQL, numbers, refresh
 from mether.queue.sqlite_list import condition, matching
@@ -19,9 +19,10 @@ from mether.queue.store import names
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final, Literal
+    from typing import Final
 
     from mether.queue.database import Database
+    from mether.queue.selection import Action, Move
     from mether.queue.store import Filter
 
 MANY: Final = 20_000
@@ -52,22 +53,30 @@ def pick(db: Database, filter: Filter) -> None:
 def change(
     db: Database,
     filter: Filter,
-    action: Literal["hold", "release", "retry", "remove"],
+    action: Action,
     now: float,
     reason: str,
+    move: Move | None = None,
 ) -> tuple[int, list[str]]:
     """Change what was picked, still matches and is changed by that; how many messages, and the ids of those
     whose content file is to go."""
     expression, values = condition(db, filter)
+    what = CHANGES.get(action, "1")
+    if move is not None:
+        mine, more = sqlite_move.condition(db, filter, move)
+        what = f"EXISTS (SELECT 1 FROM recipient AS r WHERE r.message = m.id AND {mine})"
+        values += more
     db.execute(
         "DELETE FROM picked WHERE NOT EXISTS "
-        f"(SELECT 1 FROM message AS m WHERE m.id = picked.id AND {expression} AND {CHANGES[action]})",
+        f"(SELECT 1 FROM message AS m WHERE m.id = picked.id AND {expression} AND {what})",
         values,
     )
     count: int = db.value("SELECT count(*) FROM picked")
     if count < MANY or count < db.value(SQL["queued-count"]) // PART:
         hops = [row[0] for row in db.execute(SQL["hops-of"])]
-        gone = _change(db, action, now, reason)
+        gone = _change(db, action, now, reason) if move is None else []
+        if move is not None:
+            hops += sqlite_move.move(db, filter, move, now)
     else:
         kept: int = db.value("PRAGMA cache_size")
         db.execute(f"PRAGMA cache_size = -{CACHE}")
@@ -75,7 +84,9 @@ def change(
             indexes = db.execute(SQL["indexes-of-what-waits"]).fetchall()
             for name, _ in indexes:
                 db.execute(f"DROP INDEX {name}")
-            gone = _change(db, action, now, reason)
+            gone = _change(db, action, now, reason) if move is None else []
+            if move is not None:
+                sqlite_move.move(db, filter, move, now)
             for _, statement in indexes:
                 db.execute(statement)
             hops = [row[0] for row in db.execute("SELECT id FROM next_hop")]

@@ -63,7 +63,7 @@ class Hops:
             if number not in self._known:
                 if not sqlite_rows.sound(row[1:]):
                     forget(self._db, number)
-                self._known[number] = (sqlite_rows.hop(row[1:]), bool(row[9]))
+                self._known[number] = (sqlite_rows.hop(row[1:]), bool(row[10]))
             if self.left(number):
                 found.append(number)
                 if len(found) == self._limit:
@@ -103,12 +103,12 @@ class Hops:
         found = self._known.get(number)
         if found is None:
             row = self._db.execute(SQL["hop"], (number,)).fetchone()
-            found = (sqlite_rows.hop(row), bool(row[8])) if row else (sqlite_rows.hop(NO_HOP), False)
+            found = (sqlite_rows.hop(row), bool(row[9])) if row else (sqlite_rows.hop(NO_HOP), False)
             self._known[number] = found
         return found
 
 
-NO_HOP = ("", "", "", 0, 0.0, "", None, None)
+NO_HOP = ("", "", "", "", 0, 0.0, "", None, None)
 FIRST: Final = (float("-inf"), 0, 0)
 """Before the first deadline."""
 
@@ -238,7 +238,7 @@ def _suspect_ready(hops: Hops, number: int, next_attempt: float, now: float) -> 
 
 def hops_like(db: Database, name: str) -> list[int]:
     """The rows of the next hops that a person may mean by that name."""
-    hops = db.execute("SELECT id, transport, next_hop FROM next_hop").fetchall()
+    hops = db.execute(SQL["hops-names"]).fetchall()
     return [hop for hop, *parts in hops if next_hop_like(name, Route(*parts))]
 
 

@@ -35,9 +35,14 @@ def numbers(values: Iterable[int]) -> str:
     return "[" + ",".join(map(str, values)) + "]"
 
 
+def names(route: Route) -> tuple[str, str, str, str]:
+    """The columns by which a next hop is known."""
+    return (route.transport, route.next_hop, route.helo, route.via)
+
+
 def hop_id(db: Database, route: Route) -> int:
     """The row of a next hop, made when it is new."""
-    key = (route.transport, route.next_hop, route.helo)
+    key = names(route)
     found = db.hops.get(key)
     if found is None:
         row = db.execute(SQL["hop-find"], key).fetchone()
@@ -75,7 +80,7 @@ def resume(db: Database, routes: Sequence[Route], now: float) -> int:
     """End the suspension of next hops; how many were suspended at `now`."""
     resumed = 0
     for route in routes:
-        row = db.execute(SQL["hop-find"], (route.transport, route.next_hop, route.helo)).fetchone()
+        row = db.execute(SQL["hop-find"], names(route)).fetchone()
         if row is None or not row[1]:
             continue
         known = sqlite_rows.hop(db.execute(SQL["hop"], row[:1]).fetchone())

@@ -51,10 +51,10 @@ def condition(db: Database, filter: Filter) -> tuple[str, list[Any]]:
     if filter.sender is not None:
         null = "m.sender = ''" if glob(filter.sender, "<>") else "0"
         where.append(f"CASE m.sender WHEN '' THEN {null} ELSE m.sender LIKE ? ESCAPE '!' END")
-        values.append(_like(filter.sender))
+        values.append(like(filter.sender))
     if filter.recipient is not None:
         where.append("EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND path LIKE ? ESCAPE '!')")
-        values.append(_like(filter.recipient))
+        values.append(like(filter.recipient))
     if filter.next_hop is not None:
         where.append(
             "EXISTS (SELECT 1 FROM recipient WHERE message = m.id "
@@ -80,7 +80,7 @@ def matching(db: Database, filter: Filter, after: int = -1, limit: int = -1) -> 
     if filter.idents is not None:
         pass  # few, and found by their ids
     elif filter.recipient is not None:
-        row, more = "r.path LIKE ? ESCAPE '!'", [_like(filter.recipient)]
+        row, more = "r.path LIKE ? ESCAPE '!'", [like(filter.recipient)]
     elif filter.next_hop is not None:
         row, more = "r.hop IN (SELECT value FROM json_each(?))", [numbers(hops_like(db, filter.next_hop))]
     elif filter.status is not None:
@@ -188,7 +188,7 @@ def contents(db: Database, spool: Spool) -> Iterator[str]:
             yield f"the content of {ident} {wrong}"
 
 
-def _like(pattern: str) -> str:
+def like(pattern: str) -> str:
     """A glob as LIKE has it, which is without case (in ASCII) and costs no copy of each text."""
     for character in "!%_":
         pattern = pattern.replace(character, "!" + character)

@@ -55,7 +55,7 @@ def take_over(db: Database, settling: Settling, dead: int, now: float) -> None:
     touched = {row[1] for row in rows}
     for (message, hop, _), recipients in attempts.items():
         row = db.execute(SQL["hop"], (hop,)).fetchone() or NO_HOP
-        route = Route(row[0], row[1], row[2])
+        route = Route(*row[:4])
         outcomes = [
             Outcome(number, "delayed", DIED, scope="transaction", at=now, uncertain=True)
             for number in recipients
@@ -67,6 +67,7 @@ def take_over(db: Database, settling: Settling, dead: int, now: float) -> None:
         else:
             held = db.value(SQL["message-held"], (message,)) is not None
             db.execute(SQL["recipient-suspect"], (message, number, held, str(DIED), now))
+            settling.obey(message, number, mark, now)
     for message in in_hand:
         if db.value(SQL["message-held"], (message,)) is not None:
             db.execute(SQL["recipients-held"], (message,))

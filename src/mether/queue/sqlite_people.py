@@ -14,13 +14,13 @@ from mether.queue.store import Store, StoreError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Literal
 
     from mether.outcome import Attempt, Route
     from mether.queue.claim import Hop
     from mether.queue.database import Database
     from mether.queue.figures import Shape, Summary, Totals
     from mether.queue.message import Entry
+    from mether.queue.selection import Action, Move
     from mether.queue.spool import Spool
     from mether.queue.store import Filter
 
@@ -96,16 +96,17 @@ class SqlitePeople(Store):
     def change(
         self,
         filter: Filter,
-        action: Literal["hold", "release", "retry", "remove"],
+        action: Action,
         *,
         now: float,
         reason: str = "",
+        move: Move | None = None,
     ) -> int:
         from mether.queue import sqlite_change
 
         sqlite_change.pick(self._db, filter)
         with self._db.write():
-            count, gone = sqlite_change.change(self._db, filter, action, now, reason)
+            count, gone = sqlite_change.change(self._db, filter, action, now, reason, move)
         self._remove(gone)
         return count
 

@@ -10,6 +10,7 @@ from mether.address import Address
 from mether.envelope import By, Envelope, Recipient
 from mether.outcome import OURS, UNCERTAIN, Attempt, Outcome, Route
 from mether.queue import ident as ident_
+from mether.queue import transcript
 from mether.queue.claim import Hop
 from mether.queue.message import Arrival, Entry, Message, Row
 from mether.reply import Reply, from_text
@@ -44,7 +45,7 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         raise ValueError("a time in it is none")
     if not (row[15] >= 0 and -9 <= row[19] <= 9):
         raise ValueError("a number in it is out of range")
-    "".join((row[2], row[6] or "", row[7] or "", *row[9:14], row[18] or ""))
+    "".join((row[2], row[6] or "", row[7] or "", *row[9:14], row[18] or "", row[22]))
     row[14].startswith(b"")
     envelope = Envelope(
         address(row[1]) if row[1] else None,
@@ -58,7 +59,9 @@ def message(row: tuple[Any, ...], recipients: list[Recipient]) -> Message:
         priority=row[19],
     )
     release_at = _more(envelope, row[21]) if row[21] else 0.0
-    arrival = Arrival(row[8], row[9], address=row[10], host=row[11], helo=row[12], login=row[13])
+    arrival = Arrival(
+        row[8], row[9], address=row[10], host=row[11], helo=row[12], login=row[13], listener=row[22]
+    )
     return Message(
         ident_.encode(row[0]),
         envelope,
@@ -142,23 +145,23 @@ def hop(row: tuple[Any, ...]) -> Hop:
     configuration decide then anew.
     """
     if not sound(row):
-        names = row[:3] if all(type(each) is str for each in row[:3]) else ("", "", "")
+        names = row[:4] if all(type(each) is str for each in row[:4]) else ("", "", "")
         return Hop(Route(*names))
     return Hop(
-        Route(row[0], row[1], row[2]),
-        failures=row[3],
-        not_before=row[4],
-        last=row[5],
-        suspended=row[6],
-        suspended_until=row[7],
+        Route(row[0], row[1], row[2], row[3]),
+        failures=row[4],
+        not_before=row[5],
+        last=row[6],
+        suspended=row[7],
+        suspended_until=row[8],
     )
 
 
 def sound(row: tuple[Any, ...]) -> bool:
     """Whether a row of a next hop says what it can say."""
     try:
-        "".join((row[0], row[1], row[2], row[5], row[6] or ""))
-        return bool(row[3] >= 0 and -LAST < row[4] < LAST and -LAST < (row[7] or 0.0) < LAST)
+        "".join((*row[:4], row[6], row[7] or ""))
+        return bool(row[4] >= 0 and -LAST < row[5] < LAST and -LAST < (row[8] or 0.0) < LAST)
     except TypeError:
         return False
 
@@ -170,29 +173,31 @@ def rows(recipients: Iterable[tuple[Any, ...]]) -> dict[int, list[Row]]:
     routes: dict[tuple[Any, ...], Route] = {}
     replies: dict[str, Reply] = {}
     for r in recipients:
-        key = r[5:8]
+        key = r[5:9]
         route = routes.get(key)
         if route is None:
-            route = routes[key] = Route(r[5] or "", r[6] or "", r[7] or "")
+            route = routes[key] = Route(*(name or "" for name in key))
         last = None
-        if not (r[1] >= 0 <= r[8] < MOST_TRIED and -LAST < r[9] < LAST):
+        if not (r[1] >= 0 <= r[9] < MOST_TRIED and -LAST < r[10] < LAST):
             raise ValueError("a number in it is out of range")
-        if r[15] is not None:
-            said = replies.get(r[17])
+        if r[16] is not None:
+            said = replies.get(r[18])
             if said is None:
-                said = replies[r[17]] = reply(r[17])
-            last = outcome(r[1], r[15:], said)
+                said = replies[r[18]] = reply(r[18])
+            last = outcome(r[1], r[16:], said)
+        mark, moved = marked(r[12])
         row = Row(
             r[1],
             recipient(r[2], r[3], r[4]),
             route,
-            attempts=r[8],
-            next_attempt=r[9],
-            owner=r[10],
-            mark=r[11],
-            pinned=bool(r[12]),
-            suspect=bool(r[13]),
-            warned=bool(r[14]),
+            attempts=r[9],
+            next_attempt=r[10],
+            owner=r[11],
+            mark=mark,
+            moved=moved,
+            pinned=bool(r[13]),
+            suspect=bool(r[14]),
+            warned=bool(r[15]),
             last=last,
         )
         mine = found.get(r[0])
@@ -201,6 +206,27 @@ def rows(recipients: Iterable[tuple[Any, ...]]) -> dict[int, list[Row]]:
         else:
             mine.append(row)
     return found
+
+
+MOVE: Final = "move "
+"""Before the names of a next hop, as a mark."""
+
+
+def move_mark(route: Route) -> str:
+    """The mark of a recipient that goes to another next hop once its claim has ended."""
+    import json
+
+    return MOVE + json.dumps([route.transport, route.next_hop, route.helo, route.via])
+
+
+def marked(mark: str | None) -> tuple[str | None, Route | None]:
+    """A mark in one word, and the next hop that it names.  Raises UNREADABLE."""
+    if mark is None or not mark.startswith(MOVE):
+        return mark, None
+    import json
+
+    transport, next_hop, helo, via = json.loads(mark.removeprefix(MOVE))
+    return "move", Route(transport, next_hop, helo, via)
 
 
 def entries(messages: Iterable[tuple[Any, ...]], recipients: Iterable[tuple[Any, ...]]) -> list[Entry]:
@@ -226,7 +252,7 @@ def attempts(found: Iterable[tuple[Any, ...]]) -> list[Attempt]:
     for r in found:
         if r[0] != last:
             last = r[0]
-            route = Route(r[2], r[3], r[4])
+            route = transcript.route(r[2], r[3], r[4])
             result.append(
                 Attempt(
                     route,

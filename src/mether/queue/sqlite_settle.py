@@ -10,8 +10,8 @@ from __future__ import annotations
 from mether.outcome import DONE
 from mether.queue import ident as ident_
 from mether.queue.sqlite_hops import SQL, hop_id, numbers
-from mether.queue.sqlite_rows import text
-from mether.queue.transcript import kept
+from mether.queue.sqlite_rows import UNREADABLE, marked, text
+from mether.queue.transcript import kept, transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ class Settling:
             if decision is not None:
                 self._count(decision)
             self._recipient(number, recipient, mark, held, decision, claim.message.release_at)
+            self.obey(number, recipient, mark, max(self.inserting.now, claim.message.release_at))
             self.inserting.touched.add(hop)
         for hop in {row[1] for row in rows}:
             db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
@@ -174,7 +175,7 @@ class Settling:
         self,
         message: int,
         number: int,
-        mark: str,
+        mark: str | None,
         held: bool,
         decision: Decision | None,
         release_at: float = 0.0,
@@ -205,6 +206,17 @@ class Settling:
             )
             self.db.execute(SQL["recipient-defer"], (*which, held, retry_at, *values))
 
+    def obey(self, message: int, number: int, mark: str | None, at: float) -> None:
+        """Send a recipient, if it is still there, where a person's mark says."""
+        try:
+            route = marked(mark)[1]
+        except UNREADABLE:  # damaged: then it says nothing
+            return
+        if route is not None:
+            hop = hop_id(self.db, route)
+            self.db.execute(SQL["recipient-obey"], (message, number, hop, at))
+            self.inserting.touched.add(hop)
+
     def _report(self, reports: Iterable[Draft]) -> None:
         """Queue reports.  An id that is taken by chance is replaced: a report is never lost."""
         for report in reports:
@@ -229,6 +241,7 @@ class Settling:
         held = self.db.value(SQL["message-held"], (number,)) is not None
         for recipient, hop, mark, _, _ in rows:
             self._recipient(number, recipient, mark, held, None)
+            self.obey(number, recipient, mark, self.inserting.now)
             self.inserting.touched.add(hop)
             self.db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
         if any(row[2] == "remove" for row in rows):
@@ -254,7 +267,7 @@ def record(db: Database, message: int, attempt: Attempt) -> int:
                 head[0],
                 head[1],
                 outcome.recipient,
-                route.transport,
+                transport(route),
                 route.next_hop,
                 route.helo,
                 *head[2:],

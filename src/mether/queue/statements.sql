@@ -16,13 +16,13 @@ DELETE FROM key WHERE until <= ?1
 
 -- name: hop-find
 SELECT id, failures > 0 OR suspended IS NOT NULL FROM next_hop
-WHERE transport = ?1 AND next_hop = ?2 AND helo = ?3
+WHERE transport = ?1 AND next_hop = ?2 AND helo = ?3 AND via = ?4
 
 -- name: hop-trouble
 SELECT failures, suspended, suspended_until FROM next_hop WHERE id = ?1
 
 -- name: hop-insert
-INSERT INTO next_hop (transport, next_hop, helo) VALUES (?1, ?2, ?3)
+INSERT INTO next_hop (transport, next_hop, helo, via) VALUES (?1, ?2, ?3, ?4)
 
 -- name: hop-learn
 UPDATE next_hop SET failures = ?2, not_before = ?3, last = ?4 WHERE id = ?1
@@ -49,18 +49,18 @@ WHERE id = ?1 AND probe_owner = ?2 AND probe_token = ?3
 UPDATE next_hop SET probe_owner = NULL, probe_token = NULL WHERE probe_owner = ?1 RETURNING id
 
 -- name: hops-ready
-SELECT id, transport, next_hop, helo, failures, not_before, last, suspended, suspended_until,
+SELECT id, transport, next_hop, helo, via, failures, not_before, last, suspended, suspended_until,
   probe_owner IS NOT NULL
 FROM next_hop WHERE ready <= ?1 ORDER BY ready
 
 -- name: hop
-SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until,
+SELECT transport, next_hop, helo, via, failures, not_before, last, suspended, suspended_until,
   probe_owner IS NOT NULL
 FROM next_hop WHERE id = ?1
 
 -- name: hops-known
-SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until
-FROM next_hop ORDER BY next_hop, transport, helo
+SELECT transport, next_hop, helo, via, failures, not_before, last, suspended, suspended_until
+FROM next_hop ORDER BY next_hop, transport, helo, via
 
 -- name: hop-suspend
 UPDATE next_hop SET suspended = ?2, suspended_until = ?3 WHERE id = ?1
@@ -73,8 +73,8 @@ UPDATE next_hop SET suspended = NULL, suspended_until = NULL
 WHERE suspended IS NOT NULL AND suspended_until <= ?1
 
 -- name: hops-in-trouble
-SELECT transport, next_hop, helo, failures, not_before, last, suspended, suspended_until
-FROM next_hop WHERE failures > 0 OR suspended IS NOT NULL ORDER BY next_hop, transport, helo
+SELECT transport, next_hop, helo, via, failures, not_before, last, suspended, suspended_until
+FROM next_hop WHERE failures > 0 OR suspended IS NOT NULL ORDER BY next_hop, transport, helo, via
 
 -- name: hops-unblock
 UPDATE next_hop SET not_before = 0
@@ -169,6 +169,19 @@ WHERE message = ?1 AND number = ?2
 
 -- name: recipient-move
 UPDATE recipient SET hop = ?3 WHERE message = ?1 AND number = ?2
+
+-- name: recipient-mark
+UPDATE recipient SET mark = ?3 WHERE message = ?1 AND number = ?2
+
+-- name: recipient-moved
+UPDATE recipient SET hop = ?3, pinned = 1, next_attempt =
+  max(?4, coalesce((SELECT CASE WHEN json_valid(more) THEN json_extract(more, '$.release') END
+                    FROM message WHERE id = ?1), 0))
+WHERE message = ?1 AND number = ?2
+
+-- What a person asked for while the claim was out: from now on there, and pinned.
+-- name: recipient-obey
+UPDATE recipient SET hop = ?3, pinned = 1, next_attempt = min(next_attempt, ?4) WHERE message = ?1 AND number = ?2
 
 -- name: recipient-defer
 UPDATE recipient SET state = CASE WHEN ?3 THEN 2 ELSE 0 END, owner = NULL, token = NULL, mark = NULL,
@@ -328,7 +341,7 @@ UPDATE message SET claims = claims + 1 WHERE id = ?1 RETURNING claims
 
 -- name: messages
 SELECT id, sender, body, declared, smtputf8, requiretls, ret, envid, arrived, protocol, address, host, helo,
-  login, trace, size, expires, warn_at, hold, priority, large, more
+  login, trace, size, expires, warn_at, hold, priority, large, more, listener
 FROM message WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id
 
 -- name: claimed-recipients
@@ -345,7 +358,7 @@ SELECT message.large, content.data FROM message LEFT JOIN content ON content.id 
 WHERE message.id = ?1
 
 -- name: recipients
-SELECT r.message, r.number, r.path, r.orcpt, r.notify, h.transport, h.next_hop, h.helo, r.attempts,
+SELECT r.message, r.number, r.path, r.orcpt, r.notify, h.transport, h.next_hop, h.helo, h.via, r.attempts,
   r.next_attempt, r.owner, r.mark, r.pinned, r.suspect, r.warned, r.last_action, r.last_scope, r.last_reply, r.last_mta,
   r.last_at, r.last_uncertain
 FROM recipient AS r LEFT JOIN next_hop AS h ON h.id = r.hop
@@ -364,7 +377,7 @@ UPDATE message SET hold = NULL, strikes = 0
 WHERE id IN (SELECT id FROM picked) AND (hold IS NOT NULL OR strikes > 0)
 
 -- name: change-release-recipients
-UPDATE recipient SET mark = CASE WHEN mark = 'remove' THEN mark END,
+UPDATE recipient SET mark = CASE WHEN mark <> 'hold' THEN mark END,
   state = CASE WHEN state <> 2 THEN state WHEN suspect THEN 3 ELSE 0 END,
   last_uncertain = CASE WHEN state <> 2 THEN last_uncertain ELSE last_uncertain & ~1 END
 WHERE message IN (SELECT id FROM picked) AND (state = 2 OR mark IS NOT NULL)
@@ -434,7 +447,7 @@ SELECT hop, sum(recipients) FROM
 GROUP BY hop
 
 -- name: hops-names
-SELECT id, transport, next_hop, helo FROM next_hop
+SELECT id, transport, next_hop, helo, via FROM next_hop
 
 -- name: queued-count
 SELECT count(*) FROM message

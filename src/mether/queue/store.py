@@ -27,6 +27,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from mether.queue.selection import Filter as Filter
+from mether.queue.selection import Move as Move
 from mether.queue.selection import Select as Select
 from mether.queue.selection import names as names
 from mether.reply import Reply
@@ -34,13 +35,13 @@ from mether.reply import Reply
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from typing import Literal
 
     from mether.outcome import Attempt, Route
     from mether.queue.claim import Claim, Hop, Settlement
     from mether.queue.content import Content, Writer
     from mether.queue.figures import Live, Shape, Summary, Totals
     from mether.queue.message import Draft, Entry
+    from mether.queue.selection import Action
 
 
 class StoreError(Exception):
@@ -187,7 +188,8 @@ class Store(ABC):
 
     @abstractmethod
     def marked(self) -> dict[int, str]:
-        """The claims of this owner on which a person left a mark meanwhile, as token and "hold" or "remove".
+        """The claims of this owner on which a person left a mark meanwhile, as token and "hold",
+        "remove" or "move".
 
         It need not try them any more: `release` obeys the mark, as `settle` does.  Raises StoreError.
         """
@@ -261,18 +263,21 @@ class Store(ABC):
     def change(
         self,
         filter: Filter,
-        action: Literal["hold", "release", "retry", "remove"],
+        action: Action,
         *,
         now: float,
         reason: str = "",
+        move: Move | None = None,
     ) -> int:
         """Change what matches; returns how many messages that changed.  Raises StoreError.
 
         hold: not tried until released; what is held already keeps its reason.  release: no longer held, and
         what may have been delivered is tried all the same: no recipient's `last` is uncertain any more.
         retry: due at `now` (but never before `Message.release_at`), and its next hops too, but for those that
-        are suspended; what is held is left alone.  remove: forgotten without a report.  On a claimed
-        recipient hold and remove leave a mark, obeyed when it is settled.  See `selection.changes`.
+        are suspended; what is held is left alone.  remove: forgotten without a report.  move: the recipients
+        that match go to the next hops that `move` says, due at `now` (or when released), but for those whose
+        next hop is an alias's file or program.  On a claimed recipient hold, remove and move leave a mark,
+        obeyed when it is settled.  See `selection.changes` and `selection.moves`.
         """
 
     @abstractmethod
