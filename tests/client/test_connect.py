@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import resource
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,48 @@ async def test_one_that_answers_too_late_is_closed() -> None:
         await asyncio.sleep(0.1)
     assert one.open == 1
     client.abort()
+
+
+@both
+def test_the_address_to_connect_from(loop_name: str) -> None:
+    """The server sees it, whatever the system would have chosen."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            client = await connect.connect_first(
+                loop, ["127.0.0.1"], port, Timeouts(), source=lambda address: "127.0.0.7"
+            )
+            accepted, (seen, _) = server.accept()
+            accepted.close()
+        assert client.local == seen == "127.0.0.7"
+        client.abort()
+        await asyncio.sleep(0)
+
+    loops.run(loop_name, main())
+
+
+@pytest.mark.parametrize("source", ["192.0.2.7", "2001:db8::7"])
+@both
+def test_an_address_that_this_host_has_not(loop_name: str, source: str) -> None:
+    """That is ours to mend, and no fault of the server's."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        where = "::1" if ":" in source else "127.0.0.1"
+        with pytest.raises(Lost) as caught:
+            await connect.connect_first(
+                loop,
+                [where],
+                25,
+                Timeouts(),
+                shown=lambda address: f"mx.test[{address}]:25",
+                source=lambda address: source,
+            )
+        assert caught.value.kind == "source"
+        assert str(caught.value) == (
+            f"cannot send from {source} to mx.test[{where}]:25: Cannot assign requested address"
+        )
+
+    loops.run(loop_name, main())

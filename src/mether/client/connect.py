@@ -5,8 +5,9 @@ quarter of a second apart, and the first that succeeds ends the others (`client.
 family of addresses that leads nowhere is no failure while the other answers (checklist MX-9).
 
 Both give a `client.stream.StreamClient` whose greeting is still to come: a server that accepts and then says
-nothing has won.  Raises `Lost`: of kind "connect" when the server cannot be reached, and "shortage" when we
-have no descriptor, memory or port left for a connection, which says nothing of the server.
+nothing has won.  Raises `Lost`: of kind "connect" when the server cannot be reached, "shortage" when we have
+no descriptor, memory or port left for a connection, and "source" when this host has not the address to
+connect from; the last two say nothing of the server.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ async def connect(
     except TimeoutError:
         raise Lost("connect", "", f"connecting to {shown or address} took too long") from None
     except OSError as error:
+        if source and not _has(source):
+            why = os.strerror(errno.EADDRNOTAVAIL)
+            raise Lost("source", "", f"cannot send from {source} to {shown or address}: {why}") from None
         kind = "shortage" if _ours(error, address, port) else "connect"
         # In the system's words: asyncio has its own, which name the address once more.
         why = os.strerror(error.errno) if error.errno is not None else str(error)
@@ -115,7 +119,8 @@ async def connect_first(
         for task in running:
             task.add_done_callback(_drop)
             task.cancel()
-    kind = "shortage" if any(one.kind == "shortage" for one in failed.values()) else "connect"
+    kinds = {one.kind for one in failed.values()}
+    kind = "shortage" if "shortage" in kinds else "source" if kinds == {"source"} else "connect"
     raise Lost(kind, "", "; ".join(map(str, failed.values())))
 
 
@@ -123,6 +128,16 @@ def _drop(task: asyncio.Task[StreamClient]) -> None:
     """Close the connection of one that came too late."""
     if not task.cancelled() and task.exception() is None:
         task.result().abort()
+
+
+def _has(source: str) -> bool:
+    """Whether this host has the address."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((source, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
 
 
 def _ours(error: OSError, address: str, port: int) -> bool:

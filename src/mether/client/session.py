@@ -72,7 +72,8 @@ class Timeouts:
 
 class Lost(Exception):
     """The session is over: `kind` is "connect", "timeout", "closed", "protocol", "tls", "shortage" when we
-    lack what a connection takes, or "withdrawn" when we ended it; `stage` the verb whose reply was awaited,
+    lack what a connection takes, "source" when we have not the address to connect from, or "withdrawn" when
+    we ended it; `stage` the verb whose reply was awaited,
     "" for none; str() says what happened, for a person.  `tls` is the TlsError's kind where a handshake
     failed."""
 

@@ -29,6 +29,7 @@ less TLS than the sender demands       failed     transaction
 content that cannot be read            delayed    transaction
 no descriptor, memory or port left to  delayed    transaction
   connect from
+no such source address on this host    delayed    host
 =====================================  =========  ===========
 
 A reply that no command allows (3yz to MAIL) is a protocol fault: delayed, 4.5.0.  Nothing but the
@@ -72,11 +73,15 @@ _LOST: Final = {
     "protocol": PROTOCOL,
     "tls": "4.7.5",
     "shortage": "4.3.2",
+    "source": "4.3.5",
     "withdrawn": "4.3.0",
 }
 
 _OURS: Final = ("shortage", "withdrawn")
 """Ends of a session that are none of the host's doing."""
+
+NOWHERE: Final = ("shortage", "source")
+"""Sessions that could not begin for a trouble of our own: no host was spoken to."""
 
 
 def of_result(
@@ -128,7 +133,7 @@ def of_lost(
         "delayed",
         Reply(451, _LOST[lost.kind], f"{lost}{where}"),
         scope="transaction" if uncertain or lost.kind in _OURS else "host",
-        remote_mta="" if lost.kind == "shortage" else remote_mta,
+        remote_mta="" if lost.kind in NOWHERE else remote_mta,
         said=False,
         at=at,
         uncertain=uncertain,
@@ -182,6 +187,25 @@ def outweighs(reply: Reply, other: Reply) -> bool:
     A refusal for good counts only when every host refuses so: one that is only down may take it later.
     """
     return not (reply.permanent and not other.permanent)
+
+
+def of_several(earlier: Outcome, later: Outcome) -> Outcome:
+    """What it comes to that two hosts of a next hop, tried one after the other, had these outcomes.
+
+    As of two replies, by `outweighs`; but the next hop itself is at fault only where both hosts are.
+    """
+    outcome, other = (later, earlier) if outweighs(later.reply, earlier.reply) else (earlier, later)
+    if outcome.scope == "host" and other.scope != "host":
+        return Outcome(
+            outcome.recipient,
+            outcome.action,
+            outcome.reply,
+            scope="transaction",
+            remote_mta=outcome.remote_mta,
+            said=outcome.said,
+            at=outcome.at,
+        )
+    return outcome
 
 
 def of_delivery(number: int, reply: Reply, *, at: float = 0.0) -> Outcome:
