@@ -57,7 +57,8 @@ def rewriting(
 ) -> Rewriting:
     masquerade = Masquerade(domains) if domains else None
     rewrite = Rewrite(masquerade, table, "host.example.org") if domains or table is not None else None
-    return Rewriting(rewrite, srs, ours=ours, clock=lambda: 1577836860.0)
+    forward = None if srs is None else lambda sender: srs.forward(sender, 1577836860.0)
+    return Rewriting(rewrite, forward, ours)
 
 
 def in_file(data: bytes) -> Content:

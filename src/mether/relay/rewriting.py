@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mether.envelope import Envelope
     from mether.queue.content import Content
     from mether.routing.rewrite import Rewrite
-    from mether.routing.srs import Srs
 
 MAX_HEADER: Final = 256 * 1024
 """Octets at the beginning of the content in which the header is rewritten."""
@@ -83,24 +82,21 @@ class Rewritten:
 class Rewriting:
     """What a rule does to the addresses of what it sends.
 
-    `ours` tells whether an address is at a domain of ours (it may raise TableError or Needs); `clock` gives
-    Unix seconds.
+    `forward` gives the reverse-path for mail of others (`routing.srs_file`), None: they keep their own.
+    `ours` tells whether an address is at a domain of ours.  Both may raise TableError, `ours` Needs too.
     """
 
-    __slots__ = ("_clock", "_ours", "_rewrite", "_srs")
+    __slots__ = ("_forward", "_ours", "_rewrite")
 
     def __init__(
         self,
         rewrite: Rewrite | None,
-        srs: Srs | None,
-        *,
-        ours: Callable[[Address], bool],
-        clock: Callable[[], float],
+        forward: Callable[[Address], Address] | None = None,
+        ours: Callable[[Address], bool] = lambda address: False,
     ) -> None:
         self._rewrite = rewrite
-        self._srs = srs
+        self._forward = forward
         self._ours = ours
-        self._clock = clock
 
     async def changed(
         self, envelope: Envelope, recipients: Iterable[Recipient], content: Content
@@ -143,9 +139,8 @@ class Rewriting:
         if sender is None:
             return None
         found = await self._become(sender) if self._rewrite is not None else None
-        srs = self._srs
-        if found is None and srs is not None and not await awaited(lambda: self._ours(sender)):
-            path = srs.forward(sender, self._clock())
+        if found is None and self._forward is not None and not await awaited(lambda: self._ours(sender)):
+            path = self._forward(sender)
             found = None if path is sender else path
         return found
 
