@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,9 @@ from mether.routing import target
 from mether.routing.request import Request
 from mether.routing.router import Router
 from mether.routing.rule import Rule
+from mether.routing.source import TableError
+from mether.routing.srs import FORGED
+from mether.routing.srs_file import SrsFile
 
 BOB = Request(parse("bob@example.test"))
 MAILDIR = Rule(["example.test", "bücher.example"], "maildir", "/var/mail/{user}", "home")
@@ -197,3 +202,23 @@ def test_what_is_found_is_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
         one = parse(f"x@d{number}.example")
         assert made.route(Request(one)) == Route("smtp", f"d{number}.example")
     assert len(made._candidates) <= 3
+
+
+def test_an_address_of_srs_is_forwarded_from_anybody(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("tops3cr3t\n")
+    secret.chmod(0o600)
+    srs = SrsFile("Example.com", str(secret), lambda: 1577836860.0)
+    router = Router([Rule(["example.com"], "maildir", "/nowhere/{user}")], "mx.example.com", srs=srs)
+    back = router.decide(Request(parse("SRS0=vmyz=2W=otherdomain.com=test@example.com")))
+    assert back.open and back.rule is not None
+    assert (back.rule.action, back.rule.argument) == ("forward", ("test@otherdomain.com",))
+    forged = router.decide(Request(parse("SRS0=xxxx=2W=otherdomain.com=test@example.com")))
+    assert forged.rule is not None and forged.rule.action == "refuse"
+    assert forged.rule.argument is FORGED
+    for other in ("ann@example.com", "SRS0=vmyz=2W=otherdomain.com=test@example.net"):
+        decision = router.decide(Request(parse(other)))
+        assert decision.rule is None or decision.rule.action == "maildir"
+    secret.unlink()
+    with pytest.raises(TableError, match="No such file"):
+        router.decide(Request(parse("SRS0=vmyz=2W=otherdomain.com=test@example.com")))

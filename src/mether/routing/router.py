@@ -10,6 +10,9 @@ to the first local rule.  That is the service's postmaster; but where this is at
 delivers our own name, MX would bring its mail back to ourselves, and it is postmaster at the first domain
 that is delivered here.
 
+Mail for an address that was made here by SRS (`routing.srs`) comes before all rules: it is forwarded to whom
+the address is for, from anybody, and what only looks like one is refused.
+
 A `Router` refuses two rules that the queue could not tell apart with a ValueError; routing itself fails only
 as a table does (`routing.source`).  Which rules a domain can meet is remembered: where the first of them
 asks for nothing else, a look-up costs the same with one rule or a thousand.
@@ -20,13 +23,14 @@ from __future__ import annotations
 from mether.address import Address
 from mether.outcome import Route
 from mether.routing.request import Request, domain_key
+from mether.routing.rule import Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
-    from mether.routing.rule import Rule
+    from mether.routing.srs_file import SrsFile
 
 REMEMBERED: Final = 4096
 """Domains whose rules are kept."""
@@ -53,7 +57,8 @@ class Decision:
 
 
 class Router:
-    """The rules in order.  `hostname` is our own name, `postmaster` who gets mail for the bare postmaster."""
+    """The rules in order.  `hostname` is our own name, `postmaster` who gets mail for the bare postmaster,
+    `srs` the addresses made here for mail that was forwarded."""
 
     __slots__ = (
         "_candidates",
@@ -64,9 +69,17 @@ class Router:
         "hostname",
         "postmaster",
         "rules",
+        "srs",
     )
 
-    def __init__(self, rules: Iterable[Rule], hostname: str, postmaster: Address | None = None) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        hostname: str,
+        postmaster: Address | None = None,
+        srs: SrsFile | None = None,
+    ) -> None:
+        self.srs = srs
         self.rules = tuple(rules)
         self.hostname = hostname
         self.postmaster: Address | None = None
@@ -97,6 +110,10 @@ class Router:
                 return Decision(rule, None if rule is None else rule.route("")) if rule else self._by_mx("")
             request = request.to(self.postmaster)
             domain = request.domain
+        if self.srs is not None and domain == self.srs.domain:
+            back = self._back(self.srs, request.recipient)
+            if back is not None:
+                return back
         known = self._known.get(domain)
         if known is not None:
             return known
@@ -165,6 +182,18 @@ class Router:
             self._known.clear()
         self._candidates[domain] = tuple(out)
         return self._candidates[domain]
+
+    def _back(self, srs: SrsFile, recipient: Address) -> Decision | None:
+        """What becomes of mail for an address of SRS, None: it is no such address.  Raises TableError."""
+        from mether.routing.srs import SrsError
+
+        try:
+            author = srs.reverse(recipient)
+        except SrsError as error:
+            return Decision(Rule([srs.domain], "refuse", error.reply, "srs", where="[srs]"), None)
+        if author is None:
+            return None
+        return Decision(Rule([srs.domain], "forward", (str(author),), "srs", where="[srs]"), None)
 
     def _by_mx(self, domain: str, hold: str | None = None) -> Decision:
         return Decision(None, Route("smtp", domain or self.hostname.lower()), hold)

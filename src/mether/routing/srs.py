@@ -59,7 +59,7 @@ class Srs:
     secret.
     """
 
-    __slots__ = ("_domain", "_length", "_max_age", "_secrets", "domain")
+    __slots__ = ("_length", "_max_age", "_secrets", "ascii_domain", "domain")
 
     def __init__(
         self, domain: str, secrets: Sequence[bytes], *, max_age: float = MAX_AGE, length: int = HASH
@@ -69,7 +69,7 @@ class Srs:
         if not 4 <= length <= 27:
             raise ValueError("the hash of SRS has 4 to 27 characters")
         self.domain = domain
-        self._domain = Address("srs", domain).ascii_domain
+        self.ascii_domain = Address("srs", domain).ascii_domain
         self._secrets = tuple(secrets)
         self._max_age = max_age
         self._length = length
@@ -84,7 +84,7 @@ class Srs:
             domain = sender.ascii_domain
         except AddressError:
             return sender
-        if domain == self._domain or not domain:
+        if domain == self.ascii_domain or not domain:
             return sender
         local = unquote(sender.local_part)
         tag, separator = local[:4].upper(), local[4:5]
@@ -106,7 +106,7 @@ class Srs:
         if local[:4].upper() not in ("SRS0", "SRS1") or not local[4:5] or local[4] not in _SEPARATORS:
             return False
         try:
-            return address.ascii_domain == self._domain
+            return address.ascii_domain == self.ascii_domain
         except AddressError:
             return False
 

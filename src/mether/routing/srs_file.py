@@ -1,8 +1,8 @@
 """SRS with its secrets in a file, which is read anew when it has changed.
 
 A line is a secret: the first signs, and all are believed, so that a new one is put on top and the old one
-stays below it for `max_age`, until the last address that it signed has become too old.  Empty lines, and those
-that begin with ``#``, are passed over.
+stays below it for `max_age`, until the last address that it signed has become too old.  Empty lines, and
+those that begin with ``#``, are passed over.
 
 Fails with TableError, which names the file: mail waits for it (`routing.source`).  A file that everybody may
 read is an error, too.
@@ -51,6 +51,11 @@ class SrsFile:
         self._stamp: tuple[int, int, int] | None = None
         # Whether an address is ours is known without any secret.
         self._made = Srs(domain, [b"none"], max_age=max_age, length=length)
+
+    @property
+    def domain(self) -> str:
+        """The domain of the addresses, in lower case with A-labels."""
+        return self._made.ascii_domain
 
     def forward(self, sender: Address) -> Address:
         """The reverse-path under which mail of `sender` is forwarded.  Raises TableError."""
