@@ -116,6 +116,10 @@ class Reread:
             self._take(self._read())
             return self.current()
 
+    def check(self) -> None:
+        """Whether the file can be used.  Raises TableError."""
+        self.load()
+
     async def learn(self, key: str) -> None:
         """Read the file in a thread; everybody who asks meanwhile waits for the same."""
         import asyncio
