@@ -21,13 +21,9 @@ the settlements of the rest.
 
 from __future__ import annotations
 
-from functools import partial
-
 from mether.event import mail as event
-from mether.queue.claim import Settlement
 from mether.queue.store import Select, StoreError
 from mether.relay import failure
-from mether.routing.request import Request
 from mether.runner import settle
 from mether.runner.asking import asker
 from mether.runner.ending import Ending
@@ -37,6 +33,7 @@ from mether.runner.lease import Lease
 from mether.runner.news import News
 from mether.runner.once import Once
 from mether.runner.others import Others
+from mether.runner.routing import Routing
 from mether.runner.waking import CROWDED, PAUSE, Waking
 from mether.runner.window import Window
 
@@ -45,13 +42,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable
 
-    from mether.address import Address
-    from mether.outcome import Outcome, Route
+    from mether.outcome import Outcome
     from mether.queue.claim import Claim
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Content
     from mether.queue.figures import Live
-    from mether.queue.message import Draft, Message
+    from mether.queue.message import Draft
     from mether.queue.store import Committed
     from mether.routing.router import Router
     from mether.runner.notify import Reporter
@@ -88,7 +84,6 @@ class Runner:
         self._queue = queue
         self._call = asker(loop, queue)
         self._transports = transports
-        self._router = router
         self._retry = retry
         self._clock = clock
         self._random = random
@@ -112,10 +107,24 @@ class Runner:
             waits=self._waking.by,
         )
 
+        self._routing = Routing(
+            loop=loop,
+            queue=queue,
+            hand=self._hand,
+            router=router,
+            retry=retry,
+            clock=clock,
+            content=self.content,
+            dispatch=self._dispatch,
+            changed=self._changed,
+            done=self.done,
+            faulted=self._faulted,
+        )
+
     def adopt(self, *, router: Router, reporter: Reporter, retry: Retry) -> None:
         """Go by a newer configuration from now on; what is in hand ends by it too."""
-        self._router = router
         self._retry = retry
+        self._routing.adopt(router, retry)
         self._ending.adopt(reporter, retry)
         self._transports().share(max(1, self._lease.live.runners))
         self._changed()
@@ -280,7 +289,7 @@ class Runner:
                 continue
             self._hand.take(claim)
             try:
-                self._begin(claim, now, once)
+                self._routing.begin(claim, now, once)
             except Exception as error:
                 if once is not None:
                     once.tried(claim)
@@ -290,48 +299,6 @@ class Runner:
         if once is not None:
             return once.more(claims, len(claims) - len(again))
         return len(claims) >= limit
-
-    def _begin(self, claim: Claim, now: float, once: Once | None) -> None:
-        """Send a claim on its way: to be held, to the next hop of a newer configuration, or to be tried."""
-        why = settle.doubt(claim, self._retry)
-        moves = settle.reroute(claim, self._way, now) if claim.due and why is None else []
-        if once is not None and not moves:
-            once.tried(claim)
-        if claim.hop is not None:
-            self._ways.told(claim.hop)
-        if claim.suspect:
-            event.reclaimed(claim.message.ident)
-        if why is not None:
-            moves = settle.stay(claim)
-        if moves:
-            self._queue.settle(Settlement(claim, moves, hold=why), None, partial(self._moved, claim, why))
-        elif claim.content is None:
-            self._ways.to[claim.route].coming += 1
-            self._loop.create_task(self._fetch(claim))
-        else:
-            self._dispatch(claim)
-
-    def _way(self, recipient: Address, message: Message) -> Route | None:
-        """The next hop of a recipient as the configuration is now; None: it has none any more."""
-        return self._router.decide(Request.of(recipient, message)).route
-
-    def _moved(self, claim: Claim, why: str | None, applied: bool) -> None:
-        """A claim was settled untried: by moving its recipients to another next hop, or by holding it."""
-        self._hand.give(claim)
-        if applied and why is not None:
-            event.held(claim.message.ident, why)
-        self._changed()
-
-    async def _fetch(self, claim: Claim) -> None:
-        """Find the content of a claim before it goes to its transport."""
-        try:
-            try:
-                claim.content = await self.content(claim)
-            finally:
-                self._ways.to[claim.route].coming -= 1
-            self._dispatch(claim)
-        except Exception as error:
-            self._faulted(claim, error)
 
     def _faulted(self, claim: Claim, error: Exception) -> None:
         """A fault came between a claim and its transport: that is its outcome, so that nobody keeps it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from mether.outcome import DONE, Outcome
 from mether.queue.claim import Decision, Hop
+from mether.queue.selection import fixed
 from mether.reply import Reply
 from mether.runner import schedule
 
@@ -212,10 +213,13 @@ def put_off(verdict: Verdict, until: float) -> Verdict:
 def reroute(claim: Claim, route: Callable[[Address, Message], Route | None], now: float) -> list[Decision]:
     """The decisions that give a claim's recipients the next hops of a newer configuration.
 
-    One that has none there, as it is no longer delivered but forwarded, keeps what it has.  Empty when the
-    queue's next hop is still the right one for all that no person pinned; otherwise those for which it is
-    not are due at their new one at once, and the others as before.
+    One that has none there, as it is no longer delivered but forwarded, keeps what it has; so does what a
+    person pinned, and what an alias said.  Empty when the
+    queue's next hop is still the right one for all of them; otherwise those for which it is not are due at
+    their new one at once, and the others as before.  Raises what `route` raises.
     """
+    if fixed(claim.route):
+        return []
     moves = [
         (one, None if one.pinned else route(one.recipient.forward_path, claim.message))
         for one in claim.pending
