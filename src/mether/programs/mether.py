@@ -163,7 +163,7 @@ def effective(config: Config) -> Iterator[str]:
     yield f"# {config.path}" if config.path else "# no configuration file: everything is built in"
     for name in ("service", "queue"):
         yield from _table(f"[{name}]", name, getattr(config, name), config)
-    for name in ("listen", "route", "login"):
+    for name in ("listen", "table", "route", "login"):
         for number, each in enumerate(getattr(config, name)):
             yield from _table(f"[[{name}]]", f"{name}[{number}]", each, config)
     for name in ("auth", "tls", "relay", "retry", "dns", "log"):
@@ -179,7 +179,8 @@ def _table(header: str, label: str, struct: object, config: Config) -> Iterator[
     for key in struct.__struct_fields__:  # type: ignore[attr-defined]
         value = getattr(struct, key)
         origin = config.origins.get(f"{label}.{key}", "built in")
-        if value is None or (header == "[[route]]" and origin == "built in" and struct.pipe is None):  # type: ignore[attr-defined]
+        built_in = origin == "built in" and header in ("[[route]]", "[[table]]")
+        if value is None or (built_in and (key != "timeout" or struct.pipe is None)):  # type: ignore[attr-defined]
             continue
         yield f"{f'{key} = {written(key, value)}':<48} # {origin}"
 

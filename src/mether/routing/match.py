@@ -97,6 +97,24 @@ class Addresses:
         return any(found(source, (key,) if key == "<>" else keys(key)) is not None for source in self.sources)
 
 
+class Logins:
+    """A set of names that people log in with, by patterns: exactly that, a glob, or a `Source`."""
+
+    __slots__ = ("_exact", "_globs", "patterns", "sources")
+
+    def __init__(self, patterns: Iterable[str | Source]) -> None:
+        texts, self.sources = _parted(patterns)
+        self.patterns = tuple(text.lower() for text in texts)
+        self._exact = frozenset(one for one in self.patterns if not _is_glob(one))
+        self._globs = _compiled(one for one in self.patterns if _is_glob(one))
+
+    def matches(self, login: str) -> bool:
+        """Whether it takes the login, in lower case.  Raises TableError or Needs."""
+        if login in self._exact or (self._globs is not None and self._globs(login) is not None):
+            return True
+        return any(source.get(login) is not None for source in self.sources)
+
+
 def keys(key: str) -> tuple[str, ...]:
     """What a table may have for an address, the most particular first: ``ann@a.example.org``,
     ``@a.example.org``, ``a.example.org``, ``.example.org``, ``.org``."""
@@ -121,6 +139,22 @@ def parents(domain: str) -> list[str]:
         out.append(domain[dot:])
         dot = domain.find(".", dot + 1)
     return out
+
+
+def covers(pattern: str, other: str) -> bool:
+    """Whether a pattern of domains takes whatever the other takes, both as `normalize` gives them.
+
+    False where that cannot be told from their texts.
+    """
+    if pattern in ("*", other):
+        return True
+    if pattern[0] == ".":
+        return other.endswith(pattern)
+    if pattern[0] == "*" and not _is_glob(pattern[1:]):
+        return other.endswith(pattern[1:])
+    if _is_glob(other) or other[0] == ".":
+        return False
+    return Domains((pattern,)).static(other)
 
 
 def normalize(domain: str) -> str:

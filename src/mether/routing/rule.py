@@ -22,7 +22,7 @@ is `opened` by who wrote it.  Pure but for the tables among the patterns.
 from __future__ import annotations
 
 from mether.outcome import Route
-from mether.routing.match import Addresses, Domains
+from mether.routing.match import Addresses, Domains, Logins
 from mether.routing.target import Target, Targets
 
 TYPE_CHECKING = False
@@ -96,7 +96,7 @@ class Rule:
         recipients: Addresses | None = None,
         clients: Networks | None = None,
         programs: bool = False,
-        authenticated: bool | Addresses | None = None,
+        authenticated: bool | Logins | None = None,
         listeners: Collection[str] | None = None,
         aliases: Sequence[Source] = (),
         alias_programs: bool = False,

@@ -1,8 +1,8 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
-One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[route]] [[login]] [relay] [retry]
-[dns] [log]``; every key may be left out.  `load` gives a `Config` in which every default is filled in and
-every value checked, together with where each value came from.  Relative paths in the file (the spool's, a
+One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[table]] [[route]] [[login]] [relay]
+[retry] [dns] [log]``; every key may be left out.  `load` gives a `Config` in which every default is filled in
+and every value checked, together with where each value came from.  Relative paths in the file (the spool's, a
 Maildir's, a program's that has a slash) are relative to the file's own directory, so that a service does not
 depend on where it is started; those on a command line and in the environment are relative to the working
 directory.
@@ -20,16 +20,17 @@ import os
 import msgspec
 
 from mether.address import parse as parse_address
-from mether.routing import target
-from mether.routing.match import normalize
 from mether.routing.router import Router
-from mether.routing.rule import Rule
-from mether.setup import decode, endpoint, locate, relaying, sending, shape
+from mether.setup import decode, endpoint, locate, route_check, routes, sending, shape
 from mether.setup import listen as listening
+from mether.setup import tables as tabling
 from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
 from mether.setup.relaying import Relay as Relay
+from mether.setup.routes import Route as Route
 from mether.setup.sending import Login as Login
+from mether.setup.tables import Table as Table
+from mether.setup.tables import Tables
 from mether.setup.units import duration_text
 
 TYPE_CHECKING = False
@@ -88,30 +89,6 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """``[[route]]``: the domains it takes, and exactly one of what follows; the others are None.
-
-    `maildir` is a path template, `pipe` an argument vector template with its time limit `timeout` in
-    seconds; `smtp` and `lmtp` are targethosts; `mx` stands for each domain's own MX.  `tls` None means the
-    level for all, `tls_names` None the names that `relay.tlspolicy` takes then, and None in a limit that of
-    ``[relay]``.
-    """
-
-    domains: tuple[str, ...]
-    maildir: str | None = None
-    pipe: tuple[str, ...] | None = None
-    smtp: str | None = None
-    lmtp: str | None = None
-    mx: bool | None = None
-    timeout: float = 300.0
-    tls: str | None = None
-    tls_names: tuple[str, ...] | None = None
-    tls_fingerprints: tuple[str, ...] | None = None
-    connections: int | None = None
-    messages_per_connection: int | None = None
-    rate: str | None = None
-
-
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """``[retry]``: seconds before each next attempt (the last one repeats), the part of them that is
     left to chance, the age in seconds at which a message is returned, and the ages at which its sender is
@@ -160,6 +137,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[Listen, ...]
     auth: Auth | None = None
     tls: Tls = Tls()
+    table: tuple[Table, ...] = ()
     route: tuple[Route, ...] = ()
     login: tuple[Login, ...] = ()
     relay: Relay = Relay()
@@ -169,16 +147,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     origins: dict[str, str] = {}
 
-    def router(self) -> Router:
-        """The router of these routes."""
+    def tables(self) -> Tables:
+        """The tables that routes refer to."""
+        return Tables(self.table, self.path)
+
+    def router(self, known: Tables | None = None) -> Router:
+        """The router of these routes, with the tables that are `known`, else with its own."""
+        known = self.tables() if known is None else known
         return Router(
-            map(rule, self.route), self.service.hostname, parse_address(self.service.postmaster, utf8=True)
+            (
+                routes.rule(route, known, self.origins.get(f"route[{number}]", ""))
+                for number, route in enumerate(self.route)
+            ),
+            self.service.hostname,
+            parse_address(self.service.postmaster, utf8=True),
         )
 
 
 LISTEN: Final = "127.0.0.1:2525"
 """Where a service without configuration listens: loopback, a port that needs no privilege."""
-KINDS: Final = ("maildir", "pipe", "smtp", "lmtp", "mx")
 
 
 def load(path: str | None, *, spool: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -202,24 +189,11 @@ def loads(
     return _build(decode.parse(path, text), path, spool, os.environ if environ is None else environ)
 
 
-def rule(route: Route) -> Rule:
-    """The routing rule of a configured route."""
-    if route.maildir is not None:
-        return Rule(route.domains, "maildir", route.maildir)
-    if route.pipe is not None:
-        return Rule(route.domains, "pipe", route.pipe)
-    if route.smtp is not None:
-        return Rule(route.domains, "smtp", target.parse(route.smtp))
-    if route.lmtp is not None:
-        return Rule(route.domains, "lmtp", target.parse(f"lmtp:{route.lmtp}"))
-    return Rule(route.domains, "smtp")
-
-
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
     decode.sections(
         document,
         ("service", "queue", "auth", "tls", "relay", "retry", "dns", "log"),
-        ("listen", "route", "login"),
+        ("listen", "table", "route", "login"),
         shape.SHAPES,
     )
     origins: dict[str, str] = {}
@@ -229,12 +203,16 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
 
     def many(name: str, keys: Shape) -> list[dict[str, Any]]:
         raw = document.root.get(name, [])
+        for i in range(len(raw)):
+            origins[f"{name}[{i}]"] = f"{document.path}:{document.line((name, i))}"
         return [read((name, i), each, keys, f"{name}[{i}]") for i, each in enumerate(raw)]
 
     def read(at: tuple[str | int, ...], raw: Mapping[str, Any], keys: Shape, label: str) -> dict[str, Any]:
         values = decode.table(document, at, raw, keys)
-        for key in raw:
+        for key, value in raw.items():
             origins[f"{label}.{key}"] = f"{document.path}:{document.line((*at, key))}"
+            for inner in value if isinstance(value, dict) else ():
+                origins[f"{label}.{key}.{inner}"] = f"{document.path}:{document.line((*at, key, inner))}"
         return values
 
     service = one("service", shape.SERVICE)
@@ -262,25 +240,37 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     listen = [
         listening.check(document, number, each, tls=tls, auth=logins) for number, each in enumerate(listen)
     ] or [listening.complete({"address": LISTEN}, tls=tls, auth=False)]
-    routes = many("route", shape.ROUTE)
-    for number, values in enumerate(routes):
-        _check_route(document, number, values, path)
-        sending.check_route(document, number, values, routes[:number])
-        relaying.check_route(document, number, values, routes[:number])
-    accounts = [
-        sending.check_login(
-            document, number, each, lambda place: place if path is None else _absolute(place, path)
+    known = many("table", shape.SHAPES["table"])
+    for number, values in enumerate(known):
+        tabling.check(document, number, values, known[:number], path)
+
+    def find(place: str) -> str:
+        return place if path is None else _absolute(place, path)
+
+    ways = [
+        route_check.check(
+            document,
+            number,
+            values,
+            find,
+            tables=[each["name"] for each in known],
+            listeners=[each.get("name", each["address"]) for each in listen],
         )
+        for number, values in enumerate(many("route", shape.SHAPES["route"]))
+    ]
+    route_check.apart(document, ways)
+    accounts = [
+        sending.check_login(document, ("login", number), each, find)
         for number, each in enumerate(many("login", shape.SHAPES["login"]))
     ]
-    _check_reachable(document, routes)
     return Config(
         service=Service(**service),
         queue=Queue(**queue),
         listen=tuple(Listen(**each) for each in listen),
         auth=logins,
         tls=secure,
-        route=tuple(Route(**each) for each in routes),
+        table=tuple(Table(**each) for each in known),
+        route=tuple(ways),
         login=tuple(Login(**each) for each in accounts),
         relay=Relay(**one("relay", shape.SHAPES["relay"])),
         retry=_retry(document, one("retry", shape.RETRY)),
@@ -351,45 +341,10 @@ def _check_listeners(document: Document, listen: list[dict[str, Any]]) -> None:
             line = document.line(("listen", seen[address], "address"))
             raise document.wrong(at, f"{address} is already listened on by line {line}")
         seen[address] = number
-
-
-def _check_route(document: Document, number: int, values: dict[str, Any], path: str | None) -> None:
-    at = ("route", number)
-    if "domains" not in values:
-        raise document.wrong((*at, "domains"), 'missing; expected a list such as ["example.org"] or ["*"]')
-    kinds = [kind for kind in KINDS if kind in values]
-    if not kinds:
-        raise document.wrong(at, f"expected one of {', '.join(KINDS)} beside domains")
-    if len(kinds) > 1:
-        raise document.wrong(
-            (*at, kinds[1]), f"contradicts {kinds[0]}: a route has one of {', '.join(KINDS)}"
-        )
-    if "timeout" in values and "pipe" not in values:
-        raise document.wrong((*at, "timeout"), f"is for pipe only, and this route has {kinds[0]}")
-    if path is not None and "maildir" in values:
-        values["maildir"] = _absolute(values["maildir"], path)
-    if path is not None and "pipe" in values and "/" in values["pipe"][0]:
-        program, *rest = values["pipe"]
-        values["pipe"] = (_absolute(program, path), *rest)
-
-
-def _check_reachable(document: Document, routes: list[dict[str, Any]]) -> None:
-    """Every domain of every route must be able to get mail: an earlier route must not take it all."""
-    seen: dict[str, int] = {}
-    for number, values in enumerate(routes):
-        for index, written in enumerate(values["domains"]):
-            domain = normalize(written)
-            for over in ("*", domain, *_above(domain)):
-                if over in seen:
-                    line = document.line(("route", seen[over]))
-                    raise document.wrong(
-                        ("route", number, "domains", index),
-                        f"{domain} never gets here: the route on line {line} takes {over} before",
-                    )
-            seen[domain] = number
-
-
-def _above(domain: str) -> list[str]:
-    """The patterns of the domains above one: ``.example.org`` and ``.org`` for ``a.example.org``."""
-    parts = domain.lstrip(".").split(".")
-    return ["." + ".".join(parts[i:]) for i in range(1, len(parts))] if domain[:1] not in "[*" else []
+    names: dict[str, int] = {}
+    for number, values in enumerate(listen):
+        name = values.get("name", values["address"])
+        if name in names and "name" in values:
+            line = document.line(("listen", names[name]))
+            raise document.wrong(("listen", number, "name"), f"{name} is already the listener on line {line}")
+        names.setdefault(name, number)

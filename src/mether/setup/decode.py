@@ -55,9 +55,9 @@ class Document:
 
 
 class Value(ValueError):
-    """What a converter raises for one element of a list: `index` says which."""
+    """What a converter raises for one element of a list or table: `index` says which."""
 
-    def __init__(self, index: int, what: str) -> None:
+    def __init__(self, index: int | str, what: str) -> None:
         super().__init__(what)
         self.index = index
 
@@ -247,3 +247,23 @@ def list_of(convert: Convert, what: str, *, empty: bool = False) -> Convert:
         return tuple(out)
 
     return convert_all
+
+
+def inline(shape: Shape, such: str) -> Convert:
+    """An inline table of these keys; `such` shows one."""
+
+    def convert(value: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a table in braces, such as {such}")
+        values = {}
+        for key, each in value.items():
+            if key not in shape:
+                meant = nearest(key, shape)
+                raise Value(key, f"unknown key{f' (did you mean {meant}?)' if meant else ''}")
+            try:
+                values[key] = shape[key](each)
+            except ValueError as error:
+                raise Value(key, str(error)) from None
+        return values
+
+    return convert

@@ -1,10 +1,12 @@
-"""Addresses with ports, as the configuration and `smtpd -l` write them.
+"""Hosts, networks and addresses with ports, as the configuration and `smtpd -l` write them.
 
 ``127.0.0.1:25``, ``[::1]:25``, ``localhost:2525``, ``:25`` for every address of the host, and ``unix:/path``
 for a Unix socket.  Fails with ValueError, whose text says what was expected.
 """
 
 from __future__ import annotations
+
+import ipaddress
 
 from mether.address import AddressError, check_domain, literal_ip
 from mether.routing.target import MAX_SOCKET_PATH
@@ -52,6 +54,26 @@ def parse_server(text: str) -> tuple[str, int]:
     if ip and port:
         return ip, port
     raise ValueError('expected an IP address, such as "127.0.0.1", "127.0.0.1:5353" or "[::1]:53"')
+
+
+def parse_network(text: str) -> str:
+    """An IP address or a network."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        why = " (bits are set after the prefix)" if "host bits" in str(error) else ""
+        raise ValueError(f'expected an IP address or a network such as "192.0.2.0/24"{why}') from None
+
+
+def parse_hostname(text: str) -> str:
+    """A host name, and no address literal."""
+    try:
+        check_domain(text)
+    except AddressError:
+        text = "["
+    if text.startswith("["):
+        raise ValueError('expected a host name such as "mx.example.org"')
+    return text
 
 
 def written(host: str, port: int) -> str:

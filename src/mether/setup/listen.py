@@ -40,12 +40,14 @@ _ROLE_OF_PORT: Final = {25: "mx", 587: "submission", 465: "submission", 24: "lmt
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
     """``[[listen]]``: one address, its role, who may relay through it, and the limits of its sessions.
 
-    Networks and hosts are as the file has them.  0 means no limit for `max_connections_per_client`, the
-    three rates and `min_rate` (octets a second).  Time-outs are in seconds.  `tls` is "none", "starttls" or
-    "implicit"; `bare_newlines` is "refuse" or "normalize"; `socket_mode` is in octal, None on the network.
+    `name` is what routes call it, None: by its address.  Networks and hosts are as the file has them.  0
+    means no limit for `max_connections_per_client`, the three rates and `min_rate` (octets a second).
+    Time-outs are in seconds.  `tls` is "none", "starttls" or "implicit"; `bare_newlines` is "refuse" or
+    "normalize"; `socket_mode` is in octal, None on the network.
     """
 
     address: str
+    name: str | None = None
     role: str
     relay_from: tuple[str, ...]
     tls: str
@@ -71,6 +73,11 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     xclient_from: tuple[str, ...] = ()
     extensions_off: tuple[str, ...] = ()
     socket_mode: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What routes call it: its name, else its address."""
+        return self.name or self.address
 
     @property
     def path(self) -> str:

@@ -56,21 +56,12 @@ RELAY: Final[Shape] = {
 }
 
 
-def check_route(
-    document: Document, number: int, values: dict[str, Any], before: list[dict[str, Any]]
-) -> None:
-    """Check the limits of one route; `before` are the routes above it.  Raises ConfigError."""
+def check_route(document: Document, number: int, values: dict[str, Any]) -> None:
+    """Check the limits of one route.  Raises ConfigError."""
     at = ("route", number)
     given = [key for key in ROUTE if key in values]
     if given and not any(kind in values for kind in ("smtp", "lmtp", "mx")):
         raise document.wrong((*at, given[0]), "is for smtp, lmtp and mx: nothing else has connections")
-    for kind in ("smtp", "lmtp"):
-        for other, earlier in enumerate(before):
-            if kind in values and values[kind] == earlier.get(kind) and _limits(values) != _limits(earlier):
-                line = document.line(("route", other, kind))
-                raise document.wrong(
-                    (*at, kind), f"the route on line {line} goes to the same next hop with other limits"
-                )
 
 
 def limits(config: Config, router: Router) -> Callable[[Route], Limits]:
@@ -98,7 +89,3 @@ def limits(config: Config, router: Router) -> Callable[[Route], Limits]:
         return usual if rule is None else by_rule.get(rule, usual)
 
     return found if by_rule else lambda route: usual
-
-
-def _limits(values: dict[str, Any]) -> list[object]:
-    return [values.get(key) for key in ROUTE]

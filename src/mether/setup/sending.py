@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mether.routing.router import Router
     from mether.setup.config import Config
     from mether.setup.decode import Document, Shape
+    from mether.setup.position import Path
 
 SECRETS: Final = ("password_file", "password_command", "password_env", "password_credential", "token_command")
 SEND: Final = LEVELS[:-1]
@@ -137,10 +138,9 @@ ROUTE_TLS: Final[Shape] = {
 
 
 def check_login(
-    document: Document, number: int, values: dict[str, Any], find: Callable[[str], str]
+    document: Document, at: Path, values: dict[str, Any], find: Callable[[str], str]
 ) -> dict[str, Any]:
-    """The values of one login, checked; `find` makes a path absolute.  Raises ConfigError."""
-    at = ("login", number)
+    """The values of the login at a key path, checked; `find` makes a path absolute.  Raises ConfigError."""
     given = [key for key in SECRETS if key in values]
     mechanisms = values.get("mechanisms", ())
     external = "EXTERNAL" in mechanisms
@@ -164,10 +164,8 @@ def check_login(
     return values
 
 
-def check_route(
-    document: Document, number: int, values: dict[str, Any], before: list[dict[str, Any]]
-) -> None:
-    """Check the TLS of one route; `before` are the routes above it.  Raises ConfigError."""
+def check_route(document: Document, number: int, values: dict[str, Any]) -> None:
+    """Check the TLS of one route.  Raises ConfigError."""
     at = ("route", number)
     given = [key for key in ROUTE_TLS if key in values]
     if given and not any(kind in values for kind in ("smtp", "lmtp", "mx")):
@@ -181,20 +179,9 @@ def check_route(
         raise document.wrong((*at, "tls_fingerprints"), 'does nothing without tls = "fingerprint"')
     if "tls_names" in values and level == "fingerprint":
         raise document.wrong((*at, "tls_names"), 'does nothing beside tls = "fingerprint"')
-    for kind in ("smtp", "lmtp"):
-        for other, earlier in enumerate(before):
-            if kind in values and values[kind] == earlier.get(kind) and _tls(values) != _tls(earlier):
-                line = document.line(("route", other, kind))
-                raise document.wrong(
-                    (*at, kind), f"the route on line {line} goes to the same next hop with other TLS"
-                )
 
 
 _TOKENS: Final = ("OAUTHBEARER", "XOAUTH2")
-
-
-def _tls(values: dict[str, Any]) -> list[object]:
-    return [values.get(key) for key in ROUTE_TLS]
 
 
 def client_tls(config: Config) -> ClientTls:

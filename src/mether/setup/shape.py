@@ -6,13 +6,11 @@ what they expected: see `decode`.
 
 from __future__ import annotations
 
-import ipaddress
+import msgspec
 
-from mether.address import AddressError, check_domain, is_literal
+from mether.address import AddressError
 from mether.address import parse as parse_address
-from mether.routing import target
-from mether.routing.match import normalize
-from mether.setup import decode, endpoint, listen, relaying, sending
+from mether.setup import decode, endpoint, listen, relaying, route_keys, sending, tables
 from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
 from mether.smtp.extension import KNOWN
@@ -28,14 +26,7 @@ LEVELS: Final = {"info": 20, "warning": 30, "error": 40}
 
 
 def _hostname(value: object) -> str:
-    name = decode.text(value)
-    try:
-        check_domain(name)
-    except AddressError:
-        name = "["
-    if is_literal(name):
-        raise ValueError('expected a host name such as "mx.example.org"')
-    return name
+    return endpoint.parse_hostname(decode.text(value))
 
 
 def _mailbox(value: object) -> str:
@@ -79,11 +70,7 @@ def _mode(value: object) -> str:
 
 
 def _network(value: object) -> str:
-    try:
-        return str(ipaddress.ip_network(decode.text(value)))
-    except ValueError as error:
-        why = " (bits are set after the prefix)" if "host bits" in str(error) else ""
-        raise ValueError(f'expected an IP address or a network such as "192.0.2.0/24"{why}') from None
+    return endpoint.parse_network(decode.text(value))
 
 
 def _keyword(value: object) -> str:
@@ -102,46 +89,6 @@ def _send(value: object) -> str:
         raise ValueError('"fingerprint" is for routes: a fingerprint is that of one server')
     level: str = decode.one_of(*sending.SEND)(value)
     return level
-
-
-def _domain(value: object) -> str:
-    domain = decode.text(value)
-    normalize(domain)
-    return domain
-
-
-def _maildir(value: object) -> str:
-    from mether.relay import maildir
-
-    path = decode.text(value)
-    maildir.check_template(path)
-    return path
-
-
-def _pipe(value: object) -> tuple[str, ...]:
-    from mether.relay import pipe
-
-    argv: tuple[str, ...] = decode.list_of(decode.text, "a program and its arguments")(value)
-    pipe.check_template(argv)
-    return argv
-
-
-def _smtp(value: object) -> str:
-    found = target.parse(decode.text(value))
-    if found.lmtp:
-        raise ValueError("this target speaks LMTP: write lmtp = ... for it")
-    return str(found)
-
-
-def _lmtp(value: object) -> str:
-    name = decode.text(value)
-    return str(target.parse(f"lmtp:{name.removeprefix('lmtp:')}")).removeprefix("lmtp:")
-
-
-def _mx(value: object) -> bool:
-    if value is not True:
-        raise ValueError("expected true, or no such key")
-    return True
 
 
 def _server(value: object) -> str:
@@ -173,6 +120,7 @@ _OWN_KEYS: Final = {
 
 LISTENER: Final[Shape] = {
     "address": _listen,
+    "name": route_keys.name,
     "role": decode.one_of(*listen.ROLES),
     "relay_from": _networks,
     "tls": decode.one_of("none", "starttls", "implicit"),
@@ -218,17 +166,6 @@ TLS: Final[Shape] = {
     "send": _send,
     "ca": decode.text,
 }
-ROUTE: Final[Shape] = {
-    "domains": decode.list_of(_domain, "domains"),
-    "maildir": _maildir,
-    "pipe": _pipe,
-    "smtp": _smtp,
-    "lmtp": _lmtp,
-    "mx": _mx,
-    "timeout": decode.duration,
-    **sending.ROUTE_TLS,
-    **relaying.ROUTE,
-}
 RETRY: Final[Shape] = {
     "intervals": decode.list_of(decode.duration, "durations"),
     "jitter": decode.fraction,
@@ -251,7 +188,8 @@ SHAPES: Final[dict[str, Shape]] = {
     "listen": LISTENER,
     "auth": AUTH,
     "tls": TLS,
-    "route": ROUTE,
+    "table": tables.TABLE,
+    "route": route_keys.ROUTE,
     "login": sending.LOGIN,
     "relay": relaying.RELAY,
     "retry": RETRY,
@@ -266,6 +204,11 @@ _DURATIONS: Final = frozenset(
 
 def written(key: str, value: object) -> str:
     """A value as the file would write it; `key` decides between numbers, sizes and durations."""
+    if isinstance(value, msgspec.Struct):
+        pairs = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        given = {field.name: field.default for field in msgspec.structs.fields(value)}
+        said = (f"{name} = {written(name, one)}" for name, one in pairs if one != given[name])
+        return "{ " + ", ".join(said) + " }"
     if isinstance(value, tuple):
         return f"[{', '.join(written(key, each) for each in value)}]"
     if isinstance(value, bool):

@@ -134,6 +134,7 @@ def reception(
         commit=commit,
         admit=admit,
         offset=offset,
+        name=listen.label,
         role=listen.role,  # type: ignore[arg-type]  # one of them: setup.listen has checked it
         offers=Offers(
             size=listen.max_size,
