@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakedns import Resolver, Zone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mether.dns import mx
-from mether.dns.mx import Answer, Candidate, DnsFailure
+from mether.dns.answer import Addresses, Answer, Shortage
+from mether.dns.mx import Candidate, DnsFailure
+from mether.testing.dns import Resolver, Zone
 
 
 def lookup(
     domain: str, records: dict[str, list[str]], *, broken: tuple[str, ...] = (), **options: object
 ) -> list[Candidate]:
     zone = Zone(records)
-    zone.broken.update(broken)
+    zone.codes.update(dict.fromkeys(broken, "SERVFAIL"))
     return asyncio.run(mx.lookup(domain, Resolver(zone), lambda: 0.5, **options))  # type: ignore[arg-type]
 
 
@@ -206,7 +207,67 @@ def test_the_hosts_file_goes_before_the_dns() -> None:
 )
 def test_a_host_that_cannot_be_found(host: str, reply: str) -> None:
     zone = Zone({"empty": ["TXT x"]})
-    zone.broken.add("broken")
+    zone.codes["broken"] = "SERVFAIL"
     with pytest.raises(DnsFailure) as caught:
         direct(host, zone)
     assert f"{caught.value.reply.code} {caught.value.reply.status}" == reply
+
+
+def why(domain: str, records: dict[str, list[str]], **options: object) -> str:
+    with pytest.raises(DnsFailure) as caught:
+        lookup(domain, records, **options)  # type: ignore[arg-type]
+    return str(caught.value.reply)
+
+
+LOCAL = {
+    "example.org": ["MX 10 a.example.org", "MX 20 b.example.org"],
+    "a.example.org": ["A 127.0.0.1", "A 0.0.0.0", "AAAA ::1"],
+    "b.example.org": ["A 10.0.0.1"],
+}
+
+
+def test_an_mx_may_not_point_at_this_host() -> None:
+    """MX-7: nor anywhere that is forbidden."""
+    assert lookup("example.org", LOCAL) == [Candidate("b.example.org", ["10.0.0.1"], 20)]
+    assert lookup("example.org", LOCAL, level="allow")[0] == Candidate(
+        "a.example.org", ["::1", "127.0.0.1"], 10
+    )
+    assert why("example.org", LOCAL, level="refuse") == (
+        "550 5.4.4 no mail exchanger of example.org has an address to connect to: "
+        "10.0.0.1 is an address of a private network"
+    )
+    assert why("a.example.org", LOCAL) == (
+        "550 5.4.4 a.example.org has none to connect to: 0.0.0.0 means this host"
+    )
+
+
+def test_what_is_ours_is_a_loop_before_it_is_forbidden() -> None:
+    """MX-6."""
+    assert failure("example.org", LOCAL, own_addresses={"127.0.0.1"}) == "554 5.4.6"
+
+
+def test_candidates_know_whether_they_are_authenticated() -> None:
+    zone = Zone(TWO)
+    zone.authenticated.update(("example.org", "a.example.org"))
+    found = asyncio.run(mx.lookup("example.org", Resolver(zone), lambda: 0.5))
+    assert [one.authenticated for one in found] == [True, False]
+
+
+def test_our_own_shortage_is_none_of_the_domains() -> None:
+    """A look-up without a descriptor is neither silence nor an answer."""
+
+    class Short:
+        async def mx(self, domain: str) -> Answer:
+            raise Shortage("asking the DNS: Too many open files")
+
+        async def addresses(self, host: str, *, search: bool = False) -> Addresses:
+            raise Shortage("asking the DNS: Too many open files")
+
+    for question in (
+        mx.lookup("example.org", Short(), lambda: 0.5),
+        mx.direct("example.org", Short(), lambda name: ()),
+    ):
+        with pytest.raises(DnsFailure) as caught:
+            asyncio.run(question)
+        assert caught.value.short
+        assert str(caught.value.reply) == "451 4.3.2 asking the DNS: Too many open files"

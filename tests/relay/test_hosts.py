@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fakedns import Resolver, Zone
 
 from mether.dns.hosts import Hosts
 from mether.dns.mx import DnsFailure
 from mether.outcome import Route
 from mether.relay import hosts
 from mether.relay.hosts import Host
+from mether.testing.dns import Resolver, Zone
 
 ZONE = {
     "example.org": ["MX 10 one.example.org", "MX 20 two.example.org"],

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from clock import running, virtual
-from fakedns import Server, Zone
 from mail import address, draft
 
 from mether.event import mail as event
@@ -23,6 +22,7 @@ from mether.routing.router import Router
 from mether.setup import config as config_
 from mether.setup import wiring
 from mether.setup.config import Config
+from mether.testing.dns import Server, Zone
 
 TEXT = """\
 [service]

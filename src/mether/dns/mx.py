@@ -9,9 +9,10 @@ Failure is one exception, `DnsFailure`, whose reply says it all:
 =============================  =========  ==========================================
 no such domain                 550 5.1.2  permanent
 null MX                        556 5.1.10 permanent (RFC 7505)
-no host with an address        550 5.4.4  permanent
+no host with an address        550 5.4.4  permanent; also where none may be connected to (`dns.private`)
 we are the best host           554 5.4.6  permanent: it would come back to us
 the DNS did not answer         451 4.4.3  temporary
+we lack a descriptor to ask    451 4.3.2  temporary, and says nothing of the domain
 =============================  =========  ==========================================
 
 Where only some hosts have no address, or the DNS is silent for some, the others are used.  An MX target that
@@ -22,26 +23,17 @@ is an IP address is out of specification and ignored; one that is an alias is fo
 from __future__ import annotations
 
 from mether.address import AddressError, ascii_domain, is_literal, literal_ip
+from mether.dns import private
+from mether.dns.answer import Answer, NoSuchName, Shortage, Unavailable
 from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
-    from typing import Final, Protocol
+    from typing import Final
 
-    class Resolver(Protocol):
-        """What is asked of the DNS.  Names are A-labels in lower case, without a last dot."""
-
-        async def mx(self, domain: str) -> Answer:
-            """The MX records of a domain.  Raises NoSuchName or Unavailable."""
-
-        async def addresses(self, host: str, *, search: bool = False) -> Sequence[str]:
-            """The IP addresses of a host in the order of trying, empty when it has none.
-
-            With `search` the name may be completed from the system's search list.  Raises NoSuchName or
-            Unavailable.
-            """
-
+    from mether.dns.answer import Resolver
+    from mether.dns.private import Level
 
 MAX_HOSTS: Final = 10
 """Hosts of one domain that are tried (RFC 5321 section 5.1 asks for two at least)."""
@@ -49,23 +41,15 @@ MAX_HOSTS: Final = 10
 MAX_ADDRESSES: Final = 10
 """Addresses of one host that are tried."""
 
-_NOWHERE: Final = frozenset(("0.0.0.0", "::"))
-
-
-class NoSuchName(Exception):
-    """The DNS says that the name does not exist (NXDOMAIN)."""
-
-
-class Unavailable(Exception):
-    """The DNS gave no answer; str() says how, for the log."""
-
 
 class DnsFailure(Exception):
-    """There is nothing to connect to; `reply` says why, and whether for good."""
+    """There is nothing to connect to; `reply` says why, and whether for good.  `short` tells that we lack
+    what asking takes."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, *, short: bool = False) -> None:
         super().__init__(str(reply))
         self.reply = reply
+        self.short = short
 
     @property
     def permanent(self) -> bool:
@@ -73,26 +57,21 @@ class DnsFailure(Exception):
         return self.reply.permanent
 
 
-class Answer:
-    """MX records: `records` are (preference, host) pairs, the null MX having the host ``""``; `name` is
-    the domain they belong to once aliases are followed."""
-
-    __slots__ = ("name", "records")
-
-    def __init__(self, name: str, records: Iterable[tuple[int, str]] = ()) -> None:
-        self.name = name
-        self.records = list(records)
-
-
 class Candidate:
-    """A host to try: its `host` name (or the address itself), `addresses` in order, MX `preference`."""
+    """A host to try: its `host` name (or the address itself), `addresses` in order, MX `preference`.
 
-    __slots__ = ("addresses", "host", "preference")
+    It is `authenticated` when every answer that led to it is (`dns.answer`).
+    """
 
-    def __init__(self, host: str, addresses: Iterable[str], preference: int = 0) -> None:
+    __slots__ = ("addresses", "authenticated", "host", "preference")
+
+    def __init__(
+        self, host: str, addresses: Iterable[str], preference: int = 0, *, authenticated: bool = False
+    ) -> None:
         self.host = host
         self.addresses = tuple(addresses)
         self.preference = preference
+        self.authenticated = authenticated
 
     def __repr__(self) -> str:
         return f"Candidate({self.host!r}, {self.addresses!r}, {self.preference})"
@@ -151,11 +130,13 @@ async def lookup(
     ourselves: Collection[str] = (),
     own_addresses: Collection[str] = (),
     limit: int = MAX_HOSTS,
+    level: Level = private.USUAL,
 ) -> list[Candidate]:
     """The hosts to try for mail to `domain` (a name or an address literal), best first.
 
     `own_addresses` are the IP addresses at which this service itself takes mail; a host that has one
-    is ourselves, as one of the names in `ourselves` is.  Raises DnsFailure.
+    is ourselves, as one of the names in `ourselves` is.  `level` says which of the others that the DNS gives
+    are believed.  Raises DnsFailure.
     """
     if is_literal(domain):
         ip = literal_ip(domain)
@@ -167,17 +148,19 @@ async def lookup(
         answer = await resolver.mx(name)
     except NoSuchName:
         raise DnsFailure(Reply(550, "5.1.2", f"the domain {domain} does not exist")) from None
-    except Unavailable as error:
+    except (Unavailable, Shortage) as error:
         raise _silence(domain, error) from None
     hosts = order(domain, answer, random, ourselves)[:limit]
-    candidates, trouble = await _resolve(hosts, resolver)
+    found, trouble = await _resolve(hosts, resolver, answer.authenticated)
+    candidates, refused = _believed(_usable(domain, found, own_addresses) if found else [], level)
     if not candidates:
         if trouble is not None:
             raise _silence(domain, trouble)
-        if answer.records:
-            raise DnsFailure(Reply(550, "5.4.4", f"no mail exchanger of {domain} has an address"))
-        raise DnsFailure(Reply(550, "5.4.4", f"{domain} has neither a mail exchanger nor an address"))
-    return _usable(domain, candidates, own_addresses)
+        who = f"no mail exchanger of {domain} has an address" if answer.records else ""
+        if refused:
+            raise DnsFailure(Reply(550, "5.4.4", f"{who or f'{domain} has none'} to connect to: {refused}"))
+        raise DnsFailure(Reply(550, "5.4.4", who or f"{domain} has neither a mail exchanger nor an address"))
+    return candidates
 
 
 async def direct(host: str, resolver: Resolver, in_hosts: Callable[[str], Sequence[str]]) -> Candidate:
@@ -195,7 +178,7 @@ async def direct(host: str, resolver: Resolver, in_hosts: Callable[[str], Sequen
             found = await resolver.addresses(name, search="." not in name)
         except NoSuchName:
             raise DnsFailure(Reply(550, "5.1.2", f"the host {host} does not exist")) from None
-        except Unavailable as error:
+        except (Unavailable, Shortage) as error:
             raise _silence(host, error) from None
     if not found:
         raise DnsFailure(Reply(550, "5.4.4", f"the host {host} has no address"))
@@ -203,23 +186,42 @@ async def direct(host: str, resolver: Resolver, in_hosts: Callable[[str], Sequen
 
 
 async def _resolve(
-    hosts: list[tuple[int, str]], resolver: Resolver
-) -> tuple[list[Candidate], Unavailable | None]:
+    hosts: list[tuple[int, str]], resolver: Resolver, authenticated: bool
+) -> tuple[list[Candidate], Unavailable | Shortage | None]:
     """The hosts that have addresses, and the last trouble there was in finding out."""
     import asyncio
 
     answers = await asyncio.gather(*(resolver.addresses(host) for _, host in hosts), return_exceptions=True)
-    candidates, trouble = [], None
+    candidates: list[Candidate] = []
+    trouble: Unavailable | Shortage | None = None
     for (preference, host), answer in zip(hosts, answers, strict=True):
-        if isinstance(answer, Unavailable):
+        if isinstance(answer, Unavailable | Shortage):
             trouble = answer
         elif isinstance(answer, NoSuchName):
             continue
         elif isinstance(answer, BaseException):
             raise answer
-        elif addresses := [ip for ip in answer if ip not in _NOWHERE]:
-            candidates.append(Candidate(host, addresses[:MAX_ADDRESSES], preference))
+        elif answer:
+            both = authenticated and answer.authenticated
+            candidates.append(Candidate(host, answer, preference, authenticated=both))
     return candidates, trouble
+
+
+def _believed(candidates: list[Candidate], level: Level) -> tuple[list[Candidate], str]:
+    """The candidates with the addresses that may be connected to, and why the last of the others may not."""
+    found, refused = [], ""
+    for one in candidates:
+        good = []
+        for address in one.addresses:
+            if why := private.why_not(address, level):
+                refused = why
+            else:
+                good.append(address)
+        if good:
+            found.append(
+                Candidate(one.host, good[:MAX_ADDRESSES], one.preference, authenticated=one.authenticated)
+            )
+    return found, refused
 
 
 def _usable(domain: str, candidates: list[Candidate], own: Collection[str]) -> list[Candidate]:
@@ -250,4 +252,6 @@ def _loop(domain: str) -> DnsFailure:
 
 
 def _silence(name: str, error: Exception) -> DnsFailure:
+    if isinstance(error, Shortage):
+        return DnsFailure(Reply(451, "4.3.2", str(error)), short=True)
     return DnsFailure(Reply(451, "4.4.3", f"the DNS has no answer about {name} now: {error}"))

@@ -1,86 +1,107 @@
-"""The DNS as `dns.mx` asks it, by dnspython on asyncio.
+"""The DNS as `dns.mx` asks it: a stub resolver with a cache, on asyncio and dnspython's messages.
 
-Answers are kept for their TTL (negative ones too), up to a number; queries in flight are bounded; every
-question has a time limit.  Names are asked in A-labels and are absolute, so that nothing is guessed
-(RFC 5321 section 5.1), but for a host name given without a dot, where the system's search list may help.
-Aliases are followed, as far as the name server followed them.
+A process has one.  What it promises:
 
-It fails with `NoSuchName` or `Unavailable` of `dns.mx`, no other way.  dnspython, which costs some 90 ms to
-import, is loaded at the first question.  A `Resolver` belongs to one event loop.
+- Answers are kept for their TTL (negative ones too), up to a number (`dns.cache`); a question that is
+  being asked is not asked again beside it; questions in flight are bounded.
+- Each server has a time limit, and all of them together.  The servers are asked in turn, twice; one that
+  fails, refuses or points elsewhere is left for the next.
+- Names are asked as A-labels and are absolute, so that nothing is guessed (RFC 5321 section 5.1), but for a
+  host name given without a dot, where the system's search list may help.  Aliases are followed, a few.
+- What a response says is believed by `dns.reading`; its AD bit when the server is on this host or trusted.
+
+It fails with NoSuchName, Unavailable or Shortage of `dns.answer`, no other way.  dnspython, slow to import,
+is loaded at the first question.  A `Resolver` belongs to one event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from mether.address import AddressError, ascii_domain
-from mether.dns.mx import Answer, NoSuchName, Unavailable
+from mether.dns import cache, resolvconf
+from mether.dns.answer import Addresses, Answer, NoSuchName, Shortage, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Final
 
-    import dns.asyncresolver
-    import dns.resolver
+    import dns.message
+
+    from mether.dns.exchange import Server
+    from mether.dns.reading import Reading
 
 UDP_SIZE: Final = 1232
 """Octets of an answer by UDP that pass without fragments; larger ones come by TCP."""
+
+ROUNDS: Final = 2
+"""How often each server is asked that does not answer."""
 
 
 class Resolver:
     """A caching resolver.
 
-    `servers` are (IP address, port) pairs, the system's (resolv.conf) when empty.  `timeout` is how
-    long, in seconds, one server is waited for, and `lifetime` all of them together.  At most `in_flight`
-    questions are out at a time, and `cache` answers are kept.  `ipv4` and `ipv6` say which addresses are
-    asked for.
+    `servers` are (IP address, port) pairs, the system's (resolv.conf) when empty.  `timeout` is how long, in
+    seconds, one server is waited for, and `lifetime` all of them together.  At most `in_flight` questions are
+    out at a time, and `keep` answers are kept.  `ipv4` and `ipv6` say which addresses are asked for.  With
+    `trust_ad` the AD bit of servers on other hosts is believed.  `clock` gives seconds that only go forward.
     """
 
     def __init__(
         self,
-        servers: Sequence[tuple[str, int]] = (),
+        servers: Sequence[Server] = (),
         *,
         timeout: float = 5.0,
         lifetime: float = 20.0,
         in_flight: int = 100,
-        cache: int = 10_000,
+        keep: int = 10_000,
         ipv4: bool = True,
         ipv6: bool = True,
+        trust_ad: bool = False,
+        system: resolvconf.Conf | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._servers = tuple(servers)
         self._timeout = timeout
         self._lifetime = lifetime
-        self._in_flight = in_flight
-        self._cache = cache
         self._kinds = (["AAAA"] if ipv6 else []) + (["A"] if ipv4 else [])
-        self._backend: dns.asyncresolver.Resolver | None = None
-        self._slots: asyncio.Semaphore | None = None
+        self._trust_ad = trust_ad
+        self._system = system or resolvconf.Conf()
+        self._cache = cache.Cache(keep, clock)
+        self._slots = asyncio.Semaphore(in_flight)
+        self._asking: dict[tuple[str, str], asyncio.Task[Reading | Shortage]] = {}
 
     async def mx(self, domain: str) -> Answer:
-        """The MX records of a domain.  Raises NoSuchName or Unavailable."""
-        answer = await self._ask(domain, "MX")
-        name = answer.canonical_name.to_text(omit_final_dot=True).lower()
-        if answer.rrset is None:
-            return Answer(name)
-        return Answer(
-            name,
-            [
-                (rdata.preference, rdata.exchange.to_text(omit_final_dot=True).lower().removesuffix("."))
-                for rdata in answer.rrset
-            ],
-        )
+        """The MX records of a domain.  Raises NoSuchName, Unavailable or Shortage."""
+        found = await self._learn(_name(domain), "MX")
+        return Answer(found.name, found.records, found.authenticated)
 
-    async def addresses(self, host: str, *, search: bool = False) -> list[str]:
-        """The IP addresses of a host, families taking turns, IPv6 first.  Raises NoSuchName or Unavailable.
+    async def addresses(self, host: str, *, search: bool = False) -> Addresses:
+        """The IP addresses of a host, families taking turns, IPv6 first.
 
-        The failure to ask for one family is none while the other has an answer (RFC 3974 section 3).
+        The failure to ask for one family is none while the other has an answer (RFC 3974 section 3).  Raises
+        NoSuchName, Unavailable or Shortage.
         """
-        import asyncio
+        name = _name(host)
+        trouble: NoSuchName | None = None
+        for each in (*self._completions(name), name) if search else (name,):
+            try:
+                found = await self._of_host(each)
+            except NoSuchName as error:
+                trouble = error
+            else:
+                if found or each == name:
+                    return found
+        assert trouble is not None
+        raise trouble
 
+    async def _of_host(self, name: str) -> Addresses:
         answers = await asyncio.gather(
-            *(self._ask(host, kind, search) for kind in self._kinds), return_exceptions=True
+            *(self._learn(name, kind) for kind in self._kinds), return_exceptions=True
         )
-        families: list[list[str]] = []
+        found: list[Reading] = []
         trouble: BaseException | None = None
         absent = False
         for answer in answers:
@@ -89,63 +110,138 @@ class Resolver:
             elif isinstance(answer, BaseException):
                 trouble = answer
             else:
-                families.append([rdata.address for rdata in answer.rrset or ()])
+                found.append(answer)
+        families = [one.records for one in found]
         if trouble is not None and not any(families):
             raise trouble
-        if absent and not families:
-            raise NoSuchName(host)
-        return [
-            family[turn]
-            for turn in range(max(map(len, families), default=0))
-            for family in families
-            if turn < len(family)
-        ]
+        if absent and not found:
+            raise NoSuchName(name)
+        return Addresses.of(
+            (
+                family[turn]
+                for turn in range(max(map(len, families), default=0))
+                for family in families
+                if turn < len(family)
+            ),
+            authenticated=all(one.authenticated for one in found) and len(found) == len(answers),
+        )
 
-    async def _ask(self, name: str, kind: str, search: bool = False) -> dns.resolver.Answer:
-        import dns.exception
-        import dns.name
-        import dns.resolver
+    def _completions(self, name: str) -> Iterator[str]:
+        """What a name without a dot may be short for."""
+        if not self._servers:
+            for domain in self._system.read().search:
+                yield f"{name}.{domain}"
 
-        backend = self._backend or self._start()
-        try:
-            text = ascii_domain(name).removesuffix(".")
-            qname = dns.name.from_text(text, None if search else dns.name.root)
-        except (AddressError, dns.exception.DNSException):
-            raise NoSuchName(name) from None  # it cannot stand in the DNS
-        assert self._slots is not None
-        try:
-            async with self._slots:
-                return await backend.resolve(
-                    qname, kind, raise_on_no_answer=False, lifetime=self._lifetime, search=search
-                )
-        except dns.resolver.NXDOMAIN:
-            raise NoSuchName(name) from None
-        except dns.resolver.LifetimeTimeout:
-            raise Unavailable("no name server answered in time") from None
-        except dns.resolver.NoNameservers:
-            raise Unavailable("every name server failed to answer") from None
-        except (dns.exception.DNSException, OSError, ValueError) as error:
-            raise Unavailable(str(error) or type(error).__name__) from None
+    async def _learn(self, name: str, kind: str) -> Reading:
+        """The answer that is known, or comes.  Raises NoSuchName, Unavailable or Shortage."""
+        question = (name, kind)
+        found: Reading | Shortage | None = self._cache.get(question)
+        if found is None:
+            task = self._asking.get(question)
+            if task is None:
+                task = self._asking[question] = asyncio.ensure_future(self._ask(name, kind))
+                task.add_done_callback(lambda _: self._asking.pop(question))
+            # Whoever gives up waiting takes the answer from nobody else.
+            found = await asyncio.shield(task)
+        if isinstance(found, Shortage):
+            raise Shortage(str(found))
+        if found.says == "failed":
+            raise Unavailable(found.why)
+        if found.says == "absent":
+            raise NoSuchName(name)
+        return found
 
-    def _start(self) -> dns.asyncresolver.Resolver:
-        import asyncio
+    async def _ask(self, name: str, kind: str) -> Reading | Shortage:
+        """Ask, and keep what was learnt."""
+        from mether.dns import reading
 
-        import dns.asyncresolver
-        import dns.exception
-        import dns.flags
-        import dns.nameserver
-        import dns.resolver
+        loop = asyncio.get_running_loop()
+        async with self._slots:
+            until = loop.time() + self._lifetime
+            at, ttl, authenticated = name, float("inf"), True
+            for _ in range(reading.MAX_ALIASES):
+                try:
+                    found = await self._of_servers(loop, at, kind, until)
+                except Shortage as error:
+                    return error
+                ttl, authenticated = min(ttl, found.ttl), authenticated and found.authenticated
+                if found.says != "alias":
+                    break
+                at = found.name
+            else:
+                found = reading.failed(f"the aliases of {name} lead nowhere")
+        found.ttl, found.authenticated = ttl, authenticated
+        seconds = (
+            cache.FAILURE if found.says == "failed" else cache.lifetime(ttl, negative=found.says != "found")
+        )
+        self._cache.put((name, kind), found, seconds)
+        return found
 
-        try:
-            backend = dns.asyncresolver.Resolver(configure=not self._servers)
-        except (dns.exception.DNSException, OSError) as error:
-            raise Unavailable(f"no name server is configured: {error}") from None
-        if self._servers:
-            backend.nameservers = [dns.nameserver.Do53Nameserver(ip, port) for ip, port in self._servers]
-        backend.timeout = self._timeout
-        backend.lifetime = self._lifetime
-        backend.cache = dns.resolver.LRUCache(self._cache)
-        backend.use_edns(0, 0, UDP_SIZE)
-        self._slots = asyncio.Semaphore(self._in_flight)
-        self._backend = backend
-        return backend
+    async def _of_servers(
+        self, loop: asyncio.AbstractEventLoop, name: str, kind: str, until: float
+    ) -> Reading:
+        """What the first server that knows says.  Raises Shortage."""
+        from mether.dns import exchange, reading
+
+        servers = list(self._servers or self._system.endpoints())
+        trust_ad = self._trust_ad or (not self._servers and self._system.read().trust_ad)
+        query = _query(name, kind)
+        why: dict[Server, str] = {}
+        for _ in range(ROUNDS):
+            for server in list(servers):
+                seconds = min(self._timeout, until - loop.time())
+                if seconds <= 0:
+                    break
+                try:
+                    async with asyncio.timeout(seconds):
+                        response = await exchange.ask(loop, server, query)
+                        if _knows_no_edns(response):
+                            response = await exchange.ask(loop, server, _query(name, kind, edns=False))
+                except TimeoutError:
+                    why[server] = "no answer in time"
+                    continue
+                except exchange.Failed as error:
+                    why[server] = str(error)
+                else:
+                    trusted = trust_ad or _is_local(server)
+                    found = reading.read(response, name, kind, trusted=trusted)
+                    if found.says != "failed":
+                        return found
+                    why[server] = found.why
+                servers.remove(server)  # it has said what it has to say
+        said = "; ".join(f"{ip}: {what}" for (ip, _), what in why.items())
+        return reading.failed(said or "no name server answered in time")
+
+
+def _name(name: str) -> str:
+    """A name as it is asked for.  Raises NoSuchName for what cannot stand in the DNS."""
+    import dns.exception
+    import dns.name
+
+    try:
+        found = ascii_domain(name).removesuffix(".").lower()
+        dns.name.from_text(found)
+    except (AddressError, dns.exception.DNSException):
+        raise NoSuchName(name) from None
+    return found
+
+
+def _query(name: str, kind: str, *, edns: bool = True) -> dns.message.Message:
+    import dns.flags
+    import dns.message
+
+    # AD in a question asks for it in the answer (RFC 6840 section 5.7), without the signatures themselves.
+    return dns.message.make_query(
+        name + ".", kind, flags=dns.flags.RD | dns.flags.AD, use_edns=0 if edns else False, payload=UDP_SIZE
+    )
+
+
+def _knows_no_edns(response: dns.message.Message) -> bool:
+    """Whether a server that is too old for EDNS says so (RFC 6891 section 7)."""
+    import dns.rcode
+
+    return response.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP) and response.edns < 0
+
+
+def _is_local(server: Server) -> bool:
+    return server[0] == "::1" or server[0].startswith("127.")

@@ -1,0 +1,1 @@
+"""The kit for testing what sends and receives mail with mether: see docs/testing.md."""
