@@ -74,3 +74,44 @@ def test_a_header_longer_than_a_piece_is_searched_to_its_end() -> None:
     data = data * 100 + b"Return-Path: <x>\r\n\r\nbody\r\n"
     content = Content(None, len(data), lambda: io.BytesIO(data))
     assert b"".join(final.octets(None, b"", content)).count(b"Return-Path") == 1
+
+
+def test_delivered_to_stands_below_return_path() -> None:
+    """TRC-8: RFC 9228; fields of earlier deliveries stay."""
+    message = final.octets(
+        ALICE,
+        b"Received: us\r\n",
+        in_memory(b"Delivered-To: x@example.org\r\n\r\n"),
+        "rfc822;b@example.org",
+        delivered_to=parse("bob@example.com"),
+    )
+    assert b"".join(message) == (
+        b"Return-Path: <alice@example.org>\nDelivered-To: bob@example.com\n"
+        b"Original-Recipient: rfc822;b@example.org\nReceived: us\nDelivered-To: x@example.org\n\n"
+    )
+
+
+def test_a_loop_is_found_by_the_address() -> None:
+    """QUE-7, TRC-8."""
+    bob = parse("Bob@Example.com")
+    for field in (b"Delivered-To: bob@example.com", b"DELIVERED-TO:\r\n <BOB@EXAMPLE.COM>"):
+        assert final.loops(in_memory(b"A: b\r\n" + field + b"\r\n\r\n"), bob)
+    for other in (b"Delivered-To: bob", b"Delivered-To: rob@example.com", b"X-Delivered-To: bob@example.com"):
+        assert not final.loops(in_memory(other + b"\r\n\r\nDelivered-To: bob@example.com\r\n"), bob)
+    assert final.loops(
+        in_memory("Delivered-To: zoe\u0301@bücher.example\r\n\r\n".encode()),
+        parse("zoe\u0301@xn--bcher-kva.example", utf8=True),
+    )
+
+
+def test_the_search_for_loops_is_bounded() -> None:
+    many = b"Delivered-To: x@example.org\r\n" * final.MAX_DELIVERED
+    assert final.loops(in_memory(many + b"\r\n"), ALICE), "nobody is delivered to so often"
+    far = b"A: " + b"x" * final.MAX_HEADER + b"\r\nDelivered-To: alice@example.org\r\n\r\n"
+    assert not final.loops(in_memory(far[: final.MAX_HEADER] + far[final.MAX_HEADER + CHUNK :]), ALICE)
+
+
+def test_the_line_of_an_mbox() -> None:
+    assert final.from_line(ALICE, 86400.0) == b"From alice@example.org Fri Jan  2 00:00:00 1970\n"
+    assert final.from_line(None, 0.0).startswith(b"From MAILER-DAEMON Thu")
+    assert final.from_line(parse('"a b"@example.org'), 0.0).startswith(b'From "a_b"@example.org Thu')

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import pytest
 from clock import T0
 from mail import CONTENT, TRACE, address, claim
 
+from mether.envelope import Recipient
+from mether.event import mail as event
 from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim
 from mether.queue.content import Content, in_memory
 from mether.queue.store import StoreError
-from mether.relay.local import AT_ONCE, WORKERS, Local
+from mether.relay.asuser import Helper, HelperGone
+from mether.relay.letter import Letter
+from mether.relay.local import AT_ONCE, PLACES, WORKERS, Local, Members
+from mether.relay.way import Terms, Way
+from mether.reply import Reply
 from mether.routing.router import Router
 from mether.routing.rule import Rule
 
 BOXES, PIPE, GONE = Route("maildir", "boxes"), Route("pipe", "program"), Route("maildir", "gone")
-HANGS = Route("pipe", "hangs")
+HANGS, USERS = Route("pipe", "hangs"), Route("maildir", "users")
 
 
 def router(tmp_path: Path) -> Router:
@@ -28,16 +37,37 @@ def router(tmp_path: Path) -> Router:
             Rule(["example.com"], "maildir", f"{tmp_path}/{{user}}", "boxes"),
             Rule(["example.net"], "pipe", ("sh", "-c", f"cat > {tmp_path}/piped; exit 75"), "program"),
             Rule(["example.org"], "pipe", ("sh", "-c", hang), "hangs"),
+            Rule(["example.edu"], "maildir", "{home}/Maildir", "users", delimiter="+"),
         ],
         "mx.example.com",
         address("postmaster@example.com"),
     )
 
 
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """The errors that go to the log."""
+    lines: list[str] = []
+
+    def sink(name: str, fields: Mapping[str, Any]) -> None:
+        if name == "error":
+            lines.append(fields["what"])
+
+    event.sinks.append(sink)
+    yield lines
+    event.sinks.remove(sink)
+
+
 class Made:
     """A `Local`, and what it made of claims: what is `done`, and what came back `untried`."""
 
-    def __init__(self, tmp_path: Path, stored: Content | StoreError | None = None) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        stored: Content | StoreError | None = None,
+        members: Members | None = None,
+        helper: Helper | None = None,
+    ) -> None:
         self.stored = stored
         self.done: dict[str, list[Outcome]] = {}
         self.order: list[str] = []
@@ -51,7 +81,9 @@ class Made:
             clock=lambda: T0,
             done=self._done,
             returned=self.untried.extend,
-            limit=lambda name: 30.0,
+            terms={"program": Terms(30.0), "users": Terms(30.0, as_user=True)},
+            members=members or Members(),
+            helper=helper,
         )
 
     async def _content(self, claim: Claim) -> Content:
@@ -81,12 +113,16 @@ class Made:
 
 
 def deliver(
-    tmp_path: Path, *claims: Claim, stored: Content | StoreError | None = None
+    tmp_path: Path,
+    *claims: Claim,
+    stored: Content | StoreError | None = None,
+    members: Members | None = None,
+    helper: Helper | None = None,
 ) -> list[list[Outcome]]:
     """Work the claims; the outcomes of each."""
 
     async def run() -> list[list[Outcome]]:
-        made = Made(tmp_path, stored)
+        made = Made(tmp_path, stored, members, helper)
         made.offer(*claims)
         outcomes = await made.wait(*claims)
         await made.local.close()
@@ -199,5 +235,88 @@ def test_close_finishes_what_is_in_hand_and_gives_back_the_rest(tmp_path: Path) 
         late = claim("late@example.org", route=HANGS)
         made.offer(late)
         assert made.untried[-1] is late
+
+    asyncio.run(run())
+
+
+def test_members_of_aliases(tmp_path: Path, heard: list[str]) -> None:
+    """A program, a file and a Maildir of an alias, and what neither is."""
+    routes = [
+        Route("pipe", f"|/bin/sh -c 'cat > {tmp_path}/piped'"),
+        Route("file", f"{tmp_path}/box"),
+        Route("file", f"{tmp_path}/dir/"),
+        Route("pipe", "|a | b"),
+        Route("file", "relative"),
+    ]
+    claims = [claim("bob@example.com", route=route) for route in routes]
+    every = [one for [one] in deliver(tmp_path, *claims, members=Members(programs=True, files=True))]
+    assert [one.action for one in every] == ["delivered"] * 3 + ["delayed"] * 2
+    assert {one.status for one in every[3:]} == {"4.3.5"}
+    assert "Delivered-To: bob@example.com\n" in (tmp_path / "piped").read_text()
+    assert (tmp_path / "box").read_text().startswith("From ")
+    assert len(list((tmp_path / "dir" / "new").iterdir())) == 1
+    assert any("needs a shell" in line for line in heard)
+
+
+def test_members_wait_where_no_rule_allows_them_any_more(tmp_path: Path) -> None:
+    claims = [
+        claim("bob@example.com", route=Route("pipe", f"|touch {tmp_path}/x")),
+        claim("bob@example.com", route=Route("file", f"{tmp_path}/x")),
+    ]
+    assert {(one.action, one.status) for [one] in deliver(tmp_path, *claims)} == {("delayed", "4.3.5")}
+    [[one]] = deliver(tmp_path, claims[1], members=Members(programs=True))
+    assert one.action == "delayed"
+    assert not (tmp_path / "x").exists()
+
+
+class Fake(Helper):
+    """Says yes, or is gone."""
+
+    def __init__(self, *, known: bool = True, gone: bool = False) -> None:
+        self.known, self.gone = known, gone
+        self.asked: list[tuple[str, str]] = []
+
+    def knows(self, rule: str, way: Way) -> bool:
+        assert way.delimiter == "+"
+        return self.known
+
+    def deliver(self, rule: str, recipient: Recipient, letter: Letter, limit: float) -> Reply:
+        if self.gone:
+            raise HelperGone("Broken pipe")
+        self.asked.append((rule, str(recipient.forward_path)))
+        return Reply(250, "2.0.0", "by another")
+
+
+def test_as_its_users_each_recipient_is_asked_for(tmp_path: Path) -> None:
+    helper = Fake()
+    [outcomes] = deliver(tmp_path, claim("ann@example.edu", "bob+x@example.edu", route=USERS), helper=helper)
+    assert [one.action for one in outcomes] == ["delivered"] * 2
+    assert helper.asked == [("users", "ann@example.edu"), ("users", "bob+x@example.edu")]
+
+
+@pytest.mark.parametrize(
+    ("helper", "line"),
+    [(None, "started by root"), (Fake(known=False), "needs a new start"), (Fake(gone=True), "is gone")],
+)
+def test_as_its_users_mail_waits_with_one_line(
+    tmp_path: Path, heard: list[str], helper: Helper | None, line: str
+) -> None:
+    [[one]] = deliver(tmp_path, claim("ann@example.edu", route=USERS), helper=helper)
+    assert (one.action, one.status) == ("delayed", "4.3.0")
+    [told] = heard
+    assert line in told
+
+
+def test_places_are_forgotten_when_there_are_too_many(tmp_path: Path) -> None:
+    async def run() -> None:
+        local = Made(tmp_path).local
+        kept = local.at(HANGS)
+        kept.offer(claim("a@example.org", route=HANGS))
+        for number in range(PLACES + 5):
+            local.at(Route("file", f"/box{number}"))
+        assert len(local._places) <= PLACES
+        assert local.at(HANGS) is kept
+        (tmp_path / "go").touch()
+        await local.close()
 
     asyncio.run(run())

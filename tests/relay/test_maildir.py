@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mailbox
 import os
 from pathlib import Path
 
@@ -11,26 +12,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mether.address import Address, AddressError, parse
-from mether.queue.content import in_memory
+from mether.envelope import Recipient
+from mether.queue.content import Content, in_memory
 from mether.queue.disk import Disk
 from mether.relay import maildir
+from mether.relay.letter import Letter, Person
 from mether.reply import Reply
 
 CONTENT = in_memory(b"Subject: x\r\n\r\nbody\r\n")
 
 
 def deliver(
-    path: str, address: str = "Bob@Example.test", disk: Disk | None = None, now: float = 1.5
+    path: str,
+    address: str = "Bob@Example.test",
+    disk: Disk | None = None,
+    now: float = 1.5,
+    content: Content = CONTENT,
+    orcpt: str | None = None,
+    **more: object,
 ) -> Reply:
     return maildir.deliver(
         path,
-        parse(address, utf8=True),
-        reverse_path=parse("alice@example.org"),
-        prefix=b"Received: us\r\n",
-        content=CONTENT,
+        Recipient(parse(address, utf8=True), orcpt=orcpt),
+        Letter(parse("alice@example.org"), b"Received: us\r\n", content),
         now=now,
         hostname="mx.example.net",
         disk=disk or Disk(),
+        **more,
     )
 
 
@@ -69,11 +77,15 @@ class Recorder(Disk):
 
 
 def test_the_message_lies_in_new(tmp_path: Path) -> None:
+    """TRC-6, TRC-8."""
     reply = deliver(f"{tmp_path}/{{domain}}/{{user}}/Maildir")
     assert (reply.code, reply.status) == (250, "2.0.0")
     home = tmp_path / "example.test" / "bob" / "Maildir"
     [file] = (home / "new").iterdir()
-    assert file.read_bytes() == b"Return-Path: <alice@example.org>\nReceived: us\nSubject: x\n\nbody\n"
+    assert file.read_bytes() == (
+        b"Return-Path: <alice@example.org>\nDelivered-To: Bob@Example.test\n"
+        b"Received: us\nSubject: x\n\nbody\n"
+    )
     assert file.stat().st_mode & 0o777 == 0o600
     assert not list((home / "tmp").iterdir())
     assert (home / "cur").is_dir()
@@ -118,12 +130,16 @@ def test_new_directories_are_synced_into_those_above(tmp_path: Path) -> None:
     ],
 )
 def test_a_failing_disk(tmp_path: Path, step: str, error: int, code: int, status: str) -> None:
-    """Temporary, nothing left behind, and no path of ours in what the sender may read."""
+    """Temporary, nothing left behind, and no path of ours in what the sender may read; the log has it."""
     deliver(f"{tmp_path}/m")
     before = sorted(tmp_path.rglob("*"))
-    reply = deliver(f"{tmp_path}/m", disk=Recorder(step, error))
+    told: list[str] = []
+    reply = deliver(f"{tmp_path}/m", disk=Recorder(step, error), tell=told.append)
     assert (reply.code, reply.status) == (code, status)
     assert "secret" not in reply.text
+    if code < 500:
+        [line] = told
+        assert line.startswith(f"cannot deliver to the Maildir {tmp_path}/m: /secret/path: ")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -184,8 +200,72 @@ def test_no_address_leaves_the_place_of_its_mailbox(local: str, domain: str) -> 
     assert "\0" not in path
 
 
-@pytest.mark.parametrize("path", ["", "/m/{users}", "/m/{", "a\0b", "~/Maildir", "~{user}/Maildir"])
+@pytest.mark.parametrize(
+    "path", ["", "/m/{users}", "/m/{", "a\0b", "~/Maildir", "~{user}/Maildir", "/m/{home}"]
+)
 def test_a_template_that_is_none_is_refused_when_read(path: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         maildir.check_template(path)
     maildir.check_template("/var/mail/{domain}/{user}")
+
+
+def test_sub_addresses(tmp_path: Path) -> None:
+    """The user gets the mail for all details; with {detail} each has its place."""
+    for address in ("Bob@example.test", "bob+Lists@example.test", "bob+a+b@example.test", "+x@example.test"):
+        assert deliver(f"{tmp_path}/{{user}}", address, delimiter="+").ok
+    assert sorted(os.listdir(tmp_path)) == ["+x", "bob"]
+    assert len(os.listdir(tmp_path / "bob" / "new")) == 3
+    details = tmp_path / "details"
+    for address in ("bob@example.test", "bob+Lists@example.test"):
+        assert deliver(f"{details}/{{user}}/.{{detail}}", address, delimiter="+").ok
+    assert (details / "bob" / ".lists" / "new").is_dir()
+    assert (details / "bob" / "new").is_dir(), "bob/. is bob"
+    assert deliver(f"{details}/{{user}}/{{detail}}", '"bob+../x"@example.test', delimiter="+").code == 550
+    assert deliver(f"{tmp_path}/plain/{{user}}", "bob+x@example.test").ok
+    assert os.listdir(tmp_path / "plain") == ["bob+x"]
+
+
+def test_a_message_that_comes_back_is_not_delivered_again(tmp_path: Path) -> None:
+    """TRC-8, QUE-7: Delivered-To with this very address."""
+    [reply] = [
+        deliver(f"{tmp_path}/m", content=in_memory(b"A: b\r\nDelivered-To:\r\n <bob@EXAMPLE.test>\r\n\r\nx"))
+    ]
+    assert (reply.code, reply.status) == (554, "5.4.6")
+    assert not (tmp_path / "m").exists()
+    for other in (b"Delivered-To: bob+x@example.test\r\n\r\n", b"\r\nDelivered-To: bob@example.test\r\n"):
+        assert deliver(f"{tmp_path}/m", content=in_memory(other)).ok
+    loop = in_memory(b"Delivered-To: bob@example.test\r\n\r\nx")
+    assert deliver(f"{tmp_path}/m", content=loop, delivered_to=False).ok, "where the route says so"
+
+
+def test_files_of_dead_deliveries_are_swept(tmp_path: Path) -> None:
+    """Maildir's own rule: 36 hours untouched."""
+    assert deliver(f"{tmp_path}/m").ok
+    old, new = tmp_path / "m" / "tmp" / "old", tmp_path / "m" / "tmp" / "new"
+    for path, age in ((old, 37), (new, 35)):
+        path.touch()
+        os.utime(path, (1e9 - age * 3600,) * 2)
+    assert deliver(f"{tmp_path}/m", now=1e9).ok
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_the_home_of_a_unix_user(tmp_path: Path) -> None:
+    bob = Person("bob", 1000, 1000, str(tmp_path / "bob"), "")
+    assert deliver("{home}/Maildir", person=bob).ok
+    assert (tmp_path / "bob" / "Maildir" / "new").is_dir()
+    assert deliver("{home}/Maildir").code == 550
+    maildir.check_template("{home}/Maildir", as_user=True)
+    with pytest.raises(ValueError, match="as_user = true"):
+        maildir.check_template("{home}/Maildir", as_user=False)
+
+
+def test_python_reads_it(tmp_path: Path) -> None:
+    """TRC-6, TRC-8: by another hand."""
+    assert deliver(f"{tmp_path}/m", orcpt="rfc822;bob@example.org").ok
+    [message] = mailbox.Maildir(tmp_path / "m")
+    assert message.get_subdir() == "new"
+    assert message.keys()[:4] == ["Return-Path", "Delivered-To", "Original-Recipient", "Received"]
+    assert message["Return-Path"] == "<alice@example.org>"
+    assert message["Original-Recipient"] == "rfc822;bob@example.org"
+    assert message.get_payload() == "body\n"

@@ -1,10 +1,13 @@
-"""Delivery on this host, to Maildirs and programs, in a few threads of their own.
+"""Delivery on this host, to Maildirs, programs and files, in a few threads of their own.
 
-`Local` takes claims whose route is a Maildir or a pipe, runs the blocking delivery in a thread, and hands
-the outcomes back in the event loop.  At most WORKERS run at once, and each route has its `Place`: those take
-turns, and none takes all, so that a program that hangs holds up its own mail alone, and never the end of the
-process, which no thread outlives.  A rule that is gone from the configuration delays the mail, and never
-loses it.
+`Local` takes claims whose route is that of a local rule or of a member of an alias, runs the blocking
+delivery in a thread (`relay.way`), and hands the outcomes back in the event loop.  At most WORKERS run at
+once, and each route has its `Place`: those take turns, and none takes all, so that a program that hangs holds
+up its own mail alone, and never the end of the process, which no thread outlives.
+
+What the configuration does not allow any more delays the mail, and never loses it: a rule that is gone, a
+program or file of an alias where no rule lets aliases have them.  So does a route that delivers as its users,
+where the process that does so (`relay.asuser`) is not there, or was started with another configuration.
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from mether.relay import failure, maildir, pipe
+from mether.event import mail as event
+from mether.relay import failure, way
+from mether.relay.asuser import GONE, HelperGone
+from mether.relay.letter import Letter
 from mether.relay.line import Line
 from mether.relay.slots import Slots
 from mether.relay.window import Meter
@@ -20,12 +26,14 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from typing import Final
 
+    from mether.envelope import Recipient
     from mether.outcome import Outcome, Route
     from mether.queue.claim import Claim
     from mether.queue.content import Content
+    from mether.relay.asuser import Helper
     from mether.routing.router import Router
 
 WORKERS: Final = 16
@@ -34,7 +42,11 @@ WORKERS: Final = 16
 AT_ONCE: Final = 10
 """Claims that a route can use of which nothing is known."""
 
+PLACES: Final = 1000
+"""Routes that are remembered; above that, those that have nothing to do are forgotten."""
+
 NO_RULE: Final = Reply(451, "4.3.5", "the configuration has no route of that name any more")
+NOT_ALLOWED: Final = Reply(451, "4.3.5", "the configuration lets no alias deliver to programs or files")
 
 
 class Place:
@@ -104,8 +116,22 @@ class Place:
             self._local.deliver(self, self._waiting.popleft())
 
 
+class Members:
+    """Which members of aliases are delivered to: `programs`, `files`."""
+
+    __slots__ = ("files", "programs")
+
+    def __init__(self, *, programs: bool = False, files: bool = False) -> None:
+        self.programs = programs
+        self.files = files
+
+
 class Local:
-    """Delivers by the rules of `router`; `limit` is how long a program may run, in seconds."""
+    """Delivers by the rules of `router`.
+
+    `terms` are those of rules by their names, `members` says what aliases may name, and `helper` delivers as
+    Unix users, None where nothing does.
+    """
 
     def __init__(
         self,
@@ -117,7 +143,9 @@ class Local:
         clock: Callable[[], float],
         done: Callable[[Claim, list[Outcome], float, float, str], None],
         returned: Callable[[list[Claim]], None],
-        limit: Callable[[str], float],
+        terms: Mapping[str, way.Terms],
+        members: Members,
+        helper: Helper | None = None,
     ) -> None:
         self.loop = loop
         self.returned = returned
@@ -128,15 +156,19 @@ class Local:
         self._hostname = hostname
         self._clock = clock
         self._done = done
-        self._limit = limit
+        self._terms = terms
+        self._members = members
+        self._helper = helper
         self._tasks: set[asyncio.Task[None]] = set()
         self._places: dict[Route, Place] = {}
 
     def at(self, route: Route) -> Place:
-        """The transport of a route; there are as many as the configuration has, or had when mail was
-        queued."""
+        """The transport of a route; there are as many as the configuration and its aliases have, or had when
+        mail was queued."""
         place = self._places.get(route)
         if place is None:
+            if len(self._places) >= PLACES:
+                self._places = {at: one for at, one in self._places.items() if not one.idle}
             place = self._places[route] = Place(self, route)
         return place
 
@@ -207,32 +239,65 @@ class Local:
 
     def _run(self, claim: Claim, content: Content) -> list[Reply]:
         """In a thread: deliver, one reply for each recipient."""
-        rule = self._router.rule(claim.route)
-        message = claim.message
-        if rule is not None and isinstance(rule.argument, str) and claim.route.transport == "maildir":
-            return [
-                maildir.deliver(
-                    rule.argument,
-                    one.recipient.forward_path,
-                    reverse_path=message.envelope.reverse_path,
-                    prefix=message.trace,
-                    content=content,
-                    now=self._clock(),
-                    hostname=self._hostname,
-                    orcpt=one.recipient.orcpt,
-                    utf8=message.envelope.smtputf8,
-                )
-                for one in claim.pending
-            ]
-        if rule is not None and isinstance(rule.argument, tuple) and claim.route.transport == "pipe":
-            return pipe.deliver(
-                rule.argument,
-                [one.recipient for one in claim.pending],
-                reverse_path=message.envelope.reverse_path,
-                prefix=message.trace,
-                content=content,
-                limit=self._limit(rule.name),
-                hostname=self._hostname,
-                utf8=message.envelope.smtputf8,
+        how = self._way(claim.route)
+        if isinstance(how, Reply):
+            return [how] * len(claim.pending)
+        name, found = how
+        letter = Letter.of(claim.message, content)
+        recipients = [one.recipient for one in claim.pending]
+        if found.terms.as_user:
+            return [self._as_user(name, found, one, letter) for one in recipients]
+        return way.deliver(
+            found,
+            recipients,
+            letter,
+            now=self._clock(),
+            hostname=self._hostname,
+            tell=lambda what: self._tell(what, letter.ident),
+        )
+
+    def _way(self, route: Route) -> tuple[str, way.Way] | Reply:
+        """How to deliver, with the name of the rule ("" for a member of an alias); a Reply if not at all."""
+        if not way.is_member(route):
+            rule = self._router.rule(route)
+            if rule is None:
+                return NO_RULE
+            found = way.of_rule(rule.action, rule.argument, rule.delimiter, self._terms, rule.name)
+            return (rule.name, found) if found is not None else NO_RULE
+        if not (self._members.programs if route.transport == "pipe" else self._members.files):
+            return NOT_ALLOWED
+        try:
+            return "", way.of_member(route)
+        except ValueError as error:
+            self._tell(f"an alias: {error}")
+            return way.BAD_PROGRAM if route.transport == "pipe" else way.BAD_FILE
+
+    def _as_user(self, name: str, found: way.Way, recipient: Recipient, letter: Letter) -> Reply:
+        """Have it delivered by the process that may become the user."""
+        if self._helper is None:
+            self._tell(
+                f"route {name!r} delivers as its users, which only a service can that was started by root "
+                "and has service.user; its mail waits"
             )
-        return [NO_RULE] * len(claim.pending)
+            return GONE
+        if not self._helper.knows(name, found):
+            self._tell(
+                f"route {name!r} delivers as its users and is new or changed: it needs a new start of the "
+                "service, and its mail waits for that"
+            )
+            return GONE
+        try:
+            return self._helper.deliver(name, recipient, letter, found.terms.limit)
+        except HelperGone as error:
+            self._tell(
+                f"the process that delivers as users is gone ({error}): their mail waits for a new start of "
+                "the service"
+            )
+            return GONE
+
+    def _tell(self, what: str, ident: str = "") -> None:
+        """In a thread: have the event loop write a line in the log."""
+        try:
+            self.loop.call_soon_threadsafe(lambda: event.error(what, ident=ident))
+        except RuntimeError:
+            pass  # the loop has ended

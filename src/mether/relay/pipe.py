@@ -2,66 +2,55 @@
 
 The program is run without a shell, with the message on its standard input as `relay.final` writes it.
 Its argument vector is a template: ``{sender}`` (``<>`` for the null reverse-path), ``{recipient}``,
-``{user}`` and ``{domain}`` stand anywhere in an argument; ``{recipients}`` is an argument of its own and
-becomes one for each recipient.  A template that names one recipient is run once for each; any other
+``{user}`` and ``{detail}`` (what stands before and behind the delimiter of sub-addresses), ``{domain}``,
+``{queue_id}`` and ``{client_address}`` stand anywhere in an argument; ``{recipients}`` is an argument of its
+own and becomes one for each recipient.  A template that names one recipient is run once for each; any other
 once for all.
 
 An address that begins with a hyphen must not become an option: where an argument would begin with one
 that the address brought, and no ``--`` stands before it in the template, the program is not run and the
 recipient gets 550 5.1.3 (the reverse-path at fault: 5.1.7).
 
-The environment holds PATH, LANG, TZ where we have one, SENDER, and RECIPIENT when there is only one;
-nothing else of ours.  The program leads a process group of its own, which is killed when the time limit
-ends.
+The environment holds PATH, LANG, TZ where we have one, and what others' programs know from Postfix's
+local(8): SENDER, QUEUE_ID, CLIENT_ADDRESS, CLIENT_HOSTNAME, CLIENT_HELO, CLIENT_PROTOCOL, SASL_USERNAME (each
+empty where it is not known), and with one recipient RECIPIENT, LOCAL, USER, EXTENSION, DOMAIN and
+ORIGINAL_RECIPIENT; for a delivery as a Unix user also HOME, LOGNAME and SHELL.  No value holds a control
+character; else strangers wrote them.
 
-`deliver` blocks, is run in a thread, and never raises.  The exit status is read as sysexits(3), the way
-other mail systems do: 0 delivered; 75, 71, a signal, the time limit and a program that cannot be
-started are temporary (451 4.3.0); 67 is 550 5.1.1, 68 550 5.1.2, 65 554 5.6.0, and the rest 554 5.3.0
-or its nearest kin.  The end of what the program printed goes into the reply, without control
-characters.
+A program in an alias, ``|command words``, is such an argument vector too (`words`): quotes are read as sh
+does, and what only a shell could do is refused.
+
+`deliver` blocks, is run in a thread, and never raises.  What becomes of a program
+is told by `relay.program`.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
-import signal
-import subprocess
-import time
 
-from mether.address import AddressError, path_text, unquote
-from mether.relay import final, template
+from mether import xtext
+from mether.address import AddressError, path_text
+from mether.relay import final, program, template
+from mether.relay.letter import split
 from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Final
 
-    from mether.address import Address, ReversePath
+    from mether.address import Address
     from mether.envelope import Recipient
-    from mether.queue.content import Content
+    from mether.relay.letter import Letter, Person
 
-NAMES: Final = ("sender", "recipient", "user", "domain")
+ONE: Final = ("recipient", "user", "detail", "domain")
+NAMES: Final = (*ONE, "sender", "queue_id", "client_address")
 ALL: Final = "{recipients}"
 PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-MAX_QUOTED: Final = 300
-"""Characters of what the program printed that go into the reply."""
-_TAIL: Final = 4096
-
-DELIVERED: Final = Reply(250, "2.0.0", "delivered to the program")
-
-_EXITS: Final = {
-    65: (554, "5.6.0"),
-    67: (550, "5.1.1"),
-    68: (550, "5.1.2"),
-    71: (451, "4.3.0"),
-    73: (554, "5.2.0"),
-    75: (451, "4.3.0"),
-    76: (554, "5.5.0"),
-    77: (554, "5.7.0"),
-    78: (554, "5.3.5"),
-}
+MAX_WORDS: Final = 100
+"""Words of a program in an alias."""
+MAX_VALUE: Final = 1024
+"""Characters of a value in the environment."""
 
 
 class _Refused(Exception):
@@ -82,68 +71,139 @@ def check_template(argv: Sequence[str]) -> None:
         if argument != ALL:
             template.names(argument, NAMES)
     if ALL in argv and _names_one(argv):
-        raise ValueError(f"{ALL} cannot stand beside {{recipient}}, {{user}} or {{domain}}")
+        raise ValueError(f"{ALL} cannot stand beside {{recipient}}, {{user}}, {{detail}} or {{domain}}")
+
+
+def words(command: str) -> tuple[str, ...]:
+    """The argument vector of ``|command`` in an alias, given without its bar.
+
+    Quotes and backslashes are sh's.  Raises ValueError, for a person, where a shell would be needed, whose
+    part nothing here plays: variables, patterns, redirection, several commands.
+    """
+    found: list[str] = []
+    word: list[str] | None = None
+    quote = ""
+    chars = iter(command)
+    for char in chars:
+        if char == "\\" and quote != "'":
+            following = next(chars, "")
+            if not following:
+                raise ValueError(f"{command[:80]!r} ends with a backslash that quotes nothing")
+            kept = char if quote and following not in '\\"$`' else ""
+            word = [*(word or ()), kept, following]
+        elif quote:
+            if char == quote:
+                quote = ""
+            elif quote == '"' and char in "$`":
+                raise _needs_shell(command, char)
+            else:
+                word = [*(word or ()), char]
+        elif char in "'\"":
+            quote, word = char, word or []
+        elif char in " \t":
+            if word is not None:
+                found.append("".join(word))
+            word = None
+        elif char in "|&;<>()$`*?[]{}~#!\n" and not (char in "~#!" and word):
+            raise _needs_shell(command, char)
+        else:
+            word = [*(word or ()), char]
+    if quote:
+        raise ValueError(f"{command[:80]!r} has no closing {quote}")
+    if word is not None:
+        found.append("".join(word))
+    if not found or not found[0]:
+        raise ValueError("a program must follow the bar")
+    if "=" in found[0]:
+        raise _needs_shell(command, "=")
+    if len(found) > MAX_WORDS or any("\0" in one for one in found):
+        raise ValueError(f"{command[:80]!r} has more than {MAX_WORDS} words, or a NUL")
+    return tuple(found)
+
+
+def _needs_shell(command: str, char: str) -> ValueError:
+    return ValueError(
+        f"{command[:80]!r} needs a shell for its {char!r}, and none is run: quote it, name a script instead, "
+        "or write sh -c '...'"
+    )
 
 
 def deliver(
     argv: Sequence[str],
     recipients: Sequence[Recipient],
+    letter: Letter,
     *,
-    reverse_path: ReversePath,
-    prefix: bytes,
-    content: Content,
+    now: float,
     limit: float,
     hostname: str,
-    utf8: bool = False,
-    cwd: str | None = None,
+    delimiter: str = "",
+    literal: bool = False,
+    begins: bool = False,
+    delivered_to: bool = True,
+    person: Person | None = None,
 ) -> list[Reply]:
     """Run the program for the recipients; one reply for each, in order.
 
-    `argv` is the template, `prefix` the trace prefix, `limit` the seconds one run may take, `hostname` the
-    domain of the bare postmaster, `utf8` whether the message came with SMTPUTF8.
+    `argv` is the template (`literal`: the arguments themselves, once for each recipient), `now` Unix time,
+    `limit` the seconds one run may take, `hostname` the domain of the bare postmaster, `delimiter` what
+    stands before the detail in a local-part.  With `begins` the message begins with a ``From`` line; with
+    `delivered_to` a run for one recipient has that field, and loops are looked for.  `person` is the Unix
+    user that this process is for the delivery.
     """
-    groups = [[one] for one in recipients] if _names_one(argv) else [list(recipients)]
-    replies = []
-    for group in groups:
+    groups = [[one] for one in recipients] if literal or _names_one(argv) else [list(recipients)]
+    replies: list[Reply] = []
+    while groups:
+        group = groups.pop(0)
+        address = group[0].forward_path if delivered_to and len(group) == 1 else None
         try:
-            arguments = expand(argv, reverse_path, [one.forward_path for one in group], hostname)
+            if address is not None and final.loops(letter.content, address):
+                replies.append(final.LOOP)
+                continue
+            paths = [one.forward_path for one in group]
+            arguments = list(argv) if literal else expand(argv, letter, paths, hostname, delimiter)
         except _Refused as refused:
             # With several in one vector a single bad one would take the rest with it: leave it out.
             if len(group) > 1:
-                for one in group:
-                    replies += deliver(
-                        argv,
-                        [one],
-                        reverse_path=reverse_path,
-                        prefix=prefix,
-                        content=content,
-                        limit=limit,
-                        hostname=hostname,
-                        cwd=cwd,
-                    )
+                groups[:0] = [[one] for one in group]
             else:
                 replies.append(refused.reply)
             continue
-        environment = _environment(reverse_path, group)
-        orcpt = group[0].orcpt if len(group) == 1 else None
-        pieces = final.octets(reverse_path, prefix, content, orcpt, utf8=utf8)
-        reply = run(arguments, environment, pieces, limit, cwd=cwd)
+        except OSError as error:
+            replies += [program.unread(error)] * len(group)
+            continue
+        pieces = final.octets(
+            letter.reverse_path,
+            letter.prefix,
+            letter.content,
+            group[0].orcpt if len(group) == 1 else None,
+            utf8=letter.utf8,
+            delivered_to=address,
+        )
+        if begins:
+            pieces = _before(final.from_line(letter.reverse_path, now), pieces)
+        given = environment(letter, group, delimiter, person)
+        reply = program.run(arguments, given, pieces, limit)
         replies += [reply] * len(group)
     return replies
 
 
 def expand(
-    argv: Sequence[str], reverse_path: ReversePath, recipients: Sequence[Address], hostname: str
+    argv: Sequence[str], letter: Letter, recipients: Sequence[Address], hostname: str, delimiter: str = ""
 ) -> list[str]:
     """The argument vector for these recipients.  Raises _Refused for one that would become an option."""
-    values = {"sender": path_text(reverse_path) or "<>"}
+    values = {
+        "sender": path_text(letter.reverse_path) or "<>",
+        "queue_id": letter.ident,
+        "client_address": letter.arrival.address,
+    }
     if len(recipients) == 1:
         address = recipients[0]
         try:
             domain = address.ascii_domain or hostname.lower()
         except AddressError as error:
             raise _Refused(Reply(550, "5.1.3", str(error))) from None
-        values.update(recipient=str(address), user=unquote(address.local_part), domain=domain)
+        user, detail = split(address, delimiter)
+        values.update(recipient=str(address), user=user, detail=detail, domain=domain)
     out: list[str] = []
     guarded = False
     for argument in argv:
@@ -161,143 +221,53 @@ def expand(
     return out
 
 
-def run(
-    arguments: Sequence[str],
-    environment: dict[str, str],
-    pieces: Iterator[bytes],
-    limit: float,
-    *,
-    cwd: str | None = None,
-) -> Reply:
-    """Run one program with `pieces` on its standard input, for at most `limit` seconds."""
-    name = os.path.basename(arguments[0])
-    try:
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=cwd,
-            start_new_session=True,
-            umask=0o077,
-            bufsize=0,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return Reply(451, "4.3.0", f"cannot run {name}: {getattr(error, 'strerror', None) or error}")
-    try:
-        tail, in_time = _converse(process, pieces, time.monotonic() + limit)
-    except OSError as error:  # the content could not be read: half a message must not count as one
-        _kill(process)
-        return Reply(451, "4.3.0", f"cannot read the message: {error.strerror or error}")
-    finally:
-        for file in (process.stdin, process.stdout):
-            if file is not None:
-                file.close()
-    if not in_time:
-        return Reply(451, "4.3.0", f"{name} did not finish within {limit:g} seconds")
-    return exit_reply(name, process.returncode, tail)
-
-
-def exit_reply(name: str, status: int, tail: bytes) -> Reply:
-    """The reply for an exit status (negative: the signal that ended it) and the end of the output."""
-    if status == 0:
-        return DELIVERED
-    said = "".join(char if char.isprintable() else " " for char in tail.decode("utf-8", "replace"))
-    said = " ".join(said.split())[-MAX_QUOTED:].strip()
-    if status < 0:
-        code, enhanced, what = 451, "4.3.0", f"was ended by signal {-status}"
-    else:
-        code, enhanced = _EXITS.get(status, (554, "5.3.0"))
-        what = f"exited with status {status}"
-    return Reply(code, enhanced, f"{name} {what}" + (f": {said}" if said else ""))
-
-
-def _converse(
-    process: subprocess.Popen[bytes], pieces: Iterator[bytes], deadline: float
-) -> tuple[bytes, bool]:
-    """Feed and drain the program until it has ended; its last output, and whether that was in time.
-
-    What the program's own children still hold open is not waited for.  A program that stops reading
-    before the end has its reasons: its exit status decides.  Raises OSError from `pieces`, no other.
-    """
-    assert process.stdin is not None and process.stdout is not None
-    stdin, stdout = process.stdin.fileno(), process.stdout.fileno()
-    os.set_blocking(stdin, False)
-    os.set_blocking(stdout, False)
-    tail = b""
-    piece = memoryview(b"")
-    fed = False
-    try:
-        ended = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):
-        ended = -1  # no such thing here: look every tenth of a second instead
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdin, selectors.EVENT_WRITE)
-            selector.register(stdout, selectors.EVENT_READ)
-            if ended >= 0:
-                selector.register(ended, selectors.EVENT_READ)
-            while process.poll() is None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    _kill(process)
-                    return tail, False
-                for key, _ in selector.select(left if ended >= 0 else min(left, 0.1)):
-                    if key.fd == stdout:
-                        output = _read(stdout)
-                        if output == b"":
-                            selector.unregister(stdout)
-                        elif output:
-                            tail = (tail + output)[-_TAIL:]
-                    elif key.fd == stdin:
-                        if not piece:
-                            following = next(pieces, None)
-                            fed = following is None
-                            piece = memoryview(following or b"")
-                        try:
-                            piece = piece[os.write(stdin, piece) :] if piece else piece
-                        except BlockingIOError:
-                            pass
-                        except OSError:
-                            fed = True
-                        if fed:
-                            selector.unregister(stdin)
-                            process.stdin.close()
-        while output := _read(stdout):
-            tail = (tail + output)[-_TAIL:]
-    finally:
-        if ended >= 0:
-            os.close(ended)
-    return tail, True
-
-
-def _read(fd: int) -> bytes | None:
-    """What is there: ``b""`` at the end, None when there is nothing yet."""
-    try:
-        return os.read(fd, 65536)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except OSError:
-        pass
-    process.wait()
-
-
-def _environment(reverse_path: ReversePath, group: Sequence[Recipient]) -> dict[str, str]:
-    environment = {"PATH": PATH, "LANG": "C.UTF-8", "SENDER": path_text(reverse_path)}
-    if "TZ" in os.environ:
-        environment["TZ"] = os.environ["TZ"]
+def environment(
+    letter: Letter, group: Sequence[Recipient], delimiter: str = "", person: Person | None = None
+) -> dict[str, str]:
+    """What the program finds in its environment."""
+    arrival = letter.arrival
+    values = {
+        "SENDER": path_text(letter.reverse_path),
+        "QUEUE_ID": letter.ident,
+        "CLIENT_ADDRESS": arrival.address,
+        "CLIENT_HOSTNAME": arrival.host,
+        "CLIENT_HELO": arrival.helo,
+        "CLIENT_PROTOCOL": arrival.protocol,
+        "SASL_USERNAME": arrival.login,
+    }
     if len(group) == 1:
-        environment["RECIPIENT"] = str(group[0].forward_path)
-    return environment
+        address = group[0].forward_path
+        user, detail = split(address, delimiter)
+        values.update(
+            RECIPIENT=str(address),
+            LOCAL=f"{user}{delimiter}{detail}" if detail else user,
+            USER=user,
+            EXTENSION=detail,
+            DOMAIN=address.domain,
+            ORIGINAL_RECIPIENT=_original(group[0]),
+        )
+    out = {name: _value(value) for name, value in values.items()}
+    if person is not None:
+        out.update(HOME=person.home, USER=person.name, LOGNAME=person.name, SHELL=person.shell or "/bin/sh")
+    if "TZ" in os.environ:
+        out["TZ"] = os.environ["TZ"]
+    return {"PATH": PATH, "LANG": "C.UTF-8", **out}
+
+
+def _before(first: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from pieces
+
+
+def _original(recipient: Recipient) -> str:
+    """The address that the sender gave in ORCPT, else the recipient's own."""
+    original = xtext.original(recipient.orcpt or "", utf8=True).partition(";")[2]
+    return original or str(recipient.forward_path)
+
+
+def _value(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text[:MAX_VALUE])
 
 
 def _names_one(argv: Sequence[str]) -> bool:
-    return any("{" + name + "}" in argument for argument in argv for name in ("recipient", "user", "domain"))
+    return any("{" + name + "}" in argument for argument in argv for name in ONE)

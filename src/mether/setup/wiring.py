@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mether.receive.login import Authentication
     from mether.receive.rate import Rates
     from mether.receive.reception import Commit, Start
+    from mether.relay.asuser import Helper
     from mether.relay.pool import Pool
     from mether.routing.router import Router
     from mether.runner.run import Runner
@@ -243,7 +244,13 @@ class Working:
         self.store.close(leave=self.runner.in_hand)
 
 
-def working(config: Config, store: Store, router: Router, loop: asyncio.AbstractEventLoop) -> Working:
+def working(
+    config: Config,
+    store: Store,
+    router: Router,
+    loop: asyncio.AbstractEventLoop,
+    helper: Helper | None = None,
+) -> Working:
     """A runner over the store, with every transport it may need."""
     from mether.queue.commit import GroupCommit
     from mether.relay.nexthop import FIRST_ROOM
@@ -270,13 +277,20 @@ def working(config: Config, store: Store, router: Router, loop: asyncio.Abstract
         random=random.random,
         window=Window(config.queue.window, config.queue.window_memory),
     )
-    made = Working(store, queue, runner, pool(config, router, runner, loop))
+    made = Working(store, queue, runner, pool(config, router, runner, loop, helper))
     runner.former(made.closing)
     return made
 
 
-def pool(config: Config, router: Router, runner: Runner, loop: asyncio.AbstractEventLoop) -> Pool:
-    """The transports of a configuration, which tell the runner what came of its claims.
+def pool(
+    config: Config,
+    router: Router,
+    runner: Runner,
+    loop: asyncio.AbstractEventLoop,
+    helper: Helper | None = None,
+) -> Pool:
+    """The transports of a configuration, which tell the runner what came of its claims; `helper` delivers as
+    Unix users.
 
     Raises ConfigError.
     """
@@ -288,19 +302,18 @@ def pool(config: Config, router: Router, runner: Runner, loop: asyncio.AbstractE
     from mether.relay.pool import Pool
     from mether.relay.settings import Settings
     from mether.relay.slots import Slots
-    from mether.setup import relaying, sending
+    from mether.setup import delivering, relaying, sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
     resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
     known = Hosts() if config.dns.hosts else None
-    limits = {rule.name: route.timeout for rule, route in zip(router.rules, config.route, strict=True)}
     ourselves = {hostname.lower()}
     own = own_endpoints(config)
     settings = Settings(
         loop=loop,
-        find=lambda route: hosts.find(
-            route,
+        find=lambda route, where: hosts.find(
+            where,
             resolver=resolver,
             hosts=known,
             random=random.random,
@@ -331,6 +344,8 @@ def pool(config: Config, router: Router, runner: Runner, loop: asyncio.AbstractE
         clock=time.time,
         done=runner.done,
         returned=runner.returned,
-        limit=lambda name: limits.get(name, 300.0),
+        terms=delivering.terms(config, router),
+        members=delivering.members(router),
+        helper=helper,
     )
     return Pool(settings, local)

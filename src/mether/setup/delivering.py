@@ -1,0 +1,44 @@
+"""What the routes of a configuration say of delivery on this host, as `relay.way` takes it."""
+
+from __future__ import annotations
+
+from mether.relay import way
+from mether.relay.local import Members
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mether.routing.router import Router
+    from mether.setup.config import Config
+
+
+def terms(config: Config, router: Router) -> dict[str, way.Terms]:
+    """The terms of each rule that delivers here, by its name."""
+    return {
+        rule.name: way.Terms(
+            route.timeout,
+            as_user=getattr(route, "as_user", False),
+            from_line=getattr(route, "from_line", False),
+            delivered_to=getattr(route, "delivered_to", True),
+        )
+        for rule, route in zip(router.rules, config.route, strict=True)
+        if rule.action in ("maildir", "pipe")
+    }
+
+
+def members(router: Router) -> Members:
+    """What aliases may name: what any rule lets its own name."""
+    return Members(
+        programs=any(rule.alias_programs for rule in router.rules),
+        files=any(rule.alias_files for rule in router.rules),
+    )
+
+
+def ways(config: Config, router: Router) -> dict[str, way.Way]:
+    """How each rule that delivers as its users does so, by its name."""
+    known = terms(config, router)
+    found = {}
+    for rule in router.rules:
+        one = way.of_rule(rule.action, rule.argument, rule.delimiter, known, rule.name)
+        if one is not None and one.terms.as_user:
+            found[rule.name] = one
+    return found

@@ -1,0 +1,42 @@
+"""What routes say of delivery on this host, as the transports take it."""
+
+from __future__ import annotations
+
+from mether.relay.way import Terms
+from mether.routing.router import Router
+from mether.routing.rule import Rule
+from mether.setup import config, delivering
+
+TEXT = """
+[[route]]
+domains = ["a.example"]
+pipe = ["cat"]
+timeout = "5s"
+[[route]]
+domains = ["b.example"]
+maildir = "/m/{user}"
+[[route]]
+domains = ["c.example"]
+mx = true
+"""
+
+
+def test_the_terms_of_rules() -> None:
+    made = config.loads(TEXT, environ={})
+    terms = delivering.terms(made, made.router())
+    assert {name: one.key for name, one in terms.items()} == {
+        "a.example": Terms(5.0).key,
+        "b.example": Terms(300.0).key,
+    }
+    assert delivering.ways(made, made.router()) == {}
+
+
+def test_what_any_rule_lets_aliases_name_all_may() -> None:
+    def members(**flags: bool) -> tuple[bool, bool]:
+        rules = [Rule(["a.example"], "aliases"), Rule(["b.example"], "aliases", **flags)]
+        found = delivering.members(Router(rules, "mx.example.net"))
+        return found.programs, found.files
+
+    assert members() == (False, False)
+    assert members(alias_programs=True) == (True, False)
+    assert members(alias_files=True) == (False, True)
