@@ -24,6 +24,7 @@ from door import Door
 from dovecot import Dovecot
 from exim import Exim
 from postfix import Postfix
+from postgresql import Postgresql
 from servers import Aiosmtpd, Exim4, OpenSmtpd6, PostfixServer
 
 BIN = Path(sys.executable).parent
@@ -140,6 +141,12 @@ def smtp_sink() -> Iterator[Callable[..., Sink]]:
     yield start
     for sink in running:
         sink.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Callable[[], Postgresql]:
+    """Starts a private PostgreSQL; whoever does removes it."""
+    return lambda: Postgresql(_peer("postgres"))
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
     python tests/system/peers.py
 
-unpacks Postfix, Exim, OpenSMTPD, Dovecot, swaks and msmtp from Debian's archive under .peers/root, with
-the libraries that the system lacks.  Nothing is installed: the packages are fetched with ``apt-get
-download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.  It needs
-no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit status
-is 1.  Run again it does nothing, unless what is wanted has changed.
+unpacks Postfix, Exim, OpenSMTPD, Dovecot, PostgreSQL, swaks and msmtp from Debian's archive under
+.peers/root, with the libraries that the system lacks.  Nothing is installed: the packages are fetched with
+``apt-get download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.  It
+needs no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit
+status is 1.  Run again it does nothing, unless what is wanted has changed.
 
 The rest is for the fixtures in conftest.py.  A program unpacked there is run with `environment`.
 """
@@ -37,6 +37,7 @@ PACKAGES = (
     "dovecot-core",
     "dovecot-lmtpd",
     "opensmtpd",
+    "postgresql",  # the newest there is: see _meant
 )
 
 WHERE = {
@@ -48,13 +49,14 @@ WHERE = {
     "msmtp": "usr/bin/msmtp",
     "dovecot": "usr/sbin/dovecot",
     "opensmtpd": "usr/sbin/smtpd",
+    "postgres": "usr/lib/postgresql/*/bin/postgres",
 }
 
 
 def program(name: str) -> str | None:
     """The path of a peer, unpacked or else the system's own; None when it is missing."""
-    if name in WHERE and (ROOT / WHERE[name]).exists():
-        return str(ROOT / WHERE[name])
+    for found in sorted(ROOT.glob(WHERE[name])) if name in WHERE else ():
+        return str(found)
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/postfix/sbin")
 
 
@@ -134,7 +136,7 @@ def fetch() -> list[str]:
         _apt("update", "-q")
     names: list[str] = []
     for package in PACKAGES:
-        names += [name for name in (package, *_lacking(package)) if name not in names]
+        names += [name for name in (*_meant(package), *_lacking(package)) if name not in names]
     # One by one, so that one missing package costs only itself.
     trouble = [
         f"peers: apt-get cannot download {name}"
@@ -154,6 +156,14 @@ def fetch() -> list[str]:
     if not trouble:
         stamp.write_text(wanted)
     return trouble
+
+
+def _meant(package: str) -> list[str]:
+    """The package itself, or those with a version in their names that it stands for."""
+    answer = subprocess.run(["apt-cache", "depends", package], capture_output=True, text=True, check=False)
+    words = [line.split() for line in answer.stdout.splitlines() if "Depends:" in line]
+    versions = [line[1] for line in words if line[1].startswith(f"{package}-") and line[1][-1].isdigit()]
+    return versions or [package]
 
 
 def _lacking(package: str) -> list[str]:

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
             """
 
         async def learn(self, key: str) -> None:
-            """Find out what `get` then knows, be it that it cannot be found out.  Raises nothing."""
+            """Find out what `get` then knows, be it that it cannot be found out.  Raises nothing.
+
+            One that keeps a connection for this has a coroutine `close` too, and connects anew after it.
+            """
 
 
 UNREADABLE: Final = Reply(451, "4.3.0", "a table that decides about this address cannot be read now")
@@ -70,8 +73,18 @@ def settled(decide: Callable[[], T]) -> T:
         except Needs as need:
             import asyncio
 
-            asyncio.run(need.source.learn(need.key))
+            asyncio.run(_learned(need))
     raise TableError(f"a decision needed more than {QUESTIONS} answers")
+
+
+async def _learned(need: Needs) -> None:
+    """Find out, and keep no connection, which would outlive its event loop."""
+    try:
+        await need.source.learn(need.key)
+    finally:
+        close = getattr(need.source, "close", None)
+        if close is not None:
+            await close()
 
 
 async def awaited(decide: Callable[[], T]) -> T:

@@ -3,13 +3,14 @@
     SELECT mailbox FROM users WHERE address = $1
 
 The statement has one parameter, the key, which is given as text; the first column of the first row is the
-value, and NULL, as no row at all, means that the key is not there.  It is run in a read-only transaction.
+value, and NULL, as no row at all, means that the key is not there.  It is prepared, so a PgBouncer in between
+has to be in session mode or newer than 1.20; the account needs no right but SELECT.
 
-`get` raises Needs until `learn` has asked.  Answers are kept for as many seconds as the table says, those
-that nothing was found too.  There is one connection, on which one statement is run at a time; it is made when
-it is needed and ended when it has had nothing to do for `IDLE` seconds.  Connecting and a statement have
-`LIMIT` seconds.  When either fails, every look-up is a TableError for `AGAIN` seconds, so that a dead database
-costs no time at every recipient.
+`get` raises Needs until `learn` has asked.  Answers are kept for as many seconds as the table says, one at
+least, those that nothing was found too.  There is one connection, on which one statement is run at a time; it
+is made when it is needed and ended when it has had nothing to do for `IDLE` seconds.  Connecting and a
+statement have `LIMIT` seconds.  When either fails, every look-up is a TableError for `AGAIN` seconds, so that
+a dead database costs no time at every recipient.
 
 asyncpg is not there unless it was installed (``mether[postgres]``): `missing` says so.  The URL may name what
 libpq's do: host, port or socket directory, user, database, TLS; a password is better left to ``~/.pgpass``
@@ -22,7 +23,6 @@ import asyncio
 import importlib
 import importlib.util
 import time
-from urllib.parse import urlsplit, urlunsplit
 
 from mether.routing.kept import Kept
 from mether.routing.source import Needs, TableError
@@ -121,13 +121,15 @@ class Postgres:
         task = self._asked.get(key)
         if task is None:
             if len(self._asked) >= WAITING:
-                self._fail(f"there are {WAITING} questions in hand already")
+                self._kept.fail(key, f"{self.shown}: {WAITING} questions are in hand already", AGAIN)
                 return
             task = self._asked[key] = loop.create_task(self._settle(key))
         await asyncio.shield(task)
 
     def check(self) -> None:
-        """Ask about one key, without an event loop.  Raises TableError."""
+        """Ask about one key; nothing in an event loop, which must not wait.  Raises TableError."""
+        if asyncio._get_running_loop() is not None:
+            return
 
         async def ask() -> None:
             try:
@@ -203,7 +205,7 @@ class Postgres:
             timeout=LIMIT,
             command_timeout=LIMIT,
             statement_cache_size=0,
-            server_settings={"application_name": "mether", "default_transaction_read_only": "on"},
+            server_settings={"application_name": "mether"},
         )
         try:
             statement = await connection.prepare(self._query)
@@ -233,6 +235,6 @@ class Postgres:
 
 def without_password(url: str) -> str:
     """The URL as it may stand in a log."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=""))
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}"

@@ -111,13 +111,13 @@ class Sqlite:
             pass
         except (apsw.Error, OSError):
             pass  # said below, in its own words
-        self.close()
+        self._close()
         if parts and self._query.replace(parts[0], "", 1).strip(" \t\r\n;"):
             raise TableError(f"{self.path}: expected one statement, and there is something behind it")
         self._trouble = ("", float("-inf"))
         self._asked("postmaster")
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Let go of the database; the next look-up opens it again."""
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -142,7 +142,7 @@ class Sqlite:
             why = str(error)
         except OSError as error:
             why = error.strerror or str(error)
-        self.close()
+        self._close()
         self._trouble = (f"{self.path}: {why}", self._clock() + AGAIN)
         raise TableError(self._trouble[0])
 
@@ -156,7 +156,7 @@ class Sqlite:
         found = os.stat(self.path)
         file = (found.st_dev, found.st_ino)
         if self._connection is None or file != self._file:
-            self.close()
+            self._close()
             self._kept.clear()
             connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=4)
             self._connection, self._file = connection, file
