@@ -106,7 +106,7 @@ class CallAhead:
         task = self._asked.get(key)
         if task is None:
             if len(self._asked) >= WAITING:
-                self._trouble(key, f"there are {WAITING} questions in hand already")
+                self._trouble(key, f"{WAITING} questions are in hand already")
                 return
             task = self._asked[key] = asyncio.get_running_loop().create_task(self._settle(key))
         # Who gave up waiting does not end it: the others still want the answer, and so will his client.
