@@ -23,6 +23,7 @@ from mether.relay.slots import Slots
 from mether.relay.window import FIRST
 from mether.relay.worker import MOST_SESSIONS
 from mether.reply import Reply
+from mether.routing.target import Target
 
 LMTP = Route("lmtp", "127.0.0.1:24")
 
@@ -337,7 +338,7 @@ async def test_leaving_off_waits_for_nobody_who_has_no_content_yet(where: str) -
 async def test_leaving_off_waits_for_no_dns_and_no_connection() -> None:
     relay = Relay(await server())
 
-    async def never(route: Route) -> Any:
+    async def never(route: Route, where: Target) -> Any:
         await running().create_future()
 
     relay.hop.settings.find = never

@@ -27,6 +27,7 @@ from mether.relay.nexthop import NextHop
 from mether.relay.settings import Settings
 from mether.relay.tlspolicy import Need, Policy
 from mether.relay.window import Limits
+from mether.routing.target import Target
 
 SMART = Route("smtp", "[mx.example.com]")
 
@@ -61,7 +62,7 @@ class Site:
             worked: asyncio.Queue[list[Outcome]] = asyncio.Queue()
             returned: list[Claim] = []
 
-            async def find(route: Route) -> list[Host]:
+            async def find(route: Route, where: Target) -> list[Host]:
                 return [Host("mx.example.com", "127.0.0.1", one.port) for one in self.peers]
 
             async def content(claim: Claim) -> Any:

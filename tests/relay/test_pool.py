@@ -55,7 +55,7 @@ class Made:
             self.local,  # type: ignore[arg-type]
         )
 
-    async def _find(self, route: Route) -> Any:
+    async def _find(self, route: Route, where: object = None) -> Any:
         raise DnsFailure(Reply(550, "5.1.2", "no such domain"))
 
 

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from clock import virtual
 from mail import claim
-from relays import Relay, server
+from relays import Relay, listing, server
 from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 
+from mether.event import mail as event
+from mether.outcome import Route
+from mether.relay.credentials import Login, Logins
+from mether.relay.health import FIRST
 from mether.relay.hosts import Host
+from mether.relay.manner import Manner
 from mether.reply import Reply
+from mether.routing.target import Target
 
 REFUSAL = "554 5.3.2 no mail here"
+
+
+@contextmanager
+def lines() -> Iterator[list[str]]:
+    """The warnings in the meantime."""
+    told: list[str] = []
+
+    def sink(name: str, fields: object) -> None:
+        told.append(f"{name}: {fields}")
+
+    event.sinks.append(sink)
+    try:
+        yield told
+    finally:
+        event.sinks.remove(sink)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +128,174 @@ async def test_the_other_addresses_of_a_host_are_tried_when_one_refuses() -> Non
         f"connecting to mx.example.net[127.0.0.3]:{refusing.port}: Connection refused"
     )
     assert len(refusing.sessions) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"greeting": ["554 no service", FOR_EVER]},
+        {"greeting": ["421 busy", FOR_EVER]},
+        {"greeting": [SILENCE, FOR_EVER]},
+        {"MAIL": ["421 no", FOR_EVER]},
+        {"RCPT": [CLOSE, FOR_EVER]},
+    ],
+)
+@virtual
+async def test_a_list_is_gone_through_in_its_order(trouble: dict[str, list[str]]) -> None:
+    """CLI-9: RFC 5321 section 5.1, for the hosts that a person listed."""
+    first, second = await server(**trouble), await server()
+    relay = Relay(first, second, route=listing(first, second), connections=1)
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.remote_mta == f"mx1.example.net[127.0.0.1]:{second.port}"
+    await relay.hop.close()
+
+
+@virtual
+async def test_a_host_that_could_not_be_used_comes_last_for_a_while() -> None:
+    """Nobody waits for a dead smart host with every connection; and none is left out."""
+    first, second = (
+        await ScriptServer(greeting=["421 no", "421 no", "220 back", FOR_EVER]).start(),
+        await server(),
+    )
+    relay = Relay(first, second, route=listing(first, second), connections=1, messages=1)
+    for _ in range(3):
+        ((outcome,),) = await relay.send(claim())
+        assert outcome.remote_mta.startswith("mx1")
+    assert len(first.sessions) == 1
+    await asyncio.sleep(FIRST)
+    await relay.send(claim())
+    assert len(first.sessions) == 2, "it has its turn again, in vain"
+    await asyncio.sleep(FIRST)
+    await relay.send(claim())
+    assert len(first.sessions) == 2, "and waits twice as long then"
+    await asyncio.sleep(FIRST)
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.remote_mta.startswith("mx0")
+    assert not relay.hop.settings.health
+
+
+@virtual
+async def test_the_last_one_is_tried_however_it_did() -> None:
+    first, second = await server(), await server(greeting=["421 no", FOR_EVER])
+    relay = Relay(first, second, route=listing(first, second), connections=1, messages=1)
+    await first.close()
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "delayed"
+    await first.start()
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed" and outcome.remote_mta.startswith("mx0")
+
+
+@virtual
+async def test_equal_mx_hosts_change_places_and_others_do_not() -> None:
+    """MX-1: never against the order of preference."""
+    first, better, worse = await server(greeting=["421 no", FOR_EVER]), await server(), await server()
+    relay = Relay(first, better, worse, connections=1, messages=1)
+    for host, preference in zip(relay.hosts, (10, 10, 20), strict=True):
+        host.preference = preference
+    for _ in range(3):
+        await relay.send(claim())
+    assert (len(first.sessions), len(better.messages), len(worse.messages)) == (1, 3, 0)
+    await better.close()
+    await relay.send(claim())
+    assert (len(first.sessions), len(worse.messages)) == (2, 1), "the better one first, whatever it did"
+
+
+@virtual
+async def test_a_name_in_a_list_that_is_not_known_is_passed_over() -> None:
+    mx = await server()
+    route = Route("smtp", f"gone.example.net:25,mx1.example.net:{mx.port}")
+    relay = Relay(mx, route=route)
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+
+
+@virtual
+async def test_weights_decide_who_is_first() -> None:
+    first, second = await server(), await server()
+    route = Route("smtp", f"a.test:{first.port}*1,b.test:{second.port}*3")
+    relay = Relay(first, second, route=route, connections=1, messages=1)
+    points = iter((0.9, 0.0, 0.1, 0.0, 0.5, 0.0, 0.3, 0.0))
+    relay.hop.settings.random = lambda: next(points)
+    for _ in range(4):
+        await relay.send(claim())
+    assert (len(first.messages), len(second.messages)) == (1, 3)
+
+
+@pytest.mark.parametrize("next_hop", ["..", "bad domain", "a,,b"])
+@virtual
+async def test_what_is_no_target_fails_for_good(next_hop: str) -> None:
+    ((outcome,),) = await Relay(route=Route("smtp", next_hop)).send(claim())
+    assert (outcome.action, outcome.status) == ("failed", "5.1.2")
+
+
+@virtual
+async def test_a_rule_that_is_gone_has_its_mail_wait() -> None:
+    """And every line says for what."""
+    mx = await server()
+    trouble = Reply(451, "4.3.5", "the configuration has no route with the name 'sales' now")
+    relay = Relay(mx, manner=Manner(trouble=trouble))
+    one = claim()
+    ((outcome,),) = await relay.send(one)
+    assert (outcome.action, outcome.scope, outcome.reply) == ("delayed", "host", trouble)
+    assert not mx.sessions
+    assert "'sales'" in relay.transcripts[one.message.ident]
+
+
+@virtual
+async def test_the_name_and_the_address_that_a_rule_gives() -> None:
+    mx = await server()
+    relay = Relay(mx, manner=Manner(helo="rule.example.org", sources=["127.0.0.9"]))
+    await relay.send(claim())
+    assert mx.sessions[0][0] == "EHLO rule.example.org"
+    assert mx.clients == ["127.0.0.9"]
+    route = Route("smtp", "mx.example.net", "person.example.org")
+    relay = Relay(mx, route=route, manner=Manner(helo="rule.example.org"))
+    await relay.send(claim(route=route))
+    assert mx.sessions[1][0] == "EHLO person.example.org", "what a person said goes before"
+
+
+@virtual
+async def test_a_source_that_this_host_has_not() -> None:
+    """That is no fault of the host's: the reply and the log say what to mend."""
+    mx = await server()
+    relay = Relay(mx, manner=Manner(sources=["192.0.2.7"]))
+    with lines() as told:
+        ((outcome,),) = await relay.send(claim())
+    assert (outcome.action, outcome.status, outcome.remote_mta) == ("delayed", "4.3.5", "")
+    assert outcome.reply.text.startswith("cannot send from 192.0.2.7 to mx0.example.net[127.0.0.1]:")
+    assert not relay.hop.settings.health
+    assert any("cannot send from 192.0.2.7" in line for line in told)
+
+
+@virtual
+async def test_no_address_goes_out_from_a_family_that_nobody_chose() -> None:
+    mx = await server()
+    relay = Relay(mx, manner=Manner(sources=["2001:db8::7"]))
+    ((outcome,),) = await relay.send(claim())
+    assert (outcome.action, outcome.status) == ("delayed", "4.3.5")
+    assert "cannot send from 2001:db8::7 to" in outcome.reply.text
+    assert not mx.sessions
+    relay = Relay(mx, manner=Manner(sources=["127.0.0.9"]))
+    (host,) = relay.hosts
+    relay.hosts = [Host(host.name, "::1", host.port, ["127.0.0.1"])]
+    ((outcome,),) = await relay.send(claim())
+    assert outcome.action == "relayed"
+
+
+@virtual
+async def test_the_login_is_for_the_host_that_is_connected_to() -> None:
+    """AUTH: each target of a list has its own, and a kept session is used only for the login it has."""
+    chosen: list[str] = []
+
+    class Asked(Logins):
+        def choose(self, where: Target, sender: str) -> Login | None:
+            chosen.append(where.host)
+            return None
+
+    first, second = await server(greeting=["421 no", FOR_EVER]), await server()
+    relay = Relay(first, second, route=listing(first, second), connections=1)
+    relay.hop.settings.logins = Asked([Login("ann", next_hop="elsewhere.test")])
+    await relay.send(claim())
+    await relay.send(claim())
+    assert chosen == ["mx0.example.net", "mx1.example.net", "mx1.example.net"]

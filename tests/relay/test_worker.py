@@ -23,6 +23,7 @@ from mether.relay.nexthop import WATCH
 from mether.relay.slots import GROW
 from mether.relay.window import ATTEMPT
 from mether.reply import Reply
+from mether.routing.target import Target
 
 LMTP = Route("lmtp", "127.0.0.1:24")
 
@@ -180,7 +181,7 @@ async def test_silent_hosts_one_after_another_end_too() -> None:
 async def test_a_dns_that_never_answers_ends_too() -> None:
     relay = Relay(await server())
 
-    async def find(route: Route) -> list[Host]:
+    async def find(route: Route, where: Target) -> list[Host]:
         await running().create_future()
         return []
 

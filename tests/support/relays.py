@@ -15,11 +15,13 @@ from mether.queue.claim import Claim
 from mether.queue.content import Content
 from mether.queue.store import StoreError
 from mether.relay.hosts import Host
+from mether.relay.manner import PLAIN, Manner
 from mether.relay.nexthop import NextHop
 from mether.relay.settings import Settings
 from mether.relay.slots import Slots
 from mether.relay.window import Limits
 from mether.reply import Reply
+from mether.routing.target import Target
 
 
 class Relay:
@@ -35,6 +37,7 @@ class Relay:
         slots: Slots | None = None,
         no_hosts: Reply | None = None,
         content: Content | StoreError | None = None,
+        manner: Manner = PLAIN,
     ) -> None:
         self.hosts = [Host(f"mx{n}.example.net", "127.0.0.1", one.port) for n, one in enumerate(servers)]
         self.no_hosts = no_hosts
@@ -57,6 +60,7 @@ class Relay:
                 returned=self.untried.extend,
                 limits=lambda route: Limits(connections, messages, rate),
                 slots=slots,
+                manner=lambda route: manner,
             ),
         )
 
@@ -66,11 +70,16 @@ class Relay:
         self.transcripts[claim.message.ident] = transcript
         self.worked.put_nowait((claim, outcomes))
 
-    async def _find(self, route: Route) -> list[Host]:
+    async def _find(self, route: Route, where: Target) -> list[Host]:
         self.looked_up += 1
         await asyncio.sleep(0)
         if self.no_hosts is not None:
             raise DnsFailure(self.no_hosts)
+        if "," in route.next_hop:
+            found = [host for host in self.hosts if host.port == where.port]
+            if not found:
+                raise DnsFailure(Reply(550, "5.1.2", f"the host {where.host} does not exist"))
+            return found
         return list(self.hosts)
 
     async def _content(self, claim: Claim) -> Content:
@@ -90,6 +99,11 @@ class Relay:
             assert [one.recipient for one in outcomes] == [one.number for one in worked.pending]
             done[worked.message.ident] = outcomes
         return [done[one.message.ident] for one in claims]
+
+
+def listing(*servers: ScriptServer) -> Route:
+    """The next hop of a list of these servers."""
+    return Route("smtp", ",".join(f"mx{n}.example.net:{one.port}" for n, one in enumerate(servers)))
 
 
 async def server(**options: list[str]) -> ScriptServer:

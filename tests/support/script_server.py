@@ -6,7 +6,8 @@ order; the last one is repeated when it is followed by `FOR_EVER`.  A reply is t
 (the connection ends instead) or `SILENCE`.  A reply that begins with 421 ends the connection too.  Over the
 end of each content it takes so many `seconds`.
 
-What came is in `sessions`: a list of the lines of each connection, and in `messages`.
+What came is in `sessions`: a list of the lines of each connection, in `clients`, the addresses it came from,
+and in `messages`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class ScriptServer:
         self.seconds = seconds
         self.replies: dict[str, list[str]] = dict(replies)
         self.sessions: list[list[str]] = []
+        self.clients: list[str] = []
         self.messages: list[Received] = []
         self.port = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -85,6 +87,7 @@ class ScriptServer:
         self._writers.add(writer)
         lines: list[str] = []
         self.sessions.append(lines)
+        self.clients.append(writer.get_extra_info("peername")[0])
         try:
             await self._session(reader, writer, lines)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -9,9 +9,12 @@ A pattern is the beginning of a reply code, of an enhanced status code, or both 
 ============  ==================================================================
 
 A reply without a status matches no pattern that has one.  `parse` raises ValueError for what can match no
-refusal.  `elsewhere` says of an outcome whether its recipient may be tried at another host of the same next
-hop: always where the session was lost or ended by 421 before anything was decided (RFC 5321 section 5.1),
-by a reply only where a pattern has it, and never where the message may have been taken.
+refusal.
+
+`elsewhere` says of an outcome whether its recipient may be tried at another host of the same next hop: always
+where the session was lost or ended by 421 before anything was decided (RFC 5321 section 5.1), by a reply only
+where a pattern has it, and never where the message may have been taken.  `Held` keeps what the hosts so far
+came to, until one decides.
 
 Pure.
 """
@@ -19,6 +22,7 @@ Pure.
 from __future__ import annotations
 
 from mether.outcome import DONE
+from mether.relay import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.outcome import Outcome
+    from mether.queue.claim import Claim, Pending
     from mether.reply import Reply
 
 MOST: Final = 32
@@ -94,3 +99,48 @@ def elsewhere(outcome: Outcome, failover: Failover | None) -> bool:
     if outcome.scope == "host":
         return True
     return failover is not None and outcome.said and failover.takes(outcome.reply)
+
+
+class Held:
+    """What recipients of one attempt came to at hosts that do not count yet; true when there is any."""
+
+    __slots__ = ("_outcomes",)
+
+    def __init__(self) -> None:
+        self._outcomes: dict[int, Outcome] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._outcomes)
+
+    @property
+    def answered(self) -> bool:
+        """Whether a host had something to say of the message."""
+        return any(one.scope != "host" for one in self._outcomes.values())
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Keep these, of recipients that are tried at the next host."""
+        for one in outcomes:
+            self._outcomes[one.recipient] = self.with_(one)
+
+    def with_(self, outcome: Outcome) -> Outcome:
+        """What it comes to that a later host, or the want of one, had this outcome."""
+        before = self._outcomes.get(outcome.recipient)
+        return outcome if before is None else failure.of_several(before, outcome)
+
+    def alone(self, number: int) -> Outcome | None:
+        """What the hosts so far came to for a recipient."""
+        return self._outcomes.get(number)
+
+
+def left(claim: Claim, outcomes: Sequence[Outcome]) -> list[Pending]:
+    """The recipients of a claim that have no outcome yet."""
+    if not outcomes:
+        return claim.pending
+    known = {one.recipient for one in outcomes}
+    return [one for one in claim.pending if one.number not in known]
+
+
+def arrange(claim: Claim, outcomes: list[Outcome]) -> None:
+    """Put the outcomes of a claim in the order of its recipients."""
+    known = {one.recipient: one for one in outcomes}
+    outcomes[:] = [known[one.number] for one in claim.pending]

@@ -1,4 +1,4 @@
-"""From a route to the hosts to connect to, in order, when the attempt is made.
+"""From a target to the hosts to connect to, in order, when the attempt is made.
 
 A direct target gives its own addresses, a domain its MX hosts' (`dns.mx`), a Unix socket its path.  IPv6
 and IPv4 are both tried (`client.connect`).
@@ -18,24 +18,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from mether.dns.answer import Resolver
     from mether.dns.hosts import Hosts
-    from mether.dns.mx import Resolver
-    from mether.outcome import Route
+    from mether.relay.health import Key
+    from mether.routing.target import Target
 
 
 class Host:
     """A host to connect to: its `name` for reports, `address` (IP or path) and `port` (0: Unix).
 
     `others` are more addresses of it, in order; which of them all is connected to shows only then.
+    `preference` is its MX record's: hosts of the same one may be tried in any order.
     """
 
-    __slots__ = ("address", "name", "others", "port")
+    __slots__ = ("address", "name", "others", "port", "preference")
 
-    def __init__(self, name: str, address: str, port: int, others: Iterable[str] = ()) -> None:
+    def __init__(
+        self, name: str, address: str, port: int, others: Iterable[str] = (), preference: int = 0
+    ) -> None:
         self.name = name
         self.address = address
         self.port = port
         self.others = tuple(others)
+        self.preference = preference
+
+    @property
+    def key(self) -> Key:
+        """What `relay.health` knows it by."""
+        return self.name.strip("[]"), self.port
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -44,12 +54,12 @@ class Host:
 
     def at(self, address: str) -> Host:
         """The host at this one of its addresses."""
-        return Host(self.name, address, self.port)
+        return Host(self.name, address, self.port, (), self.preference)
 
     def without(self, gone: Collection[str]) -> Host | None:
         """The host at its other addresses, None when it has no more."""
         left = [address for address in self.addresses if address not in gone]
-        return Host(self.name, left[0], self.port, left[1:]) if left else None
+        return Host(self.name, left[0], self.port, left[1:], self.preference) if left else None
 
     @property
     def shown(self) -> str:
@@ -58,7 +68,7 @@ class Host:
 
 
 async def find(
-    route: Route,
+    where: Target,
     *,
     resolver: Resolver,
     hosts: Hosts | None,
@@ -68,35 +78,31 @@ async def find(
     named: bool = False,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[Host]:
-    """The hosts of a route.
+    """The hosts of a target.
 
     `hosts` is the hosts file, None when it is not to be asked; `ourselves` are our own names; `own` are the
     (IP address, port) pairs, for a Unix socket (path, 0), at which this service itself takes mail: what would
-    be sent there loops.  `named` tells that the configuration names this next hop, and `warn` is told a line
+    be sent there loops.  `named` tells that the configuration names this target, and `warn` is told a line
     when that can't be right.
     """
     try:
-        return await _find(route, resolver, hosts, random, ourselves, own)
+        return await _find(where, resolver, hosts, random, ourselves, own)
     except mx.DnsFailure as error:
         reply = failure.of_named(error.reply) if named else error.reply
         if reply is error.reply:
             raise
-        warn(f"next hop {route.next_hop}: {error.reply}; the configuration may be wrong, and the mail waits")
+        warn(f"next hop {where.next_hop}: {error.reply}; the configuration may be wrong, and the mail waits")
         raise mx.DnsFailure(reply) from None
 
 
 async def _find(
-    route: Route,
+    where: Target,
     resolver: Resolver,
     hosts: Hosts | None,
     random: Callable[[], float],
     ourselves: Collection[str],
     own: Collection[tuple[str, int]],
 ) -> list[Host]:
-    try:
-        where = target.from_route(route)
-    except target.TargetError as error:
-        raise mx.DnsFailure(Reply(550, "5.1.2", str(error))) from None
     if where.kind == "unix":
         return _not_ours([Host(where.host, where.host, 0)], own)
     if where.is_ip:
@@ -115,7 +121,9 @@ async def _find(
         )
     else:
         candidates = [await mx.direct(where.host, resolver, in_hosts)]
-    found = [Host(one.host, one.addresses[0], where.port, one.addresses[1:]) for one in candidates]
+    found = [
+        Host(one.host, one.addresses[0], where.port, one.addresses[1:], one.preference) for one in candidates
+    ]
     return _not_ours(found, own)
 
 

@@ -48,6 +48,7 @@ class NextHop:
         self.route = route
         self.settings = settings
         self.limits = settings.limits(route).share(runners)
+        self.manner = settings.manner(route)
         self._window = window.Window(self.limits.connections)
         self._rate = window.Rate(self.limits.rate) if self.limits.rate else None
         self._meter = window.Meter()

@@ -21,6 +21,7 @@ from mether.reply import Reply
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from mether.client.session import Timeouts
     from mether.client.stream import StreamClient
@@ -43,15 +44,18 @@ class Shortfall(Exception):
     """The host gives less TLS than is needed, or does not take the login.
 
     `reply` says so, in the host's words where `said`; `alone` tells that other messages may need less; `user`
-    is whose login it is.
+    is whose login it is; `blames` that the host is at fault, and neither the message nor we.
     """
 
-    def __init__(self, reply: Reply, *, alone: bool, said: bool = False, user: str = "") -> None:
+    def __init__(
+        self, reply: Reply, *, alone: bool, said: bool = False, user: str = "", blames: bool = False
+    ) -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.alone = alone
         self.said = said
         self.user = user
+        self.blames = blames
 
 
 class Account:
@@ -83,10 +87,12 @@ async def open(
     tls: ClientTls | None = None,
     account: Account | None = None,
     clients: list[StreamClient] | None = None,
+    source: Callable[[str], str] = lambda address: "",
 ) -> StreamClient:
     """A session with the host, ready for MAIL; without `need` or `tls` in clear.  Raises as told above.
 
-    `clients` gets every session that was begun, whatever comes of it.
+    `clients` gets every session that was begun, whatever comes of it.  `source` is the address of ours from
+    which one is connected to, "" for any.
     """
     clients = [] if clients is None else clients
     if need is None or tls is None or need.level == "none":
@@ -96,14 +102,15 @@ async def open(
     # Before there is a connection: no server is kept waiting for a secret that can't be had.
     credentials = await account.credentials() if account is not None else None
     try:
-        client = await _protected(loop, host, name, timeouts, lmtp, need, terms, clients)
+        client = await _protected(loop, host, name, timeouts, lmtp, need, terms, clients, source)
     except Lost as error:
         if not error.tls:
             raise
         if not need.fall_back:
-            raise Shortfall(tlspolicy.failed(need, error.tls, str(error)), alone=need.required) from None
+            reply = tlspolicy.failed(need, error.tls, str(error))
+            raise Shortfall(reply, alone=need.required, blames=not need.required) from None
         client = await _protected(
-            loop, host.at(clients[-1].address), name, timeouts, lmtp, need, None, clients
+            loop, host.at(clients[-1].address), name, timeouts, lmtp, need, None, clients, source
         )
     if account is not None and credentials is not None:
         await _login(client, host, account, credentials)
@@ -119,11 +126,18 @@ async def _protected(
     need: Need,
     terms: Terms | None,
     clients: list[StreamClient],
+    source: Callable[[str], str],
 ) -> StreamClient:
     """A session that has said hello, under TLS where `terms` are given and the server begins it."""
     begin = terms if need.implicit else None
     client = await connect_first(
-        loop, host.addresses, host.port, timeouts, begin, shown=lambda address: host.at(address).shown
+        loop,
+        host.addresses,
+        host.port,
+        timeouts,
+        begin,
+        shown=lambda address: host.at(address).shown,
+        source=source,
     )
     clients.append(client)
     host = host.at(client.address)
@@ -136,7 +150,7 @@ async def _protected(
                 reply = await client.hello(said, lmtp=lmtp)
             elif not need.fall_back:
                 await client.quit()
-                raise Shortfall(tlspolicy.not_offered(need), alone=need.required)
+                raise Shortfall(tlspolicy.not_offered(need), alone=need.required, blames=not need.required)
     except BaseException:
         client.close()
         raise

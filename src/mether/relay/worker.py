@@ -2,8 +2,9 @@
 
 A `Worker` takes claims from its next hop until there are none, the connection has rested for long or others
 need it. A session that ends before any content was sent, on a kept connection or with other hosts left, is
-no failure yet: the claim is tried on the next one.  One that has taken as many messages as it may is ended,
-and another begun.
+no failure yet: the claim is tried on the next one.  So are recipients whose reply is one of those for which
+their next hop is to fail over (`relay.failover`); the next message begins at the first host again.  A session
+that has taken as many messages as it may is ended, and another begun.
 
 A connection is used again only for claims that it is good enough for: those with the same login, and, when
 the sender asked for REQUIRETLS, only where the server was verified and offers it.  A claim that needs more
@@ -20,9 +21,9 @@ from mether.client import transcript
 from mether.client.session import Lost
 from mether.outcome import DONE
 from mether.relay import failure, smtp, tlspolicy
+from mether.relay.failover import Held, arrange, elsewhere, left
 from mether.relay.walk import Unusable, Walk
 from mether.relay.window import patience
-from mether.routing import target
 from mether.routing.source import TableError
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mether.queue.claim import Claim
     from mether.relay.credentials import Login
     from mether.relay.nexthop import NextHop
-    from mether.relay.walk import Tried
+    from mether.relay.walk import Session, Tried
 
 MOST_SESSIONS: Final = 20
 """Sessions that the limits of a server may cost one message (RFC 9422 section 6); in the last one they are
@@ -49,11 +50,13 @@ class Worker:
     """
 
     __slots__ = (
+        "_aside",
         "_cause",
+        "_held",
         "_hop",
-        "_host",
         "_lacking",
         "_messages",
+        "_session",
         "_stage",
         "began",
         "claim",
@@ -65,11 +68,13 @@ class Worker:
 
     def __init__(self, hop: NextHop) -> None:
         self._hop = hop
-        self._host = ""
+        self._session: Session | None = None
         self._messages = 0
         self._stage = ""
         self._cause: Lost | None = None
         self._lacking: list[Outcome] = []
+        self._held = Held()
+        self._aside = False
         self.client: StreamClient | None = None
         self.claim: Claim | None = None
         self.leave = False
@@ -142,20 +147,18 @@ class Worker:
             connected, usable, failed = await self._send(claim, outcomes, tried)
         except Unusable as error:
             connected = settings.clock()
-            if self._lacking:
-                # A host answered, and is as good for other messages as it was.
-                outcomes += self._lacking
-            elif (error.short or not error.alone) and not outcomes and hop.others_work(self):
+            answered = self._held.answered
+            refused = not (answered or self._lacking or outcomes) and (error.short or not error.alone)
+            if refused and hop.others_work(self):
                 # Where all fail the last one to do so decides, and all but its claim come back untried.
                 self.claim = None
                 hop.refused(self, claim)
                 self._short(error)
                 return
-            else:
-                left = claim.pending[len(outcomes) :]
-                outcomes += [error.outcome(one.number, connected) for one in left]
-                failed = not error.alone
-                self._short(error)
+            self._left_over(claim, outcomes, error, connected)
+            # Where a host answered, it is as good for other messages as it was.
+            failed = not (error.alone or answered or self._lacking)
+            self._short(error)
         except asyncio.CancelledError:
             if self._cause is None:
                 raise
@@ -169,6 +172,8 @@ class Worker:
             connected = settings.clock()
             self._fault(claim, outcomes, f"internal error: {error!r}", connected)
         self.claim = None
+        if self._held:
+            arrange(claim, outcomes)
         if usable:
             hop.worked(self)
         else:
@@ -182,8 +187,15 @@ class Worker:
             hop.failed()
         if self.client is not None:
             self._messages += 1
-            if self._messages >= hop.limits.messages:
+            if self._messages >= hop.limits.messages or self._aside:
                 await self._end()
+
+    def _left_over(self, claim: Claim, outcomes: list[Outcome], error: Unusable, at: float) -> None:
+        """No host is left for the recipients that have no outcome yet."""
+        lacking = {one.recipient: one for one in self._lacking}
+        for one in left(claim, outcomes):
+            outcome = lacking.get(one.number) or (self._held.alone(one.number) if error.nobody else None)
+            outcomes.append(outcome or self._held.with_(error.outcome(one.number, at)))
 
     def _short(self, error: Unusable) -> None:
         """Where we lack what a connection takes this one makes room for those that work."""
@@ -206,8 +218,11 @@ class Worker:
         hop = self._hop
         settings, route = hop.settings, hop.route
         strict = tlspolicy.asks(claim.message.envelope, lmtp=route.transport == "lmtp")
-        login = self._login(claim) if settings.logins else None
-        walk = Walk(route, settings, strict, login, tried)
+        manner = hop.manner
+        login = manner.chooses(settings.logins, claim.message.envelope.reverse_path)
+        walk = Walk(route, settings, manner, strict, login, tried)
+        self._held = Held()
+        self._aside = False
         self._lacking = []
         sessions = 0
         self._stage = "content"
@@ -221,17 +236,25 @@ class Worker:
         client = self.client
         if client is not None and not client.alive:
             self._drop()
-        elif client is not None and not _enough(client, strict, login):
+        elif (
+            client is not None
+            and self._session is not None
+            and not _enough(client, strict, login(self._session.where))
+        ):
             await self._end()
         while True:
             reused = self.client is not None
-            if self.client is None:
-                self.client, self._host = await walk.open(claim.route.helo or settings.hostname)
+            session = self._session
+            if self.client is None or session is None:
+                session = self._session = await walk.open(
+                    claim.route.helo or manner.helo or settings.hostname
+                )
+                self.client = session.client
                 self._messages = 0
                 sessions += 1
-            client, host = self.client, self._host
+            client, host = session.client, session.host
             connected = settings.clock()
-            pending = claim.pending[len(outcomes) :]
+            pending = left(claim, outcomes)
             self._stage = "send"
             try:
                 some, usable = await smtp.send(
@@ -253,21 +276,43 @@ class Worker:
                 await self._end()
                 continue
             self._stage = "open"
+            again: list[Outcome] = []
+            if self._cause is None and walk.more:
+                again = [one for one in some if elsewhere(one, manner.failover)]
+            if again:
+                tried.append((host, client.logs, client.problem or "another host is tried"))
+                some = [one for one in some if one not in again]
+                if any(one.scope != "host" for one in again):
+                    walk.skip(session)
+                    self._aside = True
+                elif not reused:
+                    settings.health.failed(session.keys[0], settings.loop.time())
+                self._held.add(again)
+                outcomes += some
+                if usable:
+                    await self._end()
+                else:
+                    self._drop()
+                continue
             if self._cause is None and len(some) < len(pending):
                 # The session takes no more by the limits that its server announced: on in another.
                 outcomes += some
                 self._lacking = []  # of a host that was asked for more recipients than are left now
                 await self._end()
-                walk = Walk(route, settings, strict, login, tried)
+                walk = walk.anew()
                 continue
+            if self._held:
+                some = [self._held.with_(one) if elsewhere(one, manner.failover) else one for one in some]
             failed = False
             if not usable:
                 tried.append((host, client.logs, client.problem))
                 self._drop()
                 failed = all(one.scope == "host" and not one.uncertain for one in some)
-                if failed and self._cause is None and (reused or walk.more):
-                    walk.note(Unusable(some[0].reply, host))
-                    continue
+            if failed and self._cause is None:
+                settings.health.failed(session.keys[0], settings.loop.time())
+            elif settings.health and usable:
+                for key in session.keys:
+                    settings.health.worked(key)
             outcomes += some
             return connected, usable, failed
 
@@ -279,13 +324,15 @@ class Worker:
         if self._stage == "content":
             self._fault(claim, outcomes, "the content of the message cannot be had in time", at)
             return
-        left = claim.pending[len(outcomes) :]
-        outcomes += [failure.of_lost(one.number, cause, remote_mta=self._host, at=at) for one in left]
+        host = "" if self._session is None else self._session.host
+        outcomes += [
+            self._held.with_(failure.of_lost(one.number, cause, remote_mta=host, at=at))
+            for one in left(claim, outcomes)
+        ]
 
     def _fault(self, claim: Claim, outcomes: list[Outcome], what: str, at: float) -> None:
         """A fault of ours, in the midst of anything."""
-        left = claim.pending[len(outcomes) :]
-        outcomes += [failure.of_fault(one.number, what, at=at) for one in left]
+        outcomes += [failure.of_fault(one.number, what, at=at) for one in left(claim, outcomes)]
         if self.client is not None:
             self.client.abort()
             self.client = None
@@ -297,8 +344,8 @@ class Worker:
                 break
         else:
             return ""
-        if self.client is not None:
-            tried.append((self._host, self.client.logs, ""))
+        if self.client is not None and self._session is not None:
+            tried.append((self._session.host, self.client.logs, ""))
         return transcript.text(tried)
 
     def _drop(self) -> None:
@@ -312,16 +359,6 @@ class Worker:
         if self.client is not None:
             await self.client.quit()
             self.client = None
-
-    def _login(self, claim: Claim) -> Login | None:
-        """Who we are to be there, for this claim's sender."""
-        sender = claim.message.envelope.reverse_path
-        logins = self._hop.settings.logins
-        try:
-            where = target.from_route(self._hop.route)
-        except target.TargetError:
-            return None  # `find` will say so
-        return logins.choose(where, "" if sender is None else str(sender)) if logins else None
 
 
 def _came_of(outcomes: list[Outcome]) -> bool:

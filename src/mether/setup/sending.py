@@ -1,8 +1,9 @@
 """How mail is sent to others: ``[[login]]``, the TLS of routes, and the parts made of them.
 
 `check_login` and `check_route` raise ConfigError for what contradicts itself, such as a name to verify where
-nothing is verified: an option that would do nothing is an error.  `client_tls`, `logins` and `policies` make
-what `relay.nexthop` takes; `troubles` and `complaints` look at the files now, for ``mether config --check``.
+nothing is verified: an option that would do nothing is an error.  `client_tls`, `logins`, `policies` and
+`manners` make what `relay.nexthop` takes; `troubles` and `complaints` look at the files now, for
+``mether config --check``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from mether.address import AddressError
 from mether.address import parse as parse_address
 from mether.net.tls import LEVELS, fingerprint
 from mether.relay.credentials import bare
+from mether.reply import Reply
 from mether.routing import target
 from mether.setup import decode
 from mether.setup.spelling import nearest
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.relay import credentials
     from mether.relay.credentials import Logins
+    from mether.relay.manner import Manner
     from mether.relay.tlspolicy import Policy
     from mether.routing.router import Router
+    from mether.routing.rule import Rule
     from mether.setup.config import Config
     from mether.setup.decode import Document, Shape
     from mether.setup.position import Path
@@ -188,7 +192,7 @@ def client_tls(config: Config) -> ClientTls:
     """The contexts for connecting to servers; our certificate is shown where a login is EXTERNAL."""
     from mether.net.tls import ClientTls
 
-    external = any("EXTERNAL" in (one.mechanisms or ()) for one in config.login)
+    external = any("EXTERNAL" in (one.mechanisms or ()) for _, _, one in accounts(config))
     pairs = config.tls.pairs
     return ClientTls(
         ca=config.tls.ca,
@@ -223,10 +227,11 @@ def complaints(config: Config) -> Iterator[str]:
     for line, trouble in _passwords(config):
         if isinstance(trouble, NotOurs):
             yield line
-    for number, one in enumerate(config.login):
+    for place, name, one in accounts(config):
         if one.password_env is not None and one.password_env not in os.environ:
-            where = config.origins[f"login[{number}].password_env"]
-            yield f"{where}: login.password_env: the environment variable {one.password_env} is not set here"
+            where = _where(config, place, "password_env")
+            variable = f"the environment variable {one.password_env} is not set here"
+            yield f"{where}: {name}.password_env: {variable}"
     yield from unused(config, config.router())
 
 
@@ -234,13 +239,26 @@ def _passwords(config: Config) -> Iterator[tuple[str, Exception]]:
     """What is wrong with the files of passwords: a line for each, and the error."""
     from mether.relay.credentials import CredentialsError, read_file
 
-    for number, one in enumerate(config.login):
+    for place, name, one in accounts(config):
         if one.password_file is not None:
             try:
                 read_file(one.password_file)
             except CredentialsError as error:
-                where = config.origins[f"login[{number}].password_file"]
-                yield f"{where}: login.password_file: {error}", error
+                yield f"{_where(config, place, 'password_file')}: {name}.password_file: {error}", error
+
+
+def accounts(config: Config) -> Iterator[tuple[str, str, Login]]:
+    """Every login, those of routes too: its place in `Config.origins`, how a person calls it, and itself."""
+    for number, one in enumerate(config.login):
+        yield f"login[{number}]", "login", one
+    for number, route in enumerate(config.route):
+        if route.login is not None:
+            yield f"route[{number}].login", "route.login", route.login
+
+
+def _where(config: Config, place: str, key: str) -> str:
+    """The file and line of a key of a login."""
+    return config.origins.get(f"{place}.{key}") or config.origins[place]
 
 
 def logins(config: Config) -> Logins:
@@ -277,7 +295,12 @@ def unused(config: Config, router: Router) -> Iterator[str]:
     Those with ``*`` or ``?`` say themselves that they may be for nothing; and where mail goes by MX, any
     domain may be a next hop, though only on port 25.
     """
-    targets = [rule.argument for rule in router.rules if isinstance(rule.argument, target.Target)]
+    targets = [
+        one
+        for rule in router.rules
+        if isinstance(rule.argument, (target.Target, target.Targets))
+        for one in rule.argument.targets
+    ]
     by_mx = not any(rule.domains.everything for rule in router.rules) or any(
         rule.action == "smtp" and rule.argument is None for rule in router.rules
     )
@@ -313,3 +336,40 @@ def policies(config: Config, router: Router) -> Callable[[Route], Policy]:
         return usual if rule is None else by_rule.get(rule, usual)
 
     return policy if by_rule else lambda route: usual
+
+
+def manners(config: Config, router: Router) -> Callable[[Route], Manner]:
+    """How mail of each next hop goes out: as the route says by which it goes.
+
+    Mail of a named route that is not there any more, or that leads to somewhere else now, goes out in no way:
+    no host must be shown a login that is another's.
+    """
+    from mether.relay.failover import Failover
+    from mether.relay.manner import PLAIN, Manner
+
+    by_rule = {}
+    for rule, route in zip(router.rules, config.route, strict=True):
+        if route.helo or route.source or route.login or route.failover:
+            by_rule[rule] = Manner(
+                helo=route.helo or "",
+                sources=route.source or (),
+                login=None if route.login is None else login(route.login),
+                failover=Failover(route.failover) if route.failover else None,
+            )
+
+    def manner(route: Route) -> Manner:
+        rule = router.sending(route)
+        if route.via and (rule is None or not _leads(rule, route)):
+            what = "has no route of that name" if rule is None else "has the route lead elsewhere now"
+            return Manner(
+                trouble=Reply(451, "4.3.5", f"next hop of the route {route.via}: the configuration {what}")
+            )
+        return PLAIN if rule is None else by_rule.get(rule, PLAIN)
+
+    return manner
+
+
+def _leads(rule: Rule, route: Route) -> bool:
+    """Whether a rule sends mail to this next hop."""
+    made = rule.route(route.next_hop)
+    return made is not None and (made.transport, made.next_hop) == (route.transport, route.next_hop)

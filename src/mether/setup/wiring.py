@@ -332,6 +332,8 @@ def pool(
         policy=sending.policies(config, router),
         tls=sending.client_tls(config),
         logins=sending.logins(config),
+        manner=sending.manners(config, router),
+        random=random.random,
         limits=relaying.limits(config, router),
         slots=Slots(config.relay.max_connections),
         idle=config.relay.idle,
