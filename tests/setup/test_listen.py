@@ -175,3 +175,19 @@ def test_contradictions_are_errors_with_their_line(text: str, line: str) -> None
 def test_keywords_are_taken_in_any_case() -> None:
     listen = load(LISTEN.format(25) + 'extensions_off = ["pipelining"]\n').listen[0]
     assert listen.extensions_off == ("PIPELINING",)
+
+
+def test_whose_domains_are_looked_up() -> None:
+    """SEC-7, MX-4: recipients' at a submission listener, senders' where it is asked for."""
+    found = load(
+        "[[listen]]\naddress = ':25'\n[[listen]]\naddress = ':2525'\ncheck_sender_domain = true\n"
+    ).listen
+    assert [(one.check_sender_domain, one.check_recipient_domain) for one in found] == [
+        (False, False),
+        (True, False),
+    ]
+    text = "[[listen]]\naddress = ':587'\nrelay_from = ['192.0.2.0/24']\n"
+    assert load(text).listen[0].check_recipient_domain
+    assert not load(text + "check_recipient_domain = false\n").listen[0].check_recipient_domain
+    with pytest.raises(ConfigError, match="check_sender_domain: needs the DNS"):
+        load("[[listen]]\naddress = ':25'\ncheck_sender_domain = true\n[dns]\nenabled = false\n")

@@ -11,7 +11,7 @@ import ipaddress
 import os
 import shutil
 
-from mether.setup import certificates, descriptors, logins, sending
+from mether.setup import certificates, descriptors, logins, resolving, sending
 from mether.setup.locate import ConfigError
 
 TYPE_CHECKING = False
@@ -54,6 +54,7 @@ def findings(
     if receives:
         yield from _receiving(config, now, tls)
     yield from _those(sending.complaints(config))
+    yield from _those(resolving.complaints(config))
     if short := descriptors.shortage(config, receives=receives):
         yield Finding(f"{config.path}: {short}" if config.path else short)
     for line in (*sending.troubles(config), *programs(config, environ, receives=receives)):

@@ -21,12 +21,13 @@ import msgspec
 
 from mether.address import parse as parse_address
 from mether.routing.router import Router
-from mether.setup import decode, endpoint, locate, route_check, routes, sending, shape
+from mether.setup import decode, locate, route_check, routes, sending, shape
 from mether.setup import listen as listening
 from mether.setup import tables as tabling
 from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
 from mether.setup.relaying import Relay as Relay
+from mether.setup.resolving import Dns as Dns
 from mether.setup.routes import Route as Route
 from mether.setup.sending import Login as Login
 from mether.setup.tables import Table as Table
@@ -100,20 +101,6 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     expire: float = locate.EXPIRE
     warn: tuple[float, ...] = locate.WARN
     uncertain: str = "retry"
-
-
-class Dns(msgspec.Struct, frozen=True, kw_only=True):
-    """``[dns]``: name servers as ``ADDRESS:PORT`` (none: the system's), the seconds one is waited for,
-    and whether the hosts file is asked too."""
-
-    servers: tuple[str, ...] = ()
-    timeout: float = 5.0
-    hosts: bool = True
-
-    @property
-    def endpoints(self) -> tuple[tuple[str, int], ...]:
-        """The servers as (IP address, port)."""
-        return tuple(map(endpoint.parse_server, self.servers))
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,6 +215,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     elif path is not None:
         scheme, _, place = queue["spool"].partition(":")
         queue["spool"] = f"{scheme}:{_absolute(place, path) if place else ''}"
+    dns = Dns(**one("dns", shape.SHAPES["dns"]))
     listen = many("listen", shape.LISTENER)
     _check_listeners(document, listen)
     auth = one("auth", shape.AUTH) if "auth" in document.root else None
@@ -238,7 +226,8 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     secure = _tls(document, one("tls", shape.TLS), path)
     tls = bool(secure.certificate)
     listen = [
-        listening.check(document, number, each, tls=tls, auth=logins) for number, each in enumerate(listen)
+        listening.check(document, number, each, tls=tls, auth=logins, dns=dns.enabled)
+        for number, each in enumerate(listen)
     ] or [listening.complete({"address": LISTEN}, tls=tls, auth=False)]
     known = many("table", shape.SHAPES["table"])
     for number, values in enumerate(known):
@@ -274,7 +263,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         login=tuple(Login(**each) for each in accounts),
         relay=Relay(**one("relay", shape.SHAPES["relay"])),
         retry=_retry(document, one("retry", shape.RETRY)),
-        dns=Dns(**one("dns", shape.DNS)),
+        dns=dns,
         log=Log(**one("log", shape.LOG)),
         path=path,
         origins=origins,

@@ -67,6 +67,8 @@ address = "127.0.0.1:2525"
 #min_rate = 16                       # octets a second, over a minute; 0: as slow as they like
 #bare_newlines = "refuse"            # "normalize": make them CRLF
 #vrfy = false
+#check_sender_domain = false         # refuse senders whose domain does not exist or takes no mail
+#check_recipient_domain = false      # the same of recipients; true for role = "submission"
 #etrn_from = []
 #proxy_from = []                     # proxies that speak the PROXY protocol
 #xclient_from = []                   # front ends that speak XCLIENT
@@ -139,11 +141,17 @@ maildir = "mail/{user}"
 #uncertain = "retry"
 
 [dns]
+# Without the DNS only the hosts file and addresses are known; every route then has to name such a host.
+#enabled = true
 # Built in: the servers in /etc/resolv.conf.
 #servers = ["127.0.0.1"]
 #timeout = "5s"
 # Whether a name in the hosts file is connected to directly.
 #hosts = true
+# Where an MX may point: "site" (not at this host), "allow" (anywhere), "refuse" (nor into private networks).
+#private = "site"
+# Whether servers on other hosts are believed that they checked the signatures (DNSSEC).
+#trust_ad = false
 
 [log]
 #level = "info"      # "warning", "error"

@@ -68,6 +68,8 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     min_rate: int = 16
     bare_newlines: str = "refuse"
     vrfy: bool = False
+    check_sender_domain: bool = False
+    check_recipient_domain: bool
     etrn_from: tuple[str, ...] = ()
     proxy_from: tuple[str, ...] = ()
     xclient_from: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ def complete(values: dict[str, Any], *, tls: bool, auth: bool) -> dict[str, Any]
             "tls": "none",
             "auth": role == "submission" and auth,
             "max_connections_per_client": 0,  # they all are one: none has an address
+            "check_recipient_domain": role == "submission",
             "socket_mode": SOCKET_MODE,
             **values,
         }
@@ -143,14 +146,18 @@ def complete(values: dict[str, Any], *, tls: bool, auth: bool) -> dict[str, Any]
         "relay_from": LOOPBACK if role == "local" else (),
         "tls": "implicit" if port == 465 else "starttls" if tls else "none",
         "auth": role == "submission" and auth,
+        "check_recipient_domain": role == "submission",
         **values,
     }
 
 
 def check(
-    document: Document, number: int, given: dict[str, Any], *, tls: bool, auth: Auth | None
+    document: Document, number: int, given: dict[str, Any], *, tls: bool, auth: Auth | None, dns: bool = True
 ) -> dict[str, Any]:
-    """The complete values of the ``[[listen]]`` with that number.  Raises ConfigError."""
+    """The complete values of the ``[[listen]]`` with that number; `dns` tells whether there is one to ask.
+
+    Raises ConfigError.
+    """
     values = complete(given, tls=tls, auth=auth is not None)
 
     def wrong(key: str, what: str) -> Exception:
@@ -187,6 +194,8 @@ def check(
         raise wrong(
             "role", "nobody could send through a submission listener with neither [auth] nor relay_from"
         )
+    if values.get("check_sender_domain") and not dns:
+        raise wrong("check_sender_domain", "needs the DNS, and [dns] enabled = false")
     if values.get("add_sender") and not values["auth"]:
         raise wrong("add_sender", "needs auth = true: Sender is the login")
     if values.get("etrn_from") and role in ("submission", "lmtp"):

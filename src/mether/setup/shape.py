@@ -10,7 +10,7 @@ import msgspec
 
 from mether.address import AddressError
 from mether.address import parse as parse_address
-from mether.setup import decode, endpoint, listen, relaying, route_keys, sending, tables
+from mether.setup import decode, endpoint, listen, relaying, resolving, route_keys, sending, tables
 from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
 from mether.smtp.extension import KNOWN
@@ -91,10 +91,6 @@ def _send(value: object) -> str:
     return level
 
 
-def _server(value: object) -> str:
-    return endpoint.written(*endpoint.parse_server(decode.text(value)))
-
-
 SERVICE: Final[Shape] = {
     "hostname": _hostname,
     "postmaster": _mailbox,
@@ -141,6 +137,8 @@ LISTENER: Final[Shape] = {
     "min_rate": _rate,
     "bare_newlines": decode.one_of("refuse", "normalize"),
     "vrfy": decode.boolean,
+    "check_sender_domain": decode.boolean,
+    "check_recipient_domain": decode.boolean,
     "etrn_from": _networks,
     "proxy_from": _networks,
     "xclient_from": _networks,
@@ -173,11 +171,6 @@ RETRY: Final[Shape] = {
     "warn": decode.list_of(decode.duration, "durations", empty=True),
     "uncertain": decode.one_of("retry", "hold"),
 }
-DNS: Final[Shape] = {
-    "servers": decode.list_of(_server, "IP addresses", empty=True),
-    "timeout": decode.duration,
-    "hosts": decode.boolean,
-}
 LOG: Final[Shape] = {
     "level": decode.one_of(*LEVELS),
     "format": decode.one_of("text", "json"),
@@ -193,7 +186,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "login": sending.LOGIN,
     "relay": relaying.RELAY,
     "retry": RETRY,
-    "dns": DNS,
+    "dns": resolving.SHAPE,
     "log": LOG,
 }
 _SIZES: Final = frozenset(("memory", "window_memory", "max_size"))

@@ -1,0 +1,134 @@
+"""``[dns]``: how names are looked up, and the one resolver of a process that all its parts ask.
+
+`resolver` makes it, and gives the same one again as long as the event loop and what ``[dns]`` says are the
+same: what it knows outlives a reload.  With `enabled` off it asks nobody, and dnspython is not loaded.
+`complaints` tells of what waits then.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from mether.dns import private
+from mether.setup import decode, endpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+    from typing import Final
+
+    from mether.dns.answer import Resolver
+    from mether.dns.hosts import Hosts
+    from mether.dns.private import Level
+    from mether.setup.config import Config
+    from mether.setup.decode import Shape
+
+PATIENCE: Final = 4.0
+"""All servers together are waited for so many times as long as one."""
+
+
+class Dns(msgspec.Struct, frozen=True, kw_only=True):
+    """``[dns]``: whether the DNS is asked at all, name servers as ``ADDRESS:PORT`` (none: the system's), the
+    seconds one is waited for, whether the hosts file is asked too, which `private` addresses an MX may point
+    at (`dns.private`), and whether the AD bit of servers on other hosts is believed."""
+
+    enabled: bool = True
+    servers: tuple[str, ...] = ()
+    timeout: float = 5.0
+    hosts: bool = True
+    private: str = private.USUAL
+    trust_ad: bool = False
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, int], ...]:
+        """The servers as (IP address, port)."""
+        return tuple(map(endpoint.parse_server, self.servers))
+
+    @property
+    def level(self) -> Level:
+        """`private` as `dns.private` takes it."""
+        return self.private  # type: ignore[return-value]  # one of them: SHAPE has checked it
+
+
+def _server(value: object) -> str:
+    return endpoint.written(*endpoint.parse_server(decode.text(value)))
+
+
+SHAPE: Final[Shape] = {
+    "enabled": decode.boolean,
+    "servers": decode.list_of(_server, "IP addresses", empty=True),
+    "timeout": decode.duration,
+    "hosts": decode.boolean,
+    "private": decode.one_of(*private.LEVELS),
+    "trust_ad": decode.boolean,
+}
+
+_latest: tuple[Dns, asyncio.AbstractEventLoop, Resolver] | None = None
+
+
+def resolver(dns: Dns, loop: asyncio.AbstractEventLoop) -> Resolver:
+    """The resolver of this process."""
+    global _latest
+    if _latest is None or _latest[0] != dns or _latest[1] is not loop:
+        _latest = (dns, loop, _make(dns))
+    return _latest[2]
+
+
+def _make(dns: Dns) -> Resolver:
+    if not dns.enabled:
+        from mether.dns.off import Off
+
+        return Off()
+    from mether.dns.resolver import Resolver
+
+    return Resolver(
+        dns.endpoints, timeout=dns.timeout, lifetime=PATIENCE * dns.timeout, trust_ad=dns.trust_ad
+    )
+
+
+def hosts(dns: Dns) -> Hosts | None:
+    """The hosts file, None where it is not asked."""
+    from mether.dns.hosts import Hosts
+
+    return Hosts() if dns.hosts else None
+
+
+def complaints(config: Config, *, known: Hosts | None = None) -> Iterator[str]:
+    """A line for each route whose mail waits because the DNS is switched off; `known` is the hosts file."""
+    if config.dns.enabled:
+        return
+    known = known or hosts(config.dns)
+    everything = False
+    for number, route in enumerate(config.route):
+        key, lost = _lost(route, known)
+        if lost:
+            where = config.origins.get(f"route[{number}].{key}", config.path)
+            yield f"{where}: route.{key}: {lost}, and [dns] enabled = false: its mail waits"
+        everything = everything or _takes_all(route)
+    if not everything:
+        where = config.origins.get("dns.enabled", config.path)
+        yield f"{where}: dns.enabled: mail that no route takes needs an MX: it waits; add a route for it"
+
+
+def _lost(route: object, known: Hosts | None) -> tuple[str, str]:
+    """The key of a route that needs the DNS, and why; "" for none."""
+    from mether.routing import target
+
+    if getattr(route, "mx", None):
+        return "mx", "an MX is looked up in the DNS"
+    for key in ("smtp", "lmtp"):
+        written = getattr(route, key, None) or ()
+        for each in (written,) if isinstance(written, str) else written:
+            for one in target.parse_list(each).targets:
+                if one.kind != "unix" and not one.is_ip and (known is None or one.host not in known):
+                    return key, f"{one.host} is in no hosts file"
+    return "", ""
+
+
+def _takes_all(route: object) -> bool:
+    """Whether a route takes whatever comes to it."""
+    narrowing = ("recipient", "sender", "client", "authenticated", "listener")
+    return "*" in getattr(route, "domains", ()) and all(
+        getattr(route, key, None) is None for key in narrowing
+    )
