@@ -36,6 +36,11 @@ def test_nothing_is_said_of_what_is_in_order(tmp_path: Path) -> None:
         (LISTEN + 'oauth = ["./"]', 6, "auth.oauth: {}: expected a program"),
         (LISTEN + 'checkpassword = ["no-such"]', 6, "auth.checkpassword: no-such: there is no such program"),
         ('[[route]]\ndomains = ["a.test"]\npipe = ["no-such"]', 3, "route.pipe: no-such: there is no such"),
+        (
+            '[[route]]\nsmtp = "h.test:25"\nlogin = { user = "a", password_command = ["no-such"] }',
+            3,
+            "route.login.password_command: no-such: ",
+        ),
         ('[[login]]\nuser = "a"\npassword_command = ["no-such"]', 3, "login.password_command: no-such: "),
         ('[[login]]\nuser = "a"\ntoken_command = ["./none"]', 3, "login.token_command: {}/none: No such"),
         (

@@ -9,7 +9,7 @@ import pytest
 
 from mether.outcome import Route
 from mether.routing import target
-from mether.setup import sending
+from mether.setup import relaying, sending
 from mether.setup.config import Config, loads
 from mether.setup.locate import ConfigError
 
@@ -255,3 +255,77 @@ def test_a_login_for_no_next_hop_of_ours_is_told(routes: str, next_hop: str, tol
     text = f'[[route]]\n{routes}\n[[login]]\nnext_hop = "{next_hop}"\nuser = "ann"\npassword_env = "P"'
     config = read(text)
     assert bool(list(sending.unused(config, config.router()))) is told
+
+
+NAMED = '[[route]]\nname = "{0}"\nsender = ["*@{0}.test"]\nsmtp = ["one.test:587", "two.test:587"]\n'
+
+
+def test_how_mail_of_a_route_goes_out() -> None:
+    config = read(
+        NAMED.format("sales")
+        + 'helo = "sales.test"\nsource = ["192.0.2.7"]\nfailover = ["4.7."]\n'
+        + 'login = { user = "sales", password_env = "P" }\n'
+        + NAMED.format("shop")
+        + '[[route]]\nsmtp = ["one.test:587", "two.test:587"]\n'
+    )
+    manner = sending.manners(config, config.router())
+    sales = manner(Route("smtp", "one.test:587,two.test:587", via="sales"))
+    assert (sales.helo, sales.sources) == ("sales.test", ("192.0.2.7",))
+    assert sales.login is not None and sales.login.user == "sales" and sales.login.shared
+    assert sales.failover is not None and sales.failover.patterns == ("4.7.",)
+    for via in ("shop", ""):
+        plain = manner(Route("smtp", "one.test:587,two.test:587", via=via))
+        assert not (plain.helo or plain.sources or plain.login or plain.failover or plain.trouble)
+
+
+@pytest.mark.parametrize(
+    ("next_hop", "via", "words"),
+    [
+        ("one.test:587,two.test:587", "gone", "has no route of that name"),
+        ("old.test:587", "sales", "has the route lead elsewhere now"),
+        ("one.test:587", "sales", "has the route lead elsewhere now"),
+    ],
+)
+def test_mail_of_a_route_that_is_gone_waits(next_hop: str, via: str, words: str) -> None:
+    """No host is shown another's login: whoever changed the configuration says what becomes of the mail."""
+    config = read(NAMED.format("sales") + 'login = { user = "sales", password_env = "P" }\n')
+    trouble = sending.manners(config, config.router())(Route("smtp", next_hop, via=via)).trouble
+    assert trouble is not None
+    assert (trouble.code, trouble.status) == (451, "4.3.5")
+    assert words in trouble.text and f"route {via}:" in trouble.text
+
+
+def test_a_named_route_by_mx_leads_to_every_domain() -> None:
+    config = read('[[route]]\nname = "out"\nmx = true\nhelo = "out.test"\n')
+    assert sending.manners(config, config.router())(Route("smtp", "any.test", via="out")).helo == "out.test"
+
+
+def test_the_limits_and_the_tls_of_named_routes() -> None:
+    """The same hosts, with a name each: nothing of one holds for the other."""
+    text = (
+        NAMED.format("sales") + 'tls = "none"\nconnections = 1\n' + NAMED.format("shop") + 'tls = "verify"\n'
+    )
+    config = read(text)
+    router = config.router()
+    policy, limits = sending.policies(config, router), relaying.limits(config, router)
+    hop = "one.test:587,two.test:587"
+    assert [policy(Route("smtp", hop, via=via)).level for via in ("sales", "shop")] == ["none", "verify"]
+    assert [limits(Route("smtp", hop, via=via)).connections for via in ("sales", "shop")] == [1, 20]
+
+
+def test_the_secrets_of_routes_are_looked_at_too(tmp_path: Path) -> None:
+    text = NAMED.format("sales") + f'login = {{ user = "sales", password_file = "{tmp_path}/none" }}\n'
+    (line,) = sending.troubles(read(text))
+    assert line == (
+        f"/etc/mether/mether.toml:5: route.login.password_file: {tmp_path}/none: No such file or directory"
+    )
+
+
+def test_a_login_for_one_host_of_a_list_is_used() -> None:
+    text = (
+        LOGIN
+        + 'password_env = "P"\nnext_hop = "two.test"\n'
+        + '[[route]]\nsmtp = ["one.test:587", "two.test:587"]'
+    )
+    config = read(text)
+    assert not list(sending.unused(config, config.router()))

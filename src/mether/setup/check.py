@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 
 from mether.setup import certificates, descriptors, logins, resolving, sending
@@ -28,6 +29,9 @@ _TRUSTED: Final = {
     "proxy_from": "whoever connects may say that it speaks for any other client",
     "xclient_from": "whoever connects may say that it speaks for any other client",
 }
+
+
+_NUMBER: Final = re.compile(r"\[[0-9]+\]")
 
 
 class Finding:
@@ -110,14 +114,14 @@ def programs(config: Config, environ: Mapping[str, str], *, receives: bool = Tru
             named += [("auth", key, getattr(config.auth, key), program.PATH)]
     for number, route in enumerate(config.route):
         named += [(f"route[{number}]", "pipe", route.pipe, pipe.PATH)]
-    for number, login in enumerate(config.login):
+    for place, _, login in sending.accounts(config):
         for key in ("password_command", "token_command"):
-            named += [(f"login[{number}]", key, getattr(login, key), ours)]
+            named += [(place, key, getattr(login, key), ours)]
     for table, key, argv, path in named:
         why = _cannot_run(argv[0], path) if argv is not None else ""
         if why:
-            where = config.origins.get(f"{table}.{key}", config.path)
-            yield f"{where}: {table.partition('[')[0]}.{key}: {why}"
+            where = config.origins.get(f"{table}.{key}") or config.origins.get(table, config.path)
+            yield f"{where}: {re.sub(_NUMBER, '', table)}.{key}: {why}"
 
 
 def _cannot_run(program: str, path: str) -> str:
