@@ -284,7 +284,10 @@ def test_an_id_that_is_not_queued_is_told_and_the_others_are_done(store, capsys)
         (["hold", "--all", "--sender", "x"], "--all contradicts an ID or a filter"),
         (["cat", "--json", "0" * 13], "cat prints no JSON"),
         (["retry", "--all", "--reason", "x"], "--reason is for hold, suspend, not for retry"),
-        (["check", "--all"], "--all is for list, export, hold, release, retry, remove, not for check"),
+        (
+            ["check", "--all"],
+            "--all is for list, export, reroute, hold, release, retry, remove, not for check",
+        ),
         (["check", "x"], "check looks over the whole queue, and takes no 'x'"),
         (["check", "--next-hop", "x"], "check --next-hop needs --oldest, --deferred or --held"),
         (
@@ -297,9 +300,14 @@ def test_an_id_that_is_not_queued_is_told_and_the_others_are_done(store, capsys)
         (["shape", "--top", "-1"], "--top: '-1' is not a whole number of at least 0"),
         (["explain"], "explain needs an ID"),
         (["suspend"], "suspend needs a NEXT-HOP"),
+        (["reroute", "--all"], "reroute needs a NEXT-HOP, or --rules"),
+        (["reroute", "mx"], "reroute needs IDs, a filter, or --all"),
+        (["reroute", "--rules"], "reroute needs IDs, a filter, or --all"),
+        (["reroute", "mx", "x"], "'x' is not a queue id"),
+        (["hold", "--rules", "--all"], "--rules is for reroute, not for hold"),
         (["suspend", "x", "--for", "1h", "--until", "+1h"], "--until and --for exclude each other"),
         (["show", "--once", "0" * 13], "--once is for top, not for show"),
-        (["list", "-n"], "--dry-run is for hold, release, retry, remove, not for list"),
+        (["list", "-n"], "--dry-run is for hold, release, retry, remove, reroute, not for list"),
         (
             ["--older", "3"],
             '--older: expected a duration such as "90s", "5m", "1h30m" or "5d": the units are s, m, h, d, w '

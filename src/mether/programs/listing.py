@@ -40,6 +40,11 @@ _BESIDE: Final = " " * 48
 HEADING: Final = f"{'-Queue ID-':<15}{'-Size-':>10}  {'-Arrival Time-':<19}  -Sender/Recipients-"
 
 
+def hop_name(route: Route) -> str:
+    """A next hop, with the rule whose own connections it has."""
+    return f"{route} via {route.via}" if route.via else str(route)
+
+
 def record(entry: Entry, hops: Hops, now: float) -> dict[str, Any]:
     """An entry as what `json.dumps` takes; `hops` as for `lines`."""
     message = entry.message
@@ -60,6 +65,7 @@ def record(entry: Entry, hops: Hops, now: float) -> dict[str, Any]:
         ("client_name", message.arrival.host),
         ("helo", message.arrival.helo),
         ("login", message.arrival.login),
+        ("listener", message.arrival.listener),
         ("envid", message.envelope.envid),
         ("warn_at", message.warn_at),
         ("release_at", message.release_at or None),
@@ -77,6 +83,8 @@ def _recipient(row: Row, hops: Hops, now: float) -> dict[str, Any]:
         "attempts": row.attempts,
         "next_attempt": row.next_attempt,
     }
+    if row.route.via:
+        facts["via"] = row.route.via
     if row.last is not None:
         facts["delay_reason"] = clean(str(row.last.reply))
         facts["delay_status"] = row.last.status
@@ -89,6 +97,8 @@ def _recipient(row: Row, hops: Hops, now: float) -> dict[str, Any]:
         facts["suspect"] = True
     if row.mark is not None:
         facts["mark"] = row.mark
+    if row.moved is not None:
+        facts["moved_to"] = hop_name(row.moved)
     return facts
 
 

@@ -106,10 +106,12 @@ def _work(argv: list[str]) -> int:
     config = load()
     select = Select(idents=frozenset(idents) if idents else None, next_hop=next_hop, regardless=bool(chosen))
     if given.flag("daemon"):
-        from mether.setup import descriptors, service, systemd
+        from mether.setup import descriptors, privileges, service, systemd
 
         descriptors.lift()
-        return service.run(service.serve(config, receives=False, load=load, notifier=systemd.taken()))
+        notifier = systemd.taken()
+        helper = privileges.leave(config)
+        return service.run(service.serve(config, receives=False, load=load, notifier=notifier, helper=helper))
     wrong = _look(config, select, idents, dry=given.flag("dry-run"))
     if given.flag("dry-run"):
         _dry_run(config, select, at, given.flag("json"))
@@ -147,15 +149,17 @@ def _look(config: Config, select: Select, idents: list[str], *, dry: bool) -> st
 
 
 def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
-    from mether.setup import service
+    from mether.setup import privileges, service
 
     def task(runner: Runner) -> Coroutine[Any, Any, int]:
         return runner.once(select)
 
-    return service.run(service.once(config, task, quiet=quiet))
+    helper = privileges.leave(config)
+    return service.run(service.once(config, task, quiet=quiet, helper=helper))
 
 
 def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> None:
+    from mether.programs.listing import hop_name
     from mether.queue.glob import next_hop_like
     from mether.queue.open import open_store
     from mether.queue.store import Filter
@@ -179,6 +183,7 @@ def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> None:
                             "queue_id": entry.message.ident,
                             "recipient": str(step.row.recipient.forward_path),
                             "transport": step.row.route.transport,
+                            **({"via": step.row.route.via} if step.row.route.via else {}),
                             "next_hop": hop,
                             "do": step.verb,
                             "why": step.why,
@@ -188,8 +193,8 @@ def _dry_run(config: Config, select: Select, at: float, as_json: bool) -> None:
                         continue
                     when = f" until {_shown(step.when)}" if step.verb == "wait" and step.when else ""
                     print(
-                        f"{entry.message.ident} {step.row.recipient.forward_path} by {step.row.route}: "
-                        f"{step.verb}{when}, {step.why}"
+                        f"{entry.message.ident} {step.row.recipient.forward_path} "
+                        f"by {hop_name(step.row.route)}: {step.verb}{when}, {step.why}"
                     )
     finally:
         store.close()

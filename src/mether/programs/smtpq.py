@@ -1,9 +1,9 @@
 """``smtpq``: list, show and change the queue, and see how it does.
 
 What the verbs do is in the modules beside this one: `smtpq_list`, `smtpq_show` (show, explain, cat,
-export), `smtpq_change`, `smtpq_hops`, `smtpq_shape`, `smtpq_top`, `smtpq_check`; each is imported when it
-is asked for. Here is what they all take, and the queue is opened.  Nothing here tries a message, so this
-process is never counted among those that work the queue.
+export), `smtpq_change`, `smtpq_reroute`, `smtpq_hops`, `smtpq_shape`, `smtpq_top`, `smtpq_check`; each
+is imported when it is asked for. Here is what they all take, and the queue is opened.  Nothing here tries a
+message, so this process is never counted among those that work the queue.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ PROGRAM = Program(
         "cat ID...",
         "export --all | FILTER... | ID...",
         "hold | release | retry | remove [--dry-run] --all | FILTER... | ID...",
+        "reroute [--dry-run] NEXT-HOP | --rules --all | FILTER... | ID...",
         "suspend [--until TIME | --for TIME] [--reason TEXT] NEXT-HOP...",
         "resume NEXT-HOP...",
         "hops [--json] [NEXT-HOP...]",
@@ -49,6 +50,10 @@ PROGRAM = Program(
     hold keeps messages from being tried until release. retry makes them due now, but none before the release
     that its sender asked for. remove forgets them without telling anyone; returnsmtpmail returns them.
 
+    reroute sends recipients to another next hop, where they stay: a targethost or a list of them, mx, or the
+    name of a route of the configuration; with --rules they follow the routes again. Of a message only the
+    recipients that match are moved.
+
     suspend keeps mail waiting at next hops until resume, or until a time; hops tells which are suspended or
     do not answer. A NEXT-HOP is a glob over those that are known, or the name of one; of a
     domain that is relayed by MX, the domain.
@@ -65,7 +70,8 @@ PROGRAM = Program(
         Option("", "all", "every message"),
         *OPTIONS,
         Option("", "reason", "hold, suspend: why", value="TEXT"),
-        Option("n", "dry-run", "hold, release, retry, remove: only say how many"),
+        Option("n", "dry-run", "hold, release, retry, remove, reroute: only say how many"),
+        Option("", "rules", "reroute: by the routes of the configuration, pinned no more"),
         Option("", "transcript", "show: what was said in the last attempt that failed"),
         Option("", "until", "suspend: until +6h, 14:30, 2026-01-31T12:00 or a Unix time", value="TIME"),
         Option("", "for", "suspend: for so long, such as 2h", value="TIME"),
@@ -102,20 +108,21 @@ PROGRAM = Program(
 )
 
 CHANGES: Final = ("hold", "release", "retry", "remove")
-OF_MESSAGES: Final = ("list", "show", "explain", "cat", "export", *CHANGES)
+OF_MESSAGES: Final = ("list", "show", "explain", "cat", "export", "reroute", *CHANGES)
 OF_HOPS: Final = ("suspend", "resume", "hops")
 VERBS: Final = (*OF_MESSAGES, *OF_HOPS, "shape", "top", "check")
-_CHOOSING: Final = ("list", "shape", "export", *CHANGES)
+_CHOOSING: Final = ("list", "shape", "export", "reroute", *CHANGES)
 
 TAKEN_BY: Final = {
-    "all": ("list", "export", *CHANGES),
+    "all": ("list", "export", "reroute", *CHANGES),
     "sender": _CHOOSING,
     "recipient": _CHOOSING,
     "next-hop": (*_CHOOSING, "check"),
     "older": _CHOOSING,
     "status": _CHOOSING,
     "reason": ("hold", "suspend"),
-    "dry-run": CHANGES,
+    "dry-run": (*CHANGES, "reroute"),
+    "rules": ("reroute",),
     "transcript": ("show",),
     "until": ("suspend",),
     "for": ("suspend",),
@@ -134,9 +141,21 @@ LIMITS: Final = ("oldest", "deferred", "held")
 
 class Call:
     """What a verb is called with: the `operands` (of messages: ids), the `filter` of these and the options,
-    the opened `store`, the configuration's path, this host's name, and the time."""
+    the opened `store`, the configuration's path, this host's name, and the time; `target` is the next hop
+    that ``reroute`` was given, None with --rules."""
 
-    __slots__ = ("config", "filter", "hostname", "now", "operands", "options", "spool", "store", "verb")
+    __slots__ = (
+        "config",
+        "filter",
+        "hostname",
+        "now",
+        "operands",
+        "options",
+        "spool",
+        "store",
+        "target",
+        "verb",
+    )
 
     def __init__(
         self,
@@ -150,8 +169,10 @@ class Call:
         spool: str,
         hostname: str,
         config: str | None = None,
+        target: str | None = None,
     ) -> None:
         self.config = config
+        self.target = target
         self.verb = verb
         self.operands = operands
         self.options = options
@@ -199,25 +220,27 @@ def print_queue(config: str | None, spool: str | None) -> int:
 
 def _work(argv: list[str]) -> int:
     options = parse(PROGRAM, argv)
-    verb, operands = _verb(options.operands)
+    verb, target, operands = _verb(options.operands, rules=options.flag("rules"))
     if verb == "check" and any(options.flag(name) for name in LIMITS):
         # Whoever watches the queue is told in their own words that it cannot be seen.
         from mether.queue.store import StoreError
         from mether.setup.locate import ConfigError
 
         try:
-            return _call(verb, operands, options)
+            return _call(verb, target, operands, options)
         except (StoreError, ConfigError, OSError) as error:
             raise Verdict(3, f"SMTPQ UNKNOWN - {' '.join(str(error).split())}\n") from None
-    return _call(verb, operands, options)
+    return _call(verb, target, operands, options)
 
 
-def _call(verb: str, operands: list[str], options: Parsed) -> int:
+def _call(verb: str, target: str | None, operands: list[str], options: Parsed) -> int:
     import time
 
     now = time.time()
     filter = filter_of(options, operands if verb in OF_MESSAGES else [], now)
     _agree(verb, operands, options, filter)
+    if verb == "reroute" and target is None and not options.flag("rules"):
+        raise UsageError("reroute needs a NEXT-HOP, or --rules")
     _read(verb, options, now)
     work = _find(verb)
 
@@ -240,6 +263,7 @@ def _call(verb: str, operands: list[str], options: Parsed) -> int:
                 spool=known.spool,
                 hostname=known.hostname,
                 config=known.config,
+                target=target,
             )
         )
     finally:
@@ -249,18 +273,20 @@ def _call(verb: str, operands: list[str], options: Parsed) -> int:
     return 0
 
 
-def _verb(operands: list[str]) -> tuple[str, list[str]]:
-    """The verb and its operands, ids in their one writing; ids alone are listed."""
+def _verb(operands: list[str], *, rules: bool = False) -> tuple[str, str | None, list[str]]:
+    """The verb, the next hop that ``reroute`` has first where no `rules` decide, and the other operands, ids
+    in their one writing; ids alone are listed."""
     if not operands:
-        return "list", []
+        return "list", None, []
     verb, rest = operands[0], operands[1:]
     if verb in VERBS:
-        return verb, [ident(text) for text in rest] if verb in OF_MESSAGES else rest
+        target = rest.pop(0) if verb == "reroute" and not rules and rest else None
+        return verb, target, [ident(text) for text in rest] if verb in OF_MESSAGES else rest
     from mether.setup.spelling import nearest
 
     meant = nearest(verb, VERBS)
     try:
-        return "list", [ident(text) for text in operands]
+        return "list", None, [ident(text) for text in operands]
     except UsageError:
         hint = f" (did you mean {meant}?)" if meant else ""
         raise UsageError(f"{verb[:80]!r} is neither a command nor a queue id{hint}") from None
@@ -285,7 +311,7 @@ def _agree(verb: str, operands: list[str], options: Parsed, filter: Filter) -> N
         raise UsageError(f"{verb} needs an ID")
     if verb in ("suspend", "resume") and not operands:
         raise UsageError(f"{verb} needs a NEXT-HOP")
-    if verb in (*CHANGES, "export") and not (options.flag("all") or narrow(filter)):
+    if verb in (*CHANGES, "export", "reroute") and not (options.flag("all") or narrow(filter)):
         raise UsageError(f"{verb} needs IDs, a filter, or --all")
     if verb == "check" and options.flag("next-hop") and not any(options.flag(name) for name in LIMITS):
         raise UsageError("check --next-hop needs --oldest, --deferred or --held")
@@ -332,6 +358,10 @@ def _find(verb: str) -> Callable[[Call], object]:
         from mether.programs.smtpq_change import change
 
         return change
+    if verb == "reroute":
+        from mether.programs.smtpq_reroute import reroute
+
+        return reroute
     if verb in OF_HOPS:
         from mether.programs import smtpq_hops
 

@@ -7,7 +7,7 @@ suspended, and its last error.
 
 from __future__ import annotations
 
-from mether.programs.listing import clean, span, stamp
+from mether.programs.listing import clean, hop_name, span, stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ def _line(one: Line, now: float) -> str:
             state = "suspended" if until is None else _distance(until - now)
             error = f" (suspended: {hop.suspended}){error}"
     age = "" if one.age < 0 else f">{_distance(AGES[one.age - 1])}" if one.age else "<1m"
-    return clean(f"{one.waiting or '':>8} {age:>8} {one.failures or '':>5} {state:>9}  {one.route}{error}")
+    return clean(
+        f"{one.waiting or '':>8} {age:>8} {one.failures or '':>5} {state:>9}  {hop_name(one.route)}{error}"
+    )
 
 
 def _distance(seconds: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from mether.programs.errors import NOINPUT, Failure
-from mether.programs.listing import clean, span, stamp
+from mether.programs.listing import clean, hop_name, span, stamp
 from mether.programs.options import UsageError
 from mether.programs.smtpq_change import why
 from mether.queue.glob import next_hop_like
@@ -150,6 +150,7 @@ def record(hop: Hop, now: float) -> dict[str, Any]:
         "transport": hop.route.transport,
         "next_hop": hop.route.next_hop,
         "helo": hop.route.helo or None,
+        "via": hop.route.via or None,
         "failures": hop.failures,
         "not_before": hop.not_before or None,
         "last": clean(hop.last) or None,
@@ -193,7 +194,7 @@ def until(options: Parsed, now: float) -> float | None:
 
 
 def _name(route: Route) -> str:
-    return f"{route}{f' (EHLO {route.helo})' if route.helo else ''}"
+    return f"{hop_name(route)}{f' (EHLO {route.helo})' if route.helo else ''}"
 
 
 def _tell(unknown: list[str]) -> None:

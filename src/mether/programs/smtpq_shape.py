@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from mether.programs.listing import clean
+from mether.programs.listing import clean, hop_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def table(found: Sequence[Shape], most: int) -> Iterator[str]:
         yield "no recipient waits"
         return
     rows = [("TOTAL", _sum(found))]
-    rows += [(clean(str(one.route)), one.counts) for one in found[:most]]
+    rows += [(clean(hop_name(one.route)), one.counts) for one in found[:most]]
     if others := found[most:]:
         rows.append((f"({len(others)} other{'s' if len(others) > 1 else ''})", _sum(others)))
     name = max(len(row[0]) for row in rows)
@@ -68,6 +68,7 @@ def _record(one: Shape) -> dict[str, object]:
     return {
         "transport": one.route.transport,
         "next_hop": one.route.next_hop,
+        "via": one.route.via or None,
         "recipients": one.recipients,
         "ages": dict(zip(COLUMNS, one.counts, strict=True)),
     }

@@ -7,7 +7,7 @@ and of the local zone; text from peers has no control character left in it.
 from __future__ import annotations
 
 from mether.address import path_text
-from mether.programs.listing import clean, mail_parameters, rcpt_parameters, span, stamp
+from mether.programs.listing import clean, hop_name, mail_parameters, rcpt_parameters, span, stamp
 from mether.runner import plan
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def story(
         yield f"Recipient  {clean(str(row.recipient.forward_path))}"
         pinned = " (pinned: as given on the command line)" if row.pinned else ""
         helo = f", EHLO {row.route.helo}" if row.route.helo else ""
-        yield clean(f"  next hop {row.route}{helo}{pinned}")
+        yield clean(f"  next hop {hop_name(row.route)}{helo}{pinned}")
         parameters = " ".join(rcpt_parameters(row))
         if parameters:
             yield clean(f"  asked    {parameters}")
@@ -71,7 +71,10 @@ def story(
         when = "" if at is None else f"{stamp(at)} ({span(at - now)}): " if at > now else "now: "
         yield clean(f"  next     {when}{why}")
         if row.mark is not None:
-            yield f"  then     {'held' if row.mark == 'hold' else 'removed'}, as soon as the attempt can end"
+            what = {"hold": "held", "remove": "removed"}.get(
+                row.mark, f"sent to {hop_name(row.moved or row.route)}"
+            )
+            yield clean(f"  then     {what}, as soon as the attempt can end")
     for attempt in attempts:
         yield ""
         yield "Attempt    " + _attempt(attempt)
@@ -90,7 +93,9 @@ def transcripts(entry: Entry, attempts: Sequence[Attempt]) -> Iterator[str]:
         yield ""
         attempt = latest.get(route)
         if attempt is None:
-            yield clean(f"Transcript of {route}: none; no attempt failed there, or nothing was said in it")
+            yield clean(
+                f"Transcript of {hop_name(route)}: none; no attempt failed there, or nothing was said in it"
+            )
             continue
         yield "Transcript " + _attempt(attempt)
         for line in attempt.transcript.splitlines():
@@ -104,6 +109,7 @@ def attempt_record(attempt: Attempt, entry: Entry, *, transcript: bool = False) 
         "seconds": attempt.seconds,
         "transport": attempt.route.transport,
         "next_hop": attempt.route.next_hop,
+        **({"via": attempt.route.via} if attempt.route.via else {}),
         "remote_mta": attempt.remote_mta,
         "uncertain": attempt.uncertain,
         "outcomes": [
@@ -178,6 +184,7 @@ def explanation_record(entry: Entry, row: Row, hops: Hops, now: float) -> dict[s
         "recipient": str(row.recipient.forward_path),
         "transport": row.route.transport,
         "next_hop": row.route.next_hop,
+        **({"via": row.route.via} if row.route.via else {}),
         "next_try": at if last.verb == "try" else None,
         "steps": [{"at": at, "do": step.verb, "why": clean(step.why)} for at, step in steps],
     }
@@ -189,7 +196,7 @@ def _alone(row: Row) -> str:
 
 def _attempt(attempt: Attempt) -> str:
     mta = f" {attempt.remote_mta}" if attempt.remote_mta else ""
-    return clean(f"{stamp(attempt.started)} at {attempt.route}{mta}, {attempt.seconds:.1f} s")
+    return clean(f"{stamp(attempt.started)} at {hop_name(attempt.route)}{mta}, {attempt.seconds:.1f} s")
 
 
 def _address(number: int, entry: Entry) -> str:
