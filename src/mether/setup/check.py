@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 
-from mether.setup import certificates, descriptors, logins, resolving, sending
+from mether.setup import certificates, descriptors, logins, resolving, sending, tables
 from mether.setup.locate import ConfigError
 
 TYPE_CHECKING = False
@@ -61,7 +61,11 @@ def findings(
     yield from _those(resolving.complaints(config))
     if short := descriptors.shortage(config, receives=receives):
         yield Finding(f"{config.path}: {short}" if config.path else short)
-    for line in (*sending.troubles(config), *programs(config, environ, receives=receives)):
+    for line in (
+        *sending.troubles(config),
+        *tables.troubles(config),
+        *programs(config, environ, receives=receives),
+    ):
         yield Finding(line, fatal=True)
     if receives:
         yield from _those(everybody(config))

@@ -21,7 +21,7 @@ import msgspec
 
 from mether.address import parse as parse_address
 from mether.routing.router import Router
-from mether.setup import decode, locate, route_check, routes, sending, shape
+from mether.setup import callahead, decode, locate, route_check, routes, sending, shape
 from mether.setup import listen as listening
 from mether.setup import tables as tabling
 from mether.setup.listen import Auth as Auth
@@ -136,7 +136,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def tables(self) -> Tables:
         """The tables that routes refer to."""
-        return Tables(self.table, self.path)
+        return Tables(self.table, self.path, open=callahead.opener(self))
 
     def router(self, known: Tables | None = None) -> Router:
         """The router of these routes, with the tables that are `known`, else with its own."""

@@ -93,6 +93,15 @@ address = "127.0.0.1:2525"
 # send = "may"
 # ca = "ca.pem"                      authorities for certificates of servers; none: the system's
 
+# What routes look up as "table:NAME".  A file has a key on each line, and its value behind white space; it is read
+# again when it changes.  Mail that a table decides about waits while the table cannot be read.  For example:
+# [[table]]
+# name = "people"
+# file = "people"                    format = "aliases": in the syntax of /etc/aliases
+#   or sqlite = "users.db", or postgres = "postgresql://mether@db.example.org/mail", with
+#   query = "SELECT mailbox FROM users WHERE address = ?"    ($1 for postgres), cache = "5s"
+#   or passwd = true                 the users of this host
+
 # Where mail goes.  The first route that matches wins; what none matches goes by MX.
 # domains: "example.org", ".example.org" (every domain below it), "*" (all).
 # Then exactly one of:

@@ -191,7 +191,7 @@ SHAPES: Final[dict[str, Shape]] = {
 }
 _SIZES: Final = frozenset(("memory", "window_memory", "max_size"))
 _DURATIONS: Final = frozenset(
-    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle", "warn")
+    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle", "warn", "cache")
 )
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.routing.callahead import Open
     from mether.routing.source import Source
+    from mether.setup.config import Config
     from mether.setup.decode import Document, Shape
 
     class Checked(Source, Protocol):
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 CACHE: Final = 5.0
 """Seconds for which what a database said is kept."""
 KINDS: Final = ("file", "sqlite", "postgres", "passwd")
+REFERRING: Final = ("domains", "recipient", "sender", "authenticated", "aliases", "users", "rewrite")
+"""The keys of a route in which a table may stand."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,13 +283,38 @@ class Inline:
         """Everything is known."""
 
 
-def troubles(tables: Tables) -> Iterator[str]:
-    """A line for each table that cannot be read: mail that it decides about would be deferred."""
-    for source in tables.all():
+def troubles(config: Config) -> Iterator[str]:
+    """A line for each table that cannot be read, with its place: mail that it decides about would wait."""
+    known = config.tables()
+    config.router(known)  # knows of the files that routes refer to
+    for route in config.route:
+        if route.rewrite is not None:
+            known.source(route.rewrite)
+    places = _places(config)
+    for source in known.all():
         try:
             source.check()
         except TableError as error:
-            yield str(error)
+            yield f"{places.get(source.name, config.path)}: {error}"
+
+
+def _places(config: Config) -> dict[str, str]:
+    """Where each table stands: "FILE:LINE: KEY"."""
+    places: dict[str, str] = {}
+    for number, route in enumerate(config.route):
+        for key in REFERRING:
+            value = getattr(route, key)
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str):
+                    where = config.origins.get(f"route[{number}].{key}", config.path)
+                    places.setdefault(text, f"{where}: route.{key}")
+    for number, table in enumerate(config.table):
+        kind = next(kind for kind in KINDS if getattr(table, kind) is not None)
+        where = f"{config.origins.get(f'table[{number}].{kind}', config.path)}: table.{kind}"
+        places[f"table:{table.name}"] = where
+        if table.file is not None:
+            places.setdefault(table.file, where)
+    return places
 
 
 def _user(text: str) -> str:
