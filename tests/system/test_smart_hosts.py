@@ -1,0 +1,196 @@
+"""Lists of smart hosts, Postfix and aiosmtpd among them; and from where and as whom we come, by rule."""
+
+from __future__ import annotations
+
+import smtplib
+from typing import Any
+
+import peers
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from peers import until
+from postfix import Postfix
+
+from conftest import Daemon, _as_root, _peer
+
+MESSAGE = b"From: <a@example.com>\r\nSubject: hello\r\n\r\nHello.\r\n"
+
+CONFIG = """
+[service]
+hostname = "relay.example.test"
+[queue]
+spool = "sqlite:spool"
+[[listen]]
+address = "127.0.0.1:{{port}}"
+role = "local"
+[retry]
+intervals = ["1h"]
+
+[[route]]
+name = "sales"
+sender = ["*@sales.example"]
+smtp = "127.0.0.1:{other}"
+tls = "none"
+source = ["127.0.0.11"]
+helo = "sales.example.test"
+login = {{{{ user = "sales", password_file = "{password}" }}}}
+
+[[route]]
+name = "shop"
+sender = ["*@shop.example"]
+smtp = "127.0.0.1:{other}"
+tls = "none"
+source = ["127.0.0.12"]
+helo = "shop.example.test"
+
+[[route]]
+name = "nowhere"
+sender = ["*@nowhere.example"]
+smtp = "127.0.0.1:{other}"
+tls = "none"
+source = ["192.0.2.7"]
+
+[[route]]
+smtp = ["127.0.0.1:{dead}", "127.0.0.1:{first}", "127.0.0.1:{other}"]
+tls = "none"
+failover = ["4.7.", "552"]
+"""
+
+REFUSING = (
+    "smtpd_relay_restrictions = permit_mynetworks\n"
+    "smtpd_sender_restrictions = check_sender_access inline:{\n"
+    "  {grey@example.com = 451 4.7.1 greylisted}, {later@example.com = 451 4.3.2 later},\n"
+    "  {full@example.com = 552 5.2.2 full} }\n"
+    "smtpd_recipient_restrictions = permit_mynetworks, reject\n"
+    "smtpd_data_restrictions = check_client_access static:HOLD\n"
+)
+
+
+class Recording:
+    """aiosmtpd with logins in clear text; `taken` is what it heard: who sent it, from where, as whom."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, str, str, str]] = []
+        self.controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=peers.free_port(),
+            authenticator=self._check,
+            auth_require_tls=False,
+        )
+        self.controller.start()
+        self.port = self.controller.port
+
+    def _check(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        return AuthResult(success=data.password == b"secret", handled=False, auth_data=data.login.decode())
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.taken.append(
+            (envelope.mail_from, session.peer[0], session.host_name, str(session.auth_data or ""))
+        )
+        return "250 2.0.0 taken"
+
+
+@pytest.fixture(scope="module")
+def other():
+    recording = Recording()
+    yield recording
+    recording.controller.stop()
+
+
+@pytest.fixture(scope="module")
+def first():
+    _as_root()
+    _peer("postfix")
+    mta = Postfix(REFUSING)
+    yield mta
+    mta.stop()
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory, first, other):
+    base = tmp_path_factory.mktemp("relay")
+    password = base / "password"
+    password.write_text("secret\n")
+    password.chmod(0o600)
+    text = CONFIG.format(dead=peers.free_port(), first=first.port, other=other.port, password=password)
+    daemon = Daemon(base, text)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def sent(relay):
+    """Gives the relay a message from a sender: the log's line of its fate."""
+
+    def send(sender: str) -> str:
+        to = f"b-{sender.replace('@', '.')}@example.net"
+        with smtplib.SMTP("127.0.0.1", relay.port) as client:
+            client.sendmail(sender, [to], MESSAGE)
+
+        def fate() -> list[str]:
+            return [line for line in relay.log().splitlines() if f"to=<{to}>" in line and "status=" in line]
+
+        until(fate)
+        return fate()[0]
+
+    return send
+
+
+def test_the_first_that_lives_takes_it(sent, first):
+    line = sent("plain@example.com")
+    assert "status=sent" in line and f"[127.0.0.1]:{first.port}" in line
+
+
+def test_a_reply_that_is_listed_has_the_next_one_tried(sent, first, other):
+    """Postfix greylists it, aiosmtpd takes it, once."""
+    line = sent("grey@example.com")
+    assert "status=sent" in line and f"[127.0.0.1]:{other.port}" in line
+    assert [one[0] for one in other.taken].count("grey@example.com") == 1
+    line = sent("full@example.com")
+    assert "status=sent" in line and f"[127.0.0.1]:{other.port}" in line
+
+
+def test_any_other_reply_is_the_answer(sent, other):
+    line = sent("later@example.com")
+    assert "status=deferred" in line and "451 4.3.2 " in line
+    assert "later@example.com" not in [one[0] for one in other.taken]
+
+
+def test_a_sender_has_its_address_name_and_login(sent, other):
+    """The same host, three rules: each has connections of its own."""
+    for sender in ("ann@sales.example", "bob@shop.example", "cyd@sales.example"):
+        assert "status=sent" in sent(sender)
+    heard = {sender: rest for sender, *rest in other.taken}
+    sales = ["127.0.0.11", "sales.example.test", "sales"]
+    assert heard["ann@sales.example"] == heard["cyd@sales.example"] == sales
+    assert heard["bob@shop.example"] == ["127.0.0.12", "shop.example.test", ""]
+
+
+def test_an_address_that_this_host_has_not(sent, relay):
+    """The mail waits, and both its reply and the log say what to mend."""
+    line = sent("dan@nowhere.example")
+    assert "status=deferred" in line and "dsn=4.3.5" in line
+    assert "cannot send from 192.0.2.7 to [127.0.0.1]:" in line
+    assert [one for one in relay.log().splitlines() if "cannot send from" in one and "status=" not in one]
+
+
+def test_smtp_takes_a_list(mether, other):
+    where = f"127.0.0.1:{peers.free_port()},127.0.0.1:{other.port}"
+    done = mether("smtp", "--tls", "none", where, "smtp@example.com", "b@example.net", content=MESSAGE)
+    assert done.returncode == 0 and b"relayed (250" in done.stdout
+    assert "smtp@example.com" in [one[0] for one in other.taken]
+
+
+def test_smtpqer_takes_a_list(mether, other, tmp_path):
+    where = f"127.0.0.1:{peers.free_port()}*1,127.0.0.1:{other.port}*1"
+    config = tmp_path / "mether.toml"
+    config.write_text('[service]\nhostname = "relay.example.test"\n')
+    common = ("-C", str(config), "--spool", f"directory:{tmp_path}/spool")
+    done = mether("smtpqer", *common, "-n", where, "queued@example.com", "b@example.net", content=MESSAGE)
+    assert done.returncode == 0, done.stderr
+    done = mether("runsmtpq", *common)
+    assert b"status=sent" in done.stderr, done.stderr
+    assert "queued@example.com" in [one[0] for one in other.taken]
