@@ -21,6 +21,7 @@ ZONE = {
     "two.example.org": ["A 192.0.2.2"],
     "plain.example.net": ["A 192.0.2.9"],
     "null.example.net": ["MX 0 ."],
+    "inside.example": ["A 127.0.0.1"],
 }
 
 
@@ -119,3 +120,12 @@ def test_a_next_hop_that_the_configuration_names_is_waited_for() -> None:
         find(Route("smtp", "hub.test"), warn=lines.append)
     assert caught.value.reply.status == "5.1.2"
     assert len(lines) == 4
+
+
+def test_an_mx_may_not_point_at_this_host_unless_the_configuration_names_the_domain() -> None:
+    """MX-7."""
+    with pytest.raises(DnsFailure) as caught:
+        find(Route("smtp", "inside.example"))
+    assert caught.value.reply.status == "5.4.4"
+    assert find(Route("smtp", "inside.example"), level="allow")
+    assert find(Route("smtp", "inside.example"), named=True)

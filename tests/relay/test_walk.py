@@ -299,3 +299,12 @@ async def test_the_login_is_for_the_host_that_is_connected_to() -> None:
     await relay.send(claim())
     await relay.send(claim())
     assert chosen == ["mx0.example.net", "mx1.example.net", "mx1.example.net"]
+
+
+@virtual
+async def test_a_look_up_for_which_we_have_no_descriptor_delays_no_next_hop() -> None:
+    """It is our shortage: the message waits, and says nothing of the next hop."""
+    relay = Relay(no_hosts=Reply(451, "4.3.2", "asking the DNS: Too many open files"))
+    ((outcome,),) = await relay.send(claim())
+    assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "transaction", "4.3.2")
+    assert "Too many open files" in str(outcome.reply)

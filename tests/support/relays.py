@@ -74,7 +74,7 @@ class Relay:
         self.looked_up += 1
         await asyncio.sleep(0)
         if self.no_hosts is not None:
-            raise DnsFailure(self.no_hosts)
+            raise DnsFailure(self.no_hosts, short=self.no_hosts.status == "4.3.2")
         if "," in route.next_hop:
             found = [host for host in self.hosts if host.port == where.port]
             if not found:

@@ -8,7 +8,7 @@ is `relay.failure`'s to say.
 
 from __future__ import annotations
 
-from mether.dns import mx
+from mether.dns import mx, private
 from mether.outcome import mta
 from mether.relay import failure
 from mether.reply import Reply
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mether.dns.answer import Resolver
     from mether.dns.hosts import Hosts
+    from mether.dns.private import Level
     from mether.relay.health import Key
     from mether.routing.target import Target
 
@@ -76,17 +77,18 @@ async def find(
     ourselves: Collection[str] = (),
     own: Collection[tuple[str, int]] = (),
     named: bool = False,
+    level: Level = private.USUAL,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[Host]:
     """The hosts of a target.
 
     `hosts` is the hosts file, None when it is not to be asked; `ourselves` are our own names; `own` are the
     (IP address, port) pairs, for a Unix socket (path, 0), at which this service itself takes mail: what would
-    be sent there loops.  `named` tells that the configuration names this target, and `warn` is told a line
-    when that can't be right.
+    be sent there loops.  `level` says which addresses of the DNS may be connected to, but for a target that
+    the configuration names: then it is `named`, and `warn` is told a line when that can't be right.
     """
     try:
-        return await _find(where, resolver, hosts, random, ourselves, own)
+        return await _find(where, resolver, hosts, random, ourselves, own, "allow" if named else level)
     except mx.DnsFailure as error:
         reply = failure.of_named(error.reply) if named else error.reply
         if reply is error.reply:
@@ -102,6 +104,7 @@ async def _find(
     random: Callable[[], float],
     ourselves: Collection[str],
     own: Collection[tuple[str, int]],
+    level: Level,
 ) -> list[Host]:
     if where.kind == "unix":
         return _not_ours([Host(where.host, where.host, 0)], own)
@@ -118,6 +121,7 @@ async def _find(
             random,
             ourselves=ourselves,
             own_addresses=[address for address, port in own if port == where.port],
+            level=level,
         )
     else:
         candidates = [await mx.direct(where.host, resolver, in_hosts)]

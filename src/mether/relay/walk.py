@@ -200,6 +200,8 @@ class Walk:
             found = await settings.find(self._route, where)
         except DnsFailure as error:
             self._tried.append(("", [], f"{where.next_hop}: {error.reply}"))
+            if error.short:  # ours: no other target fares better
+                raise Unusable(error.reply, "", Lost("shortage", "", error.reply.text)) from None
             self._note(Unusable(error.reply, ""))
             if self._listed:
                 self._blame(_key(where))

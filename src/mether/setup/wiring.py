@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mether.queue.message import Draft
     from mether.queue.store import Store
     from mether.receive.budget import Budget
+    from mether.receive.learning import Learn
     from mether.receive.login import Authentication
     from mether.receive.rate import Rates
     from mether.receive.reception import Commit, Start
@@ -79,9 +80,14 @@ def reporter(config: Config, router: Router) -> Reporter:
         tell_postmaster=config.service.undeliverable_reports == "postmaster",
         router=router,
         lifetime=config.retry.expire,
-        boundary=lambda: f"{random.getrandbits(96):024x}",
+        boundary=_boundary,
         offset=offset,
     )
+
+
+def _boundary() -> str:
+    """A token for a report."""
+    return f"{random.getrandbits(96):024x}"
 
 
 def rates(listen: Listen) -> Rates:
@@ -107,9 +113,12 @@ def reception(
     start: Start | None = None,
     rates: Rates | None = None,
     authentication: Authentication | None = None,
+    learn: Learn | None = None,
     tls: bool = False,
 ) -> Reception:
-    """What the sessions of one listener share; without `tls` there is none to be had, whatever it says."""
+    """What the sessions of one listener share; without `tls` there is none to be had, whatever it says, and
+    without `learn` who decides waits for slow tables in place."""
+    from mether.receive.learning import in_place
     from mether.receive.offer import Offers
     from mether.routing.networks import Networks
 
@@ -152,6 +161,8 @@ def reception(
         start=start,
         etrn_from=Networks(listen.etrn_from),
         xclient_from=Networks(listen.xclient_from),
+        learn=learn or in_place,
+        boundary=_boundary,
     )
 
 
@@ -295,19 +306,16 @@ def pool(
     Raises ConfigError.
     """
     from mether.client.session import Timeouts
-    from mether.dns.hosts import Hosts
-    from mether.dns.resolver import Resolver
     from mether.relay import hosts
     from mether.relay.local import Local
     from mether.relay.pool import Pool
     from mether.relay.settings import Settings
     from mether.relay.slots import Slots
-    from mether.setup import delivering, relaying, sending
+    from mether.setup import delivering, relaying, resolving, sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
-    resolver = Resolver(config.dns.endpoints, timeout=config.dns.timeout)
-    known = Hosts() if config.dns.hosts else None
+    resolver, known = resolving.resolver(config.dns, loop), resolving.hosts(config.dns)
     ourselves = {hostname.lower()}
     own = own_endpoints(config)
     settings = Settings(
@@ -320,6 +328,7 @@ def pool(
             ourselves=ourselves,
             own=own,
             named=router.rule(route) is not None,
+            level=config.dns.level,
             warn=event.warning,
         ),
         content=runner.content,
