@@ -29,7 +29,7 @@ def main(monkeypatch, tmp_path):
     monkeypatch.setenv("METHER_CONFIG", "")
     monkeypatch.delenv("METHER_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mether.programs.sendmail._run_behind", lambda given: None)
+    monkeypatch.setattr("mether.programs.behind.start", lambda url, config, spool: None)
     kept = list(event.sinks)
 
     def run(name, argv):

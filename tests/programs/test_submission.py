@@ -55,7 +55,7 @@ def test_what_is_missing_comes_first():
 
 
 def test_nothing_is_added_to_a_full_header():
-    full = b"DATE: x\r\nFROM: x\r\nmessage-id: <x@y>\r\n"
+    full = b"DATE: x\r\nFROM: x@y\r\nmessage-id: <x@y>\r\n"
     assert complete(full) == full
 
 
@@ -130,3 +130,13 @@ def test_no_recipient_is_left_out_in_silence(text):
     """What cannot be read is named; to send to the others alone would lose one."""
     with pytest.raises(ValueError, match="To"):
         recipients(f"To: {text}\n")
+
+
+def test_names_without_a_domain_get_ours():
+    section = b'From: root (Cron Daemon)\r\nTo: "a b", ann@x.test, friends: bob;\r\nX-To: eve\r\n'
+    assert submission.qualified(section, "h.example") == (
+        b'From: root@h.example (Cron Daemon)\r\nTo: "a b"@h.example, ann@x.test, friends: bob@h.example;\r\n'
+        b"X-To: eve\r\n"
+    )
+    assert b"To: root@o.example\r\n" in complete(b"To: root\r\n", origin="o.example", sender=None)
+    assert b"From: <joe@o.example>\r\n" in complete(b"To: root\r\n", origin="o.example", sender=None)

@@ -1,8 +1,9 @@
 """What sendmail does to the header of a message that a local program submits (RFC 6409 section 8).
 
 Recipients are read from To, Cc and Bcc for ``-t``; Bcc is removed then; Date, From and Message-ID are added
-by the rules of `content.submission`.  Nothing else is touched, and a message that begins with no header
-gets one.
+by the rules of `content.submission`.  Names without a domain, as cron writes them, get that of this host (RFC
+5322 has no addresses without one, and elsewhere they would mean somebody else).  Nothing else is touched, and
+a message that begins with no header gets one.
 """
 
 from __future__ import annotations
@@ -49,25 +50,38 @@ def complete(
     at: float,
     offset: int,
     drop_bcc: bool,
+    origin: str = "",
 ) -> bytes:
     """The header section with what was missing, without the empty line that ends it.
 
     `sender` is the reverse-path, `full_name` what ``-F`` gave, `user` the login and full name of the caller;
-    `at` is Unix time and `offset` local time's lead over UTC, in seconds.
+    `at` is Unix time and `offset` local time's lead over UTC, in seconds; `origin` is the domain of names
+    that have none, "": the `hostname`.
     """
+    origin = origin or hostname
     if not _is_header(section):
         section = b""  # the first lines are no header: all of it is body
     if drop_bcc:
         section = header.remove(section, b"bcc")
+    section = qualified(section, origin)
 
     def author() -> bytes:
         login, gecos = user
-        return _from(full_name or gecos, str(sender) if sender is not None else f"{login}@{hostname}")
+        return _from(full_name or gecos, str(sender) if sender is not None else f"{login}@{origin}")
 
     added, kept = submission.complete(
         section, at=at, offset=offset, ident=ident, hostname=hostname, author=author
     )
     return added + kept
+
+
+def qualified(section: bytes, origin: str) -> bytes:
+    """The section with the domain `origin` behind each name in it that has none."""
+    from mether.content import rewrite
+
+    names = rewrite.AUTHORS | rewrite.RECIPIENTS
+    bare = [one for one in rewrite.addresses(section, names) if "@" not in one]
+    return rewrite.replaced(section, names, {one: f"{one}@{origin}" for one in bare}) if bare else section
 
 
 def replace_header(
