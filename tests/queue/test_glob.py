@@ -26,6 +26,7 @@ def test_globs(pattern: str, text: str, like: bool) -> None:
 HERE = Route("smtp", "[127.0.0.1]:2525")
 DOMAIN = Route("smtp", "example.net")
 SIX = Route("lmtp", "[2001:db8::1]:2424")
+LIST = Route("smtp", "[192.0.2.1]:587*3,mx.example.org:26*1")
 LOCAL = Route("maildir", "/home/{user}/Maildir")
 
 
@@ -52,6 +53,12 @@ def test_a_next_hop_in_each_spelling(pattern: str) -> None:
         ("2001:DB8::1", SIX, True),
         ("[IPv6:2001:db8::1]", SIX, True),
         (str(SIX), SIX, True),
+        ("192.0.2.1", LIST, True),
+        ("mx.example.org", LIST, True),
+        ("mx.example.org:26", LIST, True),
+        ("mx.example.org:25", LIST, False),
+        ("example.org", LIST, False),
+        (str(LIST), LIST, True),
         ("lmtp:unix:/run/lmtp", Route("lmtp", "unix:/run/lmtp"), True),
         ("unix:/run/*", Route("lmtp", "unix:/run/lmtp"), True),
         ("maildir:*", LOCAL, True),

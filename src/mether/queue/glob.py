@@ -36,7 +36,7 @@ def glob(pattern: str, text: str) -> bool:
 
 
 def next_hop_like(pattern: str, route: Route) -> bool:
-    """Whether a person may mean this next hop."""
+    """Whether a person may mean this next hop; of a list, one of its hosts will do."""
     if glob(pattern, str(route)) or glob(pattern, route.next_hop):
         return True
     if route.via and (glob(pattern, route.via) or glob(pattern, f"{route} via {route.via}")):
@@ -46,9 +46,13 @@ def next_hop_like(pattern: str, route: Route) -> bool:
     transport, colon, rest = pattern.partition(":")
     if colon and transport.lower() == route.transport:
         pattern = rest
-    host, port = _parted(route.next_hop)
     wanted = _bare(pattern)
-    return glob(wanted, host) or glob(wanted, f"{host}:{port or _PORTS[route.transport]}")
+    for one in route.next_hop.split(","):  # a list of hosts, each of which may have a weight
+        weighted, star, weight = one.rpartition("*")
+        host, port = _parted(weighted if star and weight.isdigit() else one)
+        if glob(wanted, host) or glob(wanted, f"{host}:{port or _PORTS[route.transport]}"):
+            return True
+    return False
 
 
 def _parted(next_hop: str) -> tuple[str, str]:
