@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mether.address import Address
     from mether.envelope import Envelope
     from mether.outcome import Route
     from mether.queue.content import Writer
@@ -29,6 +30,7 @@ def draft(
     lifetime: float,
     warn: Sequence[float] = (),
     offset: int = 0,
+    named: Address | None = None,
     pinned: bool = False,
     key: str | None = None,
     key_lifetime: float = 86400.0,
@@ -37,14 +39,17 @@ def draft(
 
     `lifetime` is how long it may wait before it is returned, `warn` the rising ages at which its sender is
     told that it waits, `key_lifetime` how long its submission key is remembered, `offset` local time's lead
-    over UTC, all in seconds.  `hostname` is ours.
+    over UTC, all in seconds.  `hostname` is ours.  `named` is whom the trace field is to show as the one
+    that it was sent to, where that was an alias.
 
     What the envelope holds back until later (RFC 4865) waits for its release, and its age counts from then.
     DELIVERBY (RFC 2852 section 4.1.3) makes it expire with mode R at its time, and never later than without;
     with mode N its sender is told of the delay then, too.  A time that had passed before the message
     came was for whoever sent it here to tell of.
     """
-    only = envelope.recipients[0].forward_path if len(envelope.recipients) == 1 else None
+    only = named
+    if only is None and len(envelope.recipients) == 1:
+        only = envelope.recipients[0].forward_path
     field = trace.received(
         helo=arrival.helo,
         address=arrival.address,

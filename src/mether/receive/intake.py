@@ -104,6 +104,11 @@ class Intake:
         """What was taken, after `finish`."""
         return self._chunks[0] if self._writer is None else self._writer
 
+    @property
+    def head(self) -> tuple[bytes, bool]:
+        """The beginning of what was taken, its header at least, and whether that is all; after `finish`."""
+        return self._chunks[0], self._writer is None
+
     def hand_over(self) -> tuple[int, Writer | None]:
         """Let go of everything: what is held of the budget and the writer are the caller's now."""
         held, writer = self.held, self._writer

@@ -6,6 +6,7 @@ one it began with.
 
 from __future__ import annotations
 
+from mether.receive.learning import in_place
 from mether.receive.offer import Offers, Who
 from mether.receive.rate import Rates
 from mether.reply import Reply
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mether.queue.message import Draft
     from mether.queue.store import Committed, StoreError
     from mether.receive.budget import Budget
+    from mether.receive.learning import Learn
     from mether.receive.login import Authentication
     from mether.routing.router import Router
 
@@ -62,7 +64,8 @@ class Reception:
     `require_tls` whether nothing else may be done before; `authentication` is None where nobody can log in.
     With `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain
     for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
-    say what is known of a mailbox.  `banner` and `farewell` are the replies that begin and end a session.
+    say what is known of a mailbox.  `learn` has a table asked that a decision waits for, and `boundary` makes
+    a token for a report.  `banner` and `farewell` are the replies that begin and end a session.
     """
 
     __slots__ = (
@@ -70,6 +73,7 @@ class Reception:
         "admit",
         "authentication",
         "banner",
+        "boundary",
         "budget",
         "clock",
         "commit",
@@ -79,6 +83,7 @@ class Reception:
         "hello",
         "hostname",
         "ident",
+        "learn",
         "lifetime",
         "limits",
         "name",
@@ -127,6 +132,8 @@ class Reception:
         start: Start | None = None,
         etrn_from: Networks = NOBODY,
         xclient_from: Networks = NOBODY,
+        learn: Learn = in_place,
+        boundary: Callable[[], str] | None = None,
     ) -> None:
         self.hostname = hostname
         self.postmaster = postmaster
@@ -154,6 +161,8 @@ class Reception:
         self.start = start
         self.etrn_from = etrn_from
         self.xclient_from = xclient_from
+        self.learn = learn
+        self.boundary = boundary or (lambda: f"mether{ident(clock())}")
         self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")
         self.hello = Reply(250, None, hostname)
         self.farewell = Reply(221, "2.0.0", f"{hostname} closing")

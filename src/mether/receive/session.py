@@ -12,18 +12,18 @@ Nothing here raises to the shell: trouble with the queue is a 451 or 452, and th
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from mether.address import AddressError
-from mether.address import parse as parse_address
 from mether.event import mail as event
 from mether.queue.store import StoreError
-from mether.receive import words
+from mether.receive import verify, words
 from mether.receive.client import Client
+from mether.receive.learning import look_up
 from mether.receive.login import TLS_FIRST, TOO_MANY, Login
 from mether.receive.offer import Who, etrn_domain
-from mether.receive.transaction import Transaction, mailbox_name
+from mether.receive.transaction import Transaction
 from mether.reply import Reply
+from mether.routing.source import Needs, TableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Session:
     ) -> None:
         self._reception = reception
         self._client = client = Client(address, reception.relay_from, trusted=trusted)
-        self._transaction = Transaction(reception, client, self._taken)
+        self._transaction = Transaction(reception, client, self._taken, self._named)
         self._decided = decided
         self._refuse = refuse
         self._announced = announced
@@ -123,6 +123,8 @@ class Session:
             reply = self._transaction.refused(verb, TLS_FIRST, envelope=sent)  # type: ignore[arg-type]
         elif verb == "RCPT":
             reply = self._transaction.rcpt(command.value)  # type: ignore[arg-type]
+            if reply is None:
+                return None
         elif verb == "MAIL":
             if self._refuse is not None:
                 reply = words.NO_SERVICE
@@ -169,6 +171,10 @@ class Session:
     def _taken(self, reply: Reply) -> None:
         """The answer to a content, once it is durable."""
         self._decided(self._count("DATA", reply))
+
+    def _named(self, reply: Reply) -> None:
+        """The answer to a RCPT for which a table had to be asked."""
+        self._decided(self._count("RCPT", reply))
 
     def invalid(self, invalid: Invalid) -> Reply:
         """Answer what was no good command; 421 when there were too many."""
@@ -243,10 +249,9 @@ class Session:
             return self._answered(self._login.respond(argument))
         if verb == "HELP":
             return words.help_about(argument, self._reception.role == "lmtp")
-        if verb == "VRFY":
-            return self._vrfy(argument)
-        if verb == "EXPN":
-            return words.NO_EXPANSION
+        if verb in ("VRFY", "EXPN"):
+            answer = verify.vrfy if verb == "VRFY" else verify.expn
+            return self._look_up(verb, partial(answer, self._reception, self._client, argument))
         if verb == "ETRN":
             return self._etrn(argument)
         # Whoever connected may say it again, whomever it has spoken for before.
@@ -329,22 +334,26 @@ class Session:
         self._client.speaks_for(said)
         return self._reception.banner
 
-    def _vrfy(self, argument: str) -> Reply:
-        """RFC 5321 section 3.5.3: no more than we know, and nothing where nothing shall be told."""
-        reception = self._reception
-        if not reception.vrfy:
-            return words.CANNOT_VERIFY
+    def _look_up(self, verb: str, decide: Callable[[], Reply]) -> Reply | None:
+        """Answer what tables are asked for; None: later."""
         try:
-            path = parse_address(argument.strip("<>"), utf8=True)
-        except AddressError:
-            return Reply(501, "5.1.3", "that is no address")
-        if not path.domain:
-            return Reply(250, "2.1.5", f"<{reception.postmaster}>")
-        if not reception.router.is_open(path):
-            return words.CANNOT_VERIFY if self._client.may_relay else words.NO_RELAY
-        if not mailbox_name(path.local_part):
-            return words.NO_SUCH_USER
-        return words.CANNOT_VERIFY
+            return decide()
+        except TableError as error:
+            return self._unread(verb, error)
+        except Needs as need:
+            look_up(
+                self._reception.learn,
+                decide,
+                partial(self._unread, verb),
+                lambda reply: self._decided(self._count(verb, reply)),
+                lambda: self._decided is not words.unheard,
+                need,
+            )
+            return None
+
+    def _unread(self, verb: str, error: TableError) -> Reply:
+        event.error(str(error))
+        return self._transaction.refused(verb, error.reply)
 
     def _etrn(self, argument: str) -> Reply | None:
         """RFC 1985: start the queue of a domain, for those who may."""

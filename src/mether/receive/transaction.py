@@ -13,67 +13,71 @@ Nothing here raises: trouble with the queue is a 451 or 452.
 
 from __future__ import annotations
 
-from mether.address import Address, AddressError, unquote
+from functools import partial
+
+from mether.address import Address, AddressError
 from mether.address import parse as parse_address
 from mether.auth.throttle import network
 from mether.content import submission
 from mether.content.header import split
 from mether.event import mail as event
 from mether.queue.message import Arrival
-from mether.queue.store import Committed, StoreError
-from mether.receive import accept, hold, words
+from mether.receive import copies, hold, words
+from mether.receive.coming import Coming
 from mether.receive.intake import Intake
+from mether.receive.learning import look_up
+from mether.receive.named import Named, qualified
 from mether.reply import Reply
-from mether.routing.request import Request
+from mether.routing.source import Needs, TableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
 
     from mether.envelope import Envelope, Recipient
-    from mether.outcome import Route
+    from mether.queue.message import Draft
+    from mether.queue.store import Committed
     from mether.receive.client import Client
     from mether.receive.login import Login
     from mether.receive.rate import Bucket
     from mether.receive.reception import Reception
     from mether.smtp.server_events import EndOfContent
 
-FREE_RECIPIENTS: Final = 100
-"""Recipients that every transaction may have (RFC 5321 section 4.5.3.1.8); more take from the budget."""
-
-RECIPIENT: Final = 1024
-"""Octets that each of those takes: about what a long address with a long ORCPT does."""
-
 
 class Transaction:
     """The transactions of one session.
 
-    `answered` is called with the reply to a content once its commit has returned.  `envelope` is that of the
-    transaction which is open, or None.
+    `answered` is called with the reply to a content once its commit has returned, `decided` with that to a
+    RCPT which had to wait.  `envelope` is that of the transaction which is open, or None.
     """
 
     __slots__ = (
         "_answered",
         "_arrival",
         "_client",
-        "_held",
+        "_coming",
+        "_decided",
         "_ident",
         "_intake",
+        "_named",
         "_reception",
-        "_routes",
-        "_seen",
         "envelope",
     )
 
-    def __init__(self, reception: Reception, client: Client, answered: Callable[[Reply], None]) -> None:
+    def __init__(
+        self,
+        reception: Reception,
+        client: Client,
+        answered: Callable[[Reply], None],
+        decided: Callable[[Reply], None] = words.unheard,
+    ) -> None:
         self._reception = reception
         self._client = client
         self._answered = answered
+        self._decided = decided
         self.envelope: Envelope | None = None
-        self._routes: list[Route] = []
-        self._seen: set[Address] = set()
-        self._held = 0
+        self._named = Named(reception, client)
+        self._coming: Coming | None = None
         self._ident = ""
         self._arrival: Arrival | None = None
         self._intake: Intake | None = None
@@ -99,7 +103,7 @@ class Transaction:
         if reception.role == "submission":
             if not self._client.may_relay:
                 return self.refused("MAIL", words.LOGIN_FIRST, envelope=envelope)
-            if sender is not None and not _qualified(sender):
+            if sender is not None and not qualified(sender):
                 return self.refused("MAIL", words.UNQUALIFIED_SENDER, envelope=envelope)
         if self._client.login and not self._may_use(sender):
             return self.refused("MAIL", words.NOT_YOURS, envelope=envelope)
@@ -125,52 +129,37 @@ class Transaction:
             return False
         return not self._client.login or mailbox == "<>" or self._may_use(parse_address(mailbox, utf8=True))
 
-    def rcpt(self, recipient: Recipient) -> Reply:
-        """Take a recipient, or say why not."""
-        envelope, reception = self.envelope, self._reception
+    def rcpt(self, recipient: Recipient) -> Reply | None:
+        """Take a recipient, or say why not; None: a table has to be asked, and `decided` gets the reply."""
+        path, envelope = recipient.forward_path, self.envelope
         assert envelope is not None
-        if len(envelope.recipients) >= reception.limits.recipients:
-            return self.refused("RCPT", words.TOO_MANY_RECIPIENTS, recipient.forward_path)
-        if reception.rates is not None and not self._may(reception.rates.recipients):
-            return self.refused("RCPT", words.TOO_FAST, recipient.forward_path)
-        path = recipient.forward_path
-        may_relay = self._client.may_relay
-        decision = reception.router.decide(self._request(path))
-        local, route = decision.open, decision.route
-        if not path.domain or (not local and _is_postmaster(path, reception.hostname)):
-            path = recipient.forward_path = reception.postmaster
-            route = reception.router.decide(self._request(path)).route
-            local = True
-        assert route is not None
-        if not local and not may_relay:
-            return self.refused("RCPT", words.NO_RELAY, path)
-        if local and not may_relay and any(char in path.local_part for char in "@%!"):
-            # Somebody else's routing inside our local-part: nobody's mailbox (RFC 2505 section 2.1).
-            return self.refused("RCPT", words.NO_SUCH_USER, path)
-        if reception.role == "submission" and not local and not _qualified(path):
-            return self.refused("RCPT", words.UNQUALIFIED_RECIPIENT, path)
-        if route.transport == "maildir" and not mailbox_name(path.local_part):
-            return self.refused("RCPT", words.NO_SUCH_USER, path)
-        if path in self._seen:
-            return words.RECIPIENT_OK  # already there: one copy is enough
-        if len(envelope.recipients) >= FREE_RECIPIENTS:
-            if not reception.budget.take(RECIPIENT):
-                return self.refused("RCPT", words.TOO_MANY_RECIPIENTS, path)
-            self._held += RECIPIENT
-        self._seen.add(path)
-        envelope.recipients.append(recipient)
-        self._routes.append(route)
-        return words.RECIPIENT_OK
+        if self._named.full:
+            return self.refused("RCPT", words.TOO_MANY_RECIPIENTS, path)
+        if self._reception.rates is not None and not self._may(self._reception.rates.recipients):
+            return self.refused("RCPT", words.TOO_FAST, path)
+        try:
+            reply = self._named.take(envelope, recipient)
+        except Needs as need:
+            look_up(
+                self._reception.learn,
+                lambda: self._answer(path, self._named.take(envelope, recipient)),
+                partial(self._unread, path),
+                self._decided,
+                lambda: self.envelope is envelope,  # whose session is over hears no more of it
+                need,
+            )
+            return None
+        except TableError as error:
+            return self._unread(path, error)
+        return reply if reply.code < 400 else self.refused("RCPT", reply, path)
 
-    def _request(self, recipient: Address) -> Request:
-        client, envelope = self._client, self.envelope
-        return Request(
-            recipient,
-            sender=None if envelope is None else envelope.reverse_path,
-            client=client.address,
-            login=client.login,
-            listener=self._reception.name,
-        )
+    def _answer(self, path: Address, reply: Reply) -> Reply:
+        return reply if reply.code < 400 else self.refused("RCPT", reply, path)
+
+    def _unread(self, path: Address, error: TableError) -> Reply:
+        """A table could not be read: what it would have said is not guessed."""
+        event.error(str(error))
+        return self.refused("RCPT", error.reply, path)
 
     def begin(self) -> None:
         """The content begins: the message gets its queue id."""
@@ -190,9 +179,10 @@ class Transaction:
             listener=reception.name,
         )
         mend = self._mend if reception.role == "submission" else None
+        self._coming = Coming(reception, self._ident, self.envelope, self._named)
         if self._intake is None:
             reception.budget.coming += 1
-        self._intake = Intake(self._ident, reception.budget, reception.stage, mend)
+        self._intake = Intake(self._ident, reception.budget, self._coming.stage, mend)
 
     def add(self, data: bytes) -> None:
         """Take content."""
@@ -214,13 +204,16 @@ class Transaction:
             self.refused("END-OF-MESSAGE", reply)
             self.abandon()
             return reply
-        try:
-            self._queue(intake)
-        except StoreError as error:
-            event.error(str(error), ident=self._ident)
-            self.refused("END-OF-MESSAGE", error.reply)
+        message = self._coming
+        assert message is not None and self._arrival is not None
+        drafts = message.drafts(self._arrival, intake)
+        for path in self._named.dropped:
+            event.noted(f"what came for <{path}> is discarded", ident=self._ident)
+        if not drafts:
+            reply = Reply(250, "2.0.0", f"taken as {self._ident}")
             self.abandon()
-            return error.reply
+            return reply
+        self._queue(message, drafts, intake)
         return None
 
     def refused(
@@ -280,52 +273,26 @@ class Transaction:
         except AddressError:
             return None
 
-    def _queue(self, intake: Intake) -> None:
-        """Hand the message over.  Raises StoreError."""
-        reception, envelope, arrival = self._reception, self.envelope, self._arrival
-        assert envelope is not None and arrival is not None
-        draft = accept.draft(
-            self._ident,
-            envelope,
-            arrival,
-            intake.content,
-            self._routes,
-            hostname=reception.hostname,
-            lifetime=reception.lifetime,
-            warn=reception.warn,
-            offset=reception.offset(),
-        )
+    def _queue(self, message: Coming, drafts: list[Draft], intake: Intake) -> None:
+        """Hand the messages over."""
+        reception, envelope = self._reception, self.envelope
+        assert envelope is not None
         held, writer = intake.hand_over()
+        if not message.parts and writer is not None:
+            writer.discard()
         self._clear()
-        draft.claim = reception.admit(draft)
+        for draft in drafts:
+            draft.claim = draft.message.hold is None and reception.admit(draft)
 
-        def done(answer: Committed) -> None:
+        def done(answers: list[Committed]) -> None:
             reception.budget.give(held)
-            if answer.error is not None:
-                event.error(str(answer.error), ident=answer.ident)
-                self.refused("END-OF-MESSAGE", answer.error.reply, envelope=envelope)
-                if writer is not None:
-                    writer.discard()
-                self._answered(answer.error.reply)
-                return
-            message = draft.message
-            event.queued(
-                answer.ident,
-                envelope.reverse_path,
-                len(envelope.recipients),
-                message.size,
-                address=arrival.address,
-                host=arrival.host,
-                protocol=arrival.protocol,
-                helo=arrival.helo,
-                login=arrival.login,
-            )
-            self._answered(Reply(250, "2.0.0", f"queued as {answer.ident}"))
+            failure = message.ended(drafts, answers)
+            if failure is not None:
+                self._answered(self.refused("END-OF-MESSAGE", failure, envelope=envelope))
+            else:
+                self._answered(Reply(250, "2.0.0", f"queued as {message.ident}"))
 
-        try:
-            reception.commit(draft, done)
-        except StoreError as error:
-            done(Committed(draft.message.ident, error=error))
+        copies.commit(reception.commit, drafts, done)
 
     def abandon(self) -> None:
         """Forget the transaction."""
@@ -336,32 +303,13 @@ class Transaction:
     def end(self) -> None:
         """Forget the transaction, and whom to answer."""
         self.abandon()
-        self._answered = words.unheard
+        self._answered = self._decided = words.unheard
 
     def _clear(self) -> None:
         self.envelope = None
-        self._routes = []
-        self._seen = set()
+        self._named.clear()
+        self._coming = None
         self._ident = ""
         if self._intake is not None:
             self._intake = None
             self._reception.budget.coming -= 1
-        if self._held:
-            self._reception.budget.give(self._held)
-            self._held = 0
-
-
-def mailbox_name(local_part: str) -> bool:
-    """Whether a Maildir can have this name: `relay.maildir` would refuse it later, with a bounce."""
-    name = unquote(local_part)
-    return not name.startswith(".") and "/" not in name and name.isprintable()
-
-
-def _is_postmaster(path: Address, hostname: str) -> bool:
-    """Whether it is the postmaster of this host by its full name (RFC 5321 section 4.5.1)."""
-    return path.local_part.lower() == "postmaster" and path.domain.lower() == hostname.lower()
-
-
-def _qualified(path: Address) -> bool:
-    """Whether the domain is a full one, or an address literal (RFC 6409 section 4.2)."""
-    return "." in path.domain or path.domain.startswith("[")

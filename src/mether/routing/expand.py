@@ -14,8 +14,8 @@ it may be relayed anywhere, since the alias says so.  What members are is said i
 An alias that names itself delivers to itself, as with sendmail and Postfix.  Nobody is delivered to twice,
 and an alias or a list that came up before is not asked again, so that none goes on for ever: where nothing
 at all is left of an alias it was a loop (5.4.6), and so are more than MAX_DEPTH of them one behind the other.
-An alias of many for which there is ``owner-NAME`` is a mailing list: what goes to its members has that address
-as its reverse-path (RFC 5321 section 3.9.2).
+An alias of many for which there is ``owner-NAME`` is a mailing list: what goes to its members has that as its
+reverse-path (RFC 5321 section 3.9.2).
 
 Pure but for the tables (`routing.source`): TableError and Needs pass through.
 """

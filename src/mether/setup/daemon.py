@@ -18,6 +18,7 @@ from mether.event import mail as event
 from mether.queue.store import StoreError
 from mether.receive.access import part
 from mether.receive.budget import Budget
+from mether.receive.learning import Learning
 from mether.runner.asking import asker
 from mether.runner.lease import Lease
 from mether.setup import certificates, check, places, wiring
@@ -92,6 +93,7 @@ class Daemon:
         self.working.queue.coming = lambda: budget.coming > 0
         self._lease: Lease | None = None
         self._logins: Logins | None = None
+        self._learn = Learning(loop)
         self._workers = workers
         self._receivers = workers
         self._leaving: list[Listener] = []
@@ -124,6 +126,7 @@ class Daemon:
                 queue=self,
                 tls=tls,
                 logins=logins,
+                learn=self._learn,
             )
         return Prepared(config, router, tls, logins, pool, rules)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mether.queue.content import Writer
     from mether.queue.message import Draft
     from mether.receive.budget import Budget
+    from mether.receive.learning import Learn
     from mether.receive.rate import Rates
     from mether.receive.reception import Commit, Reception, Start
     from mether.routing.router import Router
@@ -95,6 +96,7 @@ class Rules:
         queue: Queue,
         tls: ServerTls | None = None,
         logins: Logins | None = None,
+        learn: Learn | None = None,
     ) -> None:
         self.listen = listen
         self.rates = rates
@@ -115,6 +117,7 @@ class Rules:
             start=queue.start,
             rates=rates,
             authentication=logins.authentication if logins is not None and listen.auth else None,
+            learn=learn,
             tls=self.tls is not None,
         )
 

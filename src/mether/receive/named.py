@@ -1,0 +1,152 @@
+"""Whom a client names as recipients: whether it may, and what they come to (RFC 5321 section 3.3).
+
+Relaying is for those who may; all others reach what is open to everybody, else `550 5.7.1` (checklist SEC-1).
+Who is not here is refused (550 5.1.1), and a table that cannot be read is for the caller to answer.
+"""
+
+from __future__ import annotations
+
+from mether.address import unquote
+from mether.event import mail as event
+from mether.receive import words
+from mether.receive.gathered import Gathered, notices
+from mether.routing.expand import resolve
+from mether.routing.request import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
+
+    from mether.address import Address
+    from mether.envelope import Envelope, Recipient
+    from mether.receive.client import Client
+    from mether.receive.gathered import Notice
+    from mether.receive.reception import Reception
+    from mether.reply import Reply
+    from mether.routing.resolution import Resolution
+
+FREE_RECIPIENTS: Final = 100
+"""Recipients that every transaction may have (RFC 5321 section 4.5.3.1.8); more take from the budget."""
+
+RECIPIENT: Final = 1024
+"""Octets that each of those takes: about what a long address with a long ORCPT does."""
+
+
+class Named:
+    """The recipients of one transaction after the other: who gets the message is in `gathered`, and what the
+    addresses of those come to who are told of it at once in `ways`."""
+
+    __slots__ = ("_client", "_held", "_reception", "gathered", "ways")
+
+    def __init__(self, reception: Reception, client: Client) -> None:
+        self._reception = reception
+        self._client = client
+        self._held = 0
+        self.gathered = Gathered()
+        self.ways: dict[Address, Resolution] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether the client has named as many as it may."""
+        return self.gathered.named >= self._reception.limits.recipients
+
+    @property
+    def dropped(self) -> list[Address]:
+        """Those whose copy is discarded."""
+        return self.gathered.dropped
+
+    def request(self, path: Address, envelope: Envelope | None) -> Request:
+        """What is known of a recipient."""
+        client = self._client
+        return Request(
+            path,
+            sender=None if envelope is None else envelope.reverse_path,
+            client=client.address,
+            login=client.login,
+            listener=self._reception.name,
+        )
+
+    def take(self, envelope: Envelope, recipient: Recipient) -> Reply:
+        """Take a recipient, or say why not.  Raises TableError or Needs, and then nothing has happened."""
+        reception, gathered = self._reception, self.gathered
+        path, router = recipient.forward_path, reception.router
+        may_relay = self._client.may_relay
+        request = self.request(path, envelope)
+        decision = router.decide(request)
+        local = decision.open
+        if not path.domain or (not local and _is_postmaster(path, reception.hostname)):
+            path = reception.postmaster
+            request = request.to(path)
+            decision = router.decide(request)
+            local = True
+        if not local and not may_relay:
+            return words.NO_RELAY
+        if local and not may_relay and any(char in path.local_part for char in "@%!"):
+            # Somebody else's routing inside our local-part: nobody's mailbox (RFC 2505 section 2.1).
+            return words.NO_SUCH_USER
+        if reception.role == "submission" and not local and not qualified(path):
+            return words.UNQUALIFIED_RECIPIENT
+        found = resolve(router, request, decision)
+        for problem in found.problems:
+            event.warning(problem)
+        if found.reply is not None:
+            return found.reply
+        deliveries = found.deliveries
+        plain = len(deliveries) == 1 and deliveries[0].how == "direct"
+        if plain and deliveries[0].route.transport == "maildir" and not mailbox_name(path.local_part):
+            return words.NO_SUCH_USER
+        owed: list[Notice] = []
+        if not plain:
+            owed = notices(recipient, found, reception.clock(), envelope.reverse_path)
+            self._ask_ways(owed, envelope)
+        if (not plain or deliveries[0].hold is not None) and not gathered.within(found):
+            return words.TOO_MANY_RECIPIENTS
+        if not self._may_hold(len(deliveries)):
+            return words.TOO_MANY_RECIPIENTS
+        for one in found.refused:
+            event.warning(f"<{one.address}> does not get the mail for <{path}>: {one.reply}")
+        recipient.forward_path = path
+        gathered.add(recipient, found, owed)
+        return words.RECIPIENT_OK
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.gathered = Gathered()
+        if self.ways:
+            self.ways = {}
+        if self._held:
+            self._reception.budget.give(self._held)
+            self._held = 0
+
+    def _ask_ways(self, owed: Iterable[Notice], envelope: Envelope) -> None:
+        """Find out where reports will go.  Raises TableError or Needs."""
+        for notice in owed:
+            to = notice.to or envelope.reverse_path
+            if to is not None and to not in self.ways:
+                self.ways[to] = resolve(self._reception.router, Request(to))
+
+    def _may_hold(self, count: int) -> bool:
+        """Whether so many more may be held; the first FREE_RECIPIENTS may in any case."""
+        octets = (len(self.gathered) + count - FREE_RECIPIENTS) * RECIPIENT - self._held
+        if octets > 0:
+            if not self._reception.budget.take(octets):
+                return False
+            self._held += octets
+        return True
+
+
+def mailbox_name(local_part: str) -> bool:
+    """Whether a Maildir can have this name: `relay.maildir` would refuse it later, with a bounce."""
+    name = unquote(local_part)
+    return not name.startswith(".") and "/" not in name and name.isprintable()
+
+
+def _is_postmaster(path: Address, hostname: str) -> bool:
+    """Whether it is the postmaster of this host by its full name (RFC 5321 section 4.5.1)."""
+    return path.local_part.lower() == "postmaster" and path.domain.lower() == hostname.lower()
+
+
+def qualified(path: Address) -> bool:
+    """Whether the domain is a full one, or an address literal (RFC 6409 section 4.2)."""
+    return "." in path.domain or path.domain.startswith("[")

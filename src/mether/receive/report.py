@@ -1,0 +1,149 @@
+"""The draft of a report, which goes the way of all mail to whom it is for (RFC 3461 section 6.1).
+
+A report to an alias reaches whom that stands for.  It has a null reverse-path and says NOTIFY=NEVER to all of
+them, so that nothing ever comes of it but itself.  Whoever is owed one is for the caller to know, and it has
+asked where that one's mail goes.
+"""
+
+from __future__ import annotations
+
+from mether.content import dsn, trace
+from mether.envelope import Envelope, Recipient
+from mether.queue.message import Arrival
+from mether.receive import accept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from mether.address import Address
+    from mether.outcome import Action
+    from mether.queue.message import Draft
+    from mether.receive.gathered import Notice
+    from mether.routing.resolution import Resolution
+
+
+class Terms:
+    """How reports are made: our `hostname`, the `postmaster`'s address, a `boundary` that makes tokens, the
+    `lifetime` of a report in the queue and local time's lead over UTC (`offset`), both in seconds."""
+
+    __slots__ = ("boundary", "hostname", "lifetime", "offset", "postmaster")
+
+    def __init__(
+        self, hostname: str, postmaster: Address, boundary: Callable[[], str], lifetime: float, offset: int
+    ) -> None:
+        self.hostname = hostname
+        self.postmaster = postmaster
+        self.boundary = boundary
+        self.lifetime = lifetime
+        self.offset = offset
+
+
+def draft(
+    ident: str,
+    terms: Terms,
+    *,
+    to: Address | None,
+    way: Resolution,
+    envelope: Envelope,
+    about: str,
+    arrival: Arrival,
+    items: Sequence[dsn.Item],
+    original: bytes,
+    complete: bool,
+    now: float,
+) -> Draft | None:
+    """The report `ident` on the message with the id `about`, its `envelope` and `arrival`.
+
+    `to` is its sender, None for a notice to the postmaster; `way` is what the reader's address comes to, and
+    where that is nobody there is no report.  `original` is trace and content from the start, and `complete`
+    whether that is all of it.
+    """
+    if not way.deliveries:
+        return None
+    reader = terms.postmaster if to is None else to
+    content = dsn.report(
+        reporting_mta=terms.hostname,
+        ident=ident,
+        boundary=terms.boundary(),
+        to=to,
+        postmaster=terms.postmaster,
+        at=now,
+        about=dsn.About(
+            envelope,
+            about,
+            arrival=arrival.at,
+            original=original,
+            complete=complete,
+            received_from="" if arrival.protocol == "local" else trace.client(arrival.helo, arrival.address),
+        ),
+        items=items,
+        offset=terms.offset,
+    )
+    its = dsn.envelope(reader, envelope)
+    its.recipients = [Recipient(one.address, notify="NEVER") for one in way.deliveries]
+    its.smtputf8 = its.smtputf8 or not all(one.address.is_ascii for one in way.deliveries)
+    made = accept.draft(
+        ident,
+        its,
+        Arrival(now),
+        content,
+        [one.route for one in way.deliveries],
+        hostname=terms.hostname,
+        lifetime=terms.lifetime,
+        offset=terms.offset,
+    )
+    made.message.hold = way.hold
+    return made
+
+
+def drafts(
+    terms: Terms,
+    notices: Iterable[Notice],
+    ways: Mapping[Address, Resolution],
+    *,
+    envelope: Envelope,
+    about: str,
+    arrival: Arrival,
+    original: bytes,
+    complete: bool,
+    ident: Callable[[float], str],
+) -> list[tuple[Draft, Action]]:
+    """The reports of what is told at once, one for each reader, each with the gravest action in it.
+
+    `ways` has what the readers' addresses come to.
+
+    The message itself may be an owner's by now: its own reverse-path, and what it asked of reports, are for
+    its sender alone.
+    """
+    items: dict[Address, list[dsn.Item]] = {}
+    owners: set[Address] = set()
+    for notice in notices:
+        to = notice.to or envelope.reverse_path
+        if to is None:
+            continue
+        items.setdefault(to, []).append(dsn.Item(notice.recipient, notice.outcome))
+        if notice.to is not None:
+            owners.add(to)
+    made: list[tuple[Draft, Action]] = []
+    for to, those in items.items():
+        its = envelope
+        if to in owners:
+            its = Envelope(to, body=envelope.body, requiretls=envelope.requiretls, priority=envelope.priority)
+        one = draft(
+            ident(arrival.at),
+            terms,
+            to=to,
+            way=ways[to],
+            envelope=its,
+            about=about,
+            arrival=arrival,
+            items=those,
+            original=original,
+            complete=complete,
+            now=arrival.at,
+        )
+        if one is not None:
+            failed = any(item.outcome.action == "failed" for item in those)
+            made.append((one, "failed" if failed else those[0].outcome.action))
+    return made
