@@ -171,6 +171,8 @@ def test_a_next_hop_for_a_person(hop, text):
         ("192.0.2.1", Route("smtp", "[192.0.2.1]")),
         ("lmtp:host:24", Route("lmtp", "host")),
         ("pipe:spam", Route("pipe", "spam")),
+        ("a.test:587,[b.test]", Route("smtp", "a.test:587,[b.test]")),
+        ("smtp:a:26*3,b:26*1", Route("smtp", "a:26*3,b:26*1")),
     ],
 )
 def test_the_next_hop_of_a_name(name, route):

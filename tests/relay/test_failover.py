@@ -79,6 +79,11 @@ def test_what_no_refusal_is_like(pattern: str) -> None:
         Failover([pattern])
 
 
+def test_so_many_patterns_and_no_more() -> None:
+    with pytest.raises(ValueError, match="at most 32"):
+        Failover(["421"] * 33)
+
+
 PATTERNS = Failover(["4.7.", "5.7.1"])
 
 

@@ -74,6 +74,7 @@ def test_what_is_taken_is_kept_in_one_form(key: str, value: object, kept: object
         ("failover", ["221"], "expected a reply"),
         ("failover", ["451 5.7."], "expected a reply"),
         ("failover", ["4.7.1.2"], "expected a reply"),
+        ("failover", ["421"] * 33, "at most 32"),
         ("source", ["mail.example.org"], "an IP address of this host"),
         ("source", ["192.0.2.7", "192.0.2.8"], "one IPv4 and one IPv6"),
         ("helo", "a b", "a host name"),

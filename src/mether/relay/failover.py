@@ -42,12 +42,14 @@ _EXPECTED: Final = (
 
 
 class Failover:
-    """The `patterns` of a route; false when there are none.  Raises ValueError."""
+    """The `patterns` of a route, MOST of them; false when there are none.  Raises ValueError."""
 
     __slots__ = ("_parsed", "patterns")
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         self.patterns = tuple(patterns)
+        if len(self.patterns) > MOST:
+            raise ValueError(f"expected at most {MOST} replies, not {len(self.patterns)}")
         self._parsed = tuple(map(parse, self.patterns))
 
     def __bool__(self) -> bool:

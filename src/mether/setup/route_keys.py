@@ -185,6 +185,12 @@ def _failover(value: object) -> str:
     return text
 
 
+def _failovers(value: object) -> tuple[str, ...]:
+    patterns: tuple[str, ...] = decode.list_of(_failover, "replies")(value)
+    failover.Failover(patterns)
+    return patterns
+
+
 def _source(value: object) -> str:
     text = decode.text(value)
     found = literal_ip(f"[IPv6:{text}]" if ":" in text else f"[{text}]")
@@ -261,7 +267,7 @@ ROUTE: Final[Shape] = {
     "as_user": decode.boolean,
     "timeout": decode.duration,
     "weights": decode.list_of(decode.whole(1, 1000), "whole numbers"),
-    "failover": decode.list_of(_failover, "replies"),
+    "failover": _failovers,
     "source": _sources,
     "helo": _helo,
     "login": _login,
