@@ -11,7 +11,7 @@
 #   make guard   fail when a message costs much more CPU time than was recorded (some seconds)
 #   make bench   mether beside Postfix, Exim and OpenSMTPD, all measures (25 minutes, as root, after make peers)
 #   make bench-relay-kept, bench-latency ...   one of them; make performance writes docs/performance.md anew
-#   make bench-receive, bench-idle, bench-tls, bench-startup   the other measurements: see bench/README.md
+#   make bench-receive, bench-idle, bench-tls, bench-startup, bench-routing   the other measurements: see bench/README.md
 #   make clean   remove all of that, but never var/, which may hold mail
 
 SHELL := /bin/sh
@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
 .PHONY: help run install test check conformance peers torture fuzz clean
-.PHONY: guard bench performance bench-receive bench-idle bench-tls bench-startup
+.PHONY: guard bench performance bench-receive bench-idle bench-tls bench-startup bench-routing
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -132,6 +132,9 @@ bench-tls: install $(VENV)/.test
 
 bench-startup: install
 	$(PY) bench/startup.py
+
+bench-routing: install
+	$(PY) bench/routing.py
 
 clean:
 	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -40,7 +40,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks_module, "_REMEMBERED", 10)
     networks = Networks(["192.0.2.0/25"])
     assert [f"192.0.2.{n}" in networks for n in range(256)] == [n < 128 for n in range(256)]
-    assert len(networks._known) <= 10
+    assert len(networks._prefixes._known) <= 10
 
 
 def test_a_network_that_is_none_is_refused() -> None:

@@ -6,6 +6,7 @@ pattern               as a domain                    as an address
 ``*``                 every one                      every one, and ``<>``
 ``example.org``       exactly that                   everybody there
 ``.example.org``      every name below it            everybody there
+``*.example.org``     the same                       everybody there
 ``mx*.example.org``   a glob: ``*`` and ``?``        everybody there
 ``ann@example.org``   none                           exactly that
 ``@example.org``      none                           everybody there
@@ -20,55 +21,71 @@ when it is made; matching itself fails only as a `Source` does.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mether.address import AddressError, ascii_domain, check_domain, parse
 from mether.routing.request import address_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Final
 
     from mether.routing.source import Source
 
+REMEMBERED: Final = 4096
+"""Domains of which those above are kept."""
+
 
 class Domains:
-    """A set of domains: `patterns` are the texts in canonical form, `sources` the tables among them."""
+    """A set of domains: `patterns` are the texts in canonical form, `sources` the tables among them.
 
-    __slots__ = ("_exact", "_globs", "below", "everything", "patterns", "sources")
+    `exact`, `below` (a dot in front) and `globs` are the patterns by their kind, `everything` is ``*``.
+    """
+
+    __slots__ = ("_search", "below", "everything", "exact", "globs", "patterns", "sources")
 
     def __init__(self, patterns: Iterable[str | Source]) -> None:
         texts, sources = _parted(patterns)
         self.sources = sources
-        self.patterns = tuple(normalize(text) for text in texts)
+        self.patterns = tuple(_simple(normalize(text)) for text in texts)
         self.everything = "*" in self.patterns
-        self._exact = frozenset(one for one in self.patterns if one[0] != "." and not _is_glob(one))
+        self.exact = frozenset(one for one in self.patterns if one[0] != "." and not _is_glob(one))
         self.below = frozenset(one for one in self.patterns if one[0] == "." and not _is_glob(one))
-        self._globs = _compiled(one for one in self.patterns if _is_glob(one) and one != "*")
+        self.globs = tuple(one for one in self.patterns if _is_glob(one) and one != "*")
+        self._search = compiled(self.globs)
 
     def static(self, domain: str) -> bool:
         """Whether one of the patterns that are no tables takes it: this never changes."""
-        if self.everything or domain in self._exact:
+        if self.everything or domain in self.exact:
             return True
         if self.below and any(parent in self.below for parent in parents(domain)):
             return True
-        return self._globs is not None and self._globs(domain) is not None
+        return self._search is not None and self._search(domain) is not None
 
     def matches(self, domain: str) -> bool:
         """Whether it takes the domain.  Raises TableError or Needs."""
-        return self.static(domain) or any(
-            found(source, (domain, *parents(domain))) is not None for source in self.sources
-        )
+        if self.static(domain):
+            return True
+        if not self.sources:
+            return False
+        names = (domain, *parents(domain))
+        return any(found(source, names) is not None for source in self.sources)
 
 
 class Addresses:
-    """A set of addresses, by `address_key`; the null reverse-path has the key ``<>``."""
+    """A set of addresses, by `address_key`; the null reverse-path has the key ``<>``.
 
-    __slots__ = ("_domains", "_everything", "_exact", "_globs", "patterns", "sources")
+    `exact`, `domains` and `globs` are the patterns by their kind, `everything` is ``*``.
+    """
+
+    __slots__ = ("_search", "domains", "everything", "exact", "globs", "patterns", "sources")
 
     def __init__(self, patterns: Iterable[str | Source]) -> None:
         texts, self.sources = _parted(patterns)
         exact, domains, globs, self.patterns = set(), [], [], texts
-        self._everything = "*" in texts
+        self.everything = "*" in texts
         for text in texts:
             local, at, domain = text.lower().rpartition("@")
             if text == "<>":
@@ -81,18 +98,18 @@ class Addresses:
                 globs.append(f"{local}@{domain if _is_glob(domain) else normalize(domain)}")
             else:
                 exact.add(_exact_key(text))
-        self._exact = frozenset(exact)
-        self._domains = Domains(domains) if domains else None
-        self._globs = _compiled(globs)
+        self.exact = frozenset(exact)
+        self.domains = Domains(domains) if domains else None
+        self.globs = tuple(globs)
+        self._search = compiled(self.globs)
 
     def matches(self, key: str) -> bool:
         """Whether it takes the address.  Raises TableError or Needs."""
-        if self._everything or key in self._exact:
+        if self.everything or key in self.exact:
             return True
-        domain = key.rpartition("@")[2]
-        if self._domains is not None and key != "<>" and self._domains.static(domain):
+        if self.domains is not None and key != "<>" and self.domains.static(key.rpartition("@")[2]):
             return True
-        if self._globs is not None and self._globs(key) is not None:
+        if self._search is not None and self._search(key) is not None:
             return True
         return any(found(source, (key,) if key == "<>" else keys(key)) is not None for source in self.sources)
 
@@ -100,17 +117,18 @@ class Addresses:
 class Logins:
     """A set of names that people log in with, by patterns: exactly that, a glob, or a `Source`."""
 
-    __slots__ = ("_exact", "_globs", "patterns", "sources")
+    __slots__ = ("_search", "exact", "globs", "patterns", "sources")
 
     def __init__(self, patterns: Iterable[str | Source]) -> None:
         texts, self.sources = _parted(patterns)
         self.patterns = tuple(text.lower() for text in texts)
-        self._exact = frozenset(one for one in self.patterns if not _is_glob(one))
-        self._globs = _compiled(one for one in self.patterns if _is_glob(one))
+        self.exact = frozenset(one for one in self.patterns if not _is_glob(one))
+        self.globs = tuple(one for one in self.patterns if _is_glob(one))
+        self._search = compiled(self.globs)
 
     def matches(self, login: str) -> bool:
         """Whether it takes the login, in lower case.  Raises TableError or Needs."""
-        if login in self._exact or (self._globs is not None and self._globs(login) is not None):
+        if login in self.exact or (self._search is not None and self._search(login) is not None):
             return True
         return any(source.get(login) is not None for source in self.sources)
 
@@ -122,8 +140,11 @@ def keys(key: str) -> tuple[str, ...]:
     return (key, f"@{domain}", domain, *parents(domain)) if domain != key else (key,)
 
 
-def found(source: Source, keys: Iterable[str]) -> str | None:
+def found(source: Source, keys: Sequence[str]) -> str | None:
     """What the source has for the first of the keys that it knows.  Raises TableError or Needs."""
+    first: Callable[[Sequence[str]], str | None] | None = getattr(source, "first", None)
+    if first is not None:
+        return first(keys)
     for key in keys:
         value = source.get(key)
         if value is not None:
@@ -131,14 +152,15 @@ def found(source: Source, keys: Iterable[str]) -> str | None:
     return None
 
 
-def parents(domain: str) -> list[str]:
+@lru_cache(REMEMBERED)
+def parents(domain: str) -> tuple[str, ...]:
     """The patterns of the domains above one: ``.example.org`` and ``.org`` for ``a.example.org``."""
     out = []
     dot = -1 if domain[:1] == "[" else domain.find(".")
     while dot >= 0:
         out.append(domain[dot:])
         dot = domain.find(".", dot + 1)
-    return out
+    return tuple(out)
 
 
 def covers(pattern: str, other: str) -> bool:
@@ -180,6 +202,11 @@ def _exact_key(text: str) -> str:
         raise ValueError(f"{text[:80]!r} is no address: {error}") from None
 
 
+def _simple(pattern: str) -> str:
+    """``*.example.org`` is ``.example.org``, which is found without a search."""
+    return pattern[1:] if pattern[:2] == "*." and not _is_glob(pattern[1:]) else pattern
+
+
 def _is_glob(text: str) -> bool:
     return "*" in text or "?" in text
 
@@ -191,12 +218,14 @@ def _parted(patterns: Iterable[str | Source]) -> tuple[tuple[str, ...], tuple[So
     )
 
 
-def _compiled(globs: Iterable[str]) -> Callable[[str], re.Match[str] | None] | None:
-    """One search for all the globs; re is loaded only where there are some."""
+def compiled(globs: Iterable[str], *, groups: bool = False) -> Callable[[str], re.Match[str] | None] | None:
+    """One search for all the globs, None where there are none; with `groups` its `lastindex` is the number of
+    the first that matches, from 1.  re is loaded only where there are some."""
     each = tuple(globs)
     if not each:
         return None
     import re
 
     escaped = (re.escape(one).replace(r"\*", ".*").replace(r"\?", ".") for one in each)
-    return re.compile("|".join(f"(?:{one})" for one in escaped), re.DOTALL).fullmatch
+    opening = "(" if groups else "(?:"
+    return re.compile("|".join(f"{opening}{one})" for one in escaped), re.DOTALL).fullmatch

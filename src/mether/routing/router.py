@@ -14,14 +14,15 @@ Mail for an address that was made here by SRS (`routing.srs`) comes before all r
 the address is for, from anybody, and what only looks like one is refused.
 
 A `Router` refuses two rules that the queue could not tell apart with a ValueError; routing itself fails only
-as a table does (`routing.source`).  Which rules a domain can meet is remembered: where the first of them
-asks for nothing else, a look-up costs the same with one rule or a thousand.
+as a table does (`routing.source`).  A look-up costs much the same with one rule or a thousand
+(`routing.index`), and where the first rule for a domain asks for nothing else, what it says is remembered.
 """
 
 from __future__ import annotations
 
 from mether.address import Address
 from mether.outcome import Route
+from mether.routing.index import Index
 from mether.routing.request import Request, domain_key
 from mether.routing.rule import Rule
 
@@ -63,6 +64,7 @@ class Router:
     __slots__ = (
         "_candidates",
         "_first_local",
+        "_index",
         "_known",
         "_named",
         "_routes",
@@ -83,7 +85,8 @@ class Router:
         self.rules = tuple(rules)
         self.hostname = hostname
         self.postmaster: Address | None = None
-        self._candidates: dict[str, tuple[Rule, ...]] = {}
+        self._index = Index(self.rules)
+        self._candidates: dict[str, int] = {}
         self._known: dict[str, Decision] = {}
         self._routes: dict[Route, Rule] = {}
         self._named: dict[str, Rule] = {}
@@ -120,18 +123,11 @@ class Router:
         candidates = self._candidates.get(domain)
         if candidates is None:
             candidates = self._remember(domain)
-            if (
-                candidates
-                and candidates[0].certain
-                and candidates[0].action != "hold"
-                and (candidates[0].domains.static(domain))
-            ):
-                known = self._known[domain] = Decision(candidates[0], candidates[0].route(domain))
+            known = self._known.get(domain)
+            if known is not None:
                 return known
         hold: str | None = None
-        for rule in candidates:
-            if not rule.takes(request):
-                continue
+        for rule in self._index.meets(request, candidates):
             if rule.action == "hold":
                 hold = hold if hold is not None else str(rule.argument)
                 continue
@@ -168,20 +164,19 @@ class Router:
                 return one if one.action == "smtp" and one.argument is None else None
         return None
 
-    def _remember(self, domain: str) -> tuple[Rule, ...]:
-        """The rules that mail for the domain can meet, as far as the first that is sure to take it."""
-        out = []
-        for rule in self.rules:
-            static = rule.domains.static(domain)
-            if static or rule.domains.sources:
-                out.append(rule)
-                if static and rule.certain and rule.action != "hold":
-                    break
+    def _remember(self, domain: str) -> int:
+        """The rules that mail for the domain can meet; what becomes of it is remembered where the first of
+        them is sure to take it."""
+        found = self._index.domain(domain)
         if len(self._candidates) >= REMEMBERED:
             self._candidates.clear()
             self._known.clear()
-        self._candidates[domain] = tuple(out)
-        return self._candidates[domain]
+        self._candidates[domain] = found
+        if found:
+            first = self.rules[(found & -found).bit_length() - 1]
+            if first.certain and first.action != "hold" and first.domains.static(domain):
+                self._known[domain] = Decision(first, first.route(domain))
+        return found
 
     def _back(self, srs: SrsFile, recipient: Address) -> Decision | None:
         """What becomes of mail for an address of SRS, None: it is no such address.  Raises TableError."""

@@ -59,7 +59,8 @@ class Rule:
     them everybody is.  What follows the first `delimiter` in a local-part is the user's own business.
     `opened`: anybody may send by it.  A rule that is `apart` has next hops of its own, which the queue knows
     by its name (`Route.via`), so that they share no connection with those of other rules.  `where` is its
-    place in the configuration, "file:line".  Raises ValueError for what can match nothing.
+    place in the configuration, "file:line"; `plain` tells that it asks for nothing with globs or tables.
+    Raises ValueError for what can match nothing.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class Rule:
         "listeners",
         "name",
         "opened",
+        "plain",
         "programs",
         "recipients",
         "senders",
@@ -124,6 +126,7 @@ class Rule:
         self.opened = opened
         self.apart = apart
         self.where = where
+        self.plain = True
         via = self.name if apart else ""
         if isinstance(argument, (Target, Targets)):
             # unix: is LMTP whatever the rule calls it, and a Target knows best how it is spoken to.
@@ -137,6 +140,13 @@ class Rule:
             any(one is not None for one in (senders, recipients, clients, authenticated, listeners))
             or programs
         )
+        asked = [self.domains, senders, recipients, authenticated]
+        while asked:
+            one = asked.pop()
+            if isinstance(one, Addresses):
+                asked.append(one.domains)
+            if one and not isinstance(one, bool) and (one.sources or one.globs):
+                self.plain = False
 
     def _check(self) -> None:
         if self.action not in ACTIONS:

@@ -30,7 +30,7 @@ from mether.routing.source import Needs, TableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Final
 
     Parse = Callable[[bytes, str], Mapping[str, str]]
@@ -97,6 +97,14 @@ class Reread:
     def get(self, key: str) -> str | None:
         """What it has for the key.  Raises TableError or Needs."""
         return self.current(key).get(key)
+
+    def first(self, keys: Sequence[str]) -> str | None:
+        """What it has for the first of the keys that it knows.  Raises TableError or Needs."""
+        table = self.current(keys[0])
+        for key in keys:
+            if key in table:
+                return table[key]
+        return None
 
     def current(self, key: str = "") -> Mapping[str, str]:
         """The whole table as the file has it now.  Raises TableError, or Needs for the sake of `key`."""
