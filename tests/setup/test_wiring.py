@@ -280,6 +280,7 @@ def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_n
                 '[service]\nhostname = "mx.test"\n[queue]\nspool = "memory:"\n'
                 f'[dns]\nservers = ["127.0.0.1:{dns.port}"]\nhosts = false\n'
                 '[[route]]\ndomains = ["a.test"]\nsmtp = "[hub.test]"\n'
+                '[[route]]\nname = "out"\ndomains = ["c.test"]\nmx = true\n'
             )
             config = config_.loads(text, environ={})
             router = config.router()
@@ -297,7 +298,7 @@ def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_n
 
             event.sinks.append(sink)
             try:
-                for name in ("ann@a.test", "ann@b.test"):
+                for name in ("ann@a.test", "ann@b.test", "ann@c.test"):
                     told.clear()
                     one = draft(name, routes=router.route(address(name)), at=time.time())
                     one.message.expires = time.time() + 100
@@ -311,4 +312,8 @@ def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_n
 
     found = asyncio.run(work())
     assert found.pop("warning")[1].startswith("next hop [hub.test]: 550 5.1.2 the host hub.test does not")
-    assert found == {"ann@a.test": ("delayed", "4.4.4"), "ann@b.test": ("failed", "5.1.2")}
+    assert found == {
+        "ann@a.test": ("delayed", "4.4.4"),
+        "ann@b.test": ("failed", "5.1.2"),
+        "ann@c.test": ("failed", "5.1.2"),
+    }

@@ -327,7 +327,7 @@ def pool(
             random=random.random,
             ourselves=ourselves,
             own=own,
-            named=router.rule(route) is not None,
+            named=(rule := router.rule(route)) is not None and rule.argument is not None,
             level=config.dns.level,
             warn=event.warning,
         ),
