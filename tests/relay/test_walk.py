@@ -12,13 +12,18 @@ from mail import claim
 from relays import Relay, listing, server
 from script_server import CLOSE, FOR_EVER, SILENCE, ScriptServer
 
+from mether.address import parse
+from mether.client.session import Lost
 from mether.event import mail as event
 from mether.outcome import Route
+from mether.relay import opening
 from mether.relay.credentials import Login, Logins
 from mether.relay.health import FIRST
 from mether.relay.hosts import Host
 from mether.relay.manner import Manner
+from mether.relay.tlspolicy import Need, Policy
 from mether.reply import Reply
+from mether.routing import target
 from mether.routing.target import Target
 
 REFUSAL = "554 5.3.2 no mail here"
@@ -308,3 +313,36 @@ async def test_a_look_up_for_which_we_have_no_descriptor_delays_no_next_hop() ->
     ((outcome,),) = await relay.send(claim())
     assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "transaction", "4.3.2")
     assert "Too many open files" in str(outcome.reply)
+
+
+@virtual
+async def test_tls_names_and_logins_are_those_of_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS-5: the certificate must be for the host that is connected to, and not for the first of the list."""
+    first, second = await server(), await server()
+    relay = Relay(first, second, route=listing(first, second))
+    relay.hop.settings.policy = lambda route: Policy("verify", given=True)
+    relay.hop.settings.logins = Logins(
+        [Login("one", "env", "P", next_hop="mx0.example.net"), Login("two", "env", "P")], environ={"P": "x"}
+    )
+    asked: list[tuple[tuple[str, ...], str, str]] = []
+
+    async def refuse(*given: object, need: Need, account: opening.Account, **more: object) -> None:
+        asked.append((need.names, account.host, account.login.user))
+        raise Lost("connect", "", "refused")
+
+    monkeypatch.setattr(opening, "open", refuse)
+    await relay.send(claim())
+    assert asked == [
+        (("mx0.example.net",), "mx0.example.net", "one"),
+        (("mx1.example.net",), "mx1.example.net", "two"),
+    ]
+
+
+@virtual
+async def test_the_login_of_a_rule_goes_before_all_others() -> None:
+    logins = Logins([Login("other", "env", "P")], environ={"P": "x"})
+    own = Manner(login=Login("own", "env", "P", sender="*@a.test"))
+    chosen = [own.chooses(logins, parse(sender))(target.parse("h:25")) for sender in ("x@a.test", "x@b.test")]
+    assert [one.user for one in chosen if one is not None] == ["own", "other"]
+    nobody = Manner().chooses(Logins(()), None)
+    assert nobody(target.parse("h:25")) is None
