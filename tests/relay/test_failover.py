@@ -183,7 +183,7 @@ async def test_each_recipient_has_one_outcome_wherever_it_came_from() -> None:
 
 @virtual
 async def test_in_lmtp_each_recipient_has_its_reply_to_the_content() -> None:
-    """LMTP-1: those whose reply fails over go on, and nobody gets it twice."""
+    """LMT-2: those whose reply fails over go on, and nobody gets it twice."""
     first = await ScriptServer(lmtp=True, **{".": ["250 ok", FULL, "250 ok"]}).start()
     second = await ScriptServer(lmtp=True).start()
     names = ",".join(f"mx{n}.example.net:{one.port}" for n, one in enumerate((first, second)))
@@ -198,7 +198,7 @@ async def test_in_lmtp_each_recipient_has_its_reply_to_the_content() -> None:
 
 @virtual
 async def test_what_may_have_been_taken_goes_nowhere_else() -> None:
-    """QUE-9: the session ends between the final dot and its reply."""
+    """The session ends between the final dot and its reply."""
     first, second = await server(**{".": [CLOSE]}), await server()
     ((outcome,),) = await listed(first, second).send(claim())
     assert outcome.uncertain

@@ -70,7 +70,7 @@ def test_where_all_are_down_all_are_tried() -> None:
 
 
 def test_no_order_of_preference_is_broken() -> None:
-    """MX-1: a worse MX host never goes before a better one, however that did."""
+    """MX-5: a worse MX host never goes before a better one, however that did."""
     known = Health()
     known.failed(A, 0.0)
     rank = {A: 10, B: 10, C: 20}

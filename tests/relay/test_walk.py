@@ -157,7 +157,7 @@ async def test_a_list_is_gone_through_in_its_order(trouble: dict[str, list[str]]
 
 @virtual
 async def test_a_host_that_could_not_be_used_comes_last_for_a_while() -> None:
-    """Nobody waits for a dead smart host with every connection; and none is left out."""
+    """QUE-4: nobody waits for a dead smart host with every connection; and none is left out."""
     first, second = (
         await ScriptServer(greeting=["421 no", "421 no", "220 back", FOR_EVER]).start(),
         await server(),
@@ -193,7 +193,7 @@ async def test_the_last_one_is_tried_however_it_did() -> None:
 
 @virtual
 async def test_equal_mx_hosts_change_places_and_others_do_not() -> None:
-    """MX-1: never against the order of preference."""
+    """MX-5: never against the order of preference."""
     first, better, worse = await server(greeting=["421 no", FOR_EVER]), await server(), await server()
     relay = Relay(first, better, worse, connections=1, messages=1)
     for host, preference in zip(relay.hosts, (10, 10, 20), strict=True):
@@ -290,7 +290,7 @@ async def test_no_address_goes_out_from_a_family_that_nobody_chose() -> None:
 
 @virtual
 async def test_the_login_is_for_the_host_that_is_connected_to() -> None:
-    """AUTH: each target of a list has its own, and a kept session is used only for the login it has."""
+    """Each target of a list has its own, and a kept session is used only for the login it has."""
     chosen: list[str] = []
 
     class Asked(Logins):
