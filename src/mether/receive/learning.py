@@ -6,7 +6,7 @@ of one session has nothing else to do, and waits in place (`in_place`).
 
 from __future__ import annotations
 
-from mether.routing.source import QUESTIONS, Needs, TableError
+from mether.routing.source import QUESTIONS, Needs, TableError, learned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def in_place(need: Needs, done: Callable[[], None]) -> None:
     """Wait for what is needed, and go on."""
     import asyncio
 
-    asyncio.run(need.source.learn(need.key))
+    asyncio.run(learned(need))
     done()
 
 

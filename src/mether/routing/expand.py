@@ -330,6 +330,13 @@ class _Several:
             some = self._needs[start : start + QUESTIONS_AT_ONCE]
             await asyncio.gather(*(need.source.learn(need.key) for need in some))
 
+    async def close(self) -> None:
+        """Keep no connection for it: see `routing.source.learned`."""
+        for source in {id(need.source): need.source for need in self._needs}.values():
+            close = getattr(source, "close", None)
+            if close is not None:
+                await close()
+
 
 def _names(request: Request, delimiter: str) -> tuple[str, ...]:
     """What an address is called in tables: with its domain and without, then both without its detail."""

@@ -73,12 +73,12 @@ def settled(decide: Callable[[], T]) -> T:
         except Needs as need:
             import asyncio
 
-            asyncio.run(_learned(need))
+            asyncio.run(learned(need))
     raise TableError(f"a decision needed more than {QUESTIONS} answers")
 
 
-async def _learned(need: Needs) -> None:
-    """Find out, and keep no connection, which would outlive its event loop."""
+async def learned(need: Needs) -> None:
+    """Find out in an event loop that ends with this: no connection is kept, which would outlive it."""
     try:
         await need.source.learn(need.key)
     finally:
