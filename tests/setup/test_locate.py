@@ -16,7 +16,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_configuration_is_the_first_that_is_there(home):
+def test_the_configuration_is_the_first_that_is_there(home, monkeypatch):
     named, environ = home / "named.toml", home / "environ.toml"
     user = home / ".config" / "mether" / "mether.toml"
     user.parent.mkdir(parents=True)
@@ -25,12 +25,33 @@ def test_the_configuration_is_the_first_that_is_there(home):
     user.touch()
     assert find_config(None, env) == str(user)
     (home / "etc.toml").touch()
-    assert find_config(None, env) == str(home / "etc.toml")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert find_config(None, env) == str(user), "somebody's own comes first"
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert find_config(None, env) == str(home / "etc.toml"), "but for root, whose home may be another's"
     environ.touch()
     env["METHER_CONFIG"] = str(environ)
     assert find_config(None, env) == str(environ)
     named.touch()
     assert find_config(str(named), env) == str(named)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("example.org\n", "example.org"),
+        ("example.org\nmore\n", "example.org"),
+        ("", None),
+        ("not a domain\n", None),
+        ("[192.0.2.1]\n", None),
+        ("é.example\n", None),
+        ("x" * 5000, None),
+    ],
+)
+def test_the_domain_of_names_that_have_none(tmp_path, text, name):
+    (tmp_path / "mailname").write_text(text)
+    assert locate.mailname(str(tmp_path / "mailname")) == name
+    assert locate.mailname(str(tmp_path / "missing")) is None
 
 
 def test_a_file_that_was_named_must_be_there(home):

@@ -166,7 +166,7 @@ def effective(config: Config) -> Iterator[str]:
     for name in ("listen", "table", "route", "login"):
         for number, each in enumerate(getattr(config, name)):
             yield from _table(f"[[{name}]]", f"{name}[{number}]", each, config)
-    for name in ("auth", "tls", "relay", "retry", "dns", "log"):
+    for name in ("auth", "tls", "srs", "relay", "retry", "dns", "log"):
         if getattr(config, name) is not None:
             yield from _table(f"[{name}]", name, getattr(config, name), config)
 

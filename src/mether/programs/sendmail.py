@@ -86,7 +86,7 @@ def _submit(config: Config, given: Arguments) -> int:
     from mether.setup import locate
 
     user = _user()
-    origin = config.service.hostname
+    origin = config.service.origin
     sender = _sender(given.sender, user, origin)
     pull = message.octets(0)
     if given.dot_ends:

@@ -18,7 +18,6 @@ Pure: the time is an argument.  `Srs.reverse` fails with `SrsError`, whose reply
 
 from __future__ import annotations
 
-import hmac
 from binascii import b2a_base64
 
 from mether.address import MAX_LOCAL_PART, Address, AddressError, parse, quote, unquote
@@ -135,11 +134,13 @@ class Srs:
 
     def _check(self, given: str, *parts: str) -> None:
         """Raise SrsError unless one of the secrets gives that hash."""
+        from hmac import compare_digest
+
         wanted = given.lower().encode("utf-8", "surrogatepass")
         good = False
         for secret in self._secrets:
             made = _hashed(secret, parts)[: self._length].lower().encode()
-            good |= hmac.compare_digest(made, wanted)
+            good |= compare_digest(made, wanted)
         if not good:
             raise SrsError(FORGED)
 
@@ -156,8 +157,10 @@ class Srs:
 
 
 def _hashed(secret: bytes, parts: Sequence[str]) -> str:
+    from hmac import digest
+
     text = "".join(parts).lower().encode("utf-8", "surrogatepass")
-    return b2a_base64(hmac.digest(secret, text, "sha1"), newline=False).decode()
+    return b2a_base64(digest(secret, text, "sha1"), newline=False).decode()
 
 
 def _day(now: float) -> str:

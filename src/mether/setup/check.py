@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 
-from mether.setup import certificates, descriptors, logins, resolving, sending, tables
+from mether.setup import certificates, descriptors, logins, resolving, rewriting, sending, tables
 from mether.setup.locate import ConfigError
 
 TYPE_CHECKING = False
@@ -64,6 +64,7 @@ def findings(
     for line in (
         *sending.troubles(config),
         *tables.troubles(config),
+        *rewriting.troubles(config),
         *programs(config, environ, receives=receives),
     ):
         yield Finding(line, fatal=True)

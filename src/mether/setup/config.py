@@ -1,11 +1,11 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
-One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [[table]] [[route]] [[login]] [relay]
-[retry] [dns] [log]``; every key may be left out.  `load` gives a `Config` in which every default is filled in
-and every value checked, together with where each value came from.  Relative paths in the file (the spool's, a
-Maildir's, a program's that has a slash) are relative to the file's own directory, so that a service does not
-depend on where it is started; those on a command line and in the environment are relative to the working
-directory.
+One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [srs] [[table]] [[route]] [[login]]
+[relay] [retry] [dns] [log]``; every key may be left out.  `load` gives a `Config` in which every default is
+filled in and every value checked, together with where each value came from.  Relative paths in the file (the
+spool's, a Maildir's, a program's that has a slash) are relative to the file's own directory, so that a
+service does not depend on where it is started; those on a command line and in the environment are relative to
+the working directory.
 
 What no route takes goes by MX.  A file without ``[[listen]]`` listens as one without a file would.
 
@@ -21,13 +21,14 @@ import msgspec
 
 from mether.address import parse as parse_address
 from mether.routing.router import Router
-from mether.setup import callahead, decode, locate, route_check, routes, sending, shape
+from mether.setup import callahead, decode, locate, rewriting, route_check, routes, sending, shape
 from mether.setup import listen as listening
 from mether.setup import tables as tabling
 from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
 from mether.setup.relaying import Relay as Relay
 from mether.setup.resolving import Dns as Dns
+from mether.setup.rewriting import Srs as Srs
 from mether.setup.routes import Route as Route
 from mether.setup.sending import Login as Login
 from mether.setup.tables import Table as Table
@@ -45,7 +46,7 @@ MIB: Final = 1 << 20
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """``[service]``: who we are.
+    """``[service]``: who we are; `origin` is the domain of names that have none, in mail of programs here.
 
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
     delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.  `unsupported_content` is
@@ -54,6 +55,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     hostname: str
+    origin: str
     postmaster: str
     undeliverable_reports: str = "postmaster"
     unsupported_content: str = "convert"
@@ -124,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     listen: tuple[Listen, ...]
     auth: Auth | None = None
     tls: Tls = Tls()
+    srs: Srs | None = None
     table: tuple[Table, ...] = ()
     route: tuple[Route, ...] = ()
     login: tuple[Login, ...] = ()
@@ -148,6 +151,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             ),
             self.service.hostname,
             parse_address(self.service.postmaster, utf8=True),
+            rewriting.srs(self.srs),
         )
 
 
@@ -179,7 +183,7 @@ def loads(
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
     decode.sections(
         document,
-        ("service", "queue", "auth", "tls", "relay", "retry", "dns", "log"),
+        ("service", "queue", "auth", "tls", "srs", "relay", "retry", "dns", "log"),
         ("listen", "table", "route", "login"),
         shape.SHAPES,
     )
@@ -203,7 +207,10 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         return values
 
     service = one("service", shape.SERVICE)
-    service.setdefault("hostname", locate.hostname())
+    if "hostname" not in service:
+        service["hostname"] = locate.hostname()
+        service.setdefault("origin", locate.mailname() or service["hostname"])
+    service.setdefault("origin", service["hostname"])
     service.setdefault("postmaster", f"postmaster@{service['hostname']}")
     queue = one("queue", shape.QUEUE)
     given = locate.find_spool(spool, environ)
@@ -258,6 +265,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         listen=tuple(Listen(**each) for each in listen),
         auth=logins,
         tls=secure,
+        srs=rewriting.check(document, one("srs", shape.SHAPES["srs"]), ways, find),
         table=tuple(Table(**each) for each in known),
         route=tuple(ways),
         login=tuple(Login(**each) for each in accounts),

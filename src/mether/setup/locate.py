@@ -1,10 +1,11 @@
 """Where the configuration and the spool are, and what holds when there is no configuration.
 
-The configuration file is the first of: what ``-C`` names; ``$METHER_CONFIG``; ``/etc/mether/mether.toml``;
-``$XDG_CONFIG_HOME/mether/mether.toml`` (``~/.config`` by default).  A file that was named must be there; the
-last two need not.  The spool is the first of: ``--spool``; ``$METHER_SPOOL``; the configuration;
-``sqlite:/var/spool/smtpq`` for root, ``sqlite:$XDG_STATE_HOME/mether/smtpq`` (``~/.local/state``) for anyone
-else.
+The configuration file is the first of: what ``-C`` names; ``$METHER_CONFIG``;
+``$XDG_CONFIG_HOME/mether/mether.toml`` (``~/.config`` by default); ``/etc/mether/mether.toml``.  A file that
+was named must be there; the last two need not.  For root the last two are in the other order, as the home
+that sudo leaves may be another's.  The spool is the first of: ``--spool``; ``$METHER_SPOOL``; the
+configuration; ``sqlite:/var/spool/smtpq`` for root, ``sqlite:$XDG_STATE_HOME/mether/smtpq``
+(``~/.local/state``) for anyone else.
 
 `basics` is what a one-shot program calls.  Without a configuration file it imports nothing; with one it
 pays for the decoder.  Fails with `ConfigError`, whose text is one line.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from mether.address import AddressError, check_domain
+from mether.address import MAX_DOMAIN, AddressError, check_domain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def find_config(named: str | None = None, environ: Mapping[str, str] = os.enviro
         return named
     if named is not None:
         return None  # an empty name asks for the built-in defaults
-    for path in (SYSTEM, user_path("XDG_CONFIG_HOME", ".config", environ, "mether/mether.toml")):
+    paths = [user_path("XDG_CONFIG_HOME", ".config", environ, "mether/mether.toml"), SYSTEM]
+    for path in paths if os.geteuid() else reversed(paths):
         if path and os.path.isfile(path):
             return path
     return None
@@ -117,6 +119,20 @@ def user_path(variable: str, under_home: str, environ: Mapping[str, str], name: 
             return None
         base = f"{home}/{under_home}"
     return f"{base}/{name}"
+
+
+def mailname(path: str = "/etc/mailname") -> str | None:
+    """What Debian's administrator has said once for all mailers: the domain of names that have none.
+
+    None where there is no such file, or no domain in it.
+    """
+    try:
+        with open(path, "rb") as file:
+            name = file.readline(MAX_DOMAIN + 2).decode("ascii", "replace").strip()
+        check_domain(name)
+    except (OSError, AddressError):
+        return None
+    return None if name.startswith("[") else name
 
 
 def hostname(hosts: str = "/etc/hosts", node: str | None = None) -> str:

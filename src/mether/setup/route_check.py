@@ -38,6 +38,7 @@ _FOR: Final = {
     "helo": _SENDING,
     "login": ("smtp", "lmtp"),
     "masquerade": _SENDING,
+    "masquerade_exceptions": _SENDING,
     "rewrite": _SENDING,
     "srs": ("smtp", "mx"),
 }
@@ -49,6 +50,7 @@ OWN: Final = (
     "helo",
     "login",
     "masquerade",
+    "masquerade_exceptions",
     "rewrite",
     "srs",
     *sending.ROUTE_TLS,

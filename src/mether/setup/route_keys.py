@@ -9,14 +9,13 @@ from __future__ import annotations
 import ipaddress
 
 from mether import reply
-from mether.address import AddressError, check_domain, literal_ip
-from mether.address import ascii_domain as to_ascii
+from mether.address import AddressError, literal_ip
 from mether.address import parse as parse_address
 from mether.relay import failover
 from mether.routing import target
 from mether.routing.match import Addresses, normalize
 from mether.routing.request import address_key
-from mether.setup import decode, endpoint, relaying, sending
+from mether.setup import decode, endpoint, relaying, rewriting, sending
 from mether.setup.routes import LOCAL, REFERENCES
 
 TYPE_CHECKING = False
@@ -212,21 +211,12 @@ def _helo(value: object) -> str:
     return text if literal_ip(text) else endpoint.parse_hostname(text)
 
 
-def _masquerade(value: object) -> str:
-    text = decode.text(value)
-    try:
-        check_domain(text, utf8=True)
-        if text.startswith("["):
-            raise AddressError("an address literal is none")
-        return to_ascii(text)
-    except AddressError as error:
-        raise ValueError(f"expected a domain such as example.org: {error}") from None
-
-
-def _rewrite(value: object) -> str:
-    text = decode.text(value)
+def _rewrite(value: object) -> str | dict[str, str]:
+    if isinstance(value, dict):
+        return rewriting.pairs(value)
+    text = decode.text(value) if isinstance(value, str) else ""
     if not _referred(text):
-        raise ValueError('expected "table:NAME" or "file:PATH"')
+        raise ValueError('expected "table:NAME", "file:PATH" or { "@host.example" = "ann@example.org" }')
     return text
 
 
@@ -271,7 +261,8 @@ ROUTE: Final[Shape] = {
     "source": _sources,
     "helo": _helo,
     "login": _login,
-    "masquerade": decode.list_of(_masquerade, "domains"),
+    "masquerade": decode.list_of(rewriting.masqueraded, "domains"),
+    "masquerade_exceptions": decode.list_of(decode.text, "names of users"),
     "rewrite": _rewrite,
     "srs": decode.boolean,
     **sending.ROUTE_TLS,

@@ -73,7 +73,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     helo: str | None = None
     login: Login | None = None
     masquerade: tuple[str, ...] | None = None
-    rewrite: str | None = None
+    masquerade_exceptions: tuple[str, ...] | None = None
+    rewrite: str | dict[str, str] | None = None
     srs: bool = False
     tls: str | None = None
     tls_names: tuple[str, ...] | None = None

@@ -10,7 +10,7 @@ import msgspec
 
 from mether.address import AddressError
 from mether.address import parse as parse_address
-from mether.setup import decode, endpoint, listen, relaying, resolving, route_keys, sending, tables
+from mether.setup import decode, endpoint, listen, relaying, resolving, rewriting, route_keys, sending, tables
 from mether.setup.spelling import nearest
 from mether.setup.units import duration_text, size_text
 from mether.smtp.extension import KNOWN
@@ -93,6 +93,7 @@ def _send(value: object) -> str:
 
 SERVICE: Final[Shape] = {
     "hostname": _hostname,
+    "origin": _hostname,
     "postmaster": _mailbox,
     "undeliverable_reports": decode.one_of("postmaster", "drop"),
     "unsupported_content": decode.one_of("convert", "return"),
@@ -181,6 +182,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "listen": LISTENER,
     "auth": AUTH,
     "tls": TLS,
+    "srs": rewriting.SRS,
     "table": tables.TABLE,
     "route": route_keys.ROUTE,
     "login": sending.LOGIN,
@@ -202,6 +204,9 @@ def written(key: str, value: object) -> str:
         given = {field.name: field.default for field in msgspec.structs.fields(value)}
         said = (f"{name} = {written(name, one)}" for name, one in pairs if one != given[name])
         return "{ " + ", ".join(said) + " }"
+    if isinstance(value, dict):
+        pairs = (f"{written('', name)} = {written('', one)}" for name, one in value.items())
+        return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, tuple):
         return f"[{', '.join(written(key, each) for each in value)}]"
     if isinstance(value, bool):

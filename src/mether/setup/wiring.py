@@ -311,7 +311,7 @@ def pool(
     from mether.relay.pool import Pool
     from mether.relay.settings import Settings
     from mether.relay.slots import Slots
-    from mether.setup import delivering, relaying, resolving, sending
+    from mether.setup import delivering, relaying, resolving, rewriting, sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
@@ -344,6 +344,7 @@ def pool(
         manner=sending.manners(config, router),
         random=random.random,
         limits=relaying.limits(config, router),
+        rewriting=rewriting.rewritings(config, router),
         slots=Slots(config.relay.max_connections),
         idle=config.relay.idle,
     )
