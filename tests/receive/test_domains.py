@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from clock import running, virtual
 
+from mether.dns import answer as answers
 from mether.dns.answer import Addresses, Answer, NoSuchName, Shortage, Unavailable
 from mether.dns.mx import DnsFailure
-from mether.receive.domains import SECONDS, Domains, of_recipient, of_sender
+from mether.receive.domains import KEPT, REMEMBERED, SECONDS, Domains, of_recipient, of_sender
 from mether.reply import Reply
+from mether.routing.source import Needs, awaited
 from mether.testing.dns import Resolver, Zone
 
 RECORDS = {
@@ -28,7 +32,27 @@ RECORDS = {
 def domains() -> tuple[Zone, Domains]:
     zone = Zone(RECORDS)
     zone.codes["broken.example"] = "SERVFAIL"
-    return zone, Domains(Resolver(zone), lambda: 0.5, ourselves={"us.example"})
+    return zone, made(Resolver(zone))
+
+
+def made(resolver: answers.Resolver) -> Domains:
+    return Domains(
+        lambda: resolver,
+        lambda: 0.5,
+        running().time,
+        senders=True,
+        recipients=True,
+        ourselves={"us.example"},
+        in_hosts={"inhosts.example"}.__contains__,
+    )
+
+
+async def sender(asked: Domains, domain: str) -> Reply | None:
+    return await awaited(lambda: asked.sender(domain))
+
+
+async def recipient(asked: Domains, domain: str) -> Reply | None:
+    return await awaited(lambda: asked.recipient(domain))
 
 
 def short(reply: Reply | None) -> str:
@@ -54,7 +78,7 @@ def short(reply: Reply | None) -> str:
 @virtual
 async def test_a_senders_domain(domain: str, reply: str) -> None:
     """SEC-6, SEC-7: RFC 7505 section 4.1; what the DNS does not say now is never refused for good."""
-    assert short(await domains()[1].sender(domain)) == reply
+    assert short(await sender(domains()[1], domain)) == reply
 
 
 @pytest.mark.parametrize(
@@ -62,6 +86,7 @@ async def test_a_senders_domain(domain: str, reply: str) -> None:
     [
         ("good.example", ""),
         ("host.example", ""),
+        ("inhosts.example", ""),
         ("[192.0.2.1]", ""),
         ("nowhere.example", "550 5.1.2"),
         ("null.example", "556 5.1.10"),
@@ -74,7 +99,7 @@ async def test_a_senders_domain(domain: str, reply: str) -> None:
 @virtual
 async def test_a_recipients_domain(domain: str, reply: str) -> None:
     """MX-2, MX-4, MX-6: what would bounce is refused at once; in doubt it is taken."""
-    assert short(await domains()[1].recipient(domain)) == reply
+    assert short(await recipient(domains()[1], domain)) == reply
 
 
 @virtual
@@ -82,9 +107,9 @@ async def test_nobody_waits_for_long() -> None:
     """SEC-6: a DNS that says nothing is temporary."""
     zone, asked = domains()
     zone.hold("good.example")
-    assert short(await asked.sender("good.example")) == "451 4.1.8"
+    assert short(await sender(asked, "good.example")) == "451 4.1.8"
     assert running().time() == SECONDS
-    assert await asked.recipient("good.example") is None
+    assert await recipient(asked, "good.example") is None
     assert running().time() == 2 * SECONDS
 
 
@@ -99,9 +124,9 @@ async def test_our_own_shortage_is_temporary() -> None:
         async def addresses(self, host: str, *, search: bool = False) -> Addresses:
             raise Shortage("asking the DNS: Too many open files")
 
-    asked = Domains(Short(), lambda: 0.5)
-    assert short(await asked.sender("good.example")) == "451 4.3.2"
-    assert await asked.recipient("good.example") is None
+    asked = made(Short())
+    assert short(await sender(asked, "good.example")) == "451 4.3.2"
+    assert await recipient(asked, "good.example") is None
 
 
 def test_the_words() -> None:
@@ -118,3 +143,36 @@ def test_the_words() -> None:
     assert of_recipient(None) is None
     assert of_recipient(DnsFailure(Reply(451, "4.4.3", "x"))) is None
     assert of_recipient(DnsFailure(Reply(550, "5.1.2", "x"))) == Reply(550, "5.1.2", "x")
+
+
+@virtual
+async def test_what_was_asked_lately_is_known_at_once() -> None:
+    _, asked = domains()
+    assert short(await sender(asked, "null.example")) == "550 5.7.27"
+    assert short(asked.sender("NULL.example")) == "550 5.7.27"
+    with pytest.raises(Needs):
+        asked.recipient("null.example")  # another question
+    await asyncio.sleep(KEPT)
+    with pytest.raises(Needs):
+        asked.sender("null.example")
+
+
+@virtual
+async def test_not_too_much_is_remembered() -> None:
+    _, asked = domains()
+    with pytest.raises(Needs) as caught:
+        asked.sender("a.example")
+    source = caught.value.source
+    for number in range(REMEMBERED + 5):
+        await source.learn(f"d{number}.example")
+    assert len(source._known) == REMEMBERED  # type: ignore[attr-defined]
+    with pytest.raises(Needs):
+        asked.sender("d0.example")
+    assert source.get("d9.example") is None
+
+
+@virtual
+async def test_who_does_not_want_to_know_is_told_nothing() -> None:
+    silent = Domains(lambda: Resolver(Zone()), lambda: 0.5, running().time)
+    assert silent.sender("nowhere.example") is None
+    assert silent.recipient("nowhere.example") is None

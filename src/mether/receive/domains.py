@@ -10,20 +10,22 @@ any other for which mail would bounce               as the bounce would say (`dn
 the DNS gives no answer (in time)      451 4.1.8    taken: the queue will see
 =====================================  ===========  ==================================
 
-`of_sender` and `of_recipient` are the decisions; `Domains` asks, with a time limit of SECONDS, the resolver
-that the relay asks too, which then knows already.  None means that nothing is wrong.  Nothing here raises.
+`of_sender` and `of_recipient` are the decisions: None means that nothing is wrong.  `Domains` answers from
+what it has asked lately, and raises `routing.source.Needs` for what it has not, as a table does.  It asks,
+with a time limit of SECONDS, the resolver that the relay asks too, which then knows already.
 """
 
 from __future__ import annotations
 
 from mether.address import AddressError, ascii_domain, is_literal
-from mether.dns import mx
+from mether.dns import mx, private
 from mether.dns.answer import Answer, NoSuchName, Shortage, Unavailable
 from mether.reply import Reply
+from mether.routing.source import Needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
     from typing import Final
 
     from mether.dns.answer import Resolver
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 5.0
 """How long a client waits for the DNS: less than any waits for a reply (RFC 5321 section 4.5.3.2)."""
+
+KEPT: Final = 10.0
+"""Seconds for which it is remembered what came of it: the resolver knows how long it may be."""
+
+REMEMBERED: Final = 4096
+"""Domains that are remembered, of senders and of recipients."""
 
 
 def of_sender(domain: str, said: Answer | Exception | None, has_address: bool = False) -> Reply | None:
@@ -62,69 +70,114 @@ def of_recipient(failure: mx.DnsFailure | None) -> Reply | None:
 
 
 class Domains:
-    """Asks a resolver about domains.  `random`, `ourselves`, `own_addresses` and `level` are those of
-    `dns.mx.lookup`; with `senders` and `recipients` the listener asks about those."""
+    """What a listener asks about domains: of `senders`, of `recipients`.
 
-    __slots__ = ("_level", "_ourselves", "_own_addresses", "_random", "_resolver", "recipients", "senders")
+    `resolver` gives the one of the running event loop; `random`, `ourselves`, `own_addresses` and `level` are
+    those of `dns.mx.lookup`; `in_hosts` tells which names are in the hosts file, and need no MX.  `clock`
+    gives seconds.
+    """
+
+    __slots__ = ("_from", "_in_hosts", "_to", "recipients", "senders")
 
     def __init__(
         self,
-        resolver: Resolver,
+        resolver: Callable[[], Resolver],
         random: Callable[[], float],
+        clock: Callable[[], float],
         *,
         senders: bool = False,
         recipients: bool = False,
         ourselves: Collection[str] = (),
         own_addresses: Collection[str] = (),
-        level: Level = "site",
+        level: Level = private.USUAL,
+        in_hosts: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        self._resolver = resolver
-        self._random = random
-        self._ourselves = ourselves
-        self._own_addresses = own_addresses
-        self._level = level
         self.senders = senders
         self.recipients = recipients
+        self._in_hosts = in_hosts
 
-    async def sender(self, domain: str) -> Reply | None:
-        """What is wrong with the domain of a reverse-path."""
-        import asyncio
+        async def find(domain: str) -> None:
+            await mx.lookup(
+                domain,
+                resolver(),
+                random,
+                ourselves=ourselves,
+                own_addresses=own_addresses,
+                level=level,
+            )
 
+        self._from = _Asked(lambda domain: _ask_sender(resolver(), domain), clock)
+        self._to = _Asked(lambda domain: _ask_recipient(find, domain), clock)
+
+    def sender(self, domain: str) -> Reply | None:
+        """What is wrong with the domain of a reverse-path.  Raises Needs."""
+        return self._from.known(domain) if self.senders else None
+
+    def recipient(self, domain: str) -> Reply | None:
+        """What is wrong with the domain of a forward-path whose mail goes there by MX.  Raises Needs."""
+        return self._to.known(domain) if self.recipients and not self._in_hosts(domain) else None
+
+
+class _Asked:
+    """A `routing.source.Source` whose answers are replies."""
+
+    __slots__ = ("_ask", "_clock", "_known", "name")
+
+    def __init__(self, ask: Callable[[str], Awaitable[Reply | None]], clock: Callable[[], float]) -> None:
+        self.name = "the DNS"
+        self._ask = ask
+        self._clock = clock
+        self._known: dict[str, tuple[float, Reply | None]] = {}
+
+    def known(self, domain: str) -> Reply | None:
         if not domain or is_literal(domain):
             return None
-        said: Answer | Exception | None = None
-        found = False
         try:
             name = ascii_domain(domain)
-            async with asyncio.timeout(SECONDS):
-                answer = await self._resolver.mx(name)
-                if not answer.records:
-                    found = bool(await self._resolver.addresses(answer.name))
-                said = answer
         except AddressError:
             return None  # the grammar has let it pass
-        except (NoSuchName, Unavailable, Shortage) as error:
-            said = error
-        except TimeoutError:
-            pass
-        return of_sender(name, said, found)
+        found = self._known.get(name)
+        if found is None or found[0] <= self._clock():
+            raise Needs(self, name)
+        return found[1]
 
-    async def recipient(self, domain: str) -> Reply | None:
-        """What is wrong with the domain of a forward-path whose mail is to go there by MX."""
-        import asyncio
+    def get(self, key: str) -> None:
+        """It is no table: see `known`."""
 
-        try:
-            async with asyncio.timeout(SECONDS):
-                await mx.lookup(
-                    ascii_domain(domain),
-                    self._resolver,
-                    self._random,
-                    ourselves=self._ourselves,
-                    own_addresses=self._own_addresses,
-                    level=self._level,
-                )
-        except mx.DnsFailure as error:
-            return of_recipient(error)
-        except (AddressError, TimeoutError):
-            pass
-        return None
+    async def learn(self, key: str) -> None:
+        reply = await self._ask(key)
+        self._known.pop(key, None)
+        while len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[key] = (self._clock() + KEPT, reply)
+
+
+async def _ask_sender(resolver: Resolver, domain: str) -> Reply | None:
+    import asyncio
+
+    said: Answer | Exception | None = None
+    found = False
+    try:
+        async with asyncio.timeout(SECONDS):
+            answer = await resolver.mx(domain)
+            if not answer.records:
+                found = bool(await resolver.addresses(answer.name))
+            said = answer
+    except (NoSuchName, Unavailable, Shortage) as error:
+        said = error
+    except TimeoutError:
+        pass
+    return of_sender(domain, said, found)
+
+
+async def _ask_recipient(find: Callable[[str], Awaitable[None]], domain: str) -> Reply | None:
+    import asyncio
+
+    try:
+        async with asyncio.timeout(SECONDS):
+            await find(domain)
+    except mx.DnsFailure as error:
+        return of_recipient(error)
+    except TimeoutError:
+        pass
+    return None

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from mether.address import Address
     from mether.envelope import Envelope, Recipient
+    from mether.outcome import Route
     from mether.receive.client import Client
+    from mether.receive.domains import Domains
     from mether.receive.gathered import Notice
     from mether.receive.reception import Reception
     from mether.reply import Reply
@@ -96,6 +98,10 @@ class Named:
         plain = len(deliveries) == 1 and deliveries[0].how == "direct"
         if plain and deliveries[0].route.transport == "maildir" and not mailbox_name(path.local_part):
             return words.NO_SUCH_USER
+        if plain and reception.domains is not None:
+            refusal = self._no_domain(reception.domains, deliveries[0].route, path)
+            if refusal is not None:
+                return refusal
         owed: list[Notice] = []
         if not plain:
             owed = notices(recipient, found, reception.clock(), envelope.reverse_path)
@@ -109,6 +115,12 @@ class Named:
         recipient.forward_path = path
         gathered.add(recipient, found, owed)
         return words.RECIPIENT_OK
+
+    def _no_domain(self, domains: Domains, route: Route, path: Address) -> Reply | None:
+        """What the DNS has against a domain to which no rule sends its mail.  Raises Needs."""
+        if route.transport != "smtp" or self._reception.router.rule(route) is not None:
+            return None
+        return domains.recipient(path.domain)
 
     def clear(self) -> None:
         """Forget them."""

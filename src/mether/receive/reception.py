@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mether.queue.message import Draft
     from mether.queue.store import Committed, StoreError
     from mether.receive.budget import Budget
+    from mether.receive.domains import Domains
     from mether.receive.learning import Learn
     from mether.receive.login import Authentication
     from mether.routing.router import Router
@@ -61,6 +62,7 @@ class Reception:
     taken.
 
     `role` and `name` are the listener's; `offers` what its EHLO says; `starttls` whether TLS may be begun,
+    `domains` is asked about those of senders and recipients, None where nobody wants to know;
     `require_tls` whether nothing else may be done before; `authentication` is None where nobody can log in.
     With `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain
     for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
@@ -77,6 +79,7 @@ class Reception:
         "budget",
         "clock",
         "commit",
+        "domains",
         "etrn_from",
         "farewell",
         "grammar",
@@ -133,6 +136,7 @@ class Reception:
         etrn_from: Networks = NOBODY,
         xclient_from: Networks = NOBODY,
         learn: Learn = in_place,
+        domains: Domains | None = None,
         boundary: Callable[[], str] | None = None,
     ) -> None:
         self.hostname = hostname
@@ -162,6 +166,7 @@ class Reception:
         self.etrn_from = etrn_from
         self.xclient_from = xclient_from
         self.learn = learn
+        self.domains = domains
         self.boundary = boundary or (lambda: f"mether{ident(clock())}")
         self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")
         self.hello = Reply(250, None, hostname)

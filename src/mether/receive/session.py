@@ -85,7 +85,9 @@ class Session:
     ) -> None:
         self._reception = reception
         self._client = client = Client(address, reception.relay_from, trusted=trusted)
-        self._transaction = Transaction(reception, client, self._taken, self._named)
+        self._transaction = Transaction(
+            reception, client, self._taken, partial(self._later, "RCPT"), partial(self._later, "MAIL")
+        )
         self._decided = decided
         self._refuse = refuse
         self._announced = announced
@@ -123,8 +125,6 @@ class Session:
             reply = self._transaction.refused(verb, TLS_FIRST, envelope=sent)  # type: ignore[arg-type]
         elif verb == "RCPT":
             reply = self._transaction.rcpt(command.value)  # type: ignore[arg-type]
-            if reply is None:
-                return None
         elif verb == "MAIL":
             if self._refuse is not None:
                 reply = words.NO_SERVICE
@@ -137,9 +137,7 @@ class Session:
             reply = words.GO_AHEAD
         else:
             reply = self._other(verb, command.argument)
-            if reply is None:
-                return None
-        return self._count(verb, reply)
+        return None if reply is None else self._count(verb, reply)
 
     def content(self, data: bytes) -> None:
         """Take content."""
@@ -172,9 +170,9 @@ class Session:
         """The answer to a content, once it is durable."""
         self._decided(self._count("DATA", reply))
 
-    def _named(self, reply: Reply) -> None:
-        """The answer to a RCPT for which a table had to be asked."""
-        self._decided(self._count("RCPT", reply))
+    def _later(self, verb: str, reply: Reply) -> None:
+        """The answer to a command for which a table or the DNS had to be asked."""
+        self._decided(self._count(verb, reply))
 
     def invalid(self, invalid: Invalid) -> Reply:
         """Answer what was no good command; 421 when there were too many."""
@@ -345,7 +343,7 @@ class Session:
                 self._reception.learn,
                 decide,
                 partial(self._unread, verb),
-                lambda reply: self._decided(self._count(verb, reply)),
+                partial(self._later, verb),
                 lambda: self._decided is not words.unheard,
                 need,
             )

@@ -60,6 +60,8 @@ class Transaction:
         "_ident",
         "_intake",
         "_named",
+        "_opened",
+        "_opening",
         "_reception",
         "envelope",
     )
@@ -70,11 +72,14 @@ class Transaction:
         client: Client,
         answered: Callable[[Reply], None],
         decided: Callable[[Reply], None] = words.unheard,
+        opened: Callable[[Reply], None] = words.unheard,
     ) -> None:
         self._reception = reception
         self._client = client
         self._answered = answered
         self._decided = decided
+        self._opened = opened
+        self._opening: Envelope | None = None
         self.envelope: Envelope | None = None
         self._named = Named(reception, client)
         self._coming: Coming | None = None
@@ -82,12 +87,35 @@ class Transaction:
         self._arrival: Arrival | None = None
         self._intake: Intake | None = None
 
-    def mail(self, envelope: Envelope) -> Reply:
-        """Open a transaction, or say why not."""
+    def mail(self, envelope: Envelope) -> Reply | None:
+        """Open a transaction, or say why not; None: the DNS has to be asked, and `opened` gets the reply."""
         refusal = self._no_mail(envelope)
         if refusal is not None:
             self.envelope = None
             return refusal
+        domains, sender = self._reception.domains, envelope.reverse_path
+        if domains is None or sender is None or self._client.may_relay:
+            return self._open(envelope, None)
+        try:
+            return self._open(envelope, domains.sender(sender.domain))
+        except Needs as need:
+            self._opening = envelope
+            look_up(
+                self._reception.learn,
+                lambda: self._open(envelope, domains.sender(sender.domain)),
+                lambda error: self._open(envelope, error.reply),
+                self._opened,
+                lambda: self._opening is envelope,
+                need,
+            )
+            return None
+
+    def _open(self, envelope: Envelope, refusal: Reply | None) -> Reply:
+        """Open a transaction unless its sender's domain is refused."""
+        self._opening = None
+        if refusal is not None:
+            self.envelope = None
+            return self.refused("MAIL", refusal, envelope=envelope)
         if envelope.auth is not None and not self._believed(envelope.auth):
             envelope.auth = "<>"  # RFC 4954 section 5: nobody vouches for it
         self.envelope = envelope
@@ -303,10 +331,10 @@ class Transaction:
     def end(self) -> None:
         """Forget the transaction, and whom to answer."""
         self.abandon()
-        self._answered = self._decided = words.unheard
+        self._answered = self._decided = self._opened = words.unheard
 
     def _clear(self) -> None:
-        self.envelope = None
+        self.envelope = self._opening = None
         self._named.clear()
         self._coming = None
         self._ident = ""

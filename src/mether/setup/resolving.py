@@ -75,6 +75,13 @@ def resolver(dns: Dns, loop: asyncio.AbstractEventLoop) -> Resolver:
     return _latest[2]
 
 
+def running(dns: Dns) -> Resolver:
+    """The resolver of the running event loop."""
+    import asyncio
+
+    return resolver(dns, asyncio.get_running_loop())
+
+
 def _make(dns: Dns) -> Resolver:
     if not dns.enabled:
         from mether.dns.off import Off

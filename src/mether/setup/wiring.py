@@ -13,6 +13,7 @@ from mether import address
 from mether.event import mail as event
 from mether.queue import ident
 from mether.receive.reception import Limits, Reception
+from mether.routing.target import SMTP_PORT
 from mether.runner.notify import Reporter
 from mether.runner.schedule import Retry
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mether.queue.message import Draft
     from mether.queue.store import Store
     from mether.receive.budget import Budget
+    from mether.receive.domains import Domains
     from mether.receive.learning import Learn
     from mether.receive.login import Authentication
     from mether.receive.rate import Rates
@@ -162,7 +164,29 @@ def reception(
         etrn_from=Networks(listen.etrn_from),
         xclient_from=Networks(listen.xclient_from),
         learn=learn or in_place,
+        domains=domains(config, listen),
         boundary=_boundary,
+    )
+
+
+def domains(config: Config, listen: Listen) -> Domains | None:
+    """What a listener asks the DNS about whom its clients name, None where it does not want to know."""
+    if not (listen.check_sender_domain or listen.check_recipient_domain):
+        return None
+    from mether.receive.domains import Domains
+    from mether.setup import resolving
+
+    known = resolving.hosts(config.dns)
+    return Domains(
+        lambda: resolving.running(config.dns),
+        random.random,
+        time.monotonic,
+        senders=listen.check_sender_domain,
+        recipients=listen.check_recipient_domain,
+        ourselves={config.service.hostname.lower()},
+        own_addresses=[address for address, port in own_endpoints(config) if port == SMTP_PORT],
+        level=config.dns.level,
+        in_hosts=lambda name: known is not None and name in known,
     )
 
 
