@@ -125,3 +125,14 @@ def test_several_workers_need_a_queue_that_they_can_share(tmp_path: Path, spool:
     )
     config = loads(text, str(tmp_path / "m.toml"), environ={"HOME": "/h"})
     assert list(findings(config, 1.8e9, environ={}, receives=False)) == []
+
+
+def test_a_route_that_never_takes_mail_is_a_warning_with_both_places(tmp_path: Path) -> None:
+    a_test = '[[route]]\ndomains = ["a.test"]\n'
+    text = a_test + "mx = true\n" + a_test + 'sender = ["x.test"]\nmaildir = "m"\n'
+    text += '[[route]]\ndomains = ["b.test", "a.test"]\nmaildir = "m"\n'
+    where = f"{tmp_path}/m.toml"
+    assert found(tmp_path, text) == [
+        (False, f"{where}:4: route: never takes mail: the route at {where}:1 takes all that it would"),
+        (False, f"{where}:8: route.domains: a.test never gets here: the route at {where}:1 takes it before"),
+    ]

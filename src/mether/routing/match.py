@@ -73,6 +73,14 @@ class Domains:
         names = (domain, *parents(domain))
         return any(found(source, names) is not None for source in self.sources)
 
+    def covers(self, pattern: str) -> bool:
+        """Whether it takes whatever the pattern takes, by the texts alone."""
+        if not _is_glob(pattern) and pattern[0] != ".":
+            return self.static(pattern)
+        if self.everything or pattern in self.below or any(one in self.below for one in parents(pattern[1:])):
+            return True
+        return any(covers(one, pattern) for one in (*self.globs, *(self.below if _is_glob(pattern) else ())))
+
 
 class Addresses:
     """A set of addresses, by `address_key`; the null reverse-path has the key ``<>``.
@@ -113,6 +121,32 @@ class Addresses:
             return True
         return any(found(source, (key,) if key == "<>" else keys(key)) is not None for source in self.sources)
 
+    def covers(self, pattern: str) -> bool:
+        """Whether it takes whatever the pattern takes, by the texts alone."""
+        if self.everything or pattern in self.patterns:
+            return True
+        local, at, domain = pattern.lower().rpartition("@")
+        if pattern in ("*", "<>") or (at and not local and not domain):
+            return False
+        local = local or "*"
+        if not _is_glob(local) and not _is_glob(domain) and domain[0] != ".":
+            key = _exact_key(pattern)
+            return (
+                key in self.exact
+                or (self.domains is not None and self.domains.static(key.rpartition("@")[2]))
+                or (self._search is not None and self._search(key) is not None)
+            )
+        name = normalize(domain)
+        if self.domains is not None and self.domains.covers(name):
+            return True
+        for one in self.globs:
+            mine, _, where = one.rpartition("@")
+            if (mine in ("*", local) or (not _is_glob(local) and _takes(mine, local))) and covers(
+                where, name
+            ):
+                return True
+        return False
+
 
 class Logins:
     """A set of names that people log in with, by patterns: exactly that, a glob, or a `Source`."""
@@ -131,6 +165,12 @@ class Logins:
         if login in self.exact or (self._search is not None and self._search(login) is not None):
             return True
         return any(source.get(login) is not None for source in self.sources)
+
+    def covers(self, pattern: str) -> bool:
+        """Whether it takes whatever the pattern takes, by the texts alone."""
+        return (
+            pattern in self.patterns or "*" in self.globs or (not _is_glob(pattern) and self.matches(pattern))
+        )
 
 
 def keys(key: str) -> tuple[str, ...]:
@@ -177,6 +217,11 @@ def covers(pattern: str, other: str) -> bool:
     if _is_glob(other) or other[0] == ".":
         return False
     return Domains((pattern,)).static(other)
+
+
+def _takes(glob: str, text: str) -> bool:
+    search = compiled((glob,))
+    return search is not None and search(text) is not None
 
 
 def normalize(domain: str) -> str:

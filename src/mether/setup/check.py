@@ -57,6 +57,7 @@ def findings(
     """
     if receives:
         yield from _receiving(config, now, tls)
+    yield from _those(unreachable(config))
     yield from _those(sending.complaints(config))
     yield from _those(resolving.complaints(config))
     if short := descriptors.shortage(config, receives=receives):
@@ -127,6 +128,25 @@ def programs(config: Config, environ: Mapping[str, str], *, receives: bool = Tru
         if why:
             where = config.origins.get(f"{table}.{key}") or config.origins.get(table, config.path)
             yield f"{where}: {re.sub(_NUMBER, '', table)}.{key}: {why}"
+
+
+def unreachable(config: Config) -> Iterator[str]:
+    """A line for each route that never takes mail, or none for one of its domains."""
+    from mether.routing.cover import covered
+
+    router = config.router()
+    for one in covered(router.rules):
+        where, by = one.rule.where, " and ".join(rule.where for rule in one.by)
+        if one.domain:
+            yield f"{where}: route.domains: {one.domain} never gets here: the route at {by} takes it before"
+        elif one.by:
+            many = len(one.by) > 1
+            yield (
+                f"{where}: route: never takes mail: the route{'s' * many} at {by} "
+                f"take{'s' * (not many)} all that it would"
+            )
+        else:
+            yield f"{where}: route.recipient: never takes mail: none of these is in one of its domains"
 
 
 def _cannot_run(program: str, path: str) -> str:
