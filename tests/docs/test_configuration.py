@@ -18,6 +18,7 @@ STRUCTS = {
     "listen": config.Listen,
     "auth": config.Auth,
     "tls": config.Tls,
+    "srs": config.Srs,
     "table": config.Table,
     "route": config.Route,
     "login": config.Login,

@@ -22,6 +22,7 @@ TEXT: Final = """\
 [service]
 # Our own name, in greetings and trace fields.  Built in: the host's name.
 #hostname = "mx.example.org"
+# The domain of names without one in what programs hand to sendmail: origin = "example.org".  Built in: hostname.
 # Who gets mail for <postmaster> and reports that cannot be delivered.  Built in: postmaster@hostname.
 postmaster = "postmaster@example.test"
 # What becomes of such reports: "postmaster" or "drop".
@@ -101,6 +102,11 @@ address = "127.0.0.1:2525"
 #   or sqlite = "users.db", or postgres = "postgresql://mether@db.example.org/mail", with
 #   query = "SELECT mailbox FROM users WHERE address = ?"    ($1 for postgres), cache = "5s"
 #   or passwd = true                 the users of this host
+
+# Reverse-paths of ours for mail of others that is sent on, for routes with srs = true.  For example:
+# [srs]
+# domain = "fwd.example.org"         whose mail comes here
+# secret_file = "srs-secrets"        a secret a line, the newest first; max_age = "3w", hash_length = 4
 
 # Where mail goes.  The first route that matches wins; what none matches goes by MX.
 # domains: "example.org", ".example.org" (every domain below it), "*" (all).

@@ -193,7 +193,7 @@ SHAPES: Final[dict[str, Shape]] = {
 }
 _SIZES: Final = frozenset(("memory", "window_memory", "max_size"))
 _DURATIONS: Final = frozenset(
-    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle", "warn", "cache")
+    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle", "max_age", "warn", "cache")
 )
 
 
