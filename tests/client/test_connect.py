@@ -102,6 +102,7 @@ class Failing:
         (errno.ENFILE, "127.0.0.1", "shortage"),
         (errno.ENOMEM, "127.0.0.1", "shortage"),
         (errno.ENOBUFS, "127.0.0.1", "shortage"),
+        (errno.EADDRINUSE, "127.0.0.1", "shortage"),
         (errno.EADDRNOTAVAIL, "127.0.0.1", "shortage"),
         (errno.EADDRNOTAVAIL, "255.255.255.255", "connect"),
         (errno.ECONNREFUSED, "127.0.0.1", "connect"),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from mether.net.tls import Terms
 
-_SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+_SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRINUSE))
+"""The last where all ports of a source address are in use."""
 
 
 async def connect(
