@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from daemon import Client, Daemon
 from postgresql import Postgresql
 
 from mether.routing.source import Needs, TableError, awaited, settled
@@ -141,3 +144,28 @@ def test_a_statement_that_takes_too_long_defers(
 
     with pytest.raises(TableError, match=r"no answer within 0\.2 s"):
         run(look_up())
+
+
+def test_a_service_asks_at_rcpt_and_defers_while_the_server_is_down(
+    server: Postgresql, tmp_path: Path
+) -> None:
+    routes = (
+        f'[[table]]\nname = "users"\npostgres = "{server.url}"\nquery = "{QUERY}"\ncache = "1s"\n'
+        '[[route]]\ndomains = ["example.org"]\nusers = ["table:users"]\nmaildir = "pg/{user}"\n'
+    )
+    smtpd = Daemon(tmp_path, routes=routes, arguments=("--no-runner",))
+    try:
+        with contextlib.closing(Client(smtpd.port)) as client:
+            client.say("EHLO client.example")
+            client.say("MAIL FROM:<a@client.example>")
+            recipients = [f"RCPT TO:<user{n}@example.org>" for n in (1, 100_000, 100_001)]
+            replies = [reply[:9] for reply in client.say(*recipients)]
+            assert replies == ["250 2.1.5", "250 2.1.5", "550 5.1.1"]
+            server.stop()
+            try:
+                assert client.say("RCPT TO:<user7@example.org>")[0][:9] == "451 4.3.0"
+            finally:
+                server.start()
+    finally:
+        assert smtpd.stop() == 0
+    assert "Traceback" not in "".join(smtpd.lines)

@@ -29,6 +29,10 @@ query = "SELECT 1 FROM people WHERE name = ?"
 domains = ["sql.example"]
 users = ["table:people"]
 maildir = "sql/{user}"
+[[route]]
+domains = ["far.example"]
+lmtp = "unix:DIR/lmtp"
+users = ["callahead"]
 """
 Start = Callable[..., Daemon]
 
@@ -43,7 +47,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     database.close()
 
     def begin(*arguments: str) -> Daemon:
-        running.append(Daemon(tmp_path, routes=ROUTES, arguments=arguments))
+        running.append(Daemon(tmp_path, routes=ROUTES.replace("DIR", str(tmp_path)), arguments=arguments))
         return running[-1]
 
     yield begin
@@ -93,6 +97,32 @@ def test_a_database_that_is_gone_decides_nothing_at_rcpt(start: Start, tmp_path:
     until(lambda: answer(smtpd, "joe@sql.example") == "550 5.1.1")
     assert smtpd.stop() == 0
     assert f"{tmp_path}/people.db: No such file or directory" in "".join(smtpd.lines)
+
+
+def test_a_call_ahead_decides_at_rcpt(start: Start, tmp_path: Path) -> None:
+    """Another of ours has the mailboxes, by LMTP on a Unix socket."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "mether.toml").write_text(
+        f'[queue]\nspool = "sqlite:spool"\n[[listen]]\naddress = "unix:{tmp_path}/lmtp"\nrole = "lmtp"\n'
+        '[[route]]\ndomains = ["far.example"]\nusers = ["ann"]\nmaildir = "mail/{user}"\n'
+    )
+    command = [str(BIN / "smtpd"), "-C", str(inside / "mether.toml")]
+    smtpd = start("--no-runner")
+    assert answer(smtpd, "ann@far.example") == "451 4.3.0"  # nobody to be asked
+    store = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answer(smtpd, "joe@far.example") == "550 5.1.1")
+        until(lambda: answer(smtpd, "ann@far.example") == "250 2.1.5")
+        assert answer(smtpd, "bob@far.example") == "550 5.1.1"
+    finally:
+        store.terminate()
+        store.wait()
+    assert answer(smtpd, "ann@far.example") == "250 2.1.5"  # known
+    assert answer(smtpd, "eve@far.example") == "451 4.3.0"
+    assert smtpd.stop() == 0
+    assert "callahead: ann@far.example: " in "".join(smtpd.lines)
+    assert "Traceback" not in "".join(smtpd.lines)
 
 
 def test_queued_mail_waits_until_its_table_can_be_read(start: Start, tmp_path: Path) -> None:

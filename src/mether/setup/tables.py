@@ -288,7 +288,7 @@ def troubles(config: Config) -> Iterator[str]:
     known = config.tables()
     config.router(known)  # knows of the files that routes refer to
     for route in config.route:
-        if route.rewrite is not None:
+        if isinstance(route.rewrite, str):
             known.source(route.rewrite)
     places = _places(config)
     for source in known.all():
