@@ -194,3 +194,41 @@ def test_smtpqer_takes_a_list(mether, other, tmp_path):
     done = mether("runsmtpq", *common)
     assert b"status=sent" in done.stderr, done.stderr
     assert "queued@example.com" in [one[0] for one in other.taken]
+
+
+GONE = """
+[service]
+hostname = "relay.example.test"
+[queue]
+spool = "directory:spool"
+[[route]]
+name = "{name}"
+smtp = "127.0.0.1:{port}"
+tls = "none"
+"""
+
+
+def test_mail_of_a_route_that_is_gone(mether, other, tmp_path):
+    """It is routed again; what was pinned to the route waits, says for what, and can be moved by hand."""
+    before, after = tmp_path / "before.toml", tmp_path / "after.toml"
+    before.write_text(GONE.format(name="sales", port=peers.free_port()))
+    after.write_text(GONE.format(name="shop", port=other.port))
+    for sender in ("routed@example.com", "pinned@example.com"):
+        mether(
+            "sendmail", "-C", str(before), "-odq", "-f", sender, "b@example.net", content=MESSAGE, check=True
+        )
+    mether("smtpq", "-C", str(before), "reroute", "sales", "--sender", "pinned@*", check=True)
+    done = mether("runsmtpq", "-C", str(before), "--all")
+    assert b"status=deferred" in done.stderr, done.stderr
+
+    done = mether("runsmtpq", "-C", str(after), "--all")
+    assert b"status=sent" in done.stderr, done.stderr
+    assert b"dsn=4.3.5" in done.stderr, done.stderr
+    assert b"the route 'sales' by which this is to go is not in the configuration" in done.stderr
+    heard = [sender for sender, *_ in other.taken]
+    assert "routed@example.com" in heard and "pinned@example.com" not in heard
+
+    target = f"127.0.0.1:{peers.free_port()},127.0.0.1:{other.port}"
+    mether("smtpq", "-C", str(after), "reroute", target, "--all", check=True)
+    done = mether("runsmtpq", "-C", str(after), "--all")
+    assert "pinned@example.com" in [sender for sender, *_ in other.taken], done.stderr
