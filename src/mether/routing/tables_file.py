@@ -12,16 +12,17 @@ A ``#`` at the start of a line or after white space begins a comment.  The text 
 they are asked for (`routing.request.address_key`): in lower case, domains as A-labels, without quotes.
 
 A `Reread` looks at its file at most once in `CHECK` seconds, and what is there has to be as good as what was
-there when the service began: where it cannot be read, or is wrong, every look-up raises TableError, with file
-and line.  It is never taken for empty, and the older one is not used any more.  A large file that has changed
-is read in a thread: until that is done, `get` raises Needs.  Whoever replaces a file should do it by renaming
-a whole one, as editors do: one that is written in place is noticed only while it has no end of a line.
+there before: where it cannot be read, or is wrong, every look-up raises TableError, with file and line.  It is
+never taken for empty, and the older one is not used any more.  In an event loop a large file is read in a
+thread: until that is done, `get` raises Needs.  Whoever replaces a file should do it by renaming a whole one,
+as editors do: one that is being written in place is noticed only while its last line has no end.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 
 from mether.address import AddressError, ascii_domain, unquote
@@ -44,7 +45,7 @@ MAX_ENTRIES: Final = 1_000_000
 MAX_LINE: Final = 10_000
 """Characters of a line."""
 AT_ONCE: Final = 1 << 20
-"""Octets of a file that is read while the others wait: a larger one that has changed is read in a thread."""
+"""Octets of a file that is read while the others wait: a larger one is read in a thread."""
 NEVER: Final = float("-inf")
 _SETTLED: Final = 2.0
 """Seconds after which a file that is written again has another time: clocks of file systems are coarse."""
@@ -120,7 +121,7 @@ class Reread:
         """Read the file if it has changed, however large it is.  Raises TableError."""
         try:
             return self.current()
-        except Needs:
+        except Needs:  # in an event loop, which waits for it now
             self._take(self._read())
             return self.current()
 
@@ -152,8 +153,7 @@ class Reread:
             return
         if not self._fresh and _stamp(found) == self._stamp:
             return
-        # The first time nobody waits yet: a service reads its tables before it listens.
-        if self._reading is not None or (found.st_size > AT_ONCE and self._checked > NEVER):
+        if self._reading is not None or (found.st_size > AT_ONCE and _in_loop()):
             raise Needs(self, key)
         self._take(self._read())
 
@@ -302,6 +302,12 @@ def _words(line: str) -> list[str]:
     while end < len(line) and not line[end].isspace():
         end += 1
     return [line[:end], line[end:]] if line else []
+
+
+def _in_loop() -> bool:
+    """Whether others wait while we do.  A program that has not loaded asyncio has no loop, and need not."""
+    loaded = sys.modules.get("asyncio")
+    return loaded is not None and loaded._get_running_loop() is not None
 
 
 def _stamp(found: os.stat_result) -> Stamp:
