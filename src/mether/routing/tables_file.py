@@ -12,8 +12,8 @@ A ``#`` at the start of a line or after white space begins a comment.  The text 
 they are asked for (`routing.request.address_key`): in lower case, domains as A-labels, without quotes.
 
 A `Reread` looks at its file at most once in `CHECK` seconds, and what is there has to be as good as what was
-there before: where it cannot be read, or is wrong, every look-up raises TableError, with file and line.  It is
-never taken for empty, and the older one is not used any more.  In an event loop a large file is read in a
+there before: where it cannot be read, or is wrong, every look-up raises TableError, with file and line.  It
+is never taken for empty, and the older one is not used any more.  In an event loop a large file is read in a
 thread: until that is done, `get` raises Needs.  Whoever replaces a file should do it by renaming a whole one,
 as editors do: one that is being written in place is noticed only while its last line has no end.
 """
