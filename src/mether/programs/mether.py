@@ -141,7 +141,7 @@ def _config(options: Parsed, operands: list[str]) -> int:
         for found in check.findings(config, time.time()):
             wrong = wrong or found.fatal
             complain("mether", found.what if found.fatal else found.what.replace(": ", ": warning: ", 1))
-        if router.postmaster is None or not router.is_open(router.postmaster):
+        if not _delivered(router):
             where = config.origins.get("service.postmaster", config.path or "the built-in configuration")
             print(
                 f"mether: {where}: warning: no route delivers the postmaster's mail here "
@@ -156,6 +156,19 @@ def _config(options: Parsed, operands: list[str]) -> int:
         return 0
     sys.stdout.writelines(f"{line}\n" for line in effective(config))
     return 0
+
+
+def _delivered(router: Router) -> bool:
+    """Whether the postmaster's mail is delivered here, as far as the tables can be read."""
+    from mether.routing.source import TableError, settled
+
+    postmaster = router.postmaster
+    if postmaster is None:
+        return False
+    try:
+        return settled(lambda: router.is_open(postmaster))
+    except TableError:
+        return True  # that is an error already, and of the table
 
 
 def effective(config: Config) -> Iterator[str]:
