@@ -12,6 +12,7 @@ from mether.receive import accept, copies
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from mether.envelope import Envelope
     from mether.outcome import Action
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from mether.receive.named import Named
     from mether.receive.reception import Reception
     from mether.reply import Reply
+
+
+APART: Final = 1e-5
+"""Seconds between the ids of parts: an id is the time, with few random bits (`queue.ident`)."""
 
 
 class Coming:
@@ -40,7 +45,8 @@ class Coming:
         self._kinds: list[Action] = []
         self._idents = [ident]
         if len(self.parts) > 1:
-            self._idents += [reception.ident(reception.clock()) for _ in self.parts[1:]]
+            now = reception.clock()
+            self._idents += [reception.ident(now + number * APART) for number in range(1, len(self.parts))]
 
     def stage(self, ident: str) -> Writer:
         """A writer in the spool for the content, or one for each part.  Raises StoreError."""

@@ -15,12 +15,17 @@ from mether.receive import accept
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Final
 
     from mether.address import Address
     from mether.outcome import Action
     from mether.queue.message import Draft
     from mether.receive.gathered import Notice
     from mether.routing.resolution import Resolution
+
+
+APART: Final = 1e-3
+"""Seconds between the ids of reports that are made at once: an id is the time, with few random bits."""
 
 
 class Terms:
@@ -131,7 +136,7 @@ def drafts(
         if to in owners:
             its = Envelope(to, body=envelope.body, requiretls=envelope.requiretls, priority=envelope.priority)
         one = draft(
-            ident(arrival.at),
+            ident(arrival.at + APART * (len(made) + 1)),
             terms,
             to=to,
             way=ways[to],

@@ -2,16 +2,21 @@
 
 What becomes of each recipient was decided before (`runner.settle`).  Here the reports that follow are made,
 and both go to the queue's writer as one settlement.  A report that can't be written keeps its recipients in
-the queue: nobody is removed without the report that is owed.
+the queue: nobody is removed without the report that is owed.  One whose reader has to be looked up in a table
+waits for that, and where the table cannot be read is tried TRIES times, AGAIN seconds apart, before that.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from mether.content.returned import MAX_RETURNED
 from mether.event import mail as event
 from mether.outcome import Attempt
 from mether.queue.claim import Settlement
 from mether.queue.store import StoreError
+from mether.receive.learning import Learning
+from mether.routing.source import Needs, TableError
 from mether.runner.notify import kind
 from mether.runner.schedule import warn_at
 from mether.runner.settle import put_off
@@ -19,6 +24,7 @@ from mether.runner.settle import put_off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Final
 
     from mether.queue.claim import Claim, Decision
     from mether.queue.commit import GroupCommit
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
     from mether.runner.settle import Verdict
+
+
+TRIES: Final = 20
+AGAIN: Final = 10.0
 
 
 class Ending:
@@ -51,21 +61,35 @@ class Ending:
         self._ended = ended
         self._changed = changed
         self._waits = waits
+        self._learning: Learning | None = None
 
     def adopt(self, reporter: Reporter, retry: Retry) -> None:
         """Write reports and put off by these from now on."""
         self._reporter = reporter
         self._retry = retry
 
-    def end(self, claim: Claim, verdict: Verdict, started: float, now: float, transcript: str = "") -> None:
+    def end(
+        self,
+        claim: Claim,
+        verdict: Verdict,
+        started: float,
+        now: float,
+        transcript: str = "",
+        *,
+        tries: int = TRIES,
+    ) -> None:
         """Queue what was decided, and the reports that follow; `started` is when the attempt began, and
-        `transcript` what was said in it."""
+        `transcript` what was said in it.  `tries` are left to find out where reports go."""
         reports: list[Draft] = []
         ended = [*verdict.failed, *verdict.done]
         if ended:
             try:
                 reports = self._reporter.reports(claim, ended, lambda: self._original(claim), now)
             except Exception as error:
+                if tries and isinstance(error, (Needs, TableError)):
+                    again = partial(self.end, claim, verdict, started, now, transcript, tries=tries - 1)
+                    self._wait(error, again)
+                    return
                 # Nobody is removed without the report that is owed: it is tried again later.
                 event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
                 verdict = put_off(verdict, now + self._retry.intervals[-1])
@@ -105,13 +129,16 @@ class Ending:
 
         self._queue.settle(settlement, verdict.hop, settled)
 
-    def warn(self, claim: Claim, now: float) -> None:
+    def warn(self, claim: Claim, now: float, *, tries: int = TRIES) -> None:
         """Tell the sender of the delay of those it does not know of yet; they wait on as they did."""
         reports: list[Draft] = []
         again = warn_at(self._retry, claim.message, now)
         try:
             reports = self._reporter.delayed(claim, now, lambda: self._original(claim))
         except Exception as error:
+            if tries and isinstance(error, (Needs, TableError)):
+                self._wait(error, partial(self.warn, claim, now, tries=tries - 1))
+                return
             event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
             again = now + self._retry.intervals[-1]
         settlement = Settlement(claim, [], reports=reports, warned=True, warn_at=again)
@@ -145,6 +172,19 @@ class Ending:
                     attempts=one.attempts + 1,
                     retry_at=decision.retry_at,
                 )
+
+    def _wait(self, trouble: Needs | TableError, again: Callable[[], None]) -> None:
+        """A table decides where a report goes: ask it, or wait for it, and go on.  The claim is in hand."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if isinstance(trouble, TableError):
+            event.error(f"a report cannot be addressed now: {trouble}")
+            loop.call_later(AGAIN, again)
+            return
+        if self._learning is None:
+            self._learning = Learning(loop)
+        self._learning(trouble, again)
 
     def _original(self, claim: Claim) -> tuple[bytes, bool]:
         """The beginning of the message for its report, and whether that is all."""

@@ -10,15 +10,20 @@ A message with a null reverse-path is never returned: it goes to the postmaster 
 with a log line, as configured; a notice that fails itself is dropped, so there is never an error about an
 error.  Nobody is told of its success or delay.
 
+A report goes the way of all mail for its reader: who has an alias gets it where that says.  Where a table
+that decides about it cannot be read, or has to be waited for, there is no report yet, and its recipients stay
+in the queue until there is (`runner.ending`).
+
 The draft is committed in the transaction that removes the recipients, or that puts off the next warning.
 """
 
 from __future__ import annotations
 
-from mether.content import dsn, trace
+from mether.content import dsn
+from mether.event import mail as event
 from mether.queue.ident import report_id
-from mether.queue.message import Arrival
-from mether.receive import accept
+from mether.receive import report
+from mether.routing.expand import resolve
 from mether.routing.request import Request
 from mether.runner import settle
 
@@ -78,11 +83,11 @@ class Reporter:
         original: Callable[[], tuple[bytes, bool]],
         now: float,
     ) -> list[Draft]:
-        """The draft owed for these recipients of the claim; [] when nobody is to be told.
+        """The draft owed for these recipients of the claim; [] when nobody is to be told, or can be.
 
         A *delayed* one among them is a warning: give those only when it is time for one.  `original` gives
         the beginning of the message, trace included, and whether that is all of it; it is asked only when
-        a report is made.
+        a report is made.  Raises TableError or Needs where a table decides where the report goes.
         """
         message = claim.message
         late = message.envelope.by is not None and settle.overdue(message, now)
@@ -100,7 +105,12 @@ class Reporter:
             ]
         if not owed:
             return []
-        return [self._draft(to, claim, owed, original, now)]
+        draft = self._draft(to, claim, owed, original, now)
+        if draft is None and to is not None and self.tell_postmaster:
+            # As with a report that came back: the postmaster has to do.
+            owed = [(one, outcome) for one, outcome in owed if outcome.action == "failed"]
+            draft = self._draft(None, claim, owed, original, now) if owed else None
+        return [] if draft is None else [draft]
 
     def delayed(self, claim: Claim, now: float, original: Callable[[], tuple[bytes, bool]]) -> list[Draft]:
         """The draft of a warning that the claim's recipients have not got the message yet.
@@ -110,8 +120,13 @@ class Reporter:
         return self.reports(claim, settle.waiting(claim), original, now)
 
     def _about_a_notice(self, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
-        """Whether it is the postmaster who could not be reached, with no reverse-path to fall back on."""
-        return any(one.recipient.forward_path == self.postmaster for one, _ in failed)
+        """Whether it is the postmaster who could not be reached, with no reverse-path to fall back on, or one
+        whom that address stands for.  Raises TableError or Needs."""
+        if not failed:
+            return False
+        his = {one.address for one in resolve(self.router, Request(self.postmaster)).deliveries}
+        his.add(self.postmaster)
+        return any(one.recipient.forward_path in his for one, _ in failed)
 
     def _draft(
         self,
@@ -120,47 +135,36 @@ class Reporter:
         owed: Sequence[tuple[Pending, Outcome]],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
-    ) -> Draft:
-        """A report to the sender, a notice to the postmaster where there is none."""
+    ) -> Draft | None:
+        """A report to the sender, a notice to the postmaster where there is none.
+
+        None where nobody is behind the address, as when a local sender is no user any more.
+        Raises TableError or Needs.
+        """
+        to = self.postmaster if sender is None else sender
+        way = resolve(self.router, Request(to))
         octets, complete = original()
         message = claim.message
-        arrival = message.arrival
-        ident = report_id(message.ident, claim.settlement)
-        to = self.postmaster if sender is None else sender
-        offset = self.offset()
-        content = dsn.report(
-            reporting_mta=self.hostname,
-            ident=ident,
-            boundary=self.boundary(),
+        terms = report.Terms(self.hostname, self.postmaster, self.boundary, self.lifetime, self.offset())
+        draft = report.draft(
+            report_id(message.ident, claim.settlement),
+            terms,
             to=sender,
-            postmaster=self.postmaster,
-            at=now,
-            about=dsn.About(
-                message.envelope,
-                message.ident,
-                arrival=arrival.at,
-                original=octets,
-                complete=complete,
-                received_from=""
-                if arrival.protocol == "local"
-                else trace.client(arrival.helo, arrival.address),
-            ),
+            way=way,
+            envelope=message.envelope,
+            about=message.ident,
+            arrival=message.arrival,
             items=[
                 dsn.Item(one.recipient, outcome, will_retry_until=settle.ends(message))
                 for one, outcome in owed
             ],
-            offset=offset,
+            original=octets,
+            complete=complete,
+            now=now,
         )
-        draft = accept.draft(
-            ident,
-            dsn.envelope(to, message.envelope),
-            Arrival(now),
-            content,
-            [self.router.route(Request(to))],
-            hostname=self.hostname,
-            lifetime=self.lifetime,
-            offset=offset,
-        )
+        if draft is None:
+            event.dropped(message.ident, f"<{to}> cannot be told: {way.reply or 'mail for it is discarded'}")
+            return None
         draft.tells = [one.number for one, _ in owed]
         return draft
 

@@ -16,6 +16,7 @@ from mether.outcome import Outcome
 from mether.queue.claim import Decision, Settlement
 from mether.queue.store import StoreError
 from mether.reply import Reply
+from mether.routing.source import TableError, settled
 from mether.runner import settle
 
 TYPE_CHECKING = False
@@ -68,7 +69,12 @@ def _settlement(store: Store, claim: Claim, reporter: Reporter, now: float) -> S
     cause = claim.hop.last if claim.hop is not None else ""
     failed = [(one, _outcome(one, cause, now)) for one in claim.pending]
     decisions = [Decision(one.number, outcome, None) for one, outcome in failed]
-    reports: list[Draft] = reporter.reports(claim, failed, lambda: _original(store, claim), now)
+    try:
+        reports: list[Draft] = settled(
+            lambda: reporter.reports(claim, failed, lambda: _original(store, claim), now)
+        )
+    except TableError as error:
+        raise StoreError(f"nothing is returned, since a report cannot be addressed: {error}") from None
     return Settlement(claim, decisions, reports=reports)
 
 
