@@ -11,7 +11,7 @@ from mether.event import mail as event
 
 PROGRAMS = (
     *("smtp", "in_smtpd", "smtpqer", "runsmtpq", "smtpq"),
-    *("cleansmtpq", "returnsmtpmail", "sendmail", "mether"),
+    *("cleansmtpq", "returnsmtpmail", "sendmail", "mether", "newaliases"),
 )
 WORDS = st.sampled_from(
     ["-h", "-n", "-v", "--json", "--all", "--key", "--at", "--dry-run", "--next-hop", "-d", "-t", "-f", "-q",

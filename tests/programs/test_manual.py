@@ -19,6 +19,7 @@ PROGRAMS = (
     "returnsmtpmail",
     "sendmail",
     "mether",
+    "newaliases",
 )
 
 

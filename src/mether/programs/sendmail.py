@@ -49,7 +49,9 @@ def _mailq(argv: list[str]) -> int:
 def _work(argv: list[str]) -> int:
     given = arguments(argv)
     if given.mode == "i":
-        return 0  # newaliases: there is no database of aliases to rebuild
+        from mether.programs import newaliases
+
+        return newaliases.look(given.config, "sendmail")
     if given.mode == "p":
         from mether.programs import smtpq
 
@@ -132,7 +134,7 @@ def _submit(config: Config, given: Arguments) -> int:
     def whole(spill: Callable[[], Writer]) -> bytes | Writer:
         return submission.replace_header(content, len(section), fixed, spill)
 
-    from mether.routing.request import Request
+    from mether.programs import addressing
 
     router = config.router()
     basics = locate.Basics(
@@ -151,19 +153,14 @@ def _submit(config: Config, given: Arguments) -> int:
         # Whoever called keeps the message, and comes again.
         raise errors.Failure(errors.TEMPFAIL, str(error)) from None
     try:
-        answer = queueing.submit(
-            store,
-            basics,
-            envelope,
-            [router.route(Request(path, sender=envelope.reverse_path)) for path in unique],
-            whole,
-            pinned=False,
-        )
+        addressed = addressing.address(router, envelope, now)
+        ident = addressing.submit(store, basics, router, addressed, whole, fixed + b"\r\n")
         woken = store.wake() if given.delivery == "b" else 0
     finally:
         store.close()
     if given.delivery == "i":
-        _run_now(config, answer.ident)
+        if ident:
+            _run_now(config, ident)
     elif given.delivery == "b" and not woken:
         behind.start(config.queue.spool, given.config, given.spool)
     return 0

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 
-from mether.setup import certificates, descriptors, logins, resolving, rewriting, sending, tables
+from mether.setup import alias_check, certificates, descriptors, logins, resolving, rewriting, sending, tables
 from mether.setup.locate import ConfigError
 
 TYPE_CHECKING = False
@@ -59,6 +59,7 @@ def findings(
         yield from _receiving(config, now, tls)
     yield from _those(unreachable(config))
     yield from _those(sending.complaints(config))
+    yield from _those(alias_check.complaints(config.router().rules))
     yield from _those(resolving.complaints(config))
     if short := descriptors.shortage(config, receives=receives):
         yield Finding(f"{config.path}: {short}" if config.path else short)

@@ -1,0 +1,61 @@
+"""Aliases held against what their rules allow, and their lists against what is there.
+
+`complaints` is for ``mether config --check``, for smtpd when it starts, and for newaliases.  Only files are
+looked at: what a database has for a name is known when it is asked.  What is wrong with a file itself is told
+by `setup.tables`.
+"""
+
+from __future__ import annotations
+
+from mether.routing import aliases, include
+from mether.routing.source import TableError, settled
+from mether.routing.tables_file import Reread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Final
+
+    from mether.routing.rule import Rule
+
+LISTS: Final = 1000
+"""Included files that are looked at."""
+
+
+def complaints(rules: Iterable[Rule]) -> Iterator[str]:
+    """A line for each member that mail would not reach, with the rule's place."""
+    for rule in rules:
+        for source in rule.aliases:
+            if not isinstance(source, Reread):
+                continue
+            try:
+                table = source.load()
+            except TableError:
+                continue
+            where = f"{rule.where}: " if rule.where else ""
+            for line in aliases.unwanted(table, programs=rule.alias_programs, files=rule.alias_files):
+                yield f"{where}{source.path}: {line}"
+            yield from (f"{where}{source.path}: {line}" for line in _lists(table))
+
+
+def _lists(table: Mapping[str, str]) -> Iterator[str]:
+    """A line for each included file that cannot be read, those that are included in others among them."""
+    seen: set[str] = set()
+    waiting = [
+        one.text
+        for text in table.values()
+        if ":include:" in text.lower()
+        for one in include.members_of(text)
+        if one.kind == "include"
+    ]
+    while waiting and len(seen) < LISTS:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        try:
+            found = settled(lambda path=path: include.in_file(path))  # type: ignore[misc]
+        except TableError as error:
+            yield str(error)
+        else:
+            waiting += [one.text for one in found if one.kind == "include"]

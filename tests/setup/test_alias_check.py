@@ -1,0 +1,38 @@
+"""What is said of aliases before any mail comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mether.routing import aliases
+from mether.routing.rule import Rule
+from mether.routing.tables_file import Reread
+from mether.setup.alias_check import complaints
+
+
+def rule(path: Path, **options: bool) -> Rule:
+    source = Reread(str(path), aliases.parse)
+    return Rule(["example.com"], "aliases", name="here", aliases=[source], where="m.toml:7", **options)  # type: ignore[arg-type]
+
+
+def test_members_that_are_not_allowed_are_told_with_the_place_of_the_rule(tmp_path: Path) -> None:
+    path = tmp_path / "aliases"
+    path.write_text("a: |/bin/x\nb: /var/mail/b\nc: ann\n")
+    assert [line.split(" is refused")[0] for line in complaints([rule(path)])] == [
+        f"m.toml:7: {path}: a: mail to the program '/bin/x'",
+        f"m.toml:7: {path}: b: mail to the file '/var/mail/b'",
+    ]
+    assert list(complaints([rule(path, alias_programs=True, alias_files=True)])) == []
+
+
+def test_lists_in_lists_are_looked_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "aliases"
+    path.write_text(f"a: :include:{tmp_path}/one\nb: :include:{tmp_path}/one\n")
+    (tmp_path / "one").write_text(f":include:{tmp_path}/one\n:include:{tmp_path}/two\n")
+    assert [line.split(": ", 2)[2] for line in complaints([rule(path)])] == [
+        f"{tmp_path}/two: No such file or directory"
+    ]
+
+
+def test_a_file_that_is_wrong_is_for_another_to_tell(tmp_path: Path) -> None:
+    assert list(complaints([rule(tmp_path / "none")])) == []
