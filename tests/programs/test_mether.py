@@ -73,6 +73,20 @@ def test_check_warns_when_nobody_here_is_the_postmaster(tmp_path, capsys):
     )
 
 
+def test_check_tells_of_a_table_that_cannot_be_read_with_its_place(tmp_path, capsys):
+    path = tmp_path / "t.toml"
+    path.write_text(
+        '[service]\npostmaster = "p@a.test"\n'
+        '[[table]]\nname = "t"\nsqlite = "gone.db"\nquery = "SELECT 1 FROM t WHERE a = ?"\n'
+        '[[route]]\ndomains = ["file:domains"]\nusers = ["table:t"]\nmaildir = "m/{user}"\n'
+    )
+    assert main(["config", "--check", "-C", str(path)]) == 78
+    assert capsys.readouterr().err == (
+        f"mether: {path}:8: route.domains: {tmp_path}/domains: No such file or directory\n"
+        f"mether: {path}:5: table.sqlite: {tmp_path}/gone.db: No such file or directory\n"
+    )
+
+
 def test_check_tells_all_errors_and_warnings_and_the_status(tmp_path, capsys):
     path = tmp_path / "m.toml"
     path.write_text(
