@@ -122,6 +122,10 @@ address = "127.0.0.1:2525"
 #   tls_fingerprints = []            SHA-256, for tls = "fingerprint"
 #   connections = 5                  in place of those of [relay]; so too
 #   messages_per_connection = 100    and rate = "100/m"
+#   source = ["192.0.2.7"]           the address to connect from; helo = "out.example.net" what EHLO says
+#   login = { user = "ann", password_file = "password" }
+#   smtp = ["a.example.net", "b.example.net:587"]   a list, in its order or with weights = [3, 1];
+#   failover = ["421", "4.7."]       replies for which the next host of a list is tried
 [[route]]
 domains = ["example.test"]
 maildir = "mail/{user}"
