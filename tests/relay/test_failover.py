@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mail import claim
 from relays import Relay, listing, server
 from script_server import CLOSE, FOR_EVER, ScriptServer
 
+from mether.address import parse
 from mether.outcome import Outcome, Route
 from mether.queue.claim import Claim
 from mether.relay.failover import Failover, elsewhere
@@ -299,3 +301,46 @@ async def test_limits_of_a_server_and_fail_over_together() -> None:
     assert [one.action for one in outcomes] == ["relayed"] * 3
     assert len(first.sessions) == 1
     assert [len(one.recipients) for one in second.messages] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("seed", range(40))
+@virtual
+async def test_whatever_hosts_say_nobody_is_lost_and_nobody_gets_it_twice(seed: int) -> None:
+    """Each recipient has one outcome, and who is relayed was taken by one host, and by that one alone."""
+    random = Random(seed)
+    says = {
+        "greeting": ["220 ok", "220 ok", "421 4.3.2 busy", "554 5.3.2 no"],
+        "MAIL": ["250 ok", "250 ok", "250 ok", GREY, "550 5.1.8 no", "421 4.3.2 busy", CLOSE],
+        "RCPT": ["250 ok", "250 ok", "250 ok", GREY, SPAM, "550 5.1.1 who?", "421 4.3.2 busy", CLOSE],
+        "DATA": ["354 go on", "354 go on", FULL, "421 4.3.2 busy", CLOSE],
+        ".": ["250 ok", "250 ok", "250 ok", FULL, SPAM, "451 4.3.0 no", "421 4.3.2 busy", CLOSE],
+    }
+    servers = []
+    for _ in range(random.randint(1, 4)):
+        offer = random.choice([("PIPELINING",), (), ("PIPELINING", "LIMITS MAILMAX=1 RCPTMAX=3")])
+        replies = {
+            verb: [random.choice(said) for _ in range(6)] + ["250 ok"] * 9 for verb, said in says.items()
+        }
+        replies["DATA"] = [one.replace("250 ok", "354 go on") for one in replies["DATA"]]
+        replies["greeting"] = [one.replace("250", "220") for one in replies["greeting"]]
+        servers.append(await ScriptServer(offer=offer, **replies).start())
+    relay = listed(*servers, connections=1)
+    claims = [many(random.randint(1, 6)) for _ in range(3)]
+    for number, one in enumerate(claims):
+        one.message.envelope.reverse_path = parse(f"s{number}@example.com")
+    for number, one in enumerate(claims):
+        (outcomes,) = await relay.send(one)
+        for outcome in outcomes:
+            address = f"u{outcome.recipient}@example.net"
+            taken = [
+                place
+                for place, server in enumerate(servers)
+                for message in server.messages
+                if message.content
+                and message.sender == f"s{number}@example.com"
+                and address in message.recipients
+            ]
+            if outcome.action == "relayed":
+                assert [f"mx{place}" for place in taken] == [outcome.remote_mta[:3]]
+            else:
+                assert not taken
