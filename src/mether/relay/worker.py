@@ -281,7 +281,7 @@ class Worker:
                 again = [one for one in some if elsewhere(one, manner.failover)]
             if again:
                 tried.append((host, client.logs, client.problem or "another host is tried"))
-                some = [one for one in some if one not in again]
+                some = [one for one in some if not elsewhere(one, manner.failover)]
                 if any(one.scope != "host" for one in again):
                     walk.skip(session)
                     self._aside = True
@@ -289,7 +289,7 @@ class Worker:
                     settings.health.failed(session.keys[0], settings.loop.time())
                 self._held.add(again)
                 outcomes += some
-                if usable:
+                if client.alive:
                     await self._end()
                 else:
                     self._drop()
@@ -310,7 +310,7 @@ class Worker:
                 failed = all(one.scope == "host" and not one.uncertain for one in some)
             if failed and self._cause is None:
                 settings.health.failed(session.keys[0], settings.loop.time())
-            elif settings.health and usable:
+            elif settings.health and any(one.scope != "host" and not one.uncertain for one in some):
                 for key in session.keys:
                     settings.health.worked(key)
             outcomes += some
