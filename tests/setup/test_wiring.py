@@ -103,8 +103,10 @@ def test_an_id_is_made_of_the_time() -> None:
 
 def test_our_own_endpoints_are_known(config: Config) -> None:
     """So that mail is not relayed to ourselves."""
-    assert wiring.own_endpoints(config) >= {("127.0.0.1", 2525), ("127.0.0.1", 2526)}
-    assert ("127.0.0.1", 25) not in wiring.own_endpoints(config)
+    ours = wiring.own_endpoints(config)
+    assert ("127.0.0.1", 2525) in ours
+    assert ("127.0.0.1", 2526) in ours
+    assert ("127.0.0.1", 25) not in ours
 
 
 def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Sequence
     from typing import Final
 
     from mether.dns.answer import Resolver
@@ -128,7 +128,7 @@ async def lookup(
     random: Callable[[], float],
     *,
     ourselves: Collection[str] = (),
-    own_addresses: Collection[str] = (),
+    own_addresses: Container[str] = (),
     limit: int = MAX_HOSTS,
     level: Level = private.USUAL,
 ) -> list[Candidate]:
@@ -224,7 +224,7 @@ def _believed(candidates: list[Candidate], level: Level) -> tuple[list[Candidate
     return found, refused
 
 
-def _usable(domain: str, candidates: list[Candidate], own: Collection[str]) -> list[Candidate]:
+def _usable(domain: str, candidates: list[Candidate], own: Container[str]) -> list[Candidate]:
     """The candidates that are better than ourselves.  Raises DnsFailure when none is."""
     mine = [one.preference for one in candidates if any(ip in own for ip in one.addresses)]
     if mine:

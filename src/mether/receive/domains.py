@@ -25,7 +25,7 @@ from mether.routing.source import Needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Container
     from typing import Final
 
     from mether.dns.answer import Resolver
@@ -88,7 +88,7 @@ class Domains:
         senders: bool = False,
         recipients: bool = False,
         ourselves: Collection[str] = (),
-        own_addresses: Collection[str] = (),
+        own_addresses: Container[str] = (),
         level: Level = private.USUAL,
         in_hosts: Callable[[str], bool] = lambda name: False,
     ) -> None:

@@ -9,6 +9,7 @@ is `relay.failure`'s to say.
 from __future__ import annotations
 
 from mether.dns import mx, private
+from mether.net.own import At
 from mether.outcome import mta
 from mether.relay import failure
 from mether.reply import Reply
@@ -16,7 +17,7 @@ from mether.routing import target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Container, Iterable
 
     from mether.dns.answer import Resolver
     from mether.dns.hosts import Hosts
@@ -57,7 +58,7 @@ class Host:
         """The host at this one of its addresses."""
         return Host(self.name, address, self.port, (), self.preference)
 
-    def without(self, gone: Collection[str]) -> Host | None:
+    def without(self, gone: Container[str]) -> Host | None:
         """The host at its other addresses, None when it has no more."""
         left = [address for address in self.addresses if address not in gone]
         return Host(self.name, left[0], self.port, left[1:], self.preference) if left else None
@@ -75,7 +76,7 @@ async def find(
     hosts: Hosts | None,
     random: Callable[[], float],
     ourselves: Collection[str] = (),
-    own: Collection[tuple[str, int]] = (),
+    own: Container[tuple[str, int]] = (),
     named: bool = False,
     level: Level = private.USUAL,
     warn: Callable[[str], None] = lambda line: None,
@@ -103,7 +104,7 @@ async def _find(
     hosts: Hosts | None,
     random: Callable[[], float],
     ourselves: Collection[str],
-    own: Collection[tuple[str, int]],
+    own: Container[tuple[str, int]],
     level: Level,
 ) -> list[Host]:
     if where.kind == "unix":
@@ -120,7 +121,7 @@ async def _find(
             resolver,
             random,
             ourselves=ourselves,
-            own_addresses=[address for address, port in own if port == where.port],
+            own_addresses=At(own, where.port),
             level=level,
         )
     else:
@@ -131,11 +132,11 @@ async def _find(
     return _not_ours(found, own)
 
 
-def _not_ours(found: list[Host], own: Collection[tuple[str, int]]) -> list[Host]:
+def _not_ours(found: list[Host], own: Container[tuple[str, int]]) -> list[Host]:
     """The hosts that are not this service.  Raises DnsFailure when none is left."""
     left: list[Host] = []
     for host in found:
-        part = host.without([address for address, port in own if port == host.port])
+        part = host.without(At(own, host.port))
         left += [part] if part is not None else []
     if not left:
         raise mx.DnsFailure(Reply(554, "5.4.6", "the mail would come back to this service: a loop"))

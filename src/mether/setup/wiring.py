@@ -11,6 +11,7 @@ import time
 
 from mether import address
 from mether.event import mail as event
+from mether.net.own import At, Own
 from mether.queue import ident
 from mether.receive.reception import Limits, Reception
 from mether.routing.target import SMTP_PORT
@@ -184,23 +185,23 @@ def domains(config: Config, listen: Listen) -> Domains | None:
         senders=listen.check_sender_domain,
         recipients=listen.check_recipient_domain,
         ourselves={config.service.hostname.lower()},
-        own_addresses=[address for address, port in own_endpoints(config) if port == SMTP_PORT],
+        own_addresses=At(own_endpoints(config), SMTP_PORT),
         level=config.dns.level,
         in_hosts=lambda name: known is not None and name in known,
     )
 
 
-def own_endpoints(config: Config) -> frozenset[tuple[str, int]]:
-    """The (IP address, port) pairs known to be this service's; of a listener on every address, loopback's, of
-    a Unix socket its path and 0."""
-    pairs = set()
+def own_endpoints(config: Config) -> Own:
+    """Where this service itself takes mail."""
+    pairs, everywhere = set(), set()
     for listen in config.listen:
         if listen.path:
             pairs.add((listen.path, 0))
-            continue
-        for host in (listen.host,) if listen.host else ("127.0.0.1", "::1"):
-            pairs.add((host, listen.port))
-    return frozenset(pairs)
+        elif listen.host not in ("", "0.0.0.0", "::"):
+            pairs.add((listen.host, listen.port))
+        else:
+            everywhere.add(listen.port)
+    return Own(pairs, everywhere)
 
 
 ATTEMPTS: Final = 30.0
