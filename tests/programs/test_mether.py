@@ -126,49 +126,6 @@ def test_json_is_one_object(file, capsys):
     assert json.loads(capsys.readouterr().out)["route"][2]["smtp"] == "hub.test:2525"
 
 
-def test_a_route_is_explained(file, tmp_path, capsys):
-    assert main(["route", "-C", file, "Ann@home.test", "b@x.home.test", "c@far.test", "d@else.test"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        f"Ann@home.test  maildir:home.test  {tmp_path}/mail/ann  (route home.test at {file}:6)",
-        f"b@x.home.test  pipe:.home.test  cat -- {{recipient}}  (route .home.test at {file}:9)",
-        f"c@far.test  smtp:hub.test:2525  to hub.test:2525  (route far.test at {file}:12)  tls may  no login",
-        "d@else.test  smtp:else.test  by MX  (no route takes the domain)  tls may  no login",
-    ]
-    main(["route", "--json", "-C", file, "c@far.test"])
-    assert json.loads(capsys.readouterr().out)["local"] is False
-
-
-def test_a_route_tells_its_tls_and_its_login(tmp_path, capsys):
-    path = tmp_path / "m.toml"
-    path.write_text(
-        '[[route]]\ndomains = ["a.test"]\nsmtp = "[hub.test]:587"\n'
-        '[[route]]\ndomains = ["b.test"]\nmx = true\ntls = "verify"\ntls_names = ["mx.b.test", ".b.test"]\n'
-        '[[route]]\ndomains = ["c.test"]\nsmtp = "[c.test]"\ntls = "fingerprint"\n'
-        f'tls_fingerprints = ["{"ab" * 32}"]\n'
-        '[[route]]\ndomains = ["d.test"]\nlmtp = "unix:/run/lmtp"\n'
-        '[[login]]\nnext_hop = "[hub.test]:587"\nsender = "*@x.test"\nuser = "xaver"\npassword_env = "P"\n'
-        '[[login]]\nnext_hop = "[hub.test]:587"\nuser = "all"\npassword_env = "P"\n'
-    )
-
-    def said(*argv):
-        assert main(["route", "-C", str(path), *argv]) == 0
-        return [line.partition(")  ")[2] for line in capsys.readouterr().out.splitlines()]
-
-    assert said("z@a.test", "z@b.test", "z@c.test", "z@d.test") == [
-        "tls verify for hub.test  login all  other senders have other logins: see --sender",
-        "tls verify for mx.b.test, .b.test  no login",
-        f"tls fingerprint for sha256:{'ab' * 32}  no login",
-        "tls none  no login",
-    ]
-    assert said("--sender", "y@x.test", "z@a.test") == ["tls verify for hub.test  login xaver"]
-    assert said("--sender", "<>", "z@a.test") == ["tls verify for hub.test  login all"]
-    assert main(["route", "-C", str(path), "--sender", "nobody", "z@a.test"]) == 64
-    assert capsys.readouterr().err == "mether: 'nobody' is not an address: no @ and domain\n"
-    main(["route", "--json", "-C", str(path), "--sender", "y@x.test", "z@a.test"])
-    facts = json.loads(capsys.readouterr().out)
-    assert (facts["tls"], facts["tls_names"], facts["login"]) == ("verify", ["hub.test"], "xaver")
-
-
 def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
     path = tmp_path / "m.toml"
     path.write_text(
@@ -191,18 +148,14 @@ def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
         (["confg"], 64, "mether: unknown command 'confg' (did you mean config?); try mether --help\n"),
         (["config", "x"], 64, "mether: config takes no operand; 'x' is one too many; try mether --help\n"),
         (["route"], 64, "mether: route needs an address; try mether --help\n"),
-        (["route", "nobody"], 64, "mether: 'nobody' is not an address: no @ and domain\n"),
-        (["route", "<>"], 64, "mether: the null reverse-path is nobody's address\n"),
+        (
+            ["config", "--no-dns"],
+            64,
+            "mether: --no-dns is for route, and not for config; try mether --help\n",
+        ),
         (["config", "-C", "/no.toml"], 78, "mether: /no.toml: there is no such configuration file\n"),
     ],
 )
 def test_what_is_wrong_is_one_line(argv, status, text, capsys):
     assert main(argv) == status
     assert capsys.readouterr().err == text
-
-
-def test_a_wrong_address_does_not_keep_the_others_from_their_answers(file, capsys):
-    assert main(["route", "-C", file, "a@home.test", "bad", "b@far.test"]) == 64
-    out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines()] == ["a@home.test", "b@far.test"]
-    assert err == "mether: 'bad' is not an address: no @ and domain\n"

@@ -11,15 +11,14 @@ from __future__ import annotations
 import os
 import sys
 
-from mether.programs.errors import CANTCREAT, CONFIG, USAGE, Failure, complain, run
+from mether.programs import route
+from mether.programs.errors import CANTCREAT, CONFIG, Failure, complain, run
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mether.address import Address
-    from mether.outcome import Route
     from mether.programs.options import Parsed
     from mether.routing.router import Router
     from mether.setup.config import Config
@@ -30,15 +29,18 @@ PROGRAM = Program(
     "mether",
     [
         "config [--check | --json | --write-default FILE]",
-        "route [--sender ADDRESS] [--json] ADDRESS...",
+        "route [--sender ADDRESS] [--client IP] [--login NAME] [--listener NAME] [--no-dns] [--json] "
+        "ADDRESS...",
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
         "fsck [--repair] [--json]",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
 
-    route says where mail for an address goes, which route decides, and for a next hop what TLS is demanded
-    there and which login is used.
+    route says where mail for an address goes: which route of the configuration takes it, what aliases and
+    users make of it, and for each next hop its hosts and addresses in order, what TLS is demanded there and
+    which login is used. The options say what is known of the mail; without them it is a program's of this
+    host, with the null reverse-path.
 
     passwd gives a login a password, asked for on the terminal or read from the first line of stdin.
 
@@ -53,6 +55,10 @@ PROGRAM = Program(
             "",
             "scheme",
             "passwd: argon2id (the default), or scram-sha-256",
+        Option("", "client", "route: mail from this client", value="IP"),
+        Option("", "login", "route: mail of whoever logged in by that name", value="NAME"),
+        Option("", "listener", "route: mail that came by this listener: its name or address", value="NAME"),
+        Option("", "no-dns", "route: ask no DNS for the hosts"),
             value="SCHEME",
             choices=("argon2id", "scram-sha-256"),
         ),
@@ -95,7 +101,7 @@ def _work(argv: list[str]) -> int:
     if command == "config":
         return _config(options, operands)
     if command == "route":
-        return _route(options, operands)
+        return route.work(options, operands, lambda: _load(options))
     if command == "passwd":
         from mether.programs import passwd
 
@@ -113,6 +119,9 @@ def _work(argv: list[str]) -> int:
 def _load(options: Parsed) -> Config:
     from mether.setup.config import load
     from mether.setup.locate import find_config
+    for name in route.OPTIONS:
+        if command in COMMANDS and command != "route" and options.flag(name):
+            raise UsageError(f"--{name} is for route, and not for {command}")
 
     return load(find_config(options.text("config")), spool=options.text("spool"))
 
@@ -196,127 +205,6 @@ def _table(header: str, label: str, struct: object, config: Config) -> Iterator[
         if value is None or (built_in and (key != "timeout" or struct.pipe is None)):  # type: ignore[attr-defined]
             continue
         yield f"{f'{key} = {written(key, value)}':<48} # {origin}"
-
-
-def _route(options: Parsed, operands: list[str]) -> int:
-    if not operands:
-        raise UsageError("route needs an address")
-    from mether.address import AddressError, parse_argument
-
-    addresses, wrong = [], []
-    for text in operands:
-        try:
-            address = parse_argument(text)
-        except AddressError as error:
-            wrong.append(f"{text!r} is not an address: {error}")
-            continue
-        if address is None:
-            wrong.append("the null reverse-path is nobody's address")
-        else:
-            addresses.append(address)
-    sender: str | None = None
-    given = options.text("sender")
-    if given is not None:
-        try:
-            found = parse_argument(given)
-        except AddressError as error:
-            raise Failure(USAGE, f"{given!r} is not an address: {error}") from None
-        sender = "" if found is None else str(found)
-    config = _load(options)
-    router = config.router()
-    for address in addresses:
-        facts = routed(address, config, router, sender)
-        if options.flag("json"):
-            import json
-
-            print(json.dumps(facts))
-        else:
-            said = [facts[key] for key in ("address", "route", "to")] + [f"({facts['because']})"]
-            if "tls" in facts:
-                names = [
-                    *_texts(facts["tls_names"]),
-                    *(f"sha256:{one}" for one in _texts(facts["tls_fingerprints"])),
-                ]
-                said.append(f"tls {facts['tls']}" + (f" for {', '.join(names)}" if names else ""))
-                said.append(f"login {facts['login']}" if facts["login"] is not None else "no login")
-            if facts.get("logins_by_sender"):
-                said.append("other senders have other logins: see --sender")
-            print("  ".join(map(str, said)))
-    for what in wrong:
-        complain("mether", what)
-    return USAGE if wrong else 0
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else ()
-
-
-def routed(address: Address, config: Config, router: Router, sender: str | None = None) -> dict[str, object]:
-    """Where mail for an address goes: its next hop, what that is, which route decided, and what holds there.
-
-    `sender` is the reverse-path, "" the null one; None: the logins for all senders.
-    """
-    from mether.routing.request import Request
-
-    decision = router.decide(Request(address))
-    rule, route = decision.rule, router.route(Request(address))
-    because, to = "no route takes the domain", "by MX"
-    if rule is not None:
-        number = router.rules.index(rule)
-        origin = config.origins.get(f"route[{number}].domains", "built in")
-        because = f"route {', '.join(rule.domains.patterns)} at {origin}"
-        if rule.action == "maildir":
-            to = _maildir(
-                str(rule.argument), router.postmaster or address if not address.domain else address, config
-            )
-        elif rule.action == "pipe":
-            to = " ".join(rule.argument if isinstance(rule.argument, tuple) else ())
-        elif rule.argument is not None:
-            to = f"to {rule.argument}"
-    return {
-        "address": str(address),
-        "transport": route.transport,
-        "next_hop": route.next_hop,
-        "route": str(route),
-        "to": to,
-        "local": router.is_open(address),
-        "because": because,
-        **(_terms(route, config, router, sender) if route.transport in ("smtp", "lmtp") else {}),
-    }
-
-
-def _terms(route: Route, config: Config, router: Router, sender: str | None) -> dict[str, object]:
-    """The TLS that is demanded of a next hop, and the login that is used there."""
-    from mether.relay import tlspolicy
-    from mether.routing import target
-    from mether.setup import sending
-
-    try:
-        where = target.from_route(route).targets[0]
-    except target.TargetError:
-        return {}
-    logins = [sending.login(one) for one in config.login]
-    login = next((one for one in logins if one.fits(where, sender or "")), None)
-    need = tlspolicy.need(
-        sending.policies(config, router)(route), where, where.host, where.port, login=login is not None
-    )
-    particular = any(one.leads(where) and not one.shared for one in logins)
-    return {
-        "tls": need.level,
-        "tls_names": need.names if need.level == "verify" else (),
-        "tls_fingerprints": need.fingerprints,
-        "login": (login.user or "by our certificate") if login is not None else None,
-        "logins_by_sender": sender is None and particular,
-    }
-
-
-def _maildir(template: str, address: Address, config: Config) -> str:
-    from mether.relay.maildir import NoMailbox, directory
-
-    try:
-        return directory(template, address, config.service.hostname)
-    except NoMailbox as error:
-        return f"no mailbox: {error}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,269 @@
+"""``mether route``: where mail for an address goes, and why.
+
+It asks the same functions as the service does, for mail from whoever the options name: which rule takes it,
+what aliases and users make of it, and for each next hop its hosts in order, TLS and the login.  The DNS is
+asked for the hosts, and never with --no-dns; what a table or the DNS cannot say now is told in its place.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mether.programs.errors import TEMPFAIL, USAGE, Failure, complain
+from mether.programs.options import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mether.address import Address, ReversePath
+    from mether.outcome import Route
+    from mether.programs.options import Parsed
+    from mether.routing.request import Request
+    from mether.routing.router import Router
+    from mether.setup.config import Config
+    from mether.setup.facts import Facts
+
+OPTIONS = ("sender", "client", "login", "listener", "no-dns")
+"""The options that are for route alone."""
+_WIDTH = 14
+_HOW = {"direct": "", "alias": "by alias", "list": "as a member of the list"}
+
+
+def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> int:
+    """Tell of each address by the configuration that `load` gives; the exit status."""
+    if not operands:
+        raise UsageError("route needs an address")
+    addresses, wrong = _addresses(operands)
+    config = load()
+    request = _request(options, config)
+    router = config.router()
+    later = False
+    for number, address in enumerate(addresses):
+        facts = told(request(address), config, router, options.text("sender") is None)
+        if not options.flag("no-dns"):
+            _ask(facts, config, router)
+        later = later or "trouble" in facts
+        if options.flag("json"):
+            import json
+
+            print(json.dumps(_plain(facts)))
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in ([""] if number else []) + list(lines(facts)))
+    if wrong:
+        complain("mether", "; ".join(wrong))
+    return USAGE if wrong else TEMPFAIL if later else 0
+
+
+def _addresses(operands: list[str]) -> tuple[list[Address], list[str]]:
+    """The addresses, and a line for each thing that is none."""
+    from mether.address import AddressError, parse_argument
+
+    addresses, wrong = [], []
+    for text in operands:
+        try:
+            address = parse_argument(text)
+        except AddressError as error:
+            wrong.append(f"{text!r} is not an address: {error}")
+            continue
+        if address is None:
+            wrong.append("the null reverse-path is nobody's address")
+        else:
+            addresses.append(address)
+    return addresses, list(dict.fromkeys(wrong))
+
+
+def _request(options: Parsed, config: Config) -> Callable[[Address], Request]:
+    """A function from recipients to requests, with what the options say of the message."""
+    import ipaddress
+
+    from mether.address import AddressError, parse_argument
+    from mether.routing.request import Request
+
+    sender: ReversePath = None
+    given = options.text("sender")
+    if given is not None:
+        try:
+            sender = parse_argument(given)
+        except AddressError as error:
+            raise Failure(USAGE, f"{given!r} is not an address: {error}") from None
+    client = options.text("client") or ""
+    try:
+        client = client and str(ipaddress.ip_address(client))
+    except ValueError:
+        raise Failure(USAGE, f"--client: {client[:80]!r} is no IP address") from None
+    listener = options.text("listener") or ""
+    names = [one.label for one in config.listen]
+    if listener and listener not in names:
+        from mether.setup.spelling import nearest
+
+        meant = nearest(listener, names)
+        guess = f" (did you mean {meant}?)" if meant else f"; expected {' or '.join(names)}"
+        raise Failure(USAGE, f"--listener: no [[listen]] has the name {listener[:80]!r}{guess}")
+    login = options.text("login") or ""
+
+    def request(recipient: Address) -> Request:
+        return Request(recipient, sender=sender, client=client, login=login, listener=listener)
+
+    return request
+
+
+def told(request: Request, config: Config, router: Router, anybody: bool = False) -> Facts:
+    """Everything that is known of an address without asking the DNS; `anybody`: whoever the mail is from."""
+    from mether.routing.expand import resolve
+    from mether.routing.source import TableError, settled
+    from mether.setup.facts import of_next_hop
+
+    facts: Facts = {"address": str(request.recipient)}
+    try:
+        resolution = settled(lambda: resolve(router, request))
+    except TableError as error:
+        return {**facts, "trouble": str(error), "reply": str(TableError.reply)}
+    rule = resolution.decision.rule
+    facts |= {
+        "rule": None if rule is None else rule.name,
+        "where": None if rule is None else rule.where,
+        "open": resolution.open or not request.domain,
+        "hold": resolution.decision.hold,
+        "reply": None if resolution.reply is None else str(resolution.reply),
+        "discard": resolution.discard,
+        "deliveries": [
+            {
+                "address": str(one.address),
+                "how": one.how,
+                "owner": None if one.owner is None else str(one.owner),
+                "hold": one.hold,
+                **of_next_hop(one.route, config, router, one.owner or request.sender, anybody=anybody),
+                "place": _place(one.route, one.address, config, router),
+            }
+            for one in resolution.deliveries
+        ],
+        "refused": [{"address": str(one.address), "reply": str(one.reply)} for one in resolution.refused],
+        "problems": list(resolution.problems),
+    }
+    return facts
+
+
+def _place(route: Route, address: Address, config: Config, router: Router) -> str | None:
+    """Where mail lies or who reads it, None where it is sent on."""
+    if route.transport in ("smtp", "lmtp"):
+        return None
+    rule = router.rule(route)
+    if rule is None:
+        return route.next_hop
+    if rule.action == "pipe":
+        return " ".join(rule.argument if isinstance(rule.argument, tuple) else ())
+    from mether.relay.maildir import NoMailbox, directory
+
+    person = router.postmaster or address if not address.domain else address
+    try:
+        return directory(str(rule.argument), person, config.service.hostname, rule.delimiter)
+    except NoMailbox as error:
+        return f"no mailbox: {error}"
+
+
+def _ask(facts: Facts, config: Config, router: Router) -> None:
+    """Add the hosts that the DNS knows to the targets."""
+    from mether.outcome import Route
+    from mether.setup.facts import look_up
+
+    known: dict[object, list[Facts]] = {}
+    for one in _tables(facts, "deliveries"):
+        if one.get("targets"):
+            route = Route(str(one["transport"]), str(one["next_hop"]), via=str(one["via"] or ""))
+            if route not in known:
+                known[route] = look_up(route, config, router)
+            for target, found in zip(_tables(one, "targets"), known[route], strict=True):
+                target |= found
+
+
+def lines(facts: Facts) -> Iterator[str]:
+    """The facts for a person."""
+    yield str(facts["address"])
+    if "trouble" in facts:
+        yield _line("cannot be told now", facts["trouble"], wide=True)
+        yield _line("answer", facts["reply"])
+        return
+    rule = f"{facts['rule']}, at {facts['where'] or 'no file'}" if facts["rule"] is not None else ""
+    yield _line("rule", rule or "none: by MX")
+    if facts["hold"] is not None:
+        yield _line("held", facts["hold"])
+    if facts["reply"] is not None:
+        yield _line("refused", facts["reply"])
+        return
+    deliveries = _tables(facts, "deliveries")
+    if facts["discard"]:
+        yield _line("discarded", "taken, and forgotten" if not deliveries else "for some of its members")
+    yield _line("open to", "anybody" if facts["open"] else "who may relay: see relay_from and auth")
+    for one in deliveries:
+        if one["how"] != "direct":
+            owner = f", from {one['owner']}" if one["owner"] is not None else ""
+            yield _line("goes to", f"{one['address']}, {_HOW[str(one['how'])]}{owner}")
+        yield from _delivery(one, rule)
+    for one in _tables(facts, "refused"):
+        yield _line("goes not to", f"{one['address']}: {one['reply']}")
+    for problem in facts["problems"] if isinstance(facts["problems"], list) else ():
+        yield _line("problem", problem)
+
+
+def _delivery(one: Facts, rule: str) -> Iterator[str]:
+    """One of those who get the mail; `rule` is the one that is told already."""
+    via = f", by connections of the route {one['via']} alone" if one["via"] else ""
+    yield _line("next hop", f"{one['route']}{via}")
+    own = f"{one['rule']}, at {one['where']}"
+    if one["rule"] is not None and own != rule:
+        yield _line("by rule", own)
+    if one["place"] is not None:
+        yield _line("into", one["place"])
+    if "trouble" in one:
+        yield _line("but", one["trouble"])
+    for key, word in (("helo", "EHLO name"), ("source", "from address"), ("failover", "next host at")):
+        if key in one:
+            yield _line(word, _joined(one[key]))
+    targets = _tables(one, "targets")
+    for target in targets:
+        if len(targets) > 1:
+            yield _line("target", target["target"])
+        for host in _tables(target, "hosts"):
+            # A Unix socket has no port, and is its own address.
+            where = f" port {host['port']}: {_joined(host['addresses'])}" if host["port"] else ""
+            preference = f" (MX {host['preference']})" if host["preference"] else ""
+            yield _line("host", f"{host['name']}{where}{preference}")
+        if "trouble" in target:
+            yield _line("no host", target["trouble"])
+        names = [
+            *_texts(target["tls_names"]),
+            *(f"sha256:{each}" for each in _texts(target["tls_fingerprints"])),
+        ]
+        yield _line("TLS", f"{target['tls']}{' for ' if names else ''}{', '.join(names)}")
+        login = target["login"] if target["login"] is not None else "none"
+        others = "; other senders have other logins: see --sender" if one["logins_by_sender"] else ""
+        yield _line("login", f"{login}{others}")
+
+
+def _line(word: str, what: object, *, wide: bool = False) -> str:
+    return f"  {word}: {what}" if wide else f"  {word:<{_WIDTH}}{what}"
+
+
+def _tables(facts: Facts, key: str) -> list[Facts]:
+    value = facts.get(key, [])
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, (tuple, list)) else ()
+
+
+def _joined(value: object) -> str:
+    return ", ".join(_texts(value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def _plain(facts: Facts) -> Facts:
+    """The facts, and at the top those of the first delivery, which is mostly the only one."""
+    first = (_tables(facts, "deliveries") or [{}])[0]
+    target = (_tables(first, "targets") or [{}])[0]
+    return {
+        **facts,
+        **{key: first[key] for key in ("transport", "next_hop", "route", "place") if key in first},
+        **{key: target[key] for key in ("tls", "tls_names", "tls_fingerprints", "login") if key in target},
+    }

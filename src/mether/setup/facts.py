@@ -1,0 +1,145 @@
+"""What a person is told of a next hop: its rule, its hosts in order, TLS and login, as they would be now.
+
+`of_next_hop` is what the configuration says, and asks nobody; `look_up` asks the DNS and the hosts file as an
+attempt would, in the order of this moment (equal MX hosts come by chance).  For ``mether route`` and ``smtpq
+explain``.  Neither fails: what cannot be found is said in the facts.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mether.address import ReversePath
+    from mether.outcome import Route
+    from mether.routing.router import Router
+    from mether.routing.target import Target
+    from mether.setup.config import Config
+
+    Facts = dict[str, object]
+
+
+def of_next_hop(
+    route: Route, config: Config, router: Router, sender: ReversePath = None, *, anybody: bool = False
+) -> Facts:
+    """What holds for mail from `sender` to a next hop; with `anybody`, whoever it is from.
+
+    "route" is the next hop's text, "rule" and "where" the rule by which mail goes there (None: none), "via"
+    the name of a rule with connections of its own.  For SMTP and LMTP "targets" are in order, each with its
+    "tls" (a level), "tls_names", "tls_fingerprints" and "login" (a name, None for none); "logins_by_sender"
+    tells that others may have other logins; "helo", "source" and "failover" are there where the rule has
+    them.
+    """
+    rule = router.sending(route)
+    facts: Facts = {
+        "transport": route.transport,
+        "next_hop": route.next_hop,
+        "route": str(route),
+        "via": route.via or None,
+        "rule": None if rule is None else rule.name,
+        "where": None if rule is None else rule.where,
+    }
+    if route.transport not in ("smtp", "lmtp"):
+        return facts
+    from mether.routing import target
+    from mether.setup import sending
+
+    try:
+        targets = target.from_route(route).targets
+    except target.TargetError as error:
+        return {**facts, "targets": [], "trouble": str(error)}
+    manner = sending.manners(config, router)(route)
+    if manner.trouble is not None:
+        return {**facts, "targets": [], "trouble": str(manner.trouble)}
+    each = [_target(one, route, config, router, sender) for one in targets]
+    logins = [sending.login(one) for one in config.login]
+    shared = manner.login is None or not manner.login.shared
+    facts |= {
+        "targets": each,
+        "logins_by_sender": anybody
+        and (
+            (manner.login is not None and shared)
+            or any(login.leads(one) and not login.shared for login in logins for one in targets)
+        ),
+    }
+    weights = getattr(target.from_route(route), "weights", None)
+    if weights:
+        facts["weights"] = weights
+    if manner.helo or route.helo:
+        facts["helo"] = manner.helo or route.helo
+    if manner.sources:
+        facts["source"] = manner.sources
+    if manner.failover:
+        facts["failover"] = manner.failover.patterns
+    return facts
+
+
+def _target(where: Target, route: Route, config: Config, router: Router, sender: ReversePath) -> Facts:
+    from mether.relay import tlspolicy
+    from mether.setup import sending
+
+    login = sending.manners(config, router)(route).chooses(sending.logins(config), sender)(where)
+    policy = sending.policies(config, router)(route)
+    need = tlspolicy.need(policy, where, where.host, where.port, login=login is not None)
+    return {
+        "target": str(where),
+        "tls": need.level,
+        "tls_names": need.names if need.level == "verify" else (),
+        "tls_fingerprints": need.fingerprints,
+        "login": None if login is None else login.user or "by our certificate",
+    }
+
+
+def look_up(route: Route, config: Config, router: Router) -> list[Facts]:
+    """The hosts of each target of a next hop in order: "hosts" with their "name", "port", "preference" and
+    "addresses", or why there are none in "trouble"."""
+    import asyncio
+
+    return asyncio.run(_look_up(route, config, router))
+
+
+async def _look_up(route: Route, config: Config, router: Router) -> list[Facts]:
+    import asyncio
+    import random
+
+    from mether.dns.mx import DnsFailure
+    from mether.relay import hosts
+    from mether.routing import target
+    from mether.setup import resolving
+    from mether.setup.wiring import own_endpoints
+
+    rule = router.rule(route)
+    resolver = resolving.resolver(config.dns, asyncio.get_running_loop())
+    found: list[Facts] = []
+    try:
+        targets = target.from_route(route).targets
+    except target.TargetError:
+        return found
+    for one in targets:
+        try:
+            there = await hosts.find(
+                one,
+                resolver=resolver,
+                hosts=resolving.hosts(config.dns),
+                random=random.random,
+                ourselves={config.service.hostname.lower()},
+                own=own_endpoints(config),
+                named=rule is not None and rule.argument is not None,
+                level=config.dns.level,
+            )
+        except DnsFailure as error:
+            found.append({"hosts": [], "trouble": str(error.reply)})
+            continue
+        found.append(
+            {
+                "hosts": [
+                    {
+                        "name": host.name,
+                        "port": host.port,
+                        "preference": host.preference,
+                        "addresses": host.addresses,
+                    }
+                    for host in there
+                ]
+            }
+        )
+    return found

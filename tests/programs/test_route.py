@@ -1,0 +1,237 @@
+"""``mether route`` says where mail for an address goes, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mether.programs.mether import main
+
+TEXT = """\
+[service]
+hostname = "mx.test"
+postmaster = "pm@home.test"
+[dns]
+enabled = false
+[[listen]]
+name = "inner"
+address = "127.0.0.1:2525"
+[[route]]
+domains = ["home.test"]
+maildir = "mail/{user}"
+[[route]]
+domains = [".home.test"]
+pipe = ["cat", "--", "{recipient}"]
+[[route]]
+name = "news"
+sender = ["@news.test"]
+client = ["192.0.2.0/24"]
+authenticated = ["ann"]
+listener = ["inner"]
+smtp = ["127.0.0.2:587", "unix.test"]
+helo = "news.test"
+source = ["127.0.0.1"]
+failover = ["421"]
+[[route]]
+domains = ["far.test"]
+smtp = "[127.0.0.3]:2525"
+tls = "verify"
+tls_names = ["hub.test"]
+login = { user = "ann", password_env = "P" }
+[[route]]
+domains = ["two.test"]
+forward = ["Bob@home.test", "carl@far.test", "no@gone.test"]
+[[route]]
+domains = ["gone.test"]
+refuse = "550 5.1.2 gone"
+[[route]]
+domains = ["quiet.test"]
+discard = true
+[[route]]
+recipient = ["odd@*"]
+hold = "to be looked at"
+[[route]]
+domains = ["here.test"]
+users = ["ann"]
+lmtp = "unix:/run/lmtp"
+[[route]]
+domains = ["table.test"]
+users = ["file:none"]
+lmtp = "unix:/run/lmtp"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "m.toml"
+    path.write_text(TEXT)
+    return str(path)
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> list[str]:
+    assert main(["route", *argv]) == status
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_mail_that_is_delivered_here(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "-C", file, "Ann@home.test", "b@x.home.test") == [
+        "Ann@home.test",
+        f"rule home.test, at {file}:9",
+        "open to anybody",
+        "next hop maildir:home.test",
+        f"into {tmp_path}/mail/ann",
+        "",
+        "b@x.home.test",
+        f"rule .home.test, at {file}:12",
+        "open to anybody",
+        "next hop pipe:.home.test",
+        "into cat -- {recipient}",
+    ]
+
+
+def test_mail_that_is_relayed(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "-C", file, "c@far.test") == [
+        "c@far.test",
+        f"rule far.test, at {file}:25",
+        "open to who may relay: see relay_from and auth",
+        "next hop smtp:[127.0.0.3]:2525",
+        "host [127.0.0.3] port 2525: 127.0.0.3",
+        "TLS verify for hub.test",
+        "login ann",
+    ]
+
+
+def test_what_is_known_of_the_mail_decides(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = ("--client", "192.0.2.7", "--login", "Ann", "--listener", "inner", "--sender", "x@news.test")
+    assert said(capsys, "-C", file, *facts, "c@other.test") == [
+        "c@other.test",
+        f"rule news, at {file}:15",
+        "open to who may relay: see relay_from and auth",
+        "next hop smtp:127.0.0.2:587,unix.test, by connections of the route news alone".replace(
+            "127.0.0.2", "[127.0.0.2]"
+        ),
+        "EHLO name news.test",
+        "from address 127.0.0.1",
+        "next host at 421",
+        "target [127.0.0.2]:587",
+        "host [127.0.0.2] port 587: 127.0.0.2",
+        "TLS may",
+        "login none",
+        "target unix.test",
+        "no host 451 4.4.3 the DNS has no answer about unix.test now: "
+        "the DNS is switched off here ([dns] enabled = false)",
+        "TLS may",
+        "login none",
+    ]
+    assert said(capsys, "-C", file, *facts[2:], "--no-dns", "c@other.test")[1] == "rule none: by MX"
+
+
+def test_what_an_alias_makes_of_it(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "-C", file, "--no-dns", "x@two.test") == [
+        "x@two.test",
+        f"rule two.test, at {file}:31",
+        "open to anybody",
+        "goes to Bob@home.test, as a member of the list",
+        "next hop maildir:home.test",
+        f"by rule home.test, at {file}:9",
+        f"into {tmp_path}/mail/bob",
+        "goes to carl@far.test, as a member of the list",
+        "next hop smtp:[127.0.0.3]:2525",
+        f"by rule far.test, at {file}:25",
+        "TLS verify for hub.test",
+        "login ann",
+        "goes not to no@gone.test: 550 5.1.2 gone",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("x@gone.test", "refused 550 5.1.2 gone"),
+        ("x@quiet.test", "discarded taken, and forgotten"),
+        ("odd@other.test", "held to be looked at"),
+        ("bob@here.test", "refused 550 5.1.1 no such user here"),
+        ("ann@here.test", "next hop lmtp:unix:/run/lmtp"),
+        ("postmaster", "next hop maildir:home.test"),
+    ],
+)
+def test_what_else_may_become_of_it(
+    file: str, address: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line in said(capsys, "-C", file, "--no-dns", address)
+
+
+def test_a_table_that_cannot_be_read_is_a_passing_trouble(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = said(capsys, "-C", file, "a@table.test", status=75)
+    assert lines[1] == f"cannot be told now: {tmp_path}/none: No such file or directory"
+    assert lines[2].startswith("answer 451 4.3.0 ")
+
+
+def test_json_is_one_object_for_each(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["route", "--json", "-C", file, "c@far.test", "x@two.test"]) == 0
+    far, two = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (far["rule"], far["where"], far["open"]) == ("far.test", f"{file}:25", False)
+    assert (far["next_hop"], far["tls"], far["tls_names"], far["login"]) == (
+        "[127.0.0.3]:2525",
+        "verify",
+        ["hub.test"],
+        "ann",
+    )
+    (target,) = far["deliveries"][0]["targets"]
+    assert target["hosts"] == [
+        {"name": "[127.0.0.3]", "port": 2525, "preference": 0, "addresses": ["127.0.0.3"]}
+    ]
+    assert [(one["address"], one["how"]) for one in two["deliveries"]] == [
+        ("Bob@home.test", "list"),
+        ("carl@far.test", "list"),
+    ]
+
+
+def test_logins_by_sender(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[[route]]\ndomains = ["a.test"]\nsmtp = "[hub.test]:587"\n'
+        '[[login]]\nnext_hop = "[hub.test]:587"\nsender = "*@x.test"\nuser = "xaver"\npassword_env = "P"\n'
+        '[[login]]\nnext_hop = "[hub.test]:587"\nuser = "all"\npassword_env = "P"\n'
+    )
+
+    def login(*argv: str) -> str:
+        return said(capsys, "--no-dns", "-C", str(path), *argv, "z@a.test")[-1]
+
+    assert login() == "login all; other senders have other logins: see --sender"
+    assert login("--sender", "y@x.test") == "login xaver"
+    assert login("--sender", "<>") == "login all"
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["nobody"], "'nobody' is not an address: no @ and domain"),
+        (["<>"], "the null reverse-path is nobody's address"),
+        (["-", "-"], "'-' is not an address: no @ and domain"),
+        (["--sender", "nobody", "a@b.test"], "'nobody' is not an address: no @ and domain"),
+        (["--client", "here", "a@b.test"], "--client: 'here' is no IP address"),
+        (
+            ["--listener", "iner", "a@b.test"],
+            "--listener: no [[listen]] has the name 'iner' (did you mean inner?)",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    file: str, argv: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["route", "-C", file, *argv]) == 64
+    assert capsys.readouterr() == ("", f"mether: {text}\n")
+
+
+def test_a_wrong_address_does_not_keep_the_others_from_their_answers(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["route", "--no-dns", "-C", file, "a@home.test", "bad", "b@far.test"]) == 64
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if line and line[0] != " "] == ["a@home.test", "b@far.test"]
+    assert err == "mether: 'bad' is not an address: no @ and domain\n"
