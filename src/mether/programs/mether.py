@@ -1,9 +1,10 @@
 """``mether``: what 1986 did not have.
 
 ``mether config`` prints the configuration in effect, as a file that would give the same, and where each
-value came from; ``--check`` only says what is wrong.  ``mether route`` says where mail for an address goes
-and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.  ``mether fsck``
-(`mether.programs.fsck`) looks over the queue, and repairs it.
+value came from; ``--check`` only says what is wrong.  ``mether route`` (`mether.programs.route`) says where
+mail for an address goes and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.
+``mether fsck`` (`mether.programs.fsck`) looks over the queue, and repairs it.  ``mether import``
+(`mether.programs.import_`) takes over the queue of another program.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mether.routing.router import Router
     from mether.setup.config import Config
 
-COMMANDS = ("config", "route", "passwd", "fsck")
+COMMANDS = ("config", "route", "passwd", "fsck", "import")
 
 PROGRAM = Program(
     "mether",
@@ -33,6 +34,7 @@ PROGRAM = Program(
         "ADDRESS...",
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
         "fsck [--repair] [--json]",
+        "import --from SOURCE [--dry-run] [--hold] [--force] DIR",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
@@ -45,37 +47,56 @@ PROGRAM = Program(
     passwd gives a login a password, asked for on the terminal or read from the first line of stdin.
 
     fsck says what is wrong with the queue.  With --repair it saves what can be saved of a damaged one, and
-    puts the rest into its directory "damaged".""",
+    puts the rest into its directory "damaged".
+
+    import takes the mail that waits in another program's queue over into ours, each message once however
+    often it is run, and changes nothing there.  Stop that program before.""",
     [
         Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
         Option("", "sender", "route: mail from there; <> is the null reverse-path", value="ADDRESS"),
+        Option("", "client", "route: mail from this client", value="IP"),
+        Option("", "login", "route: mail of whoever logged in by that name", value="NAME"),
+        Option("", "listener", "route: mail that came by this listener: its name or address", value="NAME"),
+        Option("", "no-dns", "route: ask no DNS for the hosts"),
         Option("", "file", "passwd: the password file (passwords, beside the configuration)", value="FILE"),
         Option(
             "",
             "scheme",
             "passwd: argon2id (the default), or scram-sha-256",
-        Option("", "client", "route: mail from this client", value="IP"),
-        Option("", "login", "route: mail of whoever logged in by that name", value="NAME"),
-        Option("", "listener", "route: mail that came by this listener: its name or address", value="NAME"),
-        Option("", "no-dns", "route: ask no DNS for the hosts"),
             value="SCHEME",
             choices=("argon2id", "scram-sha-256"),
         ),
         Option("", "delete", "passwd: take the login out"),
+        Option(
+            "",
+            "from",
+            "import: whose queue DIR is: postfix, exim, nullmailer, dma or opensmtpd",
+            value="SOURCE",
+            choices=("postfix", "exim", "nullmailer", "dma", "opensmtpd"),
+        ),
+        Option("n", "dry-run", "import: only say what would be imported"),
+        Option("", "hold", "import: hold what is imported"),
+        Option("", "force", "import: though that program seems to be running"),
         Option("", "repair", "fsck: set right what is wrong, while no process works the queue"),
         JSON,
     ],
     exits=(
         0,
         64,
-        (65, "the password cannot be used; the queue is damaged, or something of it could not be saved"),
-        (66, "there is no queue"),
+        (
+            65,
+            "the password cannot be used; the queue is damaged, or something could not be saved or read",
+        ),
+        (66, "there is no queue, or none of that kind in DIR"),
         (67, "there is no such login"),
         (69, "Argon2id is not available"),
         70,
         (73, "the file to write is there already, or cannot be created"),
-        (75, "the queue cannot be repaired now: a process works it, or the disk is full"),
+        (
+            75,
+            "a process works the queue, or the one to be imported; the disk is full, a table cannot be read",
+        ),
         (77, "no permission, or a wrong password"),
         78,
     ),
@@ -98,6 +119,9 @@ def _work(argv: list[str]) -> int:
     if not options.operands:
         raise UsageError(f"expected a command: {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}")
     command, *operands = options.operands
+    for name in route.OPTIONS:
+        if command in COMMANDS and command != "route" and options.flag(name):
+            raise UsageError(f"--{name} is for route, and not for {command}")
     if command == "config":
         return _config(options, operands)
     if command == "route":
@@ -110,6 +134,10 @@ def _work(argv: list[str]) -> int:
         from mether.programs import fsck
 
         return fsck.work(options, operands, _load(options).queue.spool)
+    if command == "import":
+        from mether.programs import import_
+
+        return import_.work(options, operands, lambda: _load(options))
     from mether.setup.spelling import nearest
 
     meant = nearest(command, COMMANDS)
@@ -119,9 +147,6 @@ def _work(argv: list[str]) -> int:
 def _load(options: Parsed) -> Config:
     from mether.setup.config import load
     from mether.setup.locate import find_config
-    for name in route.OPTIONS:
-        if command in COMMANDS and command != "route" and options.flag(name):
-            raise UsageError(f"--{name} is for route, and not for {command}")
 
     return load(find_config(options.text("config")), spool=options.text("spool"))
 

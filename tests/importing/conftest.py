@@ -1,0 +1,6 @@
+"""Finds the spools that are made by hand."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
