@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mail import address
+from names import Names, users
+from names import aliased as router
 
 from mether.outcome import Route
 from mether.reply import Reply
@@ -21,37 +21,6 @@ from mether.routing.source import Needs, TableError, settled
 HERE = Route("maildir", "here")
 
 
-class Names:
-    """A table; with `slow` it has to be asked first, and `broken` it cannot be read."""
-
-    name = "names"
-
-    def __init__(self, known: Mapping[str, str], *, slow: bool = False, broken: bool = False) -> None:
-        self.known = dict(known)
-        self.slow = slow
-        self.broken = broken
-        self.learned: set[str] = set()
-        self.asked: list[str] = []
-
-    def get(self, key: str) -> str | None:
-        self.asked.append(key)
-        if self.broken:
-            raise TableError("names: no")
-        if self.slow and key not in self.learned:
-            raise Needs(self, key)
-        return self.known.get(key)
-
-    async def learn(self, key: str) -> None:
-        self.learned.add(key)
-
-
-def router(known: Mapping[str, str] | Names, *more: Rule, **options: Any) -> Router:
-    """example.com is here, with these aliases."""
-    names = known if isinstance(known, Names) else Names(known)
-    here = Rule(["example.com"], "maildir", "/nowhere/{user}", "here", aliases=[names], **options)
-    return Router([*more, here], "mx.example.com", address("postmaster@example.com"))
-
-
 def resolve(router: Router, to: str, sender: str = "s@client.example") -> Resolution:
     request = Request(address(to), sender=address(sender) if sender else None, client="192.0.2.1")
     return settled(lambda: expand.resolve(router, request))
@@ -60,10 +29,6 @@ def resolve(router: Router, to: str, sender: str = "s@client.example") -> Resolu
 def got(resolution: Resolution) -> list[str]:
     assert resolution.reply is None
     return [str(one.address) for one in resolution.deliveries]
-
-
-def users(*names: str) -> list[Names]:
-    return [Names(dict.fromkeys(names, ""))]
 
 
 def test_who_has_no_alias_gets_the_mail() -> None:

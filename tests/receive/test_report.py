@@ -1,0 +1,58 @@
+"""The draft of a report: who gets it, and that nothing ever comes of it."""
+
+from __future__ import annotations
+
+from clock import T0
+from mail import NEVER, address
+from names import aliased
+
+from mether.content.dsn import Item
+from mether.envelope import Envelope, Recipient
+from mether.outcome import Outcome
+from mether.queue.message import Arrival, Draft
+from mether.receive import report
+from mether.routing.expand import resolve
+from mether.routing.request import Request
+from mether.routing.router import Router
+from mether.routing.rule import Rule
+
+TERMS = report.Terms("mx.example.com", address("postmaster@example.com"), lambda: "b0undary", 86400.0, 0)
+
+
+def made(router: Router, to: str) -> Draft | None:
+    return report.draft(
+        "0RQD9T0XK3ANZ",
+        TERMS,
+        to=address(to),
+        way=resolve(router, Request(address(to))),
+        envelope=Envelope(address(to)),
+        about="0RQD9T0XK3ANY",
+        arrival=Arrival(T0),
+        items=[Item(Recipient(address("x@example.net")), Outcome(0, "failed", NEVER))],
+        original=b"Subject: x\r\n\r\n",
+        complete=True,
+        now=T0,
+    )
+
+
+def test_a_report_to_an_alias_reaches_all_whom_it_stands_for() -> None:
+    """BNC-1: with a null reverse-path and NOTIFY=NEVER, to its sender."""
+    draft = made(aliased({"ann": "bob, carol@example.net"}), "ann@example.com")
+    assert draft is not None
+    envelope = draft.message.envelope
+    assert envelope.reverse_path is None
+    assert [(str(one.forward_path), one.notify) for one in envelope.recipients] == [
+        ("bob@example.com", "NEVER"),
+        ("carol@example.net", "NEVER"),
+    ]
+    assert isinstance(draft.content, bytes) and b"To: <ann@example.com>\r\n" in draft.content
+
+
+def test_a_report_that_is_held_is_held() -> None:
+    held = Rule(["example.net"], "hold", "why")
+    draft = made(aliased({}, held), "ann@example.net")
+    assert draft is not None and draft.message.hold == "why"
+
+
+def test_there_is_no_report_to_nobody() -> None:
+    assert made(aliased({"ann": "/dev/null"}), "ann@example.com") is None
