@@ -108,24 +108,35 @@ address = "127.0.0.1:2525"
 # domain = "fwd.example.org"         whose mail comes here
 # secret_file = "srs-secrets"        a secret a line, the newest first; max_age = "3w", hash_length = 4
 
-# Where mail goes.  The first route that matches wins; what none matches goes by MX.
-# domains: "example.org", ".example.org" (every domain below it), "*" (all).
-# Then exactly one of:
+# Where mail goes.  The first route that takes a recipient wins; what none takes goes by the MX of its domain.
+# A route says which mail it takes, in keys that must all hold (none: everything):
+#   domains = ["example.org", ".example.org"]   ".": every domain below it; "mx*.example.org"; "table:NAME"
+#   recipient = ["abuse@*"]          sender = ["@example.org", "<>"]
+#   client = ["192.0.2.0/24", "local"]          "local": programs of this host
+#   authenticated = true             or ["ann"];  listener = ["127.0.0.1:2525"], or its name = "..."
+# What becomes of it, exactly one of (aliases may stand beside the first five):
 #   maildir = "mail/{domain}/{user}"
-#   pipe = ["rmail", "--", "{recipient}"]     and, if need be, timeout = "5m"
-#   smtp = "mail.example.net:25"
+#   pipe = ["rmail", "--", "{recipient}"]       and, if need be, timeout = "5m"
 #   lmtp = "unix:/run/dovecot/lmtp"
 #   mx = true
 # With smtp, lmtp and mx also:
+#   smtp = "mail.example.net:25"     or a list, in its order or with weights = [3, 1];
+#                                    failover = ["421", "4.7."]: replies for which the next is tried
 #   tls = "verify"                   in place of send
+#   forward = ["ann@example.org"]    refuse = "550 5.7.1 not wanted here"
+#   discard = true                   hold = "to be looked at"
+#   aliases = ["/etc/aliases"]       and alias_programs, alias_files = true
+# Who is here (nobody named: everybody); others are refused:
+#   users = ["passwd", "ann", "file:users"]     delimiter = "+";  as_user = true: deliver as that Unix user
+# With smtp and mx, that anybody may send by it: open = true
 #   tls_names = ["mx.example.net"]   whose certificate it must be
+#   name = "out"                     connections of its own
 #   tls_fingerprints = []            SHA-256, for tls = "fingerprint"
 #   connections = 5                  in place of those of [relay]; so too
 #   messages_per_connection = 100    and rate = "100/m"
 #   source = ["192.0.2.7"]           the address to connect from; helo = "out.example.net" what EHLO says
 #   login = { user = "ann", password_file = "password" }
-#   smtp = ["a.example.net", "b.example.net:587"]   a list, in its order or with weights = [3, 1];
-#   failover = ["421", "4.7."]       replies for which the next host of a list is tried
+#   masquerade = ["example.org"]     rewrite = "table:names"; srs = true, for mail of others that is sent on
 [[route]]
 domains = ["example.test"]
 maildir = "mail/{user}"
