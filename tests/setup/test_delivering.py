@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mether.relay.way import Terms
+from mether.relay.way import Terms, Way
 from mether.routing.router import Router
 from mether.routing.rule import Rule
 from mether.setup import config, delivering
@@ -29,6 +29,28 @@ def test_the_terms_of_rules() -> None:
         "b.example": Terms(300.0).key,
     }
     assert delivering.ways(made, made.router()) == {}
+
+
+def test_the_ways_of_routes_that_deliver_as_their_users() -> None:
+    text = """
+    [service]
+    user = "nobody"
+    [[route]]
+    name = "homes"
+    maildir = "{home}/Maildir"
+    delimiter = "+"
+    as_user = true
+    [[route]]
+    domains = ["a.example"]
+    pipe = ["cat"]
+    from_line = true
+    delivered_to = false
+    """
+    made = config.loads(text, environ={})
+    assert delivering.ways(made, made.router()) == {
+        "homes": Way("maildir", "{home}/Maildir", delimiter="+", terms=Terms(as_user=True))
+    }
+    assert delivering.terms(made, made.router())["a.example"].key == (300.0, False, True, False)
 
 
 def test_what_any_rule_lets_aliases_name_all_may() -> None:

@@ -162,3 +162,34 @@ def test_what_is_relative_is_beside_the_file() -> None:
     assert (route.maildir, route.aliases) == ("/etc/m", ("/etc/aliases",))
     login = read("[[route]]\nsmtp = 'h'\nlogin = { user = 'a', password_file = 'p' }").route[0].login
     assert login is not None and login.password_file == "/etc/p"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            ROUTE + 'maildir = "/m/{user}"\nas_user = true\n',
+            "4: route.as_user: expected a user = ... in [service]",
+        ),
+        (
+            '[service]\nuser = "x"\n[[route]]\npipe = ["x", "{recipients}"]\nas_user = true\n',
+            "4: route.pipe: each user has a run of its own with as_user: write {recipient}",
+        ),
+        (
+            ROUTE + 'maildir = "{home}/Maildir"\n',
+            "3: route.maildir: {home} is known only where mail is delivered",
+        ),
+        ('[service]\ngroup = "x"\n', "2: service.group: expected a user = ... beside it"),
+        (ROUTE + 'maildir = "/m"\nfrom_line = true\n', "4: route.from_line: is for pipe, and this route has"),
+    ],
+)
+def test_delivery_as_users(text: str, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(text)
+    assert str(error.value).startswith(f"/etc/m.toml:{line}")
+
+
+def test_a_home_stays_what_it_is() -> None:
+    """It is no path relative to the file's directory."""
+    text = '[service]\nuser = "x"\n[[route]]\nmaildir = "{home}/Maildir"\nas_user = true\n'
+    assert read(text).route[0].maildir == "{home}/Maildir"

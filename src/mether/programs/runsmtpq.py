@@ -149,12 +149,16 @@ def _look(config: Config, select: Select, idents: list[str], *, dry: bool) -> st
 
 
 def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
-    from mether.setup import privileges, service
+    from mether.setup import service
 
     def task(runner: Runner) -> Coroutine[Any, Any, int]:
         return runner.once(select)
 
-    helper = privileges.leave(config)
+    helper = None
+    if config.service.user is not None:
+        from mether.setup import privileges
+
+        helper = privileges.leave(config)
     return service.run(service.once(config, task, quiet=quiet, helper=helper))
 
 

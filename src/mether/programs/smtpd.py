@@ -55,7 +55,7 @@ def _work(argv: list[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     import msgspec
 
-    from mether.setup import check, descriptors, locate, service, systemd
+    from mether.setup import check, descriptors, locate, places, privileges, service, systemd
     from mether.setup import config as config_
     from mether.setup.locate import ConfigError
 
@@ -76,7 +76,13 @@ def _work(argv: list[str]) -> int:
     with_runner = not given.flag("no-runner")
     notifier = systemd.taken()
     if config.service.workers == 1:
-        return service.run(service.serve(config, with_runner=with_runner, load=load, notifier=notifier))
+        opened = places.opened(config.listen, {}, 1) if config.service.user is not None else None
+        helper = privileges.leave(config, opened)
+        return service.run(
+            service.serve(
+                config, with_runner=with_runner, load=load, notifier=notifier, opened=opened, helper=helper
+            )
+        )
     if why := check.workers(config):
         raise (UsageError(f"--workers: {why}") if count is not None else ConfigError(why))
     from mether.setup.parent import Parent
@@ -84,7 +90,7 @@ def _work(argv: list[str]) -> int:
     came = Parent(config, load=load, notifier=notifier).run()
     if isinstance(came, int):
         return came
-    return service.run(service.serve(came.config, with_runner=with_runner, child=came))
+    return service.run(service.serve(came.config, with_runner=with_runner, child=came, helper=came.helper))
 
 
 def _workers(text: str | None) -> int | None:

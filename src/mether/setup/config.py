@@ -51,7 +51,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
     delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.  `unsupported_content` is
     what becomes of 8-bit or binary content for a next hop that does not take it: "convert" or "return".
-    `workers` is how many processes receive and deliver.
+    `workers` is how many processes receive and deliver.  `user`, with `group` or its own, is whom a service
+    that root starts becomes when it listens; None: it stays who it is.
     """
 
     hostname: str
@@ -60,6 +61,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     undeliverable_reports: str = "postmaster"
     unsupported_content: str = "convert"
     workers: int = 1
+    user: str | None = None
+    group: str | None = None
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,6 +258,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         for number, values in enumerate(many("route", shape.SHAPES["route"]))
     ]
     route_check.apart(document, ways)
+    route_check.users(document, ways, service)
     accounts = [
         sending.check_login(document, ("login", number), each, find)
         for number, each in enumerate(many("login", shape.SHAPES["login"]))

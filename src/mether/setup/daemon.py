@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mether.queue.figures import Live
     from mether.queue.message import Draft
     from mether.queue.store import Committed, Store
+    from mether.relay.asuser import Helper
     from mether.relay.pool import Pool
     from mether.routing.router import Router
     from mether.server.stream import Connection
@@ -80,14 +81,16 @@ class Daemon:
         receives: bool = True,
         with_runner: bool = True,
         workers: int = 1,
+        helper: Helper | None = None,
     ) -> None:
         self.config = config
+        self._helper = helper
         self.receives = receives
         self.with_runner = with_runner
         self.listeners: dict[Key, Listener] = {}
         self._loop = loop
         self._router = config.router()
-        self.working = wiring.working(config, store, self._router, loop)
+        self.working = wiring.working(config, store, self._router, loop, helper)
         self.working.queue.wakes_others = not with_runner
         self._budget = budget = Budget(config.queue.memory)
         self.working.queue.coming = lambda: budget.coming > 0
@@ -109,7 +112,7 @@ class Daemon:
         first = config is self.config
         tls = certificates.server_tls(config) if self.receives else None
         router = self._router if first else config.router()
-        pool = None if first else wiring.pool(config, router, self.working.runner, self._loop)
+        pool = None if first else wiring.pool(config, router, self.working.runner, self._loop, self._helper)
         logins: Logins | None = None
         if config.auth is not None and self.receives:
             known = self._logins.throttle if self._logins is not None else None

@@ -31,6 +31,8 @@ postmaster = "postmaster@example.test"
 #unsupported_content = "convert"
 # How many processes receive and deliver, with sqlite:.  For more mail than one core can bear.
 #workers = 1
+# Who a service that root starts becomes once it listens; built in: nobody else.  user = "mether",
+# and its own group, or group = "mail".
 
 [queue]
 # sqlite:DIR, or directory:DIR for a spool of plain files.
@@ -118,19 +120,19 @@ address = "127.0.0.1:2525"
 #   maildir = "mail/{domain}/{user}"
 #   pipe = ["rmail", "--", "{recipient}"]       and, if need be, timeout = "5m"
 #   lmtp = "unix:/run/dovecot/lmtp"
-#   mx = true
-# With smtp, lmtp and mx also:
 #   smtp = "mail.example.net:25"     or a list, in its order or with weights = [3, 1];
 #                                    failover = ["421", "4.7."]: replies for which the next is tried
-#   tls = "verify"                   in place of send
+#   mx = true
 #   forward = ["ann@example.org"]    refuse = "550 5.7.1 not wanted here"
 #   discard = true                   hold = "to be looked at"
 #   aliases = ["/etc/aliases"]       and alias_programs, alias_files = true
 # Who is here (nobody named: everybody); others are refused:
 #   users = ["passwd", "ann", "file:users"]     delimiter = "+";  as_user = true: deliver as that Unix user
 # With smtp and mx, that anybody may send by it: open = true
-#   tls_names = ["mx.example.net"]   whose certificate it must be
+# With smtp, lmtp and mx also:
 #   name = "out"                     connections of its own
+#   tls = "verify"                   in place of send
+#   tls_names = ["mx.example.net"]   whose certificate it must be
 #   tls_fingerprints = []            SHA-256, for tls = "fingerprint"
 #   connections = 5                  in place of those of [relay]; so too
 #   messages_per_connection = 100    and rate = "100/m"

@@ -9,17 +9,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.routing.router import Router
     from mether.setup.config import Config
+    from mether.setup.routes import Route
 
 
 def terms(config: Config, router: Router) -> dict[str, way.Terms]:
     """The terms of each rule that delivers here, by its name."""
     return {
-        rule.name: way.Terms(
-            route.timeout,
-            as_user=getattr(route, "as_user", False),
-            from_line=getattr(route, "from_line", False),
-            delivered_to=getattr(route, "delivered_to", True),
-        )
+        rule.name: _terms(route)
         for rule, route in zip(router.rules, config.route, strict=True)
         if rule.action in ("maildir", "pipe")
     }
@@ -42,3 +38,9 @@ def ways(config: Config, router: Router) -> dict[str, way.Way]:
         if one is not None and one.terms.as_user:
             found[rule.name] = one
     return found
+
+
+def _terms(route: Route) -> way.Terms:
+    return way.Terms(
+        route.timeout, as_user=route.as_user, from_line=route.from_line, delivered_to=route.delivered_to
+    )

@@ -27,7 +27,7 @@ from time import monotonic
 
 from mether import __version__
 from mether.event import mail as event
-from mether.setup import channel, places, respawn
+from mether.setup import channel, places, privileges, respawn
 from mether.setup.crew import PATIENCE, One
 from mether.setup.logs import Log
 from mether.setup.reload import STAYS, Reload, failed, kept
@@ -70,8 +70,9 @@ class Parent:
 
     def run(self) -> Child | int:
         """Be the parent, until the service ends with the status that is returned; or in a worker, at once,
-        what that has from its parent.  Raises CannotListen."""
+        what that has from its parent.  Raises CannotListen or ConfigError."""
         self._places = places.opened(self._config.listen, {}, len(self._workers))
+        self._helper = privileges.leave(self._config, self._places, len(self._workers))
         self._log = Log(self._config, sys.stderr)
         self._wakes, self._waker = socket.socketpair()
         self._wakes.setblocking(False)
@@ -249,6 +250,7 @@ class Parent:
             theirs,
             first=one.number == 0 and not self._begun,
             alive=self._notifier.watchdog / 4,
+            helper=self._helper,
         )
 
     def _reap(self) -> None:

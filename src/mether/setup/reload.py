@@ -115,10 +115,13 @@ def kept(config: Config, before: Config, *, workers: bool = True) -> Config:
     Where there are no workers anyway, `workers` is False."""
     import msgspec
 
-    for table, key in (("queue", "spool"), *((("service", "workers"),) if workers else ())):
+    fixed = [("queue", "spool"), ("service", "user"), ("service", "group")]
+    for table, key in (*fixed, *((("service", "workers"),) if workers else ())):
         new, old = getattr(config, table), getattr(before, table)
         if getattr(new, key) != getattr(old, key):
-            event.warning(f"{table}.{key} stays {getattr(old, key)}: it can only change by a new start")
+            event.warning(
+                f"{table}.{key} stays {getattr(old, key) or 'unset'}: it can only change by a new start"
+            )
             changed = msgspec.structs.replace(new, **{key: getattr(old, key)})
             config = msgspec.structs.replace(config, **{table: changed})
     return config

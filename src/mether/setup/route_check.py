@@ -32,6 +32,8 @@ _FOR: Final = {
     "delimiter": ("maildir", "pipe", "lmtp", "smtp", "mx"),
     "as_user": ("maildir", "pipe"),
     "timeout": ("pipe",),
+    "from_line": ("pipe",),
+    "delivered_to": ("maildir", "pipe"),
     "weights": ("smtp",),
     "failover": ("smtp", "mx"),
     "source": _SENDING,
@@ -44,6 +46,8 @@ _FOR: Final = {
 }
 """The actions that a key is for; where aliases stand alone, it is for none unless `_BESIDE` has it."""
 _BESIDE: Final = ("aliases", "delimiter")
+_LOCAL_OWN: Final = ("timeout", "as_user", "delimiter", "from_line", "delivered_to")
+"""What a route may say of how mail is delivered here."""
 OWN: Final = (
     "failover",
     "source",
@@ -153,7 +157,7 @@ def _find_files(values: dict[str, Any], find: Callable[[str], str]) -> None:
         values["aliases"] = tuple(
             one if one.startswith(REFERENCES) else find(one) for one in values["aliases"]
         )
-    if "maildir" in values:
+    if "maildir" in values and not values["maildir"].startswith("{home}"):
         values["maildir"] = find(values["maildir"])
     if "pipe" in values and "/" in values["pipe"][0]:
         program, *rest = values["pipe"]
@@ -237,6 +241,32 @@ def apart(document: Document, routes: Sequence[Route]) -> None:
             )
 
 
+def users(document: Document, routes: Sequence[Route], service: Mapping[str, Any]) -> None:
+    """Whether routes can deliver as their users, under what ``[service]`` says.  Raises ConfigError."""
+    from mether.relay import maildir, pipe
+
+    if "group" in service and "user" not in service:
+        raise document.wrong(("service", "group"), "expected a user = ... beside it")
+    for number, route in enumerate(routes):
+        if route.maildir is not None:
+            try:
+                maildir.check_template(route.maildir, as_user=route.as_user)
+            except ValueError as error:
+                raise document.wrong(("route", number, "maildir"), str(error)) from None
+        if not route.as_user:
+            continue
+        if "user" not in service:
+            raise document.wrong(
+                ("route", number, "as_user"),
+                "expected a user = ... in [service], whom the service becomes after root has started it",
+            )
+        if route.pipe is not None and pipe.ALL in route.pipe:
+            raise document.wrong(
+                ("route", number, "pipe"),
+                f"each user has a run of its own with as_user: write {{recipient}}, not {pipe.ALL}",
+            )
+
+
 def _confused(earlier: Route, route: Route) -> str:
     """Why the queue could not tell two routes apart, "" where it can."""
     if route.name is not None and route.name == earlier.name:
@@ -244,7 +274,7 @@ def _confused(earlier: Route, route: Route) -> str:
     for local in ("maildir", "pipe"):
         if getattr(route, local) is not None and getattr(earlier, local) is not None:
             both = [
-                (getattr(one, local), one.timeout, one.as_user, one.delimiter) for one in (earlier, route)
+                (getattr(one, local), *(getattr(one, key) for key in _LOCAL_OWN)) for one in (earlier, route)
             ]
             if _called(earlier) == _called(route) and both[0] != both[1]:
                 return f"delivers in another way, and is known as {_called(route)} too"

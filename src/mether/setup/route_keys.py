@@ -256,6 +256,8 @@ ROUTE: Final[Shape] = {
     "delimiter": _delimiter,
     "as_user": decode.boolean,
     "timeout": decode.duration,
+    "from_line": decode.boolean,
+    "delivered_to": decode.boolean,
     "weights": decode.list_of(decode.whole(1, 1000), "whole numbers"),
     "failover": _failovers,
     "source": _sources,

@@ -38,7 +38,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `client` are networks and "local", the programs of this host; `authenticated` patterns of logins, or
     whether there is one.  `smtp` is a targethost or several, `maildir` a path template, `pipe` an argument
-    vector template with its time limit `timeout` in seconds, `refuse` a reply.  `tls` None means the level
+    vector template with its time limit `timeout` in seconds, `refuse` a reply.  `from_line` begins what a
+    program gets with the line of an mbox, and `delivered_to` is whether that field is written and loops are
+    found by it.  `tls` None means the level
     for all, `tls_names` None the names that `relay.tlspolicy` takes then, and None in a limit that of
     ``[relay]``.
     """
@@ -67,6 +69,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     delimiter: str | None = None
     as_user: bool = False
     timeout: float = 300.0
+    from_line: bool = False
+    delivered_to: bool = True
     weights: tuple[int, ...] | None = None
     failover: tuple[str, ...] | None = None
     source: tuple[str, ...] | None = None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from mether.queue.store import Store
+    from mether.relay.asuser import Helper
     from mether.runner.run import Runner
     from mether.setup.config import Config
     from mether.setup.daemon import Prepared
@@ -87,11 +88,14 @@ async def serve(
     load: Callable[[], Config] | None = None,
     notifier: Notifier | None = None,
     child: Child | None = None,
+    opened: dict[Key, Place] | None = None,
+    helper: Helper | None = None,
 ) -> int:
     """Run the service until a signal ends it: it receives mail, works the queue, or both.
 
-    `load` reads the configuration again; `child` is what a worker has from its parent.  Raises StoreError,
-    CannotListen or ConfigError.
+    `load` reads the configuration again; `child` is what a worker has from its parent.  `opened` are the
+    places to listen on that root has opened, and `helper` delivers as Unix users (`setup.privileges`).
+    Raises StoreError, CannotListen or ConfigError.
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_trouble)
@@ -102,10 +106,12 @@ async def serve(
         _take(store, receives)
     queued = store.count(COUNTED) if child is None or child.first else None  # before anyone else uses it
     workers = child.workers if child else 1
-    made = Daemon(loop, config, store, receives=receives, with_runner=with_runner, workers=workers)
+    made = Daemon(
+        loop, config, store, receives=receives, with_runner=with_runner, workers=workers, helper=helper
+    )
     life: Alone | Worker
     if child is None:
-        life = Alone(made, log, load or (lambda: config), notifier or systemd.Notifier())
+        life = Alone(made, log, load or (lambda: config), notifier or systemd.Notifier(), opened)
     else:
         life = Worker(made, log, child)
     try:
@@ -148,7 +154,14 @@ def _trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 class Alone:
     """The life of a service of one process: signals come to it, and the listening sockets are its own."""
 
-    def __init__(self, daemon: Daemon, log: Log, load: Callable[[], Config], notifier: Notifier) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        log: Log,
+        load: Callable[[], Config],
+        notifier: Notifier,
+        opened: dict[Key, Place] | None = None,
+    ) -> None:
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
         self._name = "smtpd" if daemon.receives else "runsmtpq"
@@ -157,6 +170,7 @@ class Alone:
         self._load = load
         self._notifier = notifier
         self._places: dict[Key, Place] = {}
+        self._ready = opened
         self._asked = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
         self._living: asyncio.Task[None] | None = None
@@ -170,7 +184,9 @@ class Alone:
     async def begin(self, queued: int | None) -> None:
         """Listen, and say so.  Raises CannotListen or ConfigError."""
         config = self._daemon.config
-        await self._adopt(self._daemon.prepare(config), self._opened(config))
+        prepared = self._daemon.prepare(config)
+        opened, self._ready = self._ready, None
+        await self._adopt(prepared, self._opened(config) if opened is None else opened)
         event.started(
             self._name,
             version=__version__,
@@ -255,7 +271,11 @@ class Alone:
 
 
 async def once(
-    config: Config, task: Callable[[Runner], Coroutine[Any, Any, int]], *, quiet: bool = False
+    config: Config,
+    task: Callable[[Runner], Coroutine[Any, Any, int]],
+    *,
+    quiet: bool = False,
+    helper: Helper | None = None,
 ) -> int:
     """What `task` does with the runner of a queue that nothing else is done with, which is returned.
 
@@ -265,7 +285,7 @@ async def once(
     loop = asyncio.get_running_loop()
     finish = logs.to_stream(config, sys.stderr, loop) if not quiet else lambda: None
     store = open_store(config.queue.spool, now=time.time())
-    working = wiring.working(config, store, config.router(), loop)
+    working = wiring.working(config, store, config.router(), loop, helper)
     stopping = False
     hurry = asyncio.Event()
 

@@ -98,6 +98,8 @@ SERVICE: Final[Shape] = {
     "undeliverable_reports": decode.one_of("postmaster", "drop"),
     "unsupported_content": decode.one_of("convert", "return"),
     "workers": decode.whole(1, 256),
+    "user": decode.text,
+    "group": decode.text,
 }
 QUEUE: Final[Shape] = {
     "spool": _spool,

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
+    from mether.relay.asuser import Helper
     from mether.setup.channel import Channel
     from mether.setup.config import Config
     from mether.setup.daemon import Daemon, Prepared
@@ -33,10 +34,10 @@ class Child:
     parent.
 
     `first` is set for the one that tells what is to be told once; a sign of life is wanted each `alive`
-    seconds, 0 for never.
+    seconds, 0 for never.  `helper` delivers as Unix users.
     """
 
-    __slots__ = ("alive", "channel", "config", "first", "number", "sockets", "workers")
+    __slots__ = ("alive", "channel", "config", "first", "helper", "number", "sockets", "workers")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Child:
         *,
         first: bool,
         alive: float,
+        helper: Helper | None = None,
     ) -> None:
         self.number = number
         self.workers = workers
@@ -56,6 +58,7 @@ class Child:
         self.channel = channel
         self.first = first
         self.alive = alive
+        self.helper = helper
 
 
 class Worker:
