@@ -44,11 +44,12 @@ class Domains:
     `exact`, `below` (a dot in front) and `globs` are the patterns by their kind, `everything` is ``*``.
     """
 
-    __slots__ = ("_search", "below", "everything", "exact", "globs", "patterns", "sources")
+    __slots__ = ("_search", "_tables", "below", "everything", "exact", "globs", "patterns", "sources")
 
     def __init__(self, patterns: Iterable[str | Source]) -> None:
         texts, sources = _parted(patterns)
         self.sources = sources
+        self._tables = tuple(map(_first, sources))
         self.patterns = tuple(_simple(normalize(text)) for text in texts)
         self.everything = "*" in self.patterns
         self.exact = frozenset(one for one in self.patterns if one[0] != "." and not _is_glob(one))
@@ -68,10 +69,12 @@ class Domains:
         """Whether it takes the domain.  Raises TableError or Needs."""
         if self.static(domain):
             return True
-        if not self.sources:
-            return False
-        names = (domain, *parents(domain))
-        return any(found(source, names) is not None for source in self.sources)
+        there = None
+        for first in self._tables:
+            there = first(names(domain))
+            if there is not None:
+                break
+        return there is not None
 
     def covers(self, pattern: str) -> bool:
         """Whether it takes whatever the pattern takes, by the texts alone."""
@@ -182,14 +185,26 @@ def keys(key: str) -> tuple[str, ...]:
 
 def found(source: Source, keys: Sequence[str]) -> str | None:
     """What the source has for the first of the keys that it knows.  Raises TableError or Needs."""
-    first: Callable[[Sequence[str]], str | None] | None = getattr(source, "first", None)
-    if first is not None:
-        return first(keys)
-    for key in keys:
-        value = source.get(key)
-        if value is not None:
-            return value
-    return None
+    return _first(source)(keys)
+
+
+def _first(source: Source) -> Callable[[Sequence[str]], str | None]:
+    """How to ask for the first of several keys: a source that can tell at once has a method for it."""
+
+    def first(keys: Sequence[str]) -> str | None:
+        for key in keys:
+            value = source.get(key)
+            if value is not None:
+                return value
+        return None
+
+    return getattr(source, "first", first)
+
+
+@lru_cache(REMEMBERED)
+def names(domain: str) -> tuple[str, ...]:
+    """What a table may have for a domain: itself, and the patterns of `parents`."""
+    return (domain, *parents(domain))
 
 
 @lru_cache(REMEMBERED)
