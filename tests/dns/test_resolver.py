@@ -356,3 +356,18 @@ async def test_no_descriptor_is_left_to_ask_with() -> None:
             for fd in taken:
                 os.close(fd)
         assert (await resolver.mx("example.org")).records  # and it is not remembered
+
+
+async def test_a_question_that_nobody_waits_for_any_more_is_given_up() -> None:
+    """It keeps no place from others."""
+    zone = Zone(RECORDS)
+    zone.silent.add("example.org")
+    async with Server(zone) as server:
+        resolver = Resolver([("127.0.0.1", server.port)], in_flight=1)
+        asking = asyncio.ensure_future(resolver.mx("example.org"))
+        while not zone.asked:
+            await asyncio.sleep(0)
+        asking.cancel()
+        assert (await resolver.mx("null.example")).records
+        zone.silent.clear()
+        assert (await resolver.mx("example.org")).records

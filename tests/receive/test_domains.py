@@ -10,7 +10,7 @@ from clock import running, virtual
 from mether.dns import answer as answers
 from mether.dns.answer import Addresses, Answer, NoSuchName, Shortage, Unavailable
 from mether.dns.mx import DnsFailure
-from mether.receive.domains import KEPT, REMEMBERED, SECONDS, Domains, of_recipient, of_sender
+from mether.receive.domains import IN_FLIGHT, KEPT, REMEMBERED, SECONDS, Domains, of_recipient, of_sender
 from mether.reply import Reply
 from mether.routing.source import Needs, awaited
 from mether.testing.dns import Resolver, Zone
@@ -176,3 +176,15 @@ async def test_who_does_not_want_to_know_is_told_nothing() -> None:
     silent = Domains(lambda: Resolver(Zone()), lambda: 0.5, running().time)
     assert silent.sender("nowhere.example") is None
     assert silent.recipient("nowhere.example") is None
+
+
+@virtual
+async def test_sessions_do_not_ask_too_much_at_a_time() -> None:
+    """So that the relay can still ask; who finds no place is told what a silent DNS would tell."""
+    zone, asked = domains()
+    names = [f"d{number}.example" for number in range(IN_FLIGHT + 5)]
+    for name in names:
+        zone.hold(name)
+    replies = await asyncio.gather(*(sender(asked, name) for name in names))
+    assert {short(reply) for reply in replies} == {"451 4.1.8"}
+    assert len(zone.asked) == IN_FLIGHT

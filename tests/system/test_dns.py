@@ -114,7 +114,6 @@ def test_each_ends_where_it_should(tmp_path: Path, zone: tuple[Zone, Server]) ->
 
 def test_an_mx_may_not_lead_to_this_host(tmp_path: Path, zone: tuple[Zone, Server]) -> None:
     """MX-7: as long as nobody has said that it may."""
-    taking = Taking()
     service = daemon(tmp_path, zone[1], 'relay_from = ["127.0.0.1"]', private="site")
     try:
         client = Client(service.port)
@@ -124,10 +123,8 @@ def test_an_mx_may_not_lead_to_this_host(tmp_path: Path, zone: tuple[Zone, Serve
         until(lambda: reports(service.mailbox("alice")) == {"implicit": "5.4.4"})
         [report] = service.mailbox("alice")
         assert b"127.0.53.1 is a loopback address" in report.replace(b"\n ", b" ")
-        assert taking.recipients == []
     finally:
         service.stop()
-        taking.controller.stop()
 
 
 def test_what_is_said_at_once(tmp_path: Path, zone: tuple[Zone, Server]) -> None:

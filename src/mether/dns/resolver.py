@@ -40,6 +40,16 @@ ROUNDS: Final = 2
 """How often each server is asked that does not answer."""
 
 
+class _Asking:
+    """A question that is being asked, and how many wait for the answer."""
+
+    __slots__ = ("task", "waiting")
+
+    def __init__(self, task: asyncio.Task[Reading | Shortage]) -> None:
+        self.task = task
+        self.waiting = 0
+
+
 class Resolver:
     """A caching resolver.
 
@@ -71,7 +81,7 @@ class Resolver:
         self._system = system or resolvconf.Conf()
         self._cache = cache.Cache(keep, clock)
         self._slots = asyncio.Semaphore(in_flight)
-        self._asking: dict[tuple[str, str], asyncio.Task[Reading | Shortage]] = {}
+        self._asking: dict[tuple[str, str], _Asking] = {}
 
     async def mx(self, domain: str) -> Answer:
         """The MX records of a domain.  Raises NoSuchName, Unavailable or Shortage."""
@@ -137,12 +147,18 @@ class Resolver:
         question = (name, kind)
         found: Reading | Shortage | None = self._cache.get(question)
         if found is None:
-            task = self._asking.get(question)
-            if task is None:
-                task = self._asking[question] = asyncio.ensure_future(self._ask(name, kind))
-                task.add_done_callback(lambda _: self._asking.pop(question))
-            # Whoever gives up waiting takes the answer from nobody else.
-            found = await asyncio.shield(task)
+            asking = self._asking.get(question)
+            if asking is None:
+                asking = self._asking[question] = _Asking(asyncio.ensure_future(self._ask(name, kind)))
+            asking.waiting += 1
+            try:
+                # Whoever gives up waiting takes the answer from nobody else.
+                found = await asyncio.shield(asking.task)
+            finally:
+                asking.waiting -= 1
+                if not asking.waiting:
+                    asking.task.cancel()  # nobody wants to know any more
+                    del self._asking[question]
         if isinstance(found, Shortage):
             raise Shortage(str(found))
         if found.says == "failed":

@@ -25,6 +25,7 @@ from mether.routing.source import Needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Collection, Container
     from typing import Final
 
@@ -36,6 +37,9 @@ SECONDS: Final = 5.0
 
 KEPT: Final = 10.0
 """Seconds for which it is remembered what came of it: the resolver knows how long it may be."""
+
+IN_FLIGHT: Final = 50
+"""Questions of sessions at a time; one for which there is no place in SECONDS has no answer."""
 
 REMEMBERED: Final = 4096
 """Domains that are remembered, of senders and of recipients."""
@@ -118,6 +122,28 @@ class Domains:
         return self._to.known(domain) if self.recipients and not self._in_hosts(domain) else None
 
 
+class Places:
+    """The questions that sessions may have out at a time, of all listeners together: not all that there may
+    be (`dns.resolver`), so that no client's domains keep the relay from asking."""
+
+    def __init__(self, count: int = IN_FLIGHT) -> None:
+        self._count = count
+        self._slots: asyncio.Semaphore | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self) -> asyncio.Semaphore:
+        """Those of the running event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if self._slots is None or self._loop is not loop:
+            self._slots, self._loop = asyncio.Semaphore(self._count), loop
+        return self._slots
+
+
+PLACES: Final = Places()
+
+
 class _Asked:
     """A `routing.source.Source` whose answers are replies."""
 
@@ -158,7 +184,7 @@ async def _ask_sender(resolver: Resolver, domain: str) -> Reply | None:
     said: Answer | Exception | None = None
     found = False
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SECONDS), PLACES.get():
             answer = await resolver.mx(domain)
             if not answer.records:
                 found = bool(await resolver.addresses(answer.name))
@@ -174,7 +200,7 @@ async def _ask_recipient(find: Callable[[str], Awaitable[None]], domain: str) ->
     import asyncio
 
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SECONDS), PLACES.get():
             await find(domain)
     except mx.DnsFailure as error:
         return of_recipient(error)
