@@ -126,6 +126,12 @@ def test_what_is_narrowed_may_be_open(narrow: str) -> None:
             "7: route.maildir: the route on line 3 delivers in another way, and is known as a.test too",
         ),
         (
+            "[[route]]\ndomains = ['*.a.test']\nmaildir = 'm'\n"
+            "[[route]]\ndomains = ['.a.test']\npipe = ['x']\n"
+            "[[route]]\ndomains = ['.a.test']\nsender = ['b.test']\nmaildir = 'n'",
+            "10: route.maildir: the route on line 3 delivers in another way, and is known as .a.test too",
+        ),
+        (
             f"{ROUTE}name = 'x'\nmx = true\n{OTHER}name = 'x'\nmx = true",
             "8: route.mx: the route on line 4 has the same name",
         ),

@@ -316,7 +316,7 @@ def _found_again(route: Route) -> bool:
 def _called(route: Route) -> str:
     """The name that the queue has for a local route: as `routing.rule.Rule.name`."""
     patterns = [one for one in route.domains if not one.startswith(REFERENCES)]
-    return route.name or (match.normalize(patterns[0]) if patterns else "")
+    return route.name or (match.Domains(patterns[:1]).patterns[0] if patterns else _key(route))
 
 
 def _key(route: Route) -> str:

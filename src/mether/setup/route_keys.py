@@ -17,6 +17,7 @@ from mether.routing.match import Addresses, normalize
 from mether.routing.request import address_key
 from mether.setup import decode, endpoint, relaying, rewriting, sending
 from mether.setup.routes import LOCAL, REFERENCES
+from mether.setup.spelling import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def _referred(text: str) -> bool:
             if text == prefix:
                 raise ValueError(f'expected a name behind {prefix}, such as "{prefix}{_SUCH[prefix]}"')
             return True
+    kind, colon, rest = text.partition(":")
+    meant = nearest(f"{kind}:", REFERENCES) if colon else ""
+    if meant:
+        raise ValueError(f'expected "table:NAME" or "file:PATH" (did you mean "{meant}{rest[:60]}"?)')
     return False
 
 
@@ -87,6 +92,8 @@ def _authenticated(value: object) -> bool | tuple[str, ...]:
 def _smtp(value: object) -> str | tuple[str, ...]:
     if isinstance(value, str):
         return _host(value)
+    if not isinstance(value, list):
+        raise ValueError("expected a targethost in quotes, or a list of them")
     hosts: tuple[str, ...] = decode.list_of(_host, "targethosts")(value)
     for index, host in enumerate(hosts):
         if host in hosts[:index]:
