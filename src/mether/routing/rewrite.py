@@ -121,4 +121,4 @@ def domain(written: str) -> str:
         check_domain(name, utf8=True)
         return ascii_domain(name)
     except AddressError as error:
-        raise ValueError(f"expected a domain, or !domain for one that stays: {error}") from None
+        raise ValueError(f"expected a domain such as example.org, or !domain for one that stays: {error}") from None

@@ -22,7 +22,8 @@ TEXT: Final = """\
 [service]
 # Our own name, in greetings and trace fields.  Built in: the host's name.
 #hostname = "mx.example.org"
-# The domain of names without one in what programs hand to sendmail: origin = "example.org".  Built in: hostname.
+# The domain of names without one in what programs hand to sendmail: origin = "example.org".  Built in: the
+# hostname, and where that is not given, what /etc/mailname says.
 # Who gets mail for <postmaster> and reports that cannot be delivered.  Built in: postmaster@hostname.
 postmaster = "postmaster@example.test"
 # What becomes of such reports: "postmaster" or "drop".
@@ -96,8 +97,8 @@ address = "127.0.0.1:2525"
 # send = "may"
 # ca = "ca.pem"                      authorities for certificates of servers; none: the system's
 
-# What routes look up as "table:NAME".  A file has a key on each line, and its value behind white space; it is read
-# again when it changes.  Mail that a table decides about waits while the table cannot be read.  For example:
+# What routes look up as "table:NAME".  A file has a key on each line, and its value behind white space, and is
+# read again when it changes.  Mail that a table decides about waits while it cannot be read.  For example:
 # [[table]]
 # name = "people"
 # file = "people"                    format = "aliases": in the syntax of /etc/aliases

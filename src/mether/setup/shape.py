@@ -195,7 +195,17 @@ SHAPES: Final[dict[str, Shape]] = {
 }
 _SIZES: Final = frozenset(("memory", "window_memory", "max_size"))
 _DURATIONS: Final = frozenset(
-    ("command_timeout", "session_timeout", "timeout", "expire", "intervals", "idle", "max_age", "warn", "cache")
+    (
+        "command_timeout",
+        "session_timeout",
+        "timeout",
+        "expire",
+        "intervals",
+        "idle",
+        "max_age",
+        "warn",
+        "cache",
+    )
 )
 
 
@@ -207,8 +217,8 @@ def written(key: str, value: object) -> str:
         said = (f"{name} = {written(name, one)}" for name, one in pairs if one != given[name])
         return "{ " + ", ".join(said) + " }"
     if isinstance(value, dict):
-        pairs = (f"{written('', name)} = {written('', one)}" for name, one in value.items())
-        return "{ " + ", ".join(pairs) + " }"
+        entries = (f"{written('', name)} = {written('', one)}" for name, one in value.items())
+        return "{ " + ", ".join(entries) + " }"
     if isinstance(value, tuple):
         return f"[{', '.join(written(key, each) for each in value)}]"
     if isinstance(value, bool):
