@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from clock import T0, virtual
 from mail import CONTENT, DAY, HOP, NEVER, OTHER, draft, heard
+from names import Names, aliased
 from runners import RETRY, Service, delayed, settled
 
 from mether.envelope import By
@@ -15,6 +16,7 @@ from mether.queue.content import Content
 from mether.queue.message import Draft
 from mether.queue.store import Filter, StoreError
 from mether.reply import Reply
+from mether.runner.ending import AGAIN
 from mether.runner.notify import Reporter
 from mether.runner.schedule import Retry, warn_at
 
@@ -319,3 +321,30 @@ async def test_a_warning_that_cannot_be_written_is_tried_again(monkeypatch: pyte
     assert not service.reports()
     await asyncio.sleep(RETRY.intervals[-1])
     assert len(service.reports()) == 1
+
+
+@virtual
+async def test_a_report_waits_for_the_table_that_says_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader is an alias: a slow table is asked, and one that cannot be read is tried again."""
+    service = Service()
+    service.transport.answers["*"] = ("failed", NEVER, "recipient")
+    names = Names({"sender@example.com": "ann@example.net"}, slow=True)
+    monkeypatch.setattr(service.runner._ending._reporter, "router", aliased(names))
+    service.receive(draft("a@example.net"))
+    await settled()
+    await settled()
+    (report,) = service.reports()
+    assert [str(row.recipient.forward_path) for row in report.rows] == ["ann@example.net"]
+    names.broken = True
+    with heard() as events:
+        service.receive(draft("b@example.net"))
+        await settled()
+        assert len(service.reports()) == 1 and len(service.queued()) == 2
+        names.broken = False
+        await asyncio.sleep(AGAIN)
+        await settled()
+    assert "cannot be addressed now: names: no" in next(
+        one["what"] for name, one in events if name == "error"
+    )
+    assert len(service.reports()) == 2 and len(service.queued()) == 2
+    assert len(service.transport.tried) == 2, "nothing is delivered again for that"

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from clock import T0
-from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, router
+from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, heard, router
+from names import Names, aliased, users
 
 from mether.envelope import By
 from mether.outcome import Outcome
 from mether.queue.claim import Claim, Pending
 from mether.queue.message import Draft
+from mether.routing.source import Needs, TableError
 from mether.runner.notify import Reporter, kind, wants
 
 POSTMASTER = "postmaster@example.com"
@@ -284,3 +286,56 @@ def test_what_the_message_came_with_is_in_the_report() -> None:
     assert "Future-Release-Request: for;3600\r\n" in text(draft)
     about.message.arrival.protocol = "local"
     assert "Received-From-MTA" not in text(reports(about)[0])
+
+
+# Reports go the way of all mail
+
+
+def aliased_reporter(known: object, *, tell: bool = True) -> Reporter:
+    made = reporter(tell=tell)
+    made.router = aliased(known, users=users("ann", "bob"))  # type: ignore[arg-type]
+    return made
+
+
+def failed(about: Claim) -> list[tuple[Pending, Outcome]]:
+    return [(one, Outcome(one.number, "failed", NEVER, at=T0)) for one in about.pending]
+
+
+def rows(draft: Draft) -> list[str]:
+    return [str(one.forward_path) for one in draft.message.envelope.recipients]
+
+
+def test_a_report_to_an_alias_reaches_whom_that_stands_for() -> None:
+    about = claim("x@example.net", sender="sales@example.com")
+    mine = aliased_reporter({"sales": "ann, away@example.org"})
+    (draft,) = mine.reports(about, failed(about), lambda: (TRACE + CONTENT, True), T0)
+    assert rows(draft) == ["ann@example.com", "away@example.org"]
+    assert {one.notify for one in draft.message.envelope.recipients} == {"NEVER"}
+    assert "To: <sales@example.com>" in text(draft)
+
+
+def test_a_notice_that_fails_for_whom_the_postmaster_stands_is_the_last() -> None:
+    """BNC-2: never an error about an error, be the postmaster an alias."""
+    mine = aliased_reporter({"postmaster": "ann, bob"})
+    about = claim("x@example.net", sender="")
+    (notice,) = mine.reports(about, failed(about), lambda: (TRACE + CONTENT, True), T0)
+    assert rows(notice) == ["ann@example.com", "bob@example.com"]
+    again = claimed(notice)
+    assert mine.reports(again, failed(again), lambda: (TRACE + CONTENT, True), T0) == []
+
+
+def test_what_cannot_be_told_to_its_sender_is_told_to_the_postmaster() -> None:
+    mine = aliased_reporter({"postmaster": "ann"})
+    about = claim("x@example.net", sender="gone@example.com")
+    with heard() as events:
+        (notice,) = mine.reports(about, failed(about), lambda: (TRACE + CONTENT, True), T0)
+    assert rows(notice) == ["ann@example.com"] and "gone@example.com" in events[0][1]["why"]
+    quiet = aliased_reporter({"postmaster": "ann"}, tell=False)
+    assert quiet.reports(about, failed(about), lambda: (TRACE + CONTENT, True), T0) == []
+
+
+def test_a_table_that_cannot_be_read_is_told_to_who_asked() -> None:
+    about = claim("x@example.net", sender="ann@example.com")
+    for names, error in ((Names({}, broken=True), TableError), (Names({}, slow=True), Needs)):
+        with pytest.raises(error):
+            aliased_reporter(names).reports(about, failed(about), lambda: (b"", True), T0)

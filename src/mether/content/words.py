@@ -41,7 +41,7 @@ _SECTIONS: Final = {
     ),
     "expanded": (
         "Your message was delivered to an address below that stands for several.  No report\n"
-        "will follow on those."
+        "of success will follow on those."
     ),
 }
 """What is said of each action, in the order in which they come."""
