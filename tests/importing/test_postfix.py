@@ -45,7 +45,8 @@ def test_recipients_that_are_done_are_left_out_and_parameters_are_kept(tmp_path)
         record("O", "bob@example.net"),
         record("R", "bob@example.net"),
         record("D", "done@example.net"),
-        record("n", "1"),
+        record("A", "notify_flags=1"),
+        record("A", "dsn_orig_rcpt=rfc822;x@example.net"),
         record("R", "carol"),
         sender="",
     )
@@ -55,7 +56,7 @@ def test_recipients_that_are_done_are_left_out_and_parameters_are_kept(tmp_path)
     assert (found.ret, found.envid) == ("HDRS", "QQ314159")
     assert [(str(each.forward_path), each.orcpt, each.notify) for each in found.recipients] == [
         ("bob@example.net", "rfc822;Bob@example.net", "SUCCESS,FAILURE"),
-        ("carol@mx.test", None, "NEVER"),
+        ("carol@mx.test", "rfc822;x@example.net", "NEVER"),
     ]
 
 

@@ -96,3 +96,26 @@ def test_binary_content_goes_as_it_is():
 def test_what_cannot_stand_in_a_command_is_refused():
     with pytest.raises(ValueError, match="control character"):
         written(entry(Recipient(Address("a\r\nDATA", "x.test"))))
+
+
+def test_a_plain_batch_asks_for_nothing():
+    """RFC 5321 section 4.1.4: after HELO no parameter may be used."""
+    of = entry(TO, sender=Address("a", "y.test"), body="8BITMIME", ret="HDRS", envid="Q1", priority=-3)
+    assert batch.opening("mx.test", plain=True) == b"HELO mx.test\r\n"
+    lines = b"".join(batch.transaction(of, in_memory(b".x\r\n"), NOW, plain=True)).split(b"\r\n")
+    assert lines == [b"MAIL FROM:<a@y.test>", b"RCPT TO:<b@x.test>", b"DATA", b"..x", b".", b""]
+    assert batch.unfit(of, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("of", "why"),
+    [
+        (entry(TO, requiretls=True), "REQUIRETLS"),
+        (entry(TO, body="BINARYMIME"), "binary"),
+        (entry(TO, smtputf8=True), "SMTPUTF8"),
+        (entry(TO, by=By(100, "R")), "RFC 2852"),
+        (entry(TO, release_at=NOW + 1), "RFC 4865"),
+    ],
+)
+def test_what_would_be_wrong_without_its_parameters_is_not_in_a_plain_batch(of, why):
+    assert why in batch.unfit(of, NOW)

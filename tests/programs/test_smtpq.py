@@ -206,6 +206,16 @@ def test_export_prints_batch_smtp(store, capfdbinary):
     assert lines[-3:] == [b".", b"QUIT", b""]
 
 
+def test_a_plain_export_names_what_it_leaves_out(store, capfd):
+    put(store, sender="one@a.test", ret="HDRS"), put(store, requiretls=True)
+    assert main(["export", "--plain", "--all"]) == 75
+    out, err = capfd.readouterr()
+    assert out.startswith("HELO ")
+    assert "MAIL FROM:<one@a.test>\nRCPT TO:<bob@example.net>\n" in out.replace("\r", "")
+    assert "REQUIRETLS" in err.splitlines()[0]
+    assert "1 message could not be exported" in err
+
+
 def damage(url, ident):
     """Spoil the content of a message of a directory spool."""
     kind, _, path = url.partition(":")

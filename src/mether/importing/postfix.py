@@ -40,6 +40,8 @@ MAX_RECORD: Final = 1 << 20
 """Octets of a record; Postfix writes no more than some thousands."""
 MAX_JUMPS: Final = 10_000
 """Jumps by pointers, as Postfix allows them backwards."""
+ATTRIBUTES: Final = {b"envelope_id": "i", b"ret_flags": "<", b"notify_flags": "n", b"dsn_orig_rcpt": "o"}
+"""Those that say what a record can say, too: which of the two is written depends on the version."""
 NOTIFY: Final = ((1, "NEVER"), (2, "SUCCESS"), (4, "FAILURE"), (8, "DELAY"))
 
 
@@ -97,7 +99,9 @@ def parse(file: BinaryIO, path: str, name: str, hostname: str, changed: float) -
             return None
         if kind == "E":
             ended = True
-        elif kind == "C":
+        elif kind == "A":
+            kind, data = _attribute(data)
+        if kind == "C":
             numbers = data.split()
             utf8 = utf8 or (len(numbers) > 5 and numbers[5].isdigit() and bool(int(numbers[5][:9]) & 1))
         elif kind == "T":
@@ -105,19 +109,17 @@ def parse(file: BinaryIO, path: str, name: str, hostname: str, changed: float) -
             arrived = seconds_of(when.split()[0] if when.strip() else "", "the time of arrival")
         elif kind == "S":
             sender = text_of(data)
-        elif kind == "A":
-            attribute, _, value = data.partition(b"=")
-            if attribute == b"encoding" and value.lower() == b"8bit":
-                body = "8BITMIME"
+        elif kind == "8":
+            body = "8BITMIME"
         elif kind == "<":
             ret = "FULL" if _bits(data) & 1 else "HDRS" if _bits(data) & 2 else None
         elif kind == "i":
-            envid = text_of(data)
+            envid = text_of(data) or None
         elif kind == "o":
-            orcpt = text_of(data)
+            orcpt = text_of(data) or None
         elif kind == "n":
             notify = ",".join(word for bit, word in NOTIFY if _bits(data) & bit) or None
-        elif kind in "RD":
+        elif kind in ("R", "D"):
             if kind == "R":
                 try:
                     recipients.append(Recipient(path_of(text_of(data), hostname), orcpt=orcpt, notify=notify))
@@ -148,6 +150,14 @@ def parse(file: BinaryIO, path: str, name: str, hostname: str, changed: float) -
         smtputf8=utf8,
         problems=problems,
     )
+
+
+def _attribute(data: bytes) -> tuple[str, bytes]:
+    """An attribute as the record that says the same, "" for none."""
+    name, _, value = data.partition(b"=")
+    if name == b"encoding":
+        return ("8" if value.lower() == b"8bit" else ""), value
+    return ATTRIBUTES.get(name, ""), value
 
 
 def records(file: BinaryIO) -> Iterator[tuple[str, bytes, bool]]:

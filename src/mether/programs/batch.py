@@ -7,6 +7,10 @@ hour has passed since it came, and BY (RFC 2852) has what is left of its time; w
 the message is returned a second after it was read.  Binary content goes by BDAT, octet for octet (RFC 3030),
 all other by DATA.
 
+Foreign readers offer less, and nothing before they are asked: for them a batch can be `plain`, HELO and
+commands without parameters.  What its sender asked of reports, of delays and of priority is then lost; a
+message for which that would be wrong is not written (`unfit`).
+
 Content is streamed, never held whole.  Raises ValueError for an address that cannot stand in a command, and
 what reading the content raises.
 """
@@ -33,16 +37,36 @@ MOST_SECONDS: Final = 999_999_999
 """What BY can say (RFC 2852 section 4)."""
 
 
-def opening(hostname: str) -> bytes:
+def opening(hostname: str, *, plain: bool = False) -> bytes:
     """What stands before the first message."""
-    return command.hello("EHLO", hostname)
+    return command.hello("HELO" if plain else "EHLO", hostname)
 
 
-def transaction(entry: Entry, content: Content, now: float) -> Iterator[bytes]:
+def unfit(entry: Entry, now: float) -> str | None:
+    """Why a message cannot go into a plain batch at `now` (Unix seconds); None when it can."""
+    message, envelope = entry.message, entry.message.envelope
+    if envelope.requiretls:
+        return "its sender demands REQUIRETLS (RFC 8689)"
+    if envelope.body == "BINARYMIME":
+        return "its content is binary (RFC 3030)"
+    if envelope.smtputf8 or any(not row.recipient.forward_path.is_ascii for row in entry.rows):
+        return "it needs SMTPUTF8 (RFC 6531)"
+    if message.release_at > now:
+        return "its sender wants it to be released later (RFC 4865)"
+    if envelope.by is not None and envelope.by.mode == "R":
+        return "its sender wants it back if it is not delivered in time (RFC 2852)"
+    return None
+
+
+def transaction(entry: Entry, content: Content, now: float, *, plain: bool = False) -> Iterator[bytes]:
     """One message to its recipients that wait, in pieces; `now` is Unix time in seconds."""
     message = entry.message
-    lines = [command.mail(message.envelope.reverse_path, _mail(entry, now))]
-    lines += [command.rcpt(row.recipient.forward_path, rcpt_parameters(row)) for row in entry.rows]
+    if plain:
+        lines = [command.mail(message.envelope.reverse_path)]
+        lines += [command.rcpt(row.recipient.forward_path) for row in entry.rows]
+    else:
+        lines = [command.mail(message.envelope.reverse_path, _mail(entry, now))]
+        lines += [command.rcpt(row.recipient.forward_path, rcpt_parameters(row)) for row in entry.rows]
     if message.envelope.body == "BINARYMIME":
         lines.append(command.chunk(len(message.trace) + content.size))
         yield b"".join(lines)

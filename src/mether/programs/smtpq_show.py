@@ -117,10 +117,14 @@ def export(call: Call) -> None:
     from mether.programs import batch
     from mether.queue.store import Damaged
 
-    out = sys.stdout.buffer
-    out.write(batch.opening(call.hostname))
+    out, plain = sys.stdout.buffer, call.options.flag("plain")
+    out.write(batch.opening(call.hostname, plain=plain))
     damaged = 0
     for entry in pages(call.store, call.filter, 100):
+        if plain and (why := batch.unfit(entry, time.time())) is not None:
+            damaged += 1
+            complain("smtpq", f"{entry.message.ident} is not exported: {why}")
+            continue
         try:
             content = _content(call.store, entry)
         except Damaged as error:
@@ -130,7 +134,7 @@ def export(call: Call) -> None:
         if content is None:
             continue
         try:
-            for piece in batch.transaction(entry, content, time.time()):
+            for piece in batch.transaction(entry, content, time.time(), plain=plain):
                 out.write(piece)
         except ValueError as error:
             raise Failure(DATAERR, f"{entry.message.ident}: {error}") from None
