@@ -37,6 +37,8 @@ PACKAGES = (
     "dovecot-core",
     "dovecot-lmtpd",
     "opensmtpd",
+    "procmail",
+    "maildrop",
     "postgresql",  # the newest there is: see _meant
 )
 
@@ -49,6 +51,8 @@ WHERE = {
     "msmtp": "usr/bin/msmtp",
     "dovecot": "usr/sbin/dovecot",
     "opensmtpd": "usr/sbin/smtpd",
+    "procmail": "usr/bin/procmail",
+    "maildrop": "usr/bin/maildrop",
     "postgres": "usr/lib/postgresql/*/bin/postgres",
 }
 
@@ -64,7 +68,7 @@ def libraries() -> str:
     """The directories of the unpacked libraries, as LD_LIBRARY_PATH wants them."""
     dovecot = ROOT / "usr/lib/dovecot"
     places = [ROOT / "usr/lib/postfix", dovecot, dovecot / "modules/old-stats"]
-    places += [*ROOT.glob("usr/lib/*-linux-*"), *ROOT.glob("lib/*-linux-*")]
+    places += [*ROOT.glob("usr/lib/*-linux-*"), *ROOT.glob("lib/*-linux-*"), ROOT / "usr/lib"]
     return ":".join(str(place) for place in places if place.is_dir())
 
 
@@ -173,7 +177,7 @@ def _lacking(package: str) -> list[str]:
     answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     names = [line.split()[1] for line in answer.splitlines() if line.startswith("Inst ")]
     # Not their helpers (cron, debconf, cpio ...), which only installing needs.
-    return [name for name in names if name.startswith(("lib", "exim4-base", "perl-"))]
+    return [name for name in names if name.startswith(("lib", "exim4-base", "perl-", "courier-authlib"))]
 
 
 def _apt(*arguments: str, cwd: Path | None = None) -> bool:
