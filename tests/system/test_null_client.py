@@ -177,6 +177,17 @@ def test_roots_mail_and_every_sender_can_be_somebodys(user: User, smart: Aiosmtp
     assert b'From: "(Cron Daemon)" <ann@example.net>\r\n' in envelope.content
 
 
+def test_what_comes_back_reaches_its_author(user: User, smart: Aiosmtpd) -> None:
+    """The report is for a name that nobody outside knows: by the map it is for an address of his."""
+    user.configure(smart.port, 'rewrite = { "@laptop.local" = "ann@example.net" }\n')
+    user.config.write_text('[service]\nhostname = "laptop.local"\n' + user.config.read_text())
+    user("sendmail", "-i", "-f", "joe", "eve@refused.example", message=CRON)
+    came(smart, 1)
+    (envelope, _, _) = smart.envelopes[0]
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("<>", ["ann@example.net"])
+    assert b"550 5.1.1 no such user here" in envelope.content
+
+
 def test_what_is_written_offline_goes_with_the_next_run(user: User, smart: Aiosmtpd) -> None:
     """As from cron: runsmtpq."""
     user.configure(peers.free_port())
