@@ -76,3 +76,15 @@ def test_what_the_service_refuses_is_said(given: Path, capsys: pytest.CaptureFix
         status, err = send(capsys, given, "no@example.net", "ann@example.net")
     assert (status, err) == (67, "sendmail: no@example.net: 550 5.1.1 no such user\n")
     assert peer.messages[0].recipients == ["ann@example.net"]
+
+
+def test_nor_can_who_has_no_place_for_a_queue(
+    given: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as www-data, whose home is another's."""
+    (given / "in the way").write_text("")
+    monkeypatch.setenv("METHER_SPOOL", f"sqlite:{given / 'in the way' / 'spool'}")
+    with service(given) as peer, fed(MESSAGE):
+        assert sendmail.main(["ann@example.net"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert len(peer.messages) == 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mether.address import ReversePath
     from mether.programs.sendmail_options import Arguments
     from mether.queue.content import Writer
-    from mether.queue.store import NotAllowed
+    from mether.queue.store import StoreError
     from mether.setup.config import Config
 
 
@@ -84,7 +84,7 @@ def _submit(config: Config, given: Arguments) -> int:
     from mether.content import header
     from mether.programs import submission
     from mether.queue.open import open_store
-    from mether.queue.store import NotAllowed, StoreError
+    from mether.queue.store import StoreError
     from mether.setup import locate
 
     user = _user()
@@ -147,11 +147,8 @@ def _submit(config: Config, given: Arguments) -> int:
     )
     try:
         store = open_store(config.queue.spool, now=now)
-    except NotAllowed as error:
-        return _hand_over(config, envelope, whole, error)
     except StoreError as error:
-        # Whoever called keeps the message, and comes again.
-        raise errors.Failure(errors.TEMPFAIL, str(error)) from None
+        return _hand_over(config, envelope, whole, error)
     try:
         addressed = addressing.address(router, envelope, now)
         ident = addressing.submit(store, basics, router, addressed, whole, fixed + b"\r\n")
@@ -170,19 +167,22 @@ def _hand_over(
     config: Config,
     envelope: Envelope,
     whole: Callable[[Callable[[], Writer]], bytes | Writer],
-    refused: NotAllowed,
+    trouble: StoreError,
 ) -> int:
-    """Have the service queue what this user may not.  Raises Failure where it has no socket for that."""
+    """Have the service queue what this user may not, or cannot.  Raises Failure where it has no socket for
+    that: whoever called keeps the message, and comes again."""
     from mether.programs import handover
+    from mether.queue.store import NotAllowed
 
     path = handover.socket(config)
     if path is None:
-        # Whoever called keeps the message, and comes again.
-        raise errors.Failure(
-            errors.TEMPFAIL,
-            f"{refused}; expected a [[listen]] with a unix: address and the role local, to hand the message "
-            "over, or a configuration of your own in ~/.config/mether/mether.toml",
-        )
+        what = str(trouble)
+        if isinstance(trouble, NotAllowed):
+            what += (
+                "; expected a [[listen]] with a unix: address and the role local, to hand the message over, "
+                "or a configuration of your own in ~/.config/mether/mether.toml"
+            )
+        raise errors.Failure(errors.TEMPFAIL, what)
     data: bytes | message.Scratch = whole(message.Scratch)  # type: ignore[assignment]
     return handover.deliver("sendmail", path, envelope, data, config.service.hostname)
 

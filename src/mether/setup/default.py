@@ -97,8 +97,8 @@ address = "127.0.0.1:2525"
 # send = "may"
 # ca = "ca.pem"                      authorities for certificates of servers; none: the system's
 
-# What routes look up as "table:NAME".  A file has a key on each line, and its value behind white space, and is
-# read again when it changes.  Mail that a table decides about waits while it cannot be read.  For example:
+# What routes look up as "table:NAME".  A file has a key on each line, its value behind white space; it is
+# read anew when it changes.  Mail that a table decides about waits while it cannot be read.  For example:
 # [[table]]
 # name = "people"
 # file = "people"                    format = "aliases": in the syntax of /etc/aliases
