@@ -138,16 +138,19 @@ def test_show_tells_everything_and_why_the_next_attempt_is_when_it_is(url, store
 
 def test_explain_tells_what_a_due_message_may_wait_for(store, capsys):
     one = put(store)
-    text = run(capsys, "explain", one)
+    text = run(capsys, "explain", "--no-dns", one)
     assert text == (
         f"{one} bob@example.net by smtp:example.net\n"
+        "  next hop      smtp:example.net\n"
+        "  TLS           may\n"
+        "  login         none\n"
         "  now: it is due; but no process works this queue: smtpd or runsmtpq does\n"
     )
     put(store)
     store.claim(1, time.time())  # a process works it, and has one in hand
     idle = [entry.message.ident for entry in store.entries(Filter()) if entry.status == "fresh"]
     assert "as soon as there is room: 1 message being tried at this next hop now" in run(
-        capsys, "explain", *idle
+        capsys, "explain", "--no-dns", *idle
     )
 
 
@@ -155,14 +158,14 @@ def test_explain_tells_what_is_in_the_way(url, store, capsys):
     one, two = put(store), put(store, "x@else.test")
     defer(url, failures=3)
     store.change(Filter(idents=frozenset([two])), "hold", now=NOW, reason="on suspicion")
-    text = run(capsys, "explain", one, two)
+    text = run(capsys, "explain", "--no-dns", one, two)
     assert (
         "  now: it waits: " in text
         and "451 4.2.0 mailbox busy" in text
         and ": it is due; but no process works this queue: " in text
     )
     assert "it stays: held: on suspicion; smtpq release lets it go on" in text
-    first, second = map(json.loads, run(capsys, "explain", "--json", one, two).splitlines())
+    first, second = map(json.loads, run(capsys, "explain", "--no-dns", "--json", one, two).splitlines())
     assert first["next_try"] == pytest.approx(NOW + 7200)
     assert (second["next_try"], second["steps"][0]["do"]) == (None, "hold")
 

@@ -199,14 +199,14 @@ def lines(facts: Facts) -> Iterator[str]:
         if one["how"] != "direct":
             owner = f", from {one['owner']}" if one["owner"] is not None else ""
             yield _line("goes to", f"{one['address']}, {_HOW[str(one['how'])]}{owner}")
-        yield from _delivery(one, rule)
+        yield from delivery(one, rule)
     for one in _tables(facts, "refused"):
         yield _line("goes not to", f"{one['address']}: {one['reply']}")
     for problem in facts["problems"] if isinstance(facts["problems"], list) else ():
         yield _line("problem", problem)
 
 
-def _delivery(one: Facts, rule: str) -> Iterator[str]:
+def delivery(one: Facts, rule: str) -> Iterator[str]:
     """One of those who get the mail; `rule` is the one that is told already."""
     via = f", by connections of the route {one['via']} alone" if one["via"] else ""
     yield _line("next hop", f"{one['route']}{via}")

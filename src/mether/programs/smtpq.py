@@ -1,9 +1,9 @@
 """``smtpq``: list, show and change the queue, and see how it does.
 
-What the verbs do is in the modules beside this one: `smtpq_list`, `smtpq_show` (show, explain, cat,
-export), `smtpq_change`, `smtpq_reroute`, `smtpq_hops`, `smtpq_shape`, `smtpq_top`, `smtpq_check`; each
-is imported when it is asked for. Here is what they all take, and the queue is opened.  Nothing here tries a
-message, so this process is never counted among those that work the queue.
+What the verbs do is in the modules beside this one: `smtpq_list`, `smtpq_show` (show, cat, export),
+`smtpq_explain`, `smtpq_change`, `smtpq_reroute`, `smtpq_hops`, `smtpq_shape`, `smtpq_top`, `smtpq_check`;
+each is imported when it is asked for. Here is what they all take, and the queue is opened.  Nothing here
+tries a message, so this process is never counted among those that work the queue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROGRAM = Program(
     [
         "[list] [--json] [FILTER... | ID...]",
         "show [--json] [--transcript] ID...",
-        "explain [--json] ID...",
+        "explain [--json] [--no-dns] ID...",
         "cat ID...",
         "export [--plain] --all | FILTER... | ID...",
         "hold | release | retry | remove [--dry-run] --all | FILTER... | ID...",
@@ -43,9 +43,10 @@ PROGRAM = Program(
     its recipients with what was last said of them.
 
     show tells all that is known of a message: its envelope, every attempt, when it is tried next and why
-    then; with --transcript what was said in the last attempt that failed at each next hop. explain tells when
-    each recipient is tried, and why not now. cat prints the content. export prints batch SMTP, which in.smtpd
-    reads, with all that the envelopes say; hold the messages before, and remove them after.
+    then; with --transcript what was said in the last attempt that failed at each next hop. explain tells
+    where each recipient goes, by which rule, to which hosts, when it is tried, and why not now. cat prints
+    the content. export prints batch SMTP, which in.smtpd reads, with all that the envelopes say; hold the
+    messages before, and remove them after.
 
     hold keeps messages from being tried until release. retry makes them due now, but none before the release
     that its sender asked for. remove forgets them without telling anyone; returnsmtpmail returns them.
@@ -72,6 +73,7 @@ PROGRAM = Program(
         Option("", "reason", "hold, suspend: why", value="TEXT"),
         Option("n", "dry-run", "hold, release, retry, remove, reroute: only say how many"),
         Option("", "rules", "reroute: by the routes of the configuration, pinned no more"),
+        Option("", "no-dns", "explain: ask no DNS for the hosts of next hops"),
         Option("", "plain", "export: commands without parameters, for any reader of batch SMTP"),
         Option("", "transcript", "show: what was said in the last attempt that failed"),
         Option("", "until", "suspend: until +6h, 14:30, 2026-01-31T12:00 or a Unix time", value="TIME"),
@@ -124,6 +126,7 @@ TAKEN_BY: Final = {
     "reason": ("hold", "suspend"),
     "dry-run": (*CHANGES, "reroute"),
     "rules": ("reroute",),
+    "no-dns": ("explain",),
     "plain": ("export",),
     "transcript": ("show",),
     "until": ("suspend",),
@@ -347,12 +350,15 @@ def _find(verb: str) -> Callable[[Call], object]:
         from mether.programs.smtpq_list import list_
 
         return list_
-    if verb in ("show", "explain", "cat", "export"):
+    if verb == "explain":
+        from mether.programs.smtpq_explain import explain
+
+        return explain
+    if verb in ("show", "cat", "export"):
         from mether.programs import smtpq_show
 
         return {
             "show": smtpq_show.show,
-            "explain": smtpq_show.explain,
             "cat": smtpq_show.cat,
             "export": smtpq_show.export,
         }[verb]

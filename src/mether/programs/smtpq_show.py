@@ -1,4 +1,4 @@
-"""``smtpq show``, ``explain``, ``cat`` and ``export``: single messages, in full.
+"""``smtpq show``, ``cat`` and ``export``: single messages, in full.
 
 A message that leaves the queue meanwhile is passed over.  ``export`` names a damaged one on stderr and goes
 on.
@@ -14,7 +14,6 @@ from mether.programs.smtpq_list import known_hops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mether.outcome import Route
     from mether.programs.smtpq import Call
     from mether.queue.content import Content
     from mether.queue.message import Entry
@@ -48,49 +47,6 @@ def show(call: Call) -> None:
         sys.stdout.writelines(f"{line}\n" for line in story.story(entry, attempts, hops, now, works=works))
         if transcript:
             sys.stdout.writelines(f"{line}\n" for line in story.transcripts(entry, attempts))
-
-
-def explain(call: Call) -> None:
-    """When each recipient is tried, and why not now.  Raises StoreError."""
-    from mether.programs import story
-    from mether.programs.listing import clean
-
-    store, now = call.store, call.now
-    hops = known_hops(store)
-    works = bool(store.live(now).runners)
-    beside: dict[Route, int] | None = None
-
-    def room(route: Route) -> str:
-        nonlocal beside
-        if beside is None:
-            beside = _tried_now(store)
-        if route not in beside:
-            return "as soon as a runner has room for it"
-        return f"as soon as there is room: {messages(beside[route])} being tried at this next hop now"
-
-    for entry in pages(store, call.filter):
-        for row in entry.rows:
-            if call.options.flag("json"):
-                import json
-
-                sys.stdout.write(json.dumps(story.explanation_record(entry, row, hops, now)) + "\n")
-                continue
-            sys.stdout.write(
-                clean(f"{entry.message.ident} {row.recipient.forward_path} by {row.route}") + "\n"
-            )
-            for when, why in story.explanation(entry, row, hops, now, room, works=works):
-                sys.stdout.write(f"  {when}: {why}\n")
-
-
-def _tried_now(store: Store) -> dict[Route, int]:
-    """How many messages are being tried at each next hop.  Raises StoreError."""
-    from mether.queue.selection import Filter
-
-    found: dict[Route, int] = {}
-    for entry in pages(store, Filter(status="active")):
-        for route in {row.route for row in entry.rows if row.owner is not None}:
-            found[route] = found.get(route, 0) + 1
-    return found
 
 
 def cat(call: Call) -> None:
