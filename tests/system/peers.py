@@ -2,11 +2,11 @@
 
     python tests/system/peers.py
 
-unpacks Postfix, Exim, OpenSMTPD, Dovecot, PostgreSQL, swaks and msmtp from Debian's archive under
-.peers/root, with the libraries that the system lacks.  Nothing is installed: the packages are fetched with
-``apt-get download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.  It
-needs no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit
-status is 1.  Run again it does nothing, unless what is wanted has changed.
+unpacks Postfix, Exim, OpenSMTPD, nullmailer, dma, Dovecot, PostgreSQL, swaks and msmtp from Debian's archive
+under .peers/root, with the libraries that the system lacks.  Nothing is installed: the packages are fetched
+with ``apt-get download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never
+touched.  It needs no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get;
+then the exit status is 1.  Run again it does nothing, unless what is wanted has changed.
 
 The rest is for the fixtures in conftest.py.  A program unpacked there is run with `environment`.
 """
@@ -37,6 +37,8 @@ PACKAGES = (
     "dovecot-core",
     "dovecot-lmtpd",
     "opensmtpd",
+    "nullmailer",
+    "dma",
     "procmail",
     "maildrop",
     "postgresql",  # the newest there is: see _meant
@@ -51,6 +53,8 @@ WHERE = {
     "msmtp": "usr/bin/msmtp",
     "dovecot": "usr/sbin/dovecot",
     "opensmtpd": "usr/sbin/smtpd",
+    "nullmailer": "usr/sbin/nullmailer-queue",
+    "dma": "usr/sbin/dma",
     "procmail": "usr/bin/procmail",
     "maildrop": "usr/bin/maildrop",
     "postgres": "usr/lib/postgresql/*/bin/postgres",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import certificates
@@ -14,6 +13,7 @@ import peers
 import pytest
 import queues
 from exim import Exim
+from jail import Jail
 from opensmtpd import OpenSmtpd
 from postfix import Postfix
 
@@ -158,6 +158,56 @@ def test_a_queue_of_opensmtpd(ours: Ours, tmp_path: Path) -> None:
     assert paths(entry) == ["bob@example.net", "carol@example.com"]
 
 
+@pytest.fixture
+def jailed() -> Iterator[Callable[..., Jail]]:
+    """A root directory for a peer that runs as ``mail``, with its spool."""
+    made: list[Jail] = []
+
+    def make(name: str, program: str, *directories: str) -> Jail:
+        if peers.program(name) is None or os.geteuid():
+            pytest.skip(f"{name} is missing, or this is not root")
+        made.append(Jail(program, accounts={"mail": 8}))
+        for each in directories:
+            (made[-1].base / each).mkdir(parents=True)
+            os.chown(made[-1].base / each, 8, 8)
+        return made[-1]
+
+    yield make
+    for jail in made:
+        jail.stop()
+
+
+def submitted(jail: Jail, *command: str, content: bytes) -> None:
+    subprocess.run(jail.command(*command), input=content, check=True, capture_output=True)
+
+
+def test_a_queue_of_nullmailer(ours: Ours, jailed: Callable[..., Jail]) -> None:
+    spool = "var/spool/nullmailer"
+    jail = jailed("nullmailer", "usr/sbin/nullmailer-queue", spool, f"{spool}/queue", f"{spool}/tmp")
+    os.mkfifo(jail.base / spool / "trigger")
+    envelope = b"ann@example.org\nbob@example.net\ncarol@example.com\n\n"
+    submitted(jail, "/usr/sbin/nullmailer-queue", content=envelope + CONTENT)
+    assert "1 imported" in ours.take("nullmailer", jail.base / spool)
+    ((entry, content),) = ours.queued()
+    assert content.endswith(crlf(CONTENT))
+    assert paths(entry) == ["bob@example.net", "carol@example.com"]
+    assert abs(entry.message.arrival.at - time.time()) < 120
+
+
+def test_a_queue_of_dma(ours: Ours, jailed: Callable[..., Jail]) -> None:
+    """To two recipients it has two messages."""
+    jail = jailed("dma", "usr/sbin/dma", "var/spool/dma")
+    jail.write("etc/dma/dma.conf", "SMARTHOST 127.0.0.1\nPORT 1\nMAILNAME dma.test\nDEFER\n")
+    jail.write("etc/dma/auth.conf", "")
+    names = ("bob@example.net", "carol@example.com")
+    submitted(jail, "/usr/sbin/dma", "-f", "ann@example.org", *names, content=CONTENT)
+    assert "2 imported" in ours.take("dma", jail.base / "var/spool/dma")
+    found = ours.queued()
+    assert sorted(path for entry, _ in found for path in paths(entry)) == sorted(names)
+    assert {str(entry.message.envelope.reverse_path) for entry, _ in found} == {"ann@example.org"}
+    assert [body(content) for _, content in found] == [body(crlf(CONTENT))] * 2
+
+
 def filled(ours: Ours) -> None:
     """Two messages, with what their senders asked of reports."""
     store = open_store(ours.url, now=time.time())
@@ -184,18 +234,13 @@ def test_an_export_is_read_by_exim(ours: Ours, exim: Callable[..., Exim]) -> Non
         assert back.endswith(content.partition(b"\r\n\r\n")[2])
 
 
-def test_an_export_is_read_by_postfix(ours: Ours, postfix: Callable[..., Postfix], tmp_path: Path) -> None:
+def test_an_export_is_read_by_postfix(ours: Ours, postfix: Callable[..., Postfix]) -> None:
     """By its sendmail -bs."""
     filled(ours)
-    # Set-gid as it was unpacked, the loader would ignore where its libraries lie.
-    commands = tmp_path / "commands"
-    commands.mkdir()
-    shutil.copyfile(peers.ROOT / "usr/sbin/postdrop", commands / "postdrop")
-    (commands / "postdrop").chmod(0o755)
-    tmp_path.chmod(0o755)
     export = ours.run("smtpq", "export", "--plain", "--all")
     mta = postfix(
-        f"relayhost = [127.0.0.1]:1\ncommand_directory = {commands}\n"
+        "relayhost = [127.0.0.1]:1\n"
+        # For postdrop, which finds its libraries by it.
         "export_environment = LD_LIBRARY_PATH MAIL_CONFIG TZ LANG\n"
     )
     done = subprocess.run(
