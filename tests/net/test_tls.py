@@ -11,7 +11,7 @@ import handshake
 import pytest
 import tlspeer
 
-from mether.net import tls
+from mether.net import level, tls
 from mether.net.certificate import Certificate
 from mether.net.tls import ClientTls
 from mether.net.tlserror import TlsError
@@ -123,7 +123,7 @@ def test_a_fingerprint_is_enough(kind: str, which: str, tmp_path: Path):
     context = tlspeer.server_context(certificates.pair(tmp_path, "x.example", by="stranger", expired=True))
     leaf = certificates.issued("x.example", by="stranger", expired=True).cert_chain_pems[0].bytes()
     made = Certificate(ssl.PEM_cert_to_DER_cert(leaf.decode()))
-    prints = ["00" * 32, tls.fingerprint("SHA256:" + getattr(made, which).upper())]
+    prints = ["00" * 32, level.fingerprint("SHA256:" + getattr(made, which).upper())]
     assert shake(kind, context, ClientTls().terms("fingerprint", fingerprints=prints)).verified
     with pytest.raises(TlsError, match=rf"another fingerprint: sha256:{made.fingerprint}") as caught:
         shake(kind, context, ClientTls().terms("fingerprint", fingerprints=["00" * 32]))
@@ -292,17 +292,6 @@ def test_a_session_that_outlives_its_file_is_not_resumed_in_another_context(tmp_
     client.terms("may", resume=1)
     before.ending(still_open)
     assert not shaken(client.terms("may", resume=1)).session_reused
-
-
-@pytest.mark.parametrize("text", ["ab" * 32, ":".join(["AB"] * 32), "sha256:" + "ab" * 32])
-def test_fingerprints_as_people_write_them(text: str):
-    assert tls.fingerprint(text) == "ab" * 32
-
-
-@pytest.mark.parametrize("text", ["", "ab" * 20, "zz" * 32, "ab" * 33])
-def test_what_is_no_fingerprint(text: str):
-    with pytest.raises(ValueError, match="64 hexadecimal digits"):
-        tls.fingerprint(text)
 
 
 def test_files_that_can_not_be_used(tmp_path: Path):

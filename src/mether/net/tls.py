@@ -50,7 +50,6 @@ if TYPE_CHECKING:
             """The session ends; keep of it what another may begin with."""
 
 
-LEVELS: Final = ("none", "may", "encrypt", "verify", "fingerprint")
 MINIMUMS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 OPPORTUNISTIC: Final = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=1"
 """What is taken for TLS 1.2 where nobody asks who the server is."""
@@ -164,7 +163,7 @@ class ClientTls:
         """What to demand of one server.
 
         `server_name` is what SNI says, "" for none.  `names` are the reference identities of level verify,
-        any of which is enough; `fingerprints` the SHA-256 in hexadecimal digits (`fingerprint` reads them) of
+        any of which is enough; `fingerprints` the SHA-256 in hexadecimal digits (`net.level` reads them) of
         level fingerprint.  `resume` stands for the server, such as (address, port): sessions are resumed
         among those with the same one and the same demands; None: never.
         """
@@ -348,14 +347,6 @@ def security(
         own=own,
         resumed=bool(made.session_reused),
     )
-
-
-def fingerprint(text: str) -> str:
-    """A SHA-256 as it is written, ``sha256:`` and colons or not, in one form.  Raises ValueError."""
-    digits = text.strip().lower().removeprefix("sha256:").removeprefix("sha256=").replace(":", "")
-    if len(digits) != 64 or any(one not in "0123456789abcdef" for one in digits):
-        raise ValueError("expected a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons")
-    return digits
 
 
 def stamp(path: str) -> Stamp:

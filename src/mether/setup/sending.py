@@ -14,7 +14,7 @@ import msgspec
 
 from mether.address import AddressError
 from mether.address import parse as parse_address
-from mether.net.tls import LEVELS, fingerprint
+from mether.net.level import LEVELS, fingerprint
 from mether.relay.credentials import bare
 from mether.reply import Reply
 from mether.routing import target
