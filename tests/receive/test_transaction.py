@@ -20,8 +20,8 @@ from mether.receive.budget import Budget
 from mether.receive.client import Client as Who
 from mether.receive.intake import MAX_RECEIVED
 from mether.receive.login import Authentication
-from mether.receive.reception import Limits
 from mether.receive.named import RECIPIENT
+from mether.receive.reception import Limits
 from mether.receive.transaction import Transaction
 from mether.routing.networks import Networks
 from mether.routing.router import Router

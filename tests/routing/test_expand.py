@@ -13,7 +13,7 @@ from mether.outcome import Route
 from mether.reply import Reply
 from mether.routing import aliases, expand
 from mether.routing.request import Request
-from mether.routing.resolution import Resolution
+from mether.routing.resolution import EMPTY, FORBIDDEN, LOOP, UNKNOWN, Resolution
 from mether.routing.router import Router
 from mether.routing.rule import Rule
 from mether.routing.source import Needs, TableError, settled
@@ -138,7 +138,7 @@ def test_a_backslash_ends_aliasing() -> None:
 
 def test_an_alias_for_itself_who_is_not_here() -> None:
     mine = router({"ann": "ann"}, users=users("bob"))
-    assert resolve(mine, "ann@example.com").reply == expand.UNKNOWN
+    assert resolve(mine, "ann@example.com").reply == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_chain_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expand, "MAX_DEPTH", 3)
     chain = {f"a{number}": f"a{number + 1}" for number in range(9)}
     found = resolve(router(chain), "a0@example.com")
-    assert found.reply == expand.LOOP
+    assert found.reply == LOOP
     assert "more than 3 aliases one behind the other" in found.problems[0]
     assert got(resolve(router(chain), "a7@example.com")) == ["a9@example.com"]
 
@@ -191,10 +191,10 @@ def test_programs_and_files_are_for_rules_that_allow_them() -> None:
     mine = router(known)
     for name in ("prog", "file", "dir"):
         found = resolve(mine, f"{name}@example.com")
-        assert found.reply == expand.FORBIDDEN and "= true" in found.problems[0]
+        assert found.reply == FORBIDDEN and "= true" in found.problems[0]
     both = resolve(mine, "both@example.com")
     assert got(both) == ["ann@example.com"]
-    assert [(str(one.address), one.reply) for one in both.refused] == [("prog@example.com", expand.FORBIDDEN)]
+    assert [(str(one.address), one.reply) for one in both.refused] == [("prog@example.com", FORBIDDEN)]
     mine = router(known, alias_programs=True, alias_files=True)
     for name, route in (
         ("prog", Route("pipe", "|/usr/bin/vacation ann")),
@@ -238,7 +238,7 @@ def test_a_list_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_empty_list_has_nobody_to_send_to(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("# nobody yet\n")
-    assert resolve(router({"list": f":include:{tmp_path}/list"}), "list@example.com").reply == expand.EMPTY
+    assert resolve(router({"list": f":include:{tmp_path}/list"}), "list@example.com").reply == EMPTY
 
 
 def test_text_in_a_table_that_is_no_alias_defers() -> None:
@@ -302,8 +302,8 @@ def test_forward_rules() -> None:
     mine = router({"ann": "carol"}, forwards)
     assert got(resolve(mine, "x@old.example")) == ["carol@example.com", "bob@example.net"]
     itself = Rule(["old.example"], "forward", ("x@old.example",), "old")
-    assert resolve(router({}, itself), "x@old.example").reply == expand.LOOP
-    assert resolve(router({}, itself), "y@old.example").reply == expand.LOOP
+    assert resolve(router({}, itself), "x@old.example").reply == LOOP
+    assert resolve(router({}, itself), "y@old.example").reply == LOOP
 
 
 def test_the_postmaster_is_always_there() -> None:
@@ -311,9 +311,9 @@ def test_the_postmaster_is_always_there() -> None:
     virtual = Rule(["v.example"], "aliases", aliases=[Names({"ann": "ann@example.com"})], name="virtual")
     mine = router({"postmaster": "ann"}, virtual, users=users("ann"))
     assert got(resolve(mine, "Postmaster@v.example")) == ["ann@example.com"]
-    assert resolve(mine, "bob@v.example").reply == expand.UNKNOWN
+    assert resolve(mine, "bob@v.example").reply == UNKNOWN
     nowhere = router({}, virtual, users=users("ann"))
-    assert resolve(nowhere, "postmaster@v.example").reply == expand.UNKNOWN
+    assert resolve(nowhere, "postmaster@v.example").reply == UNKNOWN
 
 
 # Tables

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mether.routing.source import Needs, TableError, awaited, settled
+from mether.routing.source import Needs, Several, TableError, awaited, settled
 
 
 class Far:
@@ -50,3 +50,12 @@ def test_what_cannot_be_read_defers() -> None:
     """451 4.3.0, and no word about which table it was."""
     assert str(TableError.reply).startswith("451 4.3.0 ")
     assert "far" in str(Needs(Far(), "x"))
+
+
+def test_several_answers_are_waited_for_together() -> None:
+    far, near = Far(), Far()
+    both = Several([Needs(far, "a"), Needs(near, "b")])
+    with pytest.raises(Needs):
+        both.get("x")
+    asyncio.run(both.learn("x"))
+    assert (far.get("a"), near.get("b")) == ("A", "B")

@@ -81,7 +81,7 @@ def _address(router: Router, envelope: Envelope, now: float) -> Addressed:
         status = NOUSER if reply.status == "5.1.1" else errors.UNAVAILABLE
         why = f" ({resolution.problems[0]})" if resolution.problems else ""
         raise errors.Failure(status, f"<{path}>: {reply}{why}")
-    found.notices += owed
+    found.notices += tuple(owed)
     for notice in found.notices:
         to = notice.to or sender
         if to is not None and to not in ways:

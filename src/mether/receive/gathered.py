@@ -42,6 +42,9 @@ TO_A_LIST: Final = Reply(250, "2.1.5", "delivered to the mailing list")
 DISCARDED: Final = Reply(250, "2.1.5", "delivered")
 
 
+NONE: Final[frozenset[tuple[Address | None, str | None]]] = frozenset()
+
+
 class Part:
     """A message to be queued: its `envelope`, a route for each of its recipients, why it is to be held
     (`hold`) or None, and whether its reverse-path is that of a list's owner (`owned`)."""
@@ -70,14 +73,15 @@ class Notice:
 
 
 class _Taken:
-    __slots__ = ("direct", "hold", "owner", "recipient", "route")
+    """A recipient of the queue that an alias came to, or that is to be held."""
+
+    __slots__ = ("hold", "owner", "recipient", "route")
 
     def __init__(self, recipient: Recipient, delivery: Delivery) -> None:
         self.recipient = recipient
         self.route = delivery.route
         self.owner = delivery.owner
         self.hold = delivery.hold
-        self.direct = delivery.how == "direct"
 
 
 class Gathered:
@@ -87,44 +91,43 @@ class Gathered:
     __slots__ = ("_kinds", "_taken", "dropped", "expanded", "first", "named", "notices")
 
     def __init__(self) -> None:
-        self._taken: dict[Hashable, _Taken] = {}
-        self._kinds: set[tuple[Address | None, str | None]] = set()
+        self._taken: dict[Hashable, _Taken | tuple[Recipient, Route]] = {}
+        self._kinds: frozenset[tuple[Address | None, str | None]] = NONE
         self.named = 0
         self.first: Address | None = None
         self.expanded = False
-        self.notices: list[Notice] = []
-        self.dropped: list[Address] = []
+        self.notices: tuple[Notice, ...] = ()
+        self.dropped: tuple[Address, ...] = ()
 
     def __len__(self) -> int:
         return len(self._taken)
 
+    def add_direct(self, recipient: Recipient, route: Route) -> None:
+        """Take one who was named himself, to whom nothing special applies."""
+        self._taken[recipient.forward_path] = (recipient, route)
+        self.named += 1
+
+    def has(self, path: Address) -> bool:
+        """Whether it was named before: one copy is enough."""
+        return type(self._taken.get(path)) is tuple
+
     def add(self, recipient: Recipient, resolution: Resolution, owed: Sequence[Notice] = ()) -> None:
         """Take what a recipient comes to, with the `notices` of that which are owed."""
-        self.named += 1
         deliveries = resolution.deliveries
-        if len(deliveries) == 1 and deliveries[0].how == "direct":
-            self._direct(recipient, deliveries[0])
+        if len(deliveries) == 1 and deliveries[0].how == "direct" and deliveries[0].hold is None:
+            if not self.has(recipient.forward_path):
+                self.add_direct(recipient, deliveries[0].route)
             return
+        self.named += 1
         self.first = self.first or recipient.forward_path
-        self.expanded = True
-        self._kinds.update((one.owner, one.hold) for one in deliveries)
+        self.expanded = self.expanded or resolution.how != "direct"
+        self._kinds |= {(one.owner, one.hold) for one in deliveries}
         if not deliveries and not resolution.refused:
-            self.dropped.append(recipient.forward_path)
+            self.dropped += (recipient.forward_path,)
         params = _Parameters(recipient)
         for one in deliveries:
             self._taken.setdefault(_key(one), _Taken(params.of(one), one))
-        self.notices += owed
-
-    def _direct(self, recipient: Recipient, delivery: Delivery) -> None:
-        path = recipient.forward_path
-        known = self._taken.get(path)
-        if known is None or not known.direct:
-            self._taken[path] = _Taken(recipient, delivery)
-            if delivery.hold is not None:
-                self._kinds.add((None, delivery.hold))
-            self.first = self.first or path
-        else:
-            self.named -= 1  # already there: one copy is enough
+        self.notices += tuple(owed)
 
     def within(self, resolution: Resolution) -> bool:
         """Whether there is room for what an address comes to; for one alone there always is."""
@@ -141,19 +144,22 @@ class Gathered:
 
     def parts(self, envelope: Envelope) -> list[Part]:
         """The messages that become of the one with this envelope; none when all of it is discarded."""
-        taken = list(self._taken.values())
-        if not taken:
-            return []
         if not self._kinds:
-            envelope.recipients = [one.recipient for one in taken]
-            return [Part(envelope, [one.route for one in taken])]
-        grouped: dict[tuple[Address | None, str | None], list[_Taken]] = {}
-        for one in taken:
-            grouped.setdefault((one.owner, one.hold), []).append(one)
+            plain = list(self._taken.values())
+            envelope.recipients = [one[0] for one in plain]  # type: ignore[index]
+            return [Part(envelope, [one[1] for one in plain])] if plain else []  # type: ignore[index]
+        grouped: dict[tuple[Address | None, str | None], list[tuple[Recipient, Route]]] = {}
+        for one in self._taken.values():
+            kind, pair = (
+                ((None, None), one)
+                if isinstance(one, tuple)
+                else ((one.owner, one.hold), (one.recipient, one.route))
+            )
+            grouped.setdefault(kind, []).append(pair)
         return [
             Part(
-                _envelope(envelope, owner, [one.recipient for one in those]),
-                [one.route for one in those],
+                _envelope(envelope, owner, [recipient for recipient, _ in those]),
+                [route for _, route in those],
                 hold,
                 owned=owner is not None,
             )
@@ -165,13 +171,15 @@ class _Parameters:
     """The DSN parameters of those whom a recipient comes to."""
 
     def __init__(self, recipient: Recipient) -> None:
-        self._path = recipient.forward_path
         self._notify = recipient.notify
+        self._given = recipient.orcpt
         self._orcpt = recipient.orcpt or original(recipient.forward_path)
 
     def of(self, delivery: Delivery) -> Recipient:
         if delivery.owner is not None:
             return Recipient(delivery.address)
+        if delivery.how == "direct":
+            return Recipient(delivery.address, orcpt=self._given, notify=self._notify)
         notify = without_success(self._notify) if delivery.how == "list" else self._notify
         return Recipient(delivery.address, orcpt=self._orcpt, notify=notify)
 

@@ -10,7 +10,7 @@ from mether.address import unquote
 from mether.event import mail as event
 from mether.receive import words
 from mether.receive.gathered import Gathered, notices
-from mether.routing.expand import resolve
+from mether.routing.expand import is_plain, resolve
 from mether.routing.request import Request
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mether.envelope import Envelope, Recipient
     from mether.outcome import Route
     from mether.receive.client import Client
-    from mether.receive.domains import Domains
     from mether.receive.gathered import Notice
     from mether.receive.reception import Reception
     from mether.reply import Reply
@@ -49,12 +48,7 @@ class Named:
         self.ways: dict[Address, Resolution] = {}
 
     @property
-    def full(self) -> bool:
-        """Whether the client has named as many as it may."""
-        return self.gathered.named >= self._reception.limits.recipients
-
-    @property
-    def dropped(self) -> list[Address]:
+    def dropped(self) -> tuple[Address, ...]:
         """Those whose copy is discarded."""
         return self.gathered.dropped
 
@@ -89,6 +83,9 @@ class Named:
             return words.NO_SUCH_USER
         if reception.role == "submission" and not local and not qualified(path):
             return words.UNQUALIFIED_RECIPIENT
+        if is_plain(decision):
+            assert decision.route is not None
+            return self._take_direct(recipient, path, decision.route)
         found = resolve(router, request, decision)
         for problem in found.problems:
             event.warning(problem)
@@ -96,12 +93,9 @@ class Named:
             return found.reply
         deliveries = found.deliveries
         plain = len(deliveries) == 1 and deliveries[0].how == "direct"
-        if plain and deliveries[0].route.transport == "maildir" and not mailbox_name(path.local_part):
-            return words.NO_SUCH_USER
-        if plain and reception.domains is not None:
-            refusal = self._no_domain(reception.domains, deliveries[0].route, path)
-            if refusal is not None:
-                return refusal
+        refusal = self._unfit(path, deliveries[0].route) if plain else None
+        if refusal is not None:
+            return refusal
         owed: list[Notice] = []
         if not plain:
             owed = notices(recipient, found, reception.clock(), envelope.reverse_path)
@@ -116,15 +110,34 @@ class Named:
         gathered.add(recipient, found, owed)
         return words.RECIPIENT_OK
 
-    def _no_domain(self, domains: Domains, route: Route, path: Address) -> Reply | None:
-        """What the DNS has against a domain to which no rule sends its mail.  Raises Needs."""
-        if route.transport != "smtp" or self._reception.router.rule(route) is not None:
+    def _take_direct(self, recipient: Recipient, path: Address, route: Route) -> Reply:
+        """Take one with whom no table has to do, as most are.  Raises Needs."""
+        gathered = self.gathered
+        refusal = self._unfit(path, route)
+        if refusal is not None:
+            return refusal
+        if gathered.has(path):
+            return words.RECIPIENT_OK
+        if len(gathered) >= FREE_RECIPIENTS and not self._may_hold(1):
+            return words.TOO_MANY_RECIPIENTS
+        recipient.forward_path = path
+        gathered.add_direct(recipient, route)
+        return words.RECIPIENT_OK
+
+    def _unfit(self, path: Address, route: Route) -> Reply | None:
+        """What is against sending mail for an address there: no Maildir can have its name, or the DNS knows
+        something of a domain to which no rule sends its mail.  Raises Needs."""
+        if route.transport == "maildir":
+            return None if mailbox_name(path.local_part) else words.NO_SUCH_USER
+        reception = self._reception
+        if reception.domains is None or route.transport != "smtp" or reception.router.rule(route) is not None:
             return None
-        return domains.recipient(path.domain)
+        return reception.domains.recipient(path.domain)
 
     def clear(self) -> None:
         """Forget them."""
-        self.gathered = Gathered()
+        if self.gathered.named:
+            self.gathered = Gathered()
         if self.ways:
             self.ways = {}
         if self._held:

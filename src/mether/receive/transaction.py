@@ -161,7 +161,7 @@ class Transaction:
         """Take a recipient, or say why not; None: a table has to be asked, and `decided` gets the reply."""
         path, envelope = recipient.forward_path, self.envelope
         assert envelope is not None
-        if self._named.full:
+        if self._named.gathered.named >= self._reception.limits.recipients:
             return self.refused("RCPT", words.TOO_MANY_RECIPIENTS, path)
         if self._reception.rates is not None and not self._may(self._reception.rates.recipients):
             return self.refused("RCPT", words.TOO_FAST, path)

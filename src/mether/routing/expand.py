@@ -26,8 +26,17 @@ from mether.address import MAX_LOCAL_PART, Address, AddressError, parse, quote, 
 from mether.outcome import Route
 from mether.reply import Reply
 from mether.routing import aliases, include
-from mether.routing.resolution import Delivery, Refused, Resolution
-from mether.routing.source import Needs, TableError
+from mether.routing.resolution import (
+    EMPTY,
+    FORBIDDEN,
+    LOOP,
+    NO_PLACE,
+    UNKNOWN,
+    Delivery,
+    Refused,
+    Resolution,
+)
+from mether.routing.source import Needs, Several, TableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,17 +51,17 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 20
 """Aliases one behind the other, or lists in lists."""
-QUESTIONS_AT_ONCE: Final = 20
-"""Answers that are waited for together."""
-
-UNKNOWN: Final = Reply(550, "5.1.1", "no such user here")
-LOOP: Final = Reply(550, "5.4.6", "the aliases for this address are a loop")
-EMPTY: Final = Reply(550, "5.2.4", "the list has no members")
-FORBIDDEN: Final = Reply(550, "5.7.1", "mail to programs and files is not allowed here")
-NO_PLACE: Final = Reply(550, "5.1.3", "that is no address at the domain to which mail for it goes")
 
 SENDING: Final = frozenset(("smtp", "lmtp", "maildir", "pipe"))
 """Actions with a next hop."""
+
+
+def is_plain(decision: Decision) -> bool:
+    """Whether an address comes to itself: no table has a say in it, and nothing is held."""
+    rule = decision.rule
+    return decision.hold is None and (
+        rule is None or (rule.users is None and not rule.aliases and rule.action in SENDING)
+    )
 
 
 def resolve(router: Router, request: Request, decision: Decision | None = None) -> Resolution:
@@ -94,7 +103,7 @@ class _Expansion:
         if len(self.needs) == 1:
             raise next(iter(self.needs.values()))
         if self.needs:
-            raise Needs(_Several(list(self.needs.values())), self.request.key)
+            raise Needs(Several(list(self.needs.values())), self.request.key)
         found = list(self.deliveries.values())
         if not found and not self.discard:
             first = next(iter(self.refused.values()), None)
@@ -309,33 +318,6 @@ class _Expansion:
 
     def problem(self, rule: Rule, what: str) -> None:
         self.problems.append(f"{_where(rule)}: {what}")
-
-
-class _Several:
-    """What several members wait for: asked for together."""
-
-    name = "the members of an alias"
-
-    def __init__(self, needs: Sequence[Needs]) -> None:
-        self._needs = needs
-
-    def get(self, key: str) -> str | None:
-        raise Needs(self, key)
-
-    async def learn(self, key: str) -> None:
-        """Have all of them learned, some at a time."""
-        import asyncio
-
-        for start in range(0, len(self._needs), QUESTIONS_AT_ONCE):
-            some = self._needs[start : start + QUESTIONS_AT_ONCE]
-            await asyncio.gather(*(need.source.learn(need.key) for need in some))
-
-    async def close(self) -> None:
-        """Keep no connection for it: see `routing.source.learned`."""
-        for source in {id(need.source): need.source for need in self._needs}.values():
-            close = getattr(source, "close", None)
-            if close is not None:
-                await close()
 
 
 def _names(request: Request, delimiter: str) -> tuple[str, ...]:

@@ -5,17 +5,24 @@ Plain values; nothing here fails.
 
 from __future__ import annotations
 
+from mether.reply import Reply
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Literal
+    from typing import Final, Literal
 
     from mether.address import Address
     from mether.outcome import Route
-    from mether.reply import Reply
     from mether.routing.router import Decision
 
     How = Literal["direct", "alias", "list"]
+
+UNKNOWN: Final = Reply(550, "5.1.1", "no such user here")
+LOOP: Final = Reply(550, "5.4.6", "the aliases for this address are a loop")
+EMPTY: Final = Reply(550, "5.2.4", "the list has no members")
+FORBIDDEN: Final = Reply(550, "5.7.1", "mail to programs and files is not allowed here")
+NO_PLACE: Final = Reply(550, "5.1.3", "that is no address at the domain to which mail for it goes")
 
 
 class Delivery:

@@ -15,7 +15,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Final, Protocol, TypeVar
 
     T = TypeVar("T")
@@ -46,6 +46,9 @@ UNREADABLE: Final = Reply(451, "4.3.0", "a table that decides about this address
 QUESTIONS: Final = 100
 """Answers that one decision may have to wait for: no configuration that makes sense comes near."""
 
+AT_ONCE: Final = 20
+"""Answers that are waited for together."""
+
 
 class TableError(Exception):
     """A source cannot be read now; str() names it and says why, for the log and not for clients."""
@@ -60,6 +63,27 @@ class Needs(Exception):
         super().__init__(f"{source.name} has to be asked about {key}")
         self.source = source
         self.key = key
+
+
+class Several:
+    """What some look-ups need, asked for together: the source of one `Needs` that stands for all of them."""
+
+    name = "several tables"
+
+    def __init__(self, needs: Sequence[Needs]) -> None:
+        self._needs = needs
+
+    def get(self, key: str) -> str | None:
+        """Raises Needs."""
+        raise Needs(self, key)
+
+    async def learn(self, key: str) -> None:
+        """Have all of them learned, AT_ONCE at a time."""
+        import asyncio
+
+        for start in range(0, len(self._needs), AT_ONCE):
+            some = self._needs[start : start + AT_ONCE]
+            await asyncio.gather(*(need.source.learn(need.key) for need in some))
 
 
 def settled(decide: Callable[[], T]) -> T:
