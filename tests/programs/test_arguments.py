@@ -16,6 +16,7 @@ PROGRAMS = (
 WORDS = st.sampled_from(
     ["-h", "-n", "-v", "--json", "--all", "--key", "--at", "--dry-run", "--next-hop", "-d", "-t", "-f", "-q",
      "-bp", "--help", "--version", "--", "-", "", "show", "cat", "export", "hold", "config", "route",
+     "reroute", "--rules", "mx", "--plain", "import", "--from", "exim", "--force",
      "explain", "suspend", "resume", "hops", "shape", "check", "--for", "--until", "--deferred", "--top",
      "1,2", "--check", "<>", "a@b.test", "@", "\r\nQUIT", "7f000001.25", "--older", "9" * 30, "-1", "nan",
      "\udcff", "ü", "0RQD9T0XK3ANZ", "unix:/nonexistent/socket", "lmtp:", "[", "[::1]:1", "127.0.0.1:1",
