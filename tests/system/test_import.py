@@ -19,7 +19,7 @@ from postfix import Postfix
 
 from mether.queue.message import Entry
 from mether.queue.open import open_store
-from mether.queue.store import Filter
+from mether.queue.store import Filter, StoreError
 
 CONTENT = b"From: ann@example.org\nSubject: hi\n\n.dot\nGr\xc3\xbc\xc3\x9fe\n" + b"x" * 990 + b"\n"
 LARGE = b"Subject: large\n\n" + b"0123456789\n" * 40_000
@@ -48,6 +48,17 @@ class Ours:
         said = (done.stdout + done.stderr).decode()
         assert done.returncode == status, said
         return said
+
+    def count(self) -> int:
+        """How many messages are queued; 0 where there is no queue yet."""
+        try:
+            store = open_store(self.url, now=time.time(), create=False)
+        except StoreError:
+            return 0
+        try:
+            return store.count(10_000)
+        finally:
+            store.close()
 
     def queued(self) -> list[tuple[Entry, bytes]]:
         """What is queued, with its content."""
@@ -156,6 +167,27 @@ def test_a_queue_of_opensmtpd(ours: Ours, tmp_path: Path) -> None:
     assert body(content) == body(crlf(CONTENT))
     assert b"\r\nSubject: hi\r\n" in content
     assert paths(entry) == ["bob@example.net", "carol@example.com"]
+
+
+def test_an_import_that_is_killed_brings_each_message_once(ours: Ours, tmp_path: Path) -> None:
+    """By kill -9, at whatever it is doing."""
+    queue, many = tmp_path / "other" / "queue", 200
+    queue.mkdir(parents=True)
+    for number in range(many):
+        (queue / f"1790000000.{number}").write_bytes(b"ann@example.org\nbob@example.net\n\n" + CONTENT)
+    command = [str(peers.TOP / ".venv/bin/mether"), "import", "--from", "nullmailer", str(queue.parent)]
+    for killed_at in (1, 60):
+        with subprocess.Popen(command, env=ours.environment, stdout=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 30
+            while process.poll() is None and ours.count() < killed_at:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            process.kill()
+    there = ours.count()
+    said = ours.take("nullmailer", queue.parent)
+    assert f"{many - there} imported" in said
+    assert ours.count() == many
+    assert ours.run("smtpq", "check").returncode == 0
 
 
 @pytest.fixture
