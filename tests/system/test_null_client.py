@@ -208,9 +208,9 @@ def test_several_at_once(user: User, smart: Aiosmtpd) -> None:
         one.stdin.write(CRON)
         one.stdin.close()
     for one in running:
-        assert one.wait(SECONDS) == 0
+        status = one.wait(SECONDS)
         assert one.stderr is not None
-        assert one.stderr.read() == b""
+        assert (status, one.stderr.read()) == (0, b"")
         one.stderr.close()
     came(smart, 12)
     assert sorted(one[0].rcpt_tos[0] for one in smart.envelopes) == sorted(
