@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import os
 import pwd
 import select
@@ -46,6 +47,17 @@ def test_who_cannot_be_a_user(name: str) -> None:
         raise KeyError(name)
 
     assert deliverer.look_up(name, nobody) == (deliverer.NO_USER, None)
+
+
+def test_where_users_cannot_be_looked_up_nobody_is_unknown() -> None:
+    """A directory service that is down must not have mail returned."""
+
+    def down(name: str) -> pwd.struct_passwd:
+        raise OSError(errno.EIO, "Input/output error")
+
+    reply, found = deliverer.look_up("ann", down)
+    assert found is None
+    assert reply.temporary
 
 
 @pytest.mark.parametrize("ids", [(0, 1000), (1000, 0), (0, 0)])

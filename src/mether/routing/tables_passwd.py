@@ -19,6 +19,7 @@ from mether.routing.source import TableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import pwd
     from collections.abc import Callable
     from typing import Final
 
@@ -45,7 +46,7 @@ class Passwd:
         self, find: Callable[[str], str] | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = "passwd"
-        self._find = find or _find
+        self._find = find or _name
         self._kept = Kept(KEEP, clock)
 
     def get(self, key: str) -> str | None:
@@ -72,12 +73,16 @@ class Passwd:
             raise TableError(f"{self.name}: {error.strerror or error}") from None
 
 
-def _find(name: str) -> str:
-    """The user's name.  Raises KeyError when there is none, OSError when that cannot be found out."""
+def _name(name: str) -> str:
+    return entry(name).pw_name
+
+
+def entry(name: str) -> pwd.struct_passwd:
+    """The user's entry.  Raises KeyError when there is none, OSError when that cannot be found out."""
     import pwd
 
     try:
-        return pwd.getpwnam(name).pw_name
+        return pwd.getpwnam(name)
     except KeyError:
         # The module says so where the users cannot be read, too, and so does the system when the last of its
         # services knows of nobody: with no descriptor left nobody would be here.

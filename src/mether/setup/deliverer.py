@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import array
 import os
-import pwd
 import select
 import signal
 import socket
@@ -29,10 +28,12 @@ import time
 from mether.relay import asuser, way
 from mether.relay.letter import Person, split
 from mether.reply import Reply
+from mether.routing.tables_passwd import entry
 from mether.setup import privileges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import pwd
     from collections.abc import Callable, Mapping
     from typing import Final
 
@@ -242,9 +243,7 @@ class Deliverer:
         return reply
 
 
-def look_up(
-    user: str, find: Callable[[str], pwd.struct_passwd] = pwd.getpwnam
-) -> tuple[Reply, Person | None]:
+def look_up(user: str, find: Callable[[str], pwd.struct_passwd] = entry) -> tuple[Reply, Person | None]:
     """The Unix user with that name, in lower case; with None, the reply that says why there is none."""
     name = user.lower()
     if not name or not name.isascii() or not name.isprintable() or "/" in name or ":" in name:
