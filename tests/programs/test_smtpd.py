@@ -22,7 +22,8 @@ def served(url, monkeypatch):
     """What the service would be started with, instead of being started."""
     asked = []
 
-    async def serve(config, *, with_runner, load, notifier):
+    async def serve(config, *, with_runner, load, notifier, opened, helper):
+        assert opened is None and helper is None, "without a user to become nothing is given up"
         asked.append(([listen.address for listen in config.listen], with_runner, config.queue.spool))
         return 0
 

@@ -22,6 +22,7 @@ role = "local"
 [[listen]]
 address = "127.0.0.1:{submission}"
 role = "submission"
+check_recipient_domain = false
 [tls]
 certificate = ["{certificate}"]
 key = ["{key}"]
