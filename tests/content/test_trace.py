@@ -83,6 +83,13 @@ def test_utf8_only_where_the_message_may_hold_it() -> None:
     assert "for <jürgen@example.net>" in field.decode()
 
 
+@pytest.mark.parametrize("smtputf8", [True, False])
+def test_a_domain_alone_does_not_make_the_field_utf8(smtputf8: bool) -> None:
+    """EAI-8, EAI-5: our own field does not keep a message from a server without SMTPUTF8."""
+    field = received(recipient=parse("bob@bücher.example", utf8=True), smtputf8=smtputf8)
+    assert b"for <bob@xn--bcher-kva.example>" in field and field.isascii()
+
+
 @given(
     helo=st.text(max_size=600), host=st.text(max_size=300), address=st.text(max_size=60), utf8=st.booleans()
 )

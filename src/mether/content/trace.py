@@ -12,6 +12,7 @@ here fails and nothing asks the clock: the time, and how far local time is ahead
 from __future__ import annotations
 
 from mether import xtext
+from mether.address import AddressError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def received(
         front = _fronts[session] = _front(*session)
     text = front + ident
     if recipient is not None and recipient.domain:
-        path = str(recipient)
+        path = _plain(recipient)
         if path.isprintable() and (smtputf8 or path.isascii()):
             text += f"\r\n\tfor <{path}>"
     if tls or priority:
@@ -79,6 +80,17 @@ def received(
         )
         text += f"\r\n\t{' '.join(clauses)}"
     return f"{text};\r\n\t{date(at, offset)}\r\n".encode("utf-8", "replace")
+
+
+def _plain(recipient: Address) -> str:
+    """The address with A-labels where that makes it ASCII: a field of ours must not be what keeps a message
+    from a server without SMTPUTF8, which could have it otherwise."""
+    if not recipient.is_ascii and recipient.local_part.isascii():
+        try:
+            return f"{recipient.local_part}@{recipient.ascii_domain}"
+        except AddressError:
+            pass
+    return str(recipient)
 
 
 def _front(helo: str, address: str, host: str, by: str, protocol: str, smtputf8: bool) -> str:
