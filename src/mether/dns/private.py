@@ -14,8 +14,6 @@ Addresses that mean no single host (unspecified, multicast, reserved) are never 
 
 from __future__ import annotations
 
-import ipaddress
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal
@@ -25,23 +23,20 @@ if TYPE_CHECKING:
 LEVELS: Final = ("allow", "site", "refuse")
 USUAL: Final = "site"
 
-_PRIVATE: Final = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "100.64.0.0/10",
-            "fc00::/7",
-            "fec0::/10",
-        ),
-    )
+_PRIVATE: Final = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "fc00::/7",
+    "fec0::/10",
 )
 
 
 def why_not(address: str, level: Level = USUAL) -> str:
     """Why an IP address is not to be connected to, "" when it is.  Never raises."""
+    import ipaddress  # for whoever connects, not for whoever reads a configuration
+
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -58,6 +53,6 @@ def why_not(address: str, level: Level = USUAL) -> str:
         return f"{address} is a loopback address"
     if ip.is_link_local:
         return f"{address} is a link-local address"
-    if level == "refuse" and any(ip in network for network in _PRIVATE):
+    if level == "refuse" and any(ip in ipaddress.ip_network(network) for network in _PRIVATE):
         return f"{address} is an address of a private network"
     return ""

@@ -10,15 +10,14 @@ standard error or else on standard output, goes into the reply, without control 
 from __future__ import annotations
 
 import os
-import selectors
 import signal
-import subprocess
 import time
 
 from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Sequence
     from typing import Final
 
@@ -50,6 +49,8 @@ def run(
     limit: float,
 ) -> Reply:
     """Run one program with `pieces` on its standard input, for at most `limit` seconds."""
+    import subprocess  # slow to load, and not for whoever looks at a configuration alone
+
     name = os.path.basename(arguments[0])
     try:
         process = subprocess.Popen(
@@ -100,6 +101,8 @@ def _converse(
     What the program's own children still hold open is not waited for.  A program that stops reading
     before the end has its reasons: its exit status decides.  Raises OSError from `pieces`, no other.
     """
+    import selectors
+
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     stdin = process.stdin.fileno()
     tails = {process.stderr.fileno(): b"", process.stdout.fileno(): b""}

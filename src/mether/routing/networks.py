@@ -7,7 +7,6 @@ for what is no network.
 
 from __future__ import annotations
 
-import ipaddress
 from _socket import AF_INET, AF_INET6, inet_pton
 
 TYPE_CHECKING = False
@@ -30,6 +29,8 @@ class Prefixes:
 
     def add(self, text: str, bits: int) -> None:
         """Give a network bits.  Raises ValueError."""
+        import ipaddress  # slow to load, and most rules ask for no client
+
         network = ipaddress.ip_network(text)
         shift = network.max_prefixlen - network.prefixlen
         each = self._by_version[network.version].setdefault(shift, {})

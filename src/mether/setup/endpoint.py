@@ -6,8 +6,6 @@ for a Unix socket.  Fails with ValueError, whose text says what was expected.
 
 from __future__ import annotations
 
-import ipaddress
-
 from mether.address import AddressError, check_domain, literal_ip
 from mether.routing.target import MAX_SOCKET_PATH
 
@@ -58,6 +56,8 @@ def parse_server(text: str) -> tuple[str, int]:
 
 def parse_network(text: str) -> str:
     """An IP address or a network."""
+    import ipaddress  # slow to load, and for none of those that say no more than a smart host
+
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:

@@ -207,6 +207,7 @@ def _check_open(document: Document, number: int, route: Route) -> None:
         return
     networks = [ipaddress.ip_network(one) for one in route.client or () if one != LOCAL]
     if route.client and all(network.prefixlen for network in networks):
+
         return
     raise document.wrong(
         ("route", number, "open"),
@@ -243,14 +244,14 @@ def apart(document: Document, routes: Sequence[Route]) -> None:
 
 def users(document: Document, routes: Sequence[Route], service: Mapping[str, Any]) -> None:
     """Whether routes can deliver as their users, under what ``[service]`` says.  Raises ConfigError."""
-    from mether.relay import maildir, pipe
-
     if "group" in service and "user" not in service:
         raise document.wrong(("service", "group"), "expected a user = ... beside it")
     for number, route in enumerate(routes):
         if route.maildir is not None:
             try:
                 maildir.check_template(route.maildir, as_user=route.as_user)
+            from mether.relay import maildir
+
             except ValueError as error:
                 raise document.wrong(("route", number, "maildir"), str(error)) from None
         if not route.as_user:
@@ -260,11 +261,14 @@ def users(document: Document, routes: Sequence[Route], service: Mapping[str, Any
                 ("route", number, "as_user"),
                 "expected a user = ... in [service], whom the service becomes after root has started it",
             )
-        if route.pipe is not None and pipe.ALL in route.pipe:
-            raise document.wrong(
-                ("route", number, "pipe"),
-                f"each user has a run of its own with as_user: write {{recipient}}, not {pipe.ALL}",
-            )
+        if route.pipe is not None:
+            from mether.relay import pipe
+
+            if pipe.ALL in route.pipe:
+                raise document.wrong(
+                    ("route", number, "pipe"),
+                    f"each user has a run of its own with as_user: write {{recipient}}, not {pipe.ALL}",
+                )
 
 
 def _confused(earlier: Route, route: Route) -> str:

@@ -6,8 +6,6 @@ shape (`setup.decode`); what the keys say together is looked at by `setup.route_
 
 from __future__ import annotations
 
-import ipaddress
-
 from mether import reply
 from mether.address import AddressError, literal_ip
 from mether.address import parse as parse_address
@@ -202,6 +200,8 @@ def _source(value: object) -> str:
     found = literal_ip(f"[IPv6:{text}]" if ":" in text else f"[{text}]")
     if found is None:
         raise ValueError('expected an IP address of this host, such as "192.0.2.7" or "2001:db8::7"')
+    import ipaddress
+
     return str(ipaddress.ip_address(found))
 
 
