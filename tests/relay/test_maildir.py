@@ -241,13 +241,30 @@ def test_a_message_that_comes_back_is_not_delivered_again(tmp_path: Path) -> Non
 def test_files_of_dead_deliveries_are_swept(tmp_path: Path) -> None:
     """Maildir's own rule: 36 hours untouched."""
     assert deliver(f"{tmp_path}/m").ok
-    old, new = tmp_path / "m" / "tmp" / "old", tmp_path / "m" / "tmp" / "new"
-    for path, age in ((old, 37), (new, 35)):
+    tmp = tmp_path / "m" / "tmp"
+    old, new = tmp / maildir.unique(1.5, 2, 3, "mx"), tmp / maildir.unique(2.5, 2, 3, "mx")
+    other = tmp / "not of ours"
+    for path, age in ((old, 37), (new, 35), (other, 37)):
         path.touch()
         os.utime(path, (1e9 - age * 3600,) * 2)
     assert deliver(f"{tmp_path}/m", now=1e9).ok
     assert not old.exists()
     assert new.exists()
+    assert other.exists()
+
+
+def test_nothing_is_swept_behind_a_link(tmp_path: Path) -> None:
+    """Root may deliver into directories of users, who could have files of others removed so."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    old = victim / maildir.unique(1.5, 2, 3, "mx")
+    old.touch()
+    os.utime(old, (0, 0))
+    for name in ("new", "cur"):
+        (tmp_path / "m" / name).mkdir(parents=True)
+    (tmp_path / "m" / "tmp").symlink_to(victim)
+    assert deliver(f"{tmp_path}/m", now=1e9).ok
+    assert old.exists()
 
 
 def test_the_home_of_a_unix_user(tmp_path: Path) -> None:

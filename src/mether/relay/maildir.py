@@ -15,8 +15,8 @@ in the path is refused: one with a slash or a control character, one that begins
 a file name.  Missing directories are made, for their owner alone.
 
 Lines end in LF in the file, as in every Unix Maildir.  Names are unique as Maildir's own rules
-ask: time, process, a counter, and the host's name.  By these rules too, what nobody has touched in ``tmp``
-for 36 hours was left by a process that died, and is removed with the next delivery.
+ask: time, process, a counter, and the host's name.  By these rules too, what a delivery of ours wrote to
+``tmp`` and nobody has touched for 36 hours was left by a process that died, and is removed with the next one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
+import stat
 
 from mether.address import AddressError
 from mether.queue.disk import REAL
@@ -54,6 +56,7 @@ DELIVERED: Final = Reply(250, "2.0.0", "delivered to the mailbox")
 FULL: Final = Reply(452, "4.3.1", "not enough storage for the mailbox now")
 NO_MAILBOX: Final = Reply(550, "5.1.1", "this address can name no mailbox here")
 
+_OURS: Final = re.compile(r"[0-9]+\.M[0-9]{6}P[0-9]+Q[0-9]+\.")
 _counter = itertools.count(1)
 
 
@@ -242,15 +245,30 @@ def _make(path: str, disk: Disk) -> None:
 
 
 def _sweep(tmp: str, now: float) -> None:
-    """Remove what dead processes left; the next delivery looks again, so trouble is none."""
+    """Remove what dead deliveries of ours left; the next one looks again, so trouble is none.
+
+    Where mail is delivered by root or for all users by one, a user may have put a link in this place: only
+    files of our own, with such names as `unique` gives, in the directory itself.
+    """
     try:
-        with os.scandir(tmp) as entries:
+        directory = os.open(tmp, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        with os.scandir(directory) as entries:
             for entry in itertools.islice(entries, SWEPT):
                 found = entry.stat(follow_symlinks=False)
-                if max(found.st_mtime, found.st_atime) < now - STALE and entry.is_file(follow_symlinks=False):
-                    os.unlink(entry.path)
+                if (
+                    max(found.st_mtime, found.st_atime) < now - STALE
+                    and stat.S_ISREG(found.st_mode)
+                    and found.st_uid == os.geteuid()
+                    and _OURS.match(entry.name)
+                ):
+                    os.unlink(entry.name, dir_fd=directory)
     except OSError:
         pass
+    finally:
+        os.close(directory)
 
 
 def _folded(text: str) -> str:
