@@ -6,15 +6,18 @@ import io
 from collections.abc import Callable
 
 import pytest
-from clock import virtual
+from clock import running, virtual
 from mail import TRACE, claim
 from relays import Relay
 from script_server import ScriptServer
 
 from mether.address import Address, parse
+from mether.client.session import Timeouts
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Outcome
 from mether.queue.content import Content, in_memory
+from mether.relay import opening, smtp
+from mether.relay.hosts import Host
 from mether.relay.rewriting import MAX_ADDRESSES, MAX_HEADER, Rewriting
 from mether.routing.rewrite import Masquerade, Rewrite
 from mether.routing.source import Needs, TableError
@@ -54,11 +57,12 @@ def rewriting(
     table: Slow | None = None,
     srs: Srs | None = None,
     ours: Callable[[Address], bool] = lambda address: False,
+    verp: tuple[str, ...] = (),
 ) -> Rewriting:
     masquerade = Masquerade(domains) if domains else None
     rewrite = Rewrite(masquerade, table, "host.example.org") if domains or table is not None else None
     forward = None if srs is None else lambda sender: srs.forward(sender, 1577836860.0)
-    return Rewriting(rewrite, forward, ours)
+    return Rewriting(rewrite, forward, ours, frozenset(verp))
 
 
 def in_file(data: bytes) -> Content:
@@ -230,3 +234,61 @@ async def test_so_many_addresses_are_looked_up_and_no_more() -> None:
     many = b"".join(b"To: a%d@example.org\r\n" % number for number in range(MAX_ADDRESSES + 50))
     await rewriting(table=table).changed(Envelope(None), [], in_memory(many))
     assert sum("@" in one[1:] for one in table.known) == MAX_ADDRESSES
+
+
+@virtual
+async def test_verp_gives_each_recipient_a_reverse_path_of_its_own() -> None:
+    """The reverse-path, after masquerading, tells the queue id and the recipient that the sender wrote."""
+    mx = ScriptServer(offer=("PIPELINING",))
+    await mx.start()
+    relay = Relay(mx, content=in_memory(MESSAGE))
+    relay.hop.settings.rewriting = lambda route: rewriting("example.org", verp=("example.org",))
+    one = claim("bob@example.net", f"{'e' * 40}@example.net", sender="ann@host.example.org", content=None)
+    (outcomes,) = await relay.send(one)
+    await relay.hop.close()
+    assert [each.action for each in outcomes] == ["relayed", "relayed"]
+    ident = one.message.ident
+    assert spoken(mx, "MAIL") == [
+        f"MAIL FROM:<ann+{ident}=bob=example.net@example.org>",
+        f"MAIL FROM:<ann+{ident}=@example.org>",
+    ]
+    assert [one.content for one in mx.messages] == [TRACE + CHANGED] * 2
+
+
+@pytest.mark.parametrize("sender", ["", "ann@example.com"])
+@virtual
+async def test_verp_is_for_its_domains_alone(sender: str) -> None:
+    """DSN-7: the null reverse-path of a report stays; so does that of other people's mail."""
+    mx = ScriptServer(offer=())
+    (outcome,) = await sent(mx, rewriting(verp=("example.org",)), in_memory(MESSAGE), sender=sender)
+    assert outcome.action == "relayed"
+    assert spoken(mx, "MAIL") == [f"MAIL FROM:<{sender}>"]
+
+
+@virtual
+async def test_verp_asks_another_host_for_what_this_one_lacks() -> None:
+    """RFC 5321 section 2.2.3: nothing is said to the first, though it would be two transactions there."""
+    lacking = ScriptServer(offer=())
+    await lacking.start()
+    message = claim("bj\u00f6rn@example.net", "\u00e9ve@example.net", sender="ann@example.org", content=None)
+    message.message.envelope.smtputf8 = True
+    how = rewriting(verp=("example.org",))
+    changed = await how.changed(
+        message.message.envelope, [one.recipient for one in message.pending], in_memory(MESSAGE)
+    )
+    client = await opening.open(
+        running(), Host("mx.example.net", "127.0.0.1", lacking.port), "us.example.com", Timeouts(), lmtp=False
+    )
+    with pytest.raises(smtp.Lacking) as caught:
+        await smtp.send(
+            client,
+            message,
+            in_memory(MESSAGE),
+            remote_mta="mx",
+            clock=running().clock,
+            more=True,
+            changed=changed,
+        )
+    assert len(caught.value.outcomes) == 2
+    assert not any(line.startswith("MAIL") for line in lacking.sessions[0])
+    client.abort()

@@ -110,6 +110,12 @@ def test_a_route_that_rewrites_nothing(tmp_path: Path) -> None:
     assert found(Route("smtp", "[b.example]:25", via="other")) is not None
 
 
+def test_a_route_with_verp(tmp_path: Path) -> None:
+    config = configured('[[route]]\nname = "told"\nsmtp = "[a.example]"\nverp = ["example.org"]\n', tmp_path)
+    found = rewriting.rewritings(config, config.router())
+    assert found(Route("smtp", "[a.example]:25", via="told")) is not None
+
+
 ROUTE = '[[route]]\nsmtp = "a.example"\n'
 
 
@@ -122,6 +128,8 @@ ROUTE = '[[route]]\nsmtp = "a.example"\n'
             5,
             "masquerade_exceptions: does nothing without masquerade",
         ),
+        (ROUTE + 'verp = ["!example.org"]\n', 5, "expected a domain such as example.org"),
+        ('[[route]]\nmaildir = "m/{user}"\nverp = ["a.example"]\n', 5, "is for smtp and mx"),
         (ROUTE + 'masquerade = ["exa mple"]\n', 5, "expected a domain"),
         (ROUTE + 'rewrite = "map"\n', 5, 'expected "table:NAME", "file:PATH" or { "@host.example" = '),
         (ROUTE + "rewrite = 3\n", 5, 'expected "table:NAME", "file:PATH" or { "@host.example" = '),

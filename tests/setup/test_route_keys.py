@@ -36,6 +36,7 @@ TAKEN = [
     ("source", ["192.0.2.7", "2001:DB8::7"], ("192.0.2.7", "2001:db8::7")),
     ("helo", "[192.0.2.7]", "[192.0.2.7]"),
     ("masquerade", ["Example.ORG"], ("example.org",)),
+    ("verp", ["Example.ORG", "b\u00fccher.example"], ("example.org", "xn--bcher-kva.example")),
     ("rewrite", "table:names", "table:names"),
     ("login", {"user": "ann", "password_file": "p"}, {"user": "ann", "password_file": "p"}),
 ]

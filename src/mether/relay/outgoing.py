@@ -90,6 +90,10 @@ class Outgoing:
         self._sure = False
         self._converted: dict[str, tuple[Source, Facts] | Reply] = {}
 
+    def under(self, envelope: Envelope) -> None:
+        """Go out with this envelope from now on, which differs from the first in its reverse-path alone."""
+        self._envelope = envelope
+
     def reads(self, offer: Offer) -> bool:
         """Whether `fit` will read a file for a server with this offer, which may take its time."""
         return self._content.data is None and not self._sure and not fit.believes(self._envelope, offer)

@@ -1,4 +1,4 @@
-"""A message's addresses as they go out by a rule that rewrites them: masquerading, a map, SRS.
+"""A message's addresses as they go out by a rule that rewrites them: masquerading, a map, SRS, VERP.
 
 It is done at the door, each time that a message is sent: the queue keeps what came, so that `smtpq` shows the
 addresses that people know, and reports go to the reverse-path that the sender used.  `Rewriting.changed`
@@ -10,6 +10,9 @@ reported of it names the address that the sender wrote.  The reverse-path is rew
 map and masquerading leave it as it is, and where its domain is none of ours: our own mail leaves under its
 own name.
 
+VERP comes last: a reverse-path in one of its domains tells which message is sent to whom (`content.verp`),
+and so each recipient has a transaction of its own.
+
 Tables are asked before anything is sent.  Raises TableError when one cannot be read: the mail waits; and
 OSError or StoreError when the content cannot.
 """
@@ -19,7 +22,7 @@ from __future__ import annotations
 import copy
 
 from mether.address import Address, AddressError, parse
-from mether.content import header
+from mether.content import header, verp
 from mether.envelope import Recipient
 from mether.queue.content import in_memory
 from mether.routing.source import awaited
@@ -27,7 +30,7 @@ from mether.xtext import encode, encode_utf8_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Final
 
     from mether.client.session import Source
@@ -42,14 +45,27 @@ MAX_ADDRESSES: Final = 1000
 
 
 class Changed:
-    """A message as it goes out: its `envelope` and `content`, and `recipient` for each of its recipients."""
+    """A message as it goes out: its `envelope` and `content`, and `recipient` for each of its recipients.
 
-    __slots__ = ("_recipients", "content", "envelope")
+    With `verp` each of them has an envelope of its own: `envelope_for`.
+    """
 
-    def __init__(self, envelope: Envelope, content: Source, recipients: dict[str, Recipient]) -> None:
+    __slots__ = ("_recipients", "content", "envelope", "verp")
+
+    def __init__(
+        self, envelope: Envelope, content: Source, recipients: dict[str, Recipient], *, verp: bool = False
+    ) -> None:
         self.envelope = envelope
         self.content = content
         self._recipients = recipients
+        self.verp = verp
+
+    def envelope_for(self, ident: str, one: Recipient) -> Envelope:
+        """The envelope for one recipient, as it stands in the queue, of the message with that queue id."""
+        out = copy.copy(self.envelope)
+        if out.reverse_path is not None:
+            out.reverse_path = verp.encode(out.reverse_path, ident, one.forward_path)
+        return out
 
     def recipient(self, one: Recipient) -> Recipient:
         """What is said to the server of a recipient."""
@@ -84,19 +100,22 @@ class Rewriting:
 
     `forward` gives the reverse-path for mail of others (`routing.srs_file`), None: they keep their own.
     `ours` tells whether an address is at a domain of ours.  Both may raise TableError, `ours` Needs too.
+    `verp` has the domains (A-labels, lower case) whose reverse-paths tell the message and its recipient.
     """
 
-    __slots__ = ("_forward", "_ours", "_rewrite")
+    __slots__ = ("_forward", "_ours", "_rewrite", "_verp")
 
     def __init__(
         self,
         rewrite: Rewrite | None,
         forward: Callable[[Address], Address] | None = None,
         ours: Callable[[Address], bool] = lambda address: False,
+        verp: Collection[str] = (),
     ) -> None:
         self._rewrite = rewrite
         self._forward = forward
         self._ours = ours
+        self._verp = verp
 
     async def changed(
         self, envelope: Envelope, recipients: Iterable[Recipient], content: Content
@@ -130,9 +149,19 @@ class Rewriting:
                     out = copy.copy(out)
                     out.smtputf8 = True
                     out.body = "8BITMIME" if out.body == "7BIT" else out.body
-        if out is envelope and source is content and not others:
+        single = self._tells(out.reverse_path)
+        if out is envelope and source is content and not others and not single:
             return None
-        return Changed(out, source, others)
+        return Changed(out, source, others, verp=single)
+
+    def _tells(self, sender: Address | None) -> bool:
+        """Whether bounces to it are to tell of what they are; the null reverse-path gets none."""
+        if sender is None or not self._verp:
+            return False
+        try:
+            return sender.ascii_domain in self._verp
+        except AddressError:
+            return False
 
     async def _sender(self, envelope: Envelope) -> Address | None:
         sender = envelope.reverse_path

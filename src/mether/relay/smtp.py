@@ -72,11 +72,15 @@ async def send(
     lmtp = claim.route.transport == "lmtp"
     offer = client.protocol.offer
     limited = "LIMITS" in offer.keywords
+    lacking = True
     while len(outcomes) < len(pending):
         start = len(outcomes)
         count = offer.budget.room(recipients, start) if limited and heed else MAX_RECIPIENTS
         if not count:
             return outcomes, False
+        if changed is not None and changed.verp:
+            count = 1
+            outgoing.under(changed.envelope_for(message.ident, pending[start].recipient))
         part, asked = pending[start : start + count], recipients[start : start + count]
         lost: Lost | None = None
         fault = ""
@@ -114,7 +118,8 @@ async def send(
         at = clock()
         for place, one in enumerate(part):
             outcomes.append(_outcome(one.number, transaction, place, lost, fault, remote_mta, at, lmtp))
-        if more and len(part) == len(pending) and transaction is not None and transaction.fit.lacking:
+        lacking = lacking and transaction is not None and transaction.fit.lacking
+        if more and lacking and len(outcomes) == len(pending):
             raise Lacking(outcomes)
         if lost is not None or fault or client.protocol.state == "CLOSED":
             rest = (

@@ -140,6 +140,7 @@ address = "127.0.0.1:2525"
 #   source = ["192.0.2.7"]           the address to connect from; helo = "out.example.net" what EHLO says
 #   login = { user = "ann", password_file = "password" }
 #   masquerade = ["example.org"]     rewrite = "table:names"; srs = true, for mail of others that is sent on
+#   verp = ["example.org"]           bounces that say which message and recipient: ann+ID=bob=example.net@
 [[route]]
 domains = ["example.test"]
 maildir = "mail/{user}"

@@ -1,8 +1,8 @@
 """How addresses are written anew as mail goes out: ``[srs]``, and the keys of ``[[route]]`` that say it.
 
-``masquerade`` and ``masquerade_exceptions``, ``rewrite`` and ``srs`` of a route are for the mail that it
-sends: `rewritings` makes what `relay.settings` takes.  `check` raises ConfigError for what contradicts
-itself; `troubles` looks at the file of secrets, for ``mether config --check``.
+``masquerade`` and ``masquerade_exceptions``, ``rewrite``, ``srs`` and ``verp`` of a route are for the mail
+that it sends: `rewritings` makes what `relay.settings` takes.  `check` raises ConfigError for what
+contradicts itself; `troubles` looks at the file of secrets, for ``mether config --check``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,14 @@ def masqueraded(value: object) -> str:
     """A domain of ``masquerade``, or one with ! that stays."""
     text = decode.text(value)
     return f"!{domain(text)}" if text.startswith("!") else domain(text)
+
+
+def sender_domain(value: object) -> str:
+    """A domain of ``verp``."""
+    text = decode.text(value)
+    if text.startswith("!"):
+        raise ValueError("expected a domain such as example.org")
+    return domain(text)
 
 
 def pairs(value: dict[str, Any]) -> dict[str, str]:
@@ -146,7 +154,7 @@ def troubles(config: Config) -> Iterator[str]:
 
 def rewritings(config: Config, router: Router) -> Callable[[Route], Rewriting | None]:
     """How the mail of each next hop has its addresses written anew: by the route that leads there."""
-    if not any(route.masquerade or route.rewrite or route.srs for route in config.route):
+    if not any(route.masquerade or route.rewrite or route.srs or route.verp for route in config.route):
         return lambda route: None
     from mether.relay.rewriting import Rewriting
     from mether.routing.rewrite import Masquerade, Rewrite
@@ -161,9 +169,11 @@ def rewritings(config: Config, router: Router) -> Callable[[Route], Rewriting | 
                 _map(route.rewrite, tables, config.origins.get(f"route[{number}].rewrite", "")),
                 config.service.hostname,
             )
-        if rewrite is not None or route.srs:
+        if rewrite is not None or route.srs or route.verp:
             forward = router.srs.forward if route.srs and router.srs is not None else None
-            by_rule[rule] = Rewriting(rewrite, forward, lambda address: _ours(router, address))
+            by_rule[rule] = Rewriting(
+                rewrite, forward, lambda address: _ours(router, address), frozenset(route.verp or ())
+            )
 
     def found(route: Route) -> Rewriting | None:
         rule = router.sending(route)

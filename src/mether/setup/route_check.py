@@ -43,6 +43,7 @@ _FOR: Final = {
     "masquerade_exceptions": _SENDING,
     "rewrite": _SENDING,
     "srs": ("smtp", "mx"),
+    "verp": ("smtp", "mx"),
 }
 """The actions that a key is for; where aliases stand alone, it is for none unless `_BESIDE` has it."""
 _BESIDE: Final = ("aliases", "delimiter")
@@ -57,6 +58,7 @@ OWN: Final = (
     "masquerade_exceptions",
     "rewrite",
     "srs",
+    "verp",
     *sending.ROUTE_TLS,
     *relaying.ROUTE,
 )

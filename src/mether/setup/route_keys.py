@@ -274,6 +274,7 @@ ROUTE: Final[Shape] = {
     "masquerade_exceptions": decode.list_of(decode.text, "names of users"),
     "rewrite": _rewrite,
     "srs": decode.boolean,
+    "verp": decode.list_of(rewriting.sender_domain, "domains"),
     **sending.ROUTE_TLS,
     **relaying.ROUTE,
 }

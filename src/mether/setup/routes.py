@@ -80,6 +80,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     masquerade_exceptions: tuple[str, ...] | None = None
     rewrite: str | dict[str, str] | None = None
     srs: bool = False
+    verp: tuple[str, ...] | None = None
     tls: str | None = None
     tls_names: tuple[str, ...] | None = None
     tls_fingerprints: tuple[str, ...] | None = None
