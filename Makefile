@@ -3,10 +3,11 @@
 #
 #   make run     start the service on 127.0.0.1:2525, with its configuration, queue and mail under var/
 #   make test    run the tests
-#   make check   lint, format, types, layers, that tests mirror the tree, and that docs/conformance.md is current
+#   make check   lint, format, types, layers, that tests mirror the tree, and that what is made in docs is current
 #   make peers   unpack the real mail programs that the system tests talk to, under .peers/ (Debian)
 #   make conformance   drive a conformance suite, where there is one in $CONFORMANCE: tools/conformance.py
 #   make torture   a million messages through random faults, by several processes (TORTURE_ARGS): docs/reliability.md
+#   make soak    mail for destinations of every kind, as root (SOAK_ARGS): docs/reliability.md
 #   make fuzz    fuzz the parsers and protocol machines, FUZZ_SECONDS each (default 300; Python below 3.14)
 #   make guard   fail when a message costs much more CPU time than was recorded (some seconds)
 #   make bench   mether beside Postfix, Exim and OpenSMTPD, all measures (25 minutes, as root, after make peers)
@@ -28,7 +29,7 @@ unexport PIP_REQUIRE_VIRTUALENV PIP_NO_COMPILE METHER_CONFIG METHER_SPOOL NOSYSE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run install test check conformance peers torture fuzz clean
+.PHONY: help run install test check conformance peers torture soak fuzz clean
 .PHONY: guard bench performance bench-receive bench-idle bench-tls bench-startup bench-routing
 
 help:
@@ -94,6 +95,10 @@ torture: install $(VENV)/.test
 	$(PY) tests/torture/powercut_load.py
 	$(PY) tests/torture/run.py --long-stops $(TORTURE_ARGS)
 
+soak: install $(VENV)/.test
+	$(PY) tests/soak/run.py $(SOAK_ARGS)
+	$(PY) tests/soak/run.py --workers 2 --kill $(SOAK_ARGS)
+
 check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -101,6 +106,7 @@ check: install $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/lint-imports
 	$(PY) tools/mirror.py
 	$(PY) tools/checklist.py --check
+	$(PY) tools/confusion.py --check
 
 conformance: install
 	$(PY) tools/conformance.py $(CONFORMANCE_ARGS)
