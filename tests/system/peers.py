@@ -2,11 +2,12 @@
 
     python tests/system/peers.py
 
-unpacks Postfix, Exim, OpenSMTPD, nullmailer, dma, Dovecot, PostgreSQL, swaks and msmtp from Debian's archive
-under .peers/root, with the libraries that the system lacks.  Nothing is installed: the packages are fetched
-with ``apt-get download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never
-touched.  It needs no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get;
-then the exit status is 1.  Run again it does nothing, unless what is wanted has changed.
+unpacks Postfix, Exim, OpenSMTPD, nullmailer, dma, Dovecot, PostgreSQL, swaks, msmtp, mutt and what delivers
+mail (procmail, maildrop, rmail, Cyrus' deliver) from Debian's archive under .peers/root, with the libraries
+that the system lacks.  Nothing is installed: the packages are fetched with ``apt-get download`` and unpacked
+with ``dpkg -x``, so that a machine's own mail service is never touched.  It needs no privilege, only apt-get
+with its lists.  Prints a line for each thing it cannot get; then the exit status is 1.  Run again it does
+nothing, unless what is wanted has changed.
 
 The rest is for the fixtures in conftest.py.  A program unpacked there is run with `environment`.
 """
@@ -41,6 +42,9 @@ PACKAGES = (
     "dma",
     "procmail",
     "maildrop",
+    "rmail",
+    "cyrus-common",
+    "mutt",
     "postgresql",  # the newest there is: see _meant
 )
 
@@ -57,6 +61,9 @@ WHERE = {
     "dma": "usr/sbin/dma",
     "procmail": "usr/bin/procmail",
     "maildrop": "usr/bin/maildrop",
+    "rmail": "usr/sbin/rmail",
+    "cyrus-deliver": "usr/lib/cyrus/bin/deliver",
+    "mutt": "usr/bin/mutt",
     "postgres": "usr/lib/postgresql/*/bin/postgres",
 }
 

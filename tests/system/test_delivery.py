@@ -66,7 +66,7 @@ class AsRoot(Daemon):
         """Start it, or start it again."""
         stage = self.base / "stage"
         stage.mkdir(exist_ok=True)
-        command = [str(BIN / "smtpd"), "-C", str(self.config), *self.arguments]
+        command = [*self.before(), str(BIN / "smtpd"), "-C", str(self.config), *self.arguments]
         prefix = Path(sys.base_prefix)
         if any(not path.stat().st_mode & 0o001 for path in (prefix, *prefix.parents)):
             command = ["unshare", "--mount", "/bin/sh", "-c", NAMESPACE, "sh", *command]
@@ -83,6 +83,10 @@ class AsRoot(Daemon):
         except RuntimeError as error:
             self.stop()
             raise RuntimeError(f"{error}\n{self.errors.read_text()}") from error
+
+    def before(self) -> list[str]:
+        """The beginning of the command by which it is started."""
+        return []
 
     def send(self, *recipients: str) -> None:
         with smtplib.SMTP("127.0.0.1", self.port) as client:
