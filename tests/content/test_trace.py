@@ -198,3 +198,9 @@ def test_no_field_takes_anything_from_another_session() -> None:
     assert len(trace._fronts) <= trace.REMEMBERED
     assert [received(**one) for one in differing] == first
     assert b"id OTHER\r\n" in received(ident="OTHER")
+
+
+def test_a_client_that_nobody_knows_has_no_address_literal() -> None:
+    """TRC-2: what a front end calls an unknown client is no address."""
+    assert trace.client("c.example", "unknown") == "c.example"
+    assert trace.client("c.example", "192.0.2.1") == "c.example ([192.0.2.1])"

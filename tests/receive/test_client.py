@@ -8,6 +8,9 @@ from places import Place
 from mether.net.tls import Security
 from mether.receive.client import Client as Who
 from mether.routing.networks import Networks
+from mether.routing.router import Router
+from mether.routing.rule import Rule
+from mether.routing.target import parse
 
 
 def test_a_front_end_may_say_who_has_logged_in(place: Place) -> None:
@@ -29,6 +32,19 @@ def test_who_names_no_address_is_nobody(place: Place) -> None:
     client.say("XCLIENT ADDR=[UNAVAILABLE]")
     replies = client.say("EHLO c.example", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>")
     assert replies[-1].startswith("550 5.7.1 ")
+
+
+def test_who_names_no_address_is_no_program_of_this_host(place: Place) -> None:
+    """SEC-1: a route that is open to this host's own programs is not open to whom a front end cannot name."""
+    inner = Rule(["*"], "smtp", parse("smart.example"), programs=True, opened=True)
+    place.router = Router([inner], "mx.example.com")
+    place.options = {"xclient_from": Networks(["127.0.0.1"])}
+    client = place.client("127.0.0.1")
+    client.say("XCLIENT ADDR=[UNAVAILABLE]")
+    replies = client.say("EHLO c.example", "MAIL FROM:<a@b.example>", "RCPT TO:<x@elsewhere.example>")
+    assert replies[-1].startswith("550 5.7.1 ")
+    socket = place.client("")
+    assert socket.say("EHLO c", "MAIL FROM:<a@b.example>", "RCPT TO:<x@a.example>")[-1].startswith("250 ")
 
 
 @pytest.mark.parametrize(

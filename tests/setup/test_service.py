@@ -148,7 +148,8 @@ def test_a_client_that_connects_too_often_is_put_off(start: Start) -> None:
 
 def test_the_client_behind_a_proxy_is_the_one_who_counts(start: Start) -> None:
     """SEC-1: what a proxy says decides who may relay, and its own address does not."""
-    smtpd = start(listen='proxy_from = ["127.0.0.1"]')
+    inner = '[[route]]\nclient = ["local"]\nsmtp = "smart.example"\nopen = true\n'
+    smtpd = start(listen='proxy_from = ["127.0.0.1"]', routes=inner)
     for source, expected in (
         (b"TCP4 192.0.2.1 127.0.0.1 40000 25", "550 5.7.1"),
         (b"TCP4 127.0.0.9 127.0.0.1 40000 25", "250 2.1.5"),

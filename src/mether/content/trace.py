@@ -99,8 +99,8 @@ def _front(helo: str, address: str, host: str, by: str, protocol: str, smtputf8:
         return f"Received: by {by} (local) id "
     name = _token(helo, smtputf8) or "unknown"
     info = _token(host, smtputf8)
-    if address:
-        literal = _literal(address)
+    literal = _literal(address)
+    if literal:
         info = f"{info} {literal}" if info else literal
     client = f"{name} ({info})" if info else name
     return f"Received: from {client}\r\n\tby {by} with {protocol} id "
@@ -112,7 +112,7 @@ def client(helo: str, address: str) -> str:
     What it said in EHLO, and its IP address in parentheses; "" when neither is known.
     """
     name = _token(helo, False)
-    literal = _literal(address) if address else ""
+    literal = _literal(address)
     return f"{name or 'unknown'} ({literal})" if literal else name
 
 
@@ -184,6 +184,9 @@ def _token(text: str, utf8: bool) -> str:
 
 
 def _literal(address: str) -> str:
+    """The address as a literal, "" for what is none: a front end may not know it."""
+    if "." not in address and ":" not in address:
+        return ""
     # An IPv6 address with a zone (fe80::1%eth0) means nothing outside this host without it, nor with it.
     address = address.partition("%")[0]
     address = address[:MAX_TOKEN]

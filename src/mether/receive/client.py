@@ -6,6 +6,8 @@ section 4.2), and a front end may say for whom it speaks from now on (XCLIENT).
 
 from __future__ import annotations
 
+from mether.routing.request import UNKNOWN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.net.tls import Security
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """One client, at `address` (an IP address, or "" for a program of this host).
+    """One client, at `address` (an IP address, "" for a program of this host, or `routing.request.UNKNOWN`).
 
     `peer` is the address that it really connects from; `host` its verified name or ""; `hello` what it said
     in EHLO or HELO, and `esmtp` whether it was EHLO or LHLO; `login` who logged in or ""; `security` the TLS
@@ -61,7 +63,8 @@ class Client:
 
     def speaks_for(self, said: Override) -> None:
         """A front end says for whom it speaks: XCLIENT."""
-        self.address = said.address or ("" if said.address == "" else self.address)
+        if said.address is not None:
+            self.address = said.address or UNKNOWN
         self.host = said.name if said.name is not None else self.host
         self.hello = said.helo or ""
         self.login = said.login or ""

@@ -11,15 +11,21 @@ from mether.address import AddressError, unquote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from mether.address import Address, ReversePath
     from mether.queue.message import Message
+
+UNKNOWN: Final = "unknown"
+"""The address of a client whose proxy or front end does not know it: it is in no network, and is no program
+of this host either."""
 
 
 class Request:
     """One recipient, with what a rule may ask about.
 
     `sender` is the reverse-path as the client gave it, None the null one; `client` its IP address, "" for a
-    program of this host; `login` who logged in, "" for nobody; `listener` the name of the ``[[listen]]`` by
+    program of this host, UNKNOWN for who is none; `login` who logged in, "" for nobody; `listener` the name of the ``[[listen]]`` by
     which it came, "" for none.  `domain` is the recipient's in lower case with A-labels, or as written where
     it has no such form; `key` and `sender_key` are the addresses as tables and patterns know them.
     """

@@ -20,6 +20,7 @@ from mether.receive.rate import network
 from mether.receive.session import Session
 from mether.reply import Reply
 from mether.routing.networks import Networks
+from mether.routing.request import UNKNOWN
 from mether.server.dialogue import SHUTTING_DOWN, Dialogue
 from mether.server.proxied import Proxied
 from mether.server.stream import Connection
@@ -242,6 +243,8 @@ class Listener:
     def _enter(self, rules: Rules, connection: Connection) -> bool:
         """Count a client that has just connected; whether it is welcome."""
         address = connection.peer[0]
+        if not address and not rules.listen.path:
+            address = UNKNOWN  # its proxy did not say
         refuse, counted = self._refusal(address)
         number = _descriptor(connection)
         if number >= self._ceiling and refuse is None:
