@@ -25,9 +25,10 @@ class Request:
     """One recipient, with what a rule may ask about.
 
     `sender` is the reverse-path as the client gave it, None the null one; `client` its IP address, "" for a
-    program of this host, UNKNOWN for who is none; `login` who logged in, "" for nobody; `listener` the name of the ``[[listen]]`` by
-    which it came, "" for none.  `domain` is the recipient's in lower case with A-labels, or as written where
-    it has no such form; `key` and `sender_key` are the addresses as tables and patterns know them.
+    program of this host, UNKNOWN for who is none; `login` who logged in, "" for nobody; `listener` the name
+    of the ``[[listen]]`` by which it came, "" for none.  `domain` is the recipient's in lower case with
+    A-labels, or as written where it has no such form; `key` and `sender_key` are the addresses as tables and
+    patterns know them.
     """
 
     __slots__ = ("_key", "_sender_key", "client", "domain", "listener", "login", "recipient", "sender")
