@@ -11,8 +11,10 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +84,11 @@ def homes() -> Iterator[Path]:
     shutil.rmtree(base)
 
 
+LATE = 0.1
+GATE = "echo begins >>$1/told; head -c 1 $1/gate >/dev/null; echo ends >>$1/told"
+"""A program that says when it begins, waits for an octet, and says when it ends."""
+
+
 class Started:
     """The process, and who asks it."""
 
@@ -92,6 +99,8 @@ class Started:
             "homes": Way("maildir", f"{homes}/{{user}}/Maildir", delimiter="+", terms=Terms(as_user=True)),
             "who": Way("pipe", ("/bin/sh", "-c", f"({who}) >&2; exit 69"), terms=Terms(as_user=True)),
             "hangs": Way("pipe", ("/bin/sleep", "20"), terms=Terms(600.0, as_user=True)),
+            "late": Way("pipe", ("/bin/true",), terms=Terms(LATE, as_user=True)),
+            "gate": Way("pipe", ("/bin/sh", "-c", GATE, "sh", str(homes)), terms=Terms(600.0, as_user=True)),
         }
         before = set(_children())
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
@@ -107,6 +116,13 @@ class Started:
     def deliver(self, rule: str, address: str, content: Content = CONTENT) -> Reply:
         letter = Letter(parse("ann@example.org"), b"Received: us\r\n", content, ident="1A2B")
         return self.helper.deliver(rule, Recipient(parse(address)), letter, 20.0)
+
+    def child(self) -> int:
+        """The first that it forks."""
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        while not (children := path.read_text().split()):
+            pass
+        return int(children[0])
 
     def told(self) -> str:
         """What it wrote on standard error so far."""
@@ -233,16 +249,67 @@ def test_it_dies_with_whoever_started_it(homes: Path) -> None:
 @ROOT
 def test_a_child_that_dies_delays(started: Started) -> None:
     """kill -9 of what delivers one message harms no other."""
-    import threading
-
     replies: list[Reply] = []
     thread = threading.Thread(target=lambda: replies.append(started.deliver("hangs", "nobody@example.com")))
     thread.start()
-    path = Path(f"/proc/{started.pid}/task/{started.pid}/children")
-    while not (children := path.read_text().split()):
-        pass
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(started.child(), signal.SIGKILL)
     thread.join()
     assert [str(reply) for reply in replies] == [str(asuser.GONE)]
     assert started.deliver("homes", "nobody@example.com").ok
     assert isinstance(started.helper, Helper)
+
+
+@ROOT
+def test_more_than_its_children_wait_in_the_socket(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time: each that ends lets the next begin, and all are delivered."""
+    monkeypatch.setattr(deliverer, "CHILDREN", 2)
+    os.mkfifo(homes / "gate")
+    (homes / "told").touch()
+    for name in ("gate", "told"):
+        (homes / name).chmod(0o666)
+    gate = os.open(homes / "gate", os.O_RDWR)
+    made = Started(homes)
+    replies: list[Reply] = []
+    threads = [
+        threading.Thread(target=lambda: replies.append(made.deliver("gate", "nobody@example.com")))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+
+    def told() -> list[str]:
+        return (homes / "told").read_text().split()
+
+    for ended in range(5):
+        while told().count("begins") < min(5, ended + 2):
+            pass
+        os.write(gate, b".")
+    for thread in threads:
+        thread.join()
+    at_once = [told()[:end].count("begins") - told()[:end].count("ends") for end in range(11)]
+    assert max(at_once) == 2
+    assert [reply.ok for reply in replies] == [True] * 5
+    made.helper.close()
+    made.log.close()
+    os.close(gate)
+    os.waitpid(made.pid, 0)
+
+
+@ROOT
+def test_a_child_that_takes_too_long_is_killed(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot keep the time itself; a file server that is gone is like that."""
+    deliver = deliverer.way.deliver
+
+    def stuck(found: Way, *rest: Any, **more: Any) -> list[Reply]:
+        if found.terms.limit == LATE:
+            signal.pause()
+        return deliver(found, *rest, **more)
+
+    monkeypatch.setattr(asuser, "SLACK", 2.0)
+    monkeypatch.setattr(deliverer.way, "deliver", stuck)
+    made = Started(homes)
+    assert made.deliver("late", "nobody@example.com") == asuser.GONE
+    assert made.deliver("homes", "nobody@example.com").ok, "and it goes on"
+    made.helper.close()
+    made.log.close()
+    os.waitpid(made.pid, 0)

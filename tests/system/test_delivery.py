@@ -64,25 +64,29 @@ class AsRoot(Daemon):
 
     def start(self) -> None:
         """Start it, or start it again."""
+        self.process = self.launch("smtpd", *self.arguments)
+        try:
+            peers.await_listener(self.port, self.process)
+        except RuntimeError as error:
+            self.stop()
+            raise RuntimeError(f"{error}\n{self.errors.read_text()}") from error
+
+    def launch(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one of our programs with its configuration."""
         stage = self.base / "stage"
         stage.mkdir(exist_ok=True)
-        command = [*self.before(), str(BIN / "smtpd"), "-C", str(self.config), *self.arguments]
+        command = [*self.before(), str(BIN / program), "-C", str(self.config), *arguments]
         prefix = Path(sys.base_prefix)
         if any(not path.stat().st_mode & 0o001 for path in (prefix, *prefix.parents)):
             command = ["unshare", "--mount", "/bin/sh", "-c", NAMESPACE, "sh", *command]
         with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 env={**os.environ, "PREFIX": str(prefix), "STAGE": str(stage)},
             )
-        try:
-            peers.await_listener(self.port, self.process)
-        except RuntimeError as error:
-            self.stop()
-            raise RuntimeError(f"{error}\n{self.errors.read_text()}") from error
 
     def before(self) -> list[str]:
         """The beginning of the command by which it is started."""
@@ -92,9 +96,9 @@ class AsRoot(Daemon):
         with smtplib.SMTP("127.0.0.1", self.port) as client:
             client.sendmail("ann@example.org", recipients, MESSAGE)
 
-    def processes(self) -> dict[int, set[int]]:
-        """The processes of the service, each with the user ids it has."""
-        found, left = {}, [self.process.pid]
+    def processes(self, pid: int | None = None) -> dict[int, set[int]]:
+        """The processes of the service, or of what has that pid, each with the user ids it has."""
+        found, left = {}, [self.process.pid if pid is None else pid]
         while left:
             pid = left.pop()
             try:
@@ -181,6 +185,29 @@ def test_each_user_gets_its_mail_and_only_the_helper_is_root(
     daemon.start()
     daemon.send("games@users.example")
     until(lambda: len(new(base / "games")) == 2)
+
+
+def test_a_runner_of_its_own_gives_root_up_too(base: Path, running: list[Daemon]) -> None:
+    """runsmtpq --daemon beside a smtpd that only receives: it, too, keeps one small process that is root."""
+    settings = CONFIG.replace("WORKERS", "1").replace("BASE", str(base))
+    daemon = AsRoot(base, settings, "--no-runner")
+    running.append(daemon)
+    daemon.send("games@users.example")
+    runner = daemon.launch("runsmtpq", "--daemon")
+    try:
+        until(lambda: new(base / "games"))
+        daemon.send("nobody@users.example", "root@users.example")
+        until(lambda: new(base / "nobody"))
+        until(lambda: "refused to deliver as root" in daemon.log())
+        until(lambda: len(daemon.processes(runner.pid)) == 2, 20)
+        daemon_uid = pwd.getpwnam("daemon").pw_uid
+        assert daemon.processes(runner.pid)[runner.pid] == {daemon_uid}
+        assert sorted(daemon.processes(runner.pid).values(), key=sorted) == [{0}, {daemon_uid}]
+        [file] = new(base / "nobody")
+        assert file.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    finally:
+        runner.terminate()
+        assert runner.wait(60) == 0
 
 
 def test_a_spool_of_root_is_told_of_in_one_line(base: Path, running: list[Daemon]) -> None:
