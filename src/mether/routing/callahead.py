@@ -147,7 +147,7 @@ class CallAhead:
     def _judge(self, key: str, reply: Reply) -> None:
         here = verdict(reply)
         if here is None:
-            self._trouble(key, f"to RCPT it said {reply}")
+            self._trouble(key, f"{key[:100]}: to RCPT it said {reply}")
         elif here:
             self._kept.put(key, _HERE)
             self._once.put(key, _HERE)
@@ -159,7 +159,9 @@ class CallAhead:
         if self._once.get(key) is not None:
             self._kept.put(key, _HERE, UNKNOWN)
         else:
-            self._kept.fail(key, f"{self.name}: {key[:100]}: {why}", UNKNOWN)
+            # Not with whom: a host that is down is told of in the same words each time, and so in one line a
+            # minute (`event.repeated`), whatever names strangers think of.
+            self._kept.fail(key, f"{self.name}: {why}", UNKNOWN)
 
 
 def verdict(reply: Reply) -> bool | None:
