@@ -11,6 +11,7 @@ from mether.routing.request import UNKNOWN
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mether.net.tls import Security
+    from mether.receive.turns import Turn
     from mether.routing.networks import Networks
     from mether.smtp.xclient import Override
 
@@ -21,7 +22,7 @@ class Client:
     `peer` is the address that it really connects from; `host` its verified name or ""; `hello` what it said
     in EHLO or HELO, and `esmtp` whether it was EHLO or LHLO; `login` who logged in or ""; `security` the TLS
     it speaks under.  A `trusted` client may relay wherever it connects from, and so may those in `relay_from`
-    and those who logged in: `may_relay`.
+    and those who logged in: `may_relay`.  `turn` is its place in the line for large lists (`receive.turns`).
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Client:
         "peer",
         "security",
         "trusted",
+        "turn",
     )
 
     def __init__(self, address: str, relay_from: Networks, *, trusted: bool = False) -> None:
@@ -47,6 +49,7 @@ class Client:
         self.esmtp = False
         self.security: Security | None = None
         self.login = ""
+        self.turn: Turn | None = None
 
     def secured(self, security: Security) -> None:
         """TLS has begun: what the client said before does not count (RFC 3207 section 4.2)."""

@@ -6,6 +6,7 @@ of one session has nothing else to do, and waits in place (`in_place`).
 
 from __future__ import annotations
 
+from mether.receive.turns import Turns
 from mether.routing.source import QUESTIONS, Needs, TableError, learned
 
 TYPE_CHECKING = False
@@ -27,13 +28,14 @@ def in_place(need: Needs, done: Callable[[], None]) -> None:
 
 
 class Learning:
-    """The questions that sessions wait for on an event loop."""
+    """The questions that sessions wait for on an event loop, and their `turns` at large lists."""
 
-    __slots__ = ("_asked", "_loop")
+    __slots__ = ("_asked", "_loop", "turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._asked: set[asyncio.Task[None]] = set()
+        self.turns = Turns(loop)
 
     def __call__(self, need: Needs, done: Callable[[], None]) -> None:
         """Have it found out, and go on then."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mether.address import unquote
 from mether.event import mail as event
-from mether.receive import words
+from mether.receive import turns, words
 from mether.receive.gathered import Gathered, notices
 from mether.routing.expand import is_plain, resolve
 from mether.routing.request import Request
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mether.receive.client import Client
     from mether.receive.gathered import Notice
     from mether.receive.reception import Reception
+    from mether.receive.turns import Turn
     from mether.reply import Reply
     from mether.routing.resolution import Resolution
 
@@ -32,6 +33,9 @@ FREE_RECIPIENTS: Final = 100
 
 RECIPIENT: Final = 1024
 """Octets that each of those takes: about what a long address with a long ORCPT does."""
+
+SHOWN: Final = 10
+"""Members of one address that the log names because they do not get its mail."""
 
 
 class Named:
@@ -65,7 +69,7 @@ class Named:
 
     def take(self, envelope: Envelope, recipient: Recipient) -> Reply:
         """Take a recipient, or say why not.  Raises TableError or Needs, and then nothing has happened."""
-        reception, gathered = self._reception, self.gathered
+        reception = self._reception
         path, router = recipient.forward_path, reception.router
         may_relay = self._client.may_relay
         request = self.request(path, envelope)
@@ -86,8 +90,20 @@ class Named:
         if is_plain(decision):
             assert decision.route is not None
             return self._take_direct(recipient, path, decision.route)
-        found = resolve(router, request, decision)
-        for problem in found.problems:
+        return turns.take(
+            self._client,
+            reception.turns,
+            lambda turn: self._take_resolved(
+                envelope, recipient, path, resolve(router, request, decision, turn=turn), turn
+            ),
+        )
+
+    def _take_resolved(
+        self, envelope: Envelope, recipient: Recipient, path: Address, found: Resolution, turn: Turn | None
+    ) -> Reply:
+        """Take one for what he comes to.  Raises TableError or Needs."""
+        reception, gathered = self._reception, self.gathered
+        for problem in found.problems[:SHOWN]:
             event.warning(problem)
         if found.reply is not None:
             return found.reply
@@ -99,13 +115,15 @@ class Named:
         owed: list[Notice] = []
         if not plain:
             owed = notices(recipient, found, reception.clock(), envelope.reverse_path)
-            self._ask_ways(owed, envelope)
+            self._ask_ways(owed, envelope, turn)
         if (not plain or deliveries[0].hold is not None) and not gathered.within(found):
             return words.TOO_MANY_RECIPIENTS
         if not self._may_hold(len(deliveries)):
             return words.TOO_MANY_RECIPIENTS
-        for one in found.refused:
+        for one in found.refused[:SHOWN]:
             event.warning(f"<{one.address}> does not get the mail for <{path}>: {one.reply}")
+        if len(found.refused) > SHOWN:
+            event.warning(f"nor do {len(found.refused) - SHOWN} other members of <{path}>")
         recipient.forward_path = path
         gathered.add(recipient, found, owed)
         return words.RECIPIENT_OK
@@ -144,12 +162,12 @@ class Named:
             self._reception.budget.give(self._held)
             self._held = 0
 
-    def _ask_ways(self, owed: Iterable[Notice], envelope: Envelope) -> None:
+    def _ask_ways(self, owed: Iterable[Notice], envelope: Envelope, turn: Turn | None) -> None:
         """Find out where reports will go.  Raises TableError or Needs."""
         for notice in owed:
             to = notice.to or envelope.reverse_path
             if to is not None and to not in self.ways:
-                self.ways[to] = resolve(self._reception.router, Request(to))
+                self.ways[to] = resolve(self._reception.router, Request(to), turn=turn)
 
     def _may_hold(self, count: int) -> bool:
         """Whether so many more may be held; the first FREE_RECIPIENTS may in any case."""

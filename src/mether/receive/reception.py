@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mether.receive.domains import Domains
     from mether.receive.learning import Learn
     from mether.receive.login import Authentication
+    from mether.receive.turns import Turns
     from mether.routing.router import Router
 
     Role = Literal["mx", "submission", "local", "lmtp"]
@@ -67,7 +68,8 @@ class Reception:
     With `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain
     for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
     say what is known of a mailbox.  `learn` has a table asked that a decision waits for, and `boundary` makes
-    a token for a report.  `banner` and `farewell` are the replies that begin and end a session.
+    a token for a report; `turns` are those at large lists, None where nobody else waits.  `banner` and
+    `farewell` are the replies that begin and end a session.
     """
 
     __slots__ = (
@@ -101,6 +103,7 @@ class Reception:
         "stage",
         "start",
         "starttls",
+        "turns",
         "vrfy",
         "warn",
         "xclient_from",
@@ -136,6 +139,7 @@ class Reception:
         etrn_from: Networks = NOBODY,
         xclient_from: Networks = NOBODY,
         learn: Learn = in_place,
+        turns: Turns | None = None,
         domains: Domains | None = None,
         boundary: Callable[[], str] | None = None,
     ) -> None:
@@ -166,6 +170,7 @@ class Reception:
         self.etrn_from = etrn_from
         self.xclient_from = xclient_from
         self.learn = learn
+        self.turns = turns
         self.domains = domains
         self.boundary = boundary or (lambda: f"mether{ident(clock())}")
         self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")

@@ -17,7 +17,7 @@ That holds where the listener has ``vrfy``; elsewhere both say 252, and so does 
 from __future__ import annotations
 
 from mether.address import AddressError, parse
-from mether.receive import words
+from mether.receive import turns, words
 from mether.receive.named import mailbox_name
 from mether.reply import Reply
 from mether.routing.expand import resolve
@@ -72,7 +72,9 @@ def _found(reception: Reception, client: Client, argument: str) -> Resolution | 
     decision = reception.router.decide(request)
     if not decision.open:
         return words.CANNOT_VERIFY if client.may_relay else words.NO_RELAY
-    found = resolve(reception.router, request, decision)
+    found = turns.take(
+        client, reception.turns, lambda turn: resolve(reception.router, request, decision, turn=turn)
+    )
     if found.reply is not None:
         return found.reply
     rule = decision.rule

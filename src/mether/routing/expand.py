@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 20
 """Aliases one behind the other, or lists in lists."""
 
+LARGE: Final = 25
+"""Members up to which nobody waits for his turn."""
+
 SENDING: Final = frozenset(("smtp", "lmtp", "maildir", "pipe"))
 """Actions with a next hop."""
 
@@ -64,9 +67,12 @@ def is_plain(decision: Decision) -> bool:
     )
 
 
-def resolve(router: Router, request: Request, decision: Decision | None = None) -> Resolution:
+def resolve(
+    router: Router, request: Request, decision: Decision | None = None, *, turn: Source | None = None
+) -> Resolution:
     """What the recipient of a request comes to; `decision` is the router's, where it was asked already.
 
+    `turn` is asked before more than LARGE members are gone through, so that it can have whoever decides wait.
     Raises TableError or Needs.
     """
     if decision is None:
@@ -80,14 +86,15 @@ def resolve(router: Router, request: Request, decision: Decision | None = None) 
         return Resolution(decision, reply=rule.argument)
     if rule.action == "discard":
         return Resolution(decision, discard=True)
-    return _Expansion(router, request).resolution(decision)
+    return _Expansion(router, request, turn).resolution(decision)
 
 
 class _Expansion:
     """One address being resolved."""
 
-    def __init__(self, router: Router, request: Request) -> None:
+    def __init__(self, router: Router, request: Request, turn: Source | None) -> None:
         self.router = router
+        self.turn = turn
         self.request = request
         self.deliveries: dict[tuple[Address, Route], Delivery] = {}
         self.refused: dict[Address, Refused] = {}
@@ -213,9 +220,13 @@ class _Expansion:
             self.count += 1
             if self.count > aliases.MAX_MEMBERS:
                 raise TableError(_too_many(rule, self.request))
+            if self.count == LARGE + 1 and self.turn is not None:
+                self.turn.get(self.request.key)
             try:
                 self.member(member, request, decision, own, owner, depth)
             except Needs as need:
+                if need.source is self.turn:
+                    raise
                 self.needs.setdefault((id(need.source), need.key), need)
 
     def members(self, text: str, rule: Rule, request: Request, depth: int) -> Sequence[Member]:

@@ -121,7 +121,7 @@ def reception(
 ) -> Reception:
     """What the sessions of one listener share; without `tls` there is none to be had, whatever it says, and
     without `learn` who decides waits for slow tables in place."""
-    from mether.receive.learning import in_place
+    from mether.receive.learning import Learning, in_place
     from mether.receive.offer import Offers
     from mether.routing.networks import Networks
 
@@ -165,6 +165,7 @@ def reception(
         etrn_from=Networks(listen.etrn_from),
         xclient_from=Networks(listen.xclient_from),
         learn=learn or in_place,
+        turns=learn.turns if isinstance(learn, Learning) else None,
         domains=domains(config, listen),
         boundary=_boundary,
     )
