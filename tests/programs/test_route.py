@@ -235,3 +235,115 @@ def test_a_wrong_address_does_not_keep_the_others_from_their_answers(
     out, err = capsys.readouterr()
     assert [line for line in out.splitlines() if line and line[0] != " "] == ["a@home.test", "b@far.test"]
     assert err == "mether: 'bad' is not an address: no @ and domain\n"
+
+
+REWRITING = """\
+[service]
+hostname = "host.home.test"
+user = "daemon"
+[dns]
+enabled = false
+[srs]
+domain = "home.test"
+secret_file = "secrets"
+[[route]]
+domains = ["home.test"]
+maildir = "mail/{user}"
+[[route]]
+name = "own"
+domains = ["users.test"]
+maildir = "{home}/Maildir"
+delimiter = "+"
+as_user = true
+[[route]]
+name = "list"
+domains = ["list.test"]
+forward = ["carl@far.test"]
+[[route]]
+smtp = "[127.0.0.3]"
+masquerade = ["home.test"]
+rewrite = { "ann@host.home.test" = "Ann.Lee@lee.test", "dan@far.test" = "dan@farther.test" }
+srs = true
+"""
+
+
+@pytest.fixture
+def rewriting(tmp_path: Path) -> str:
+    (tmp_path / "secrets").write_text("secret of some length\n")
+    (tmp_path / "secrets").chmod(0o600)
+    path = tmp_path / "m.toml"
+    path.write_text(REWRITING)
+    return str(path)
+
+
+def leaves(capsys: pytest.CaptureFixture[str], *argv: str) -> list[str]:
+    return [
+        line for line in said(capsys, "--no-dns", *argv) if line.startswith(("leaves", "with", "rewritten"))
+    ]
+
+
+def test_the_addresses_under_which_mail_leaves(rewriting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The map, masquerading, and for who is neither of ours nor in the map, SRS in the envelope alone."""
+    argv = ("-C", rewriting, "--sender")
+    assert leaves(capsys, *argv, "ann@host.home.test", "dan@far.test") == [
+        "leaves from <Ann.Lee@lee.test>",
+        "with From Ann.Lee@lee.test",
+        "leaves to dan@farther.test",
+    ]
+    assert leaves(capsys, *argv, "bob@host.home.test", "c@far.test") == [
+        "leaves from <bob@home.test>",
+        "with From bob@home.test",
+        "leaves to c@far.test",
+    ]
+    [path, author, to] = leaves(capsys, *argv, "eve@else.test", "x@list.test")
+    assert path.startswith("leaves from <SRS0=")
+    assert path.endswith("=else.test=eve@home.test>")
+    assert (author, to) == ("with From eve@else.test", "leaves to carl@far.test")
+    assert leaves(capsys, *argv, "<>", "c@far.test") == ["leaves from <>", "leaves to c@far.test"]
+    assert leaves(capsys, "-C", rewriting, "c@far.test") == [
+        "leaves from whom the route makes of the sender: see --sender",
+        "leaves to c@far.test",
+    ]
+    assert leaves(capsys, *argv, "bob@host.home.test", "x@home.test") == []
+
+
+def test_a_map_that_cannot_be_read_is_told(
+    rewriting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path(rewriting).read_text()
+    map = 'rewrite = "file:map"'
+    Path(rewriting).write_text(
+        "\n".join(map if one.startswith("rewrite") else one for one in text.split("\n"))
+    )
+    [line] = leaves(capsys, "-C", rewriting, "--sender", "ann@host.home.test", "c@far.test")
+    assert line.startswith(f"rewritten cannot be told now: {tmp_path}/map")
+
+
+def test_as_whom_mail_is_delivered(rewriting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The service's user, or the Unix user in the address, in whose home directory it lies."""
+    import pwd
+
+    argv = ("-C", rewriting, "--no-dns")
+    assert said(capsys, *argv, "Ann@home.test")[-1] == "as user daemon"
+    found = pwd.getpwnam("nobody")
+    assert said(capsys, *argv, "Nobody+x@users.test")[-2:] == [
+        f"into {found.pw_dir}/Maildir",
+        f"as user nobody, uid {found.pw_uid}",
+    ]
+    assert said(capsys, *argv, "nosuchuser@users.test")[-2:] == [
+        "into no mailbox: there is no home directory",
+        "as user 550 5.1.1 there is no such user here",
+    ]
+    assert "no mail is delivered as root" in said(capsys, *argv, "root@users.test")[-1]
+
+
+def test_json_has_them_too(rewriting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["route", "--json", "--no-dns", "-C", rewriting, "--sender", "bob@host.home.test"]
+    assert main([*argv, "c@far.test", "ann@home.test"]) == 0
+    far, home = (json.loads(line)["deliveries"][0] for line in capsys.readouterr().out.splitlines())
+    assert far["leaves"] == {
+        "reverse_path": "bob@home.test",
+        "from": "bob@home.test",
+        "recipient": "c@far.test",
+    }
+    assert (home["user"], "leaves" in home) == ({"name": "daemon"}, False)

@@ -88,3 +88,13 @@ def test_what_is_delivered_here_has_no_host(store, file, capsys):
     text = explained(capsys, ident)
     assert "next hop      maildir:here.test" in text
     assert "TLS" not in text
+
+
+def test_under_which_addresses_it_leaves(store, file, capsys):
+    file.write_text(f'{FILE}rewrite = {{ "ann@example.org" = "Ann.Lee@lee.test" }}\n')
+    ident = put(store)
+    move(store, Route("smtp", "[192.0.2.7]:2525,[192.0.2.8]", via="night"))
+    text = explained(capsys, ident)
+    assert "  leaves from   <Ann.Lee@lee.test>\n" in text
+    assert "  with From     Ann.Lee@lee.test\n" in text
+    assert json.loads(explained(capsys, "--json", ident))["leaves"]["recipient"] == "bob@example.net"

@@ -112,9 +112,11 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
     """Everything that is known of an address without asking the DNS; `anybody`: whoever the mail is from."""
     from mether.routing.expand import resolve
     from mether.routing.source import TableError, settled
-    from mether.setup.facts import of_next_hop
+    from mether.setup.facts import of_next_hop, of_recipient
+    from mether.setup.rewriting import rewritings
 
     facts: Facts = {"address": str(request.recipient)}
+    rewriting = rewritings(config, router)
     try:
         resolution = settled(lambda: resolve(router, request))
     except TableError as error:
@@ -134,18 +136,29 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
                 "owner": None if one.owner is None else str(one.owner),
                 "hold": one.hold,
                 **of_next_hop(one.route, config, router, one.owner or request.sender, anybody=anybody),
-                "place": _place(one.route, one.address, config, router),
+                **of_recipient(
+                    one.route,
+                    config,
+                    router,
+                    rewriting(one.route),
+                    one.owner or request.sender,
+                    one.address,
+                    anybody=anybody and one.owner is None,
+                ),
+                "place": None,
             }
             for one in resolution.deliveries
         ],
         "refused": [{"address": str(one.address), "reply": str(one.reply)} for one in resolution.refused],
         "problems": list(resolution.problems),
     }
+    for one, delivery in zip(_tables(facts, "deliveries"), resolution.deliveries, strict=True):
+        one["place"] = _place(delivery.route, delivery.address, config, router, one.get("user"))
     return facts
 
 
-def _place(route: Route, address: Address, config: Config, router: Router) -> str | None:
-    """Where mail lies or who reads it, None where it is sent on."""
+def _place(route: Route, address: Address, config: Config, router: Router, user: object) -> str | None:
+    """Where mail lies or who reads it, None where it is sent on; `user` is as whom it is delivered."""
     if route.transport in ("smtp", "lmtp"):
         return None
     rule = router.rule(route)
@@ -153,11 +166,15 @@ def _place(route: Route, address: Address, config: Config, router: Router) -> st
         return route.next_hop
     if rule.action == "pipe":
         return " ".join(rule.argument if isinstance(rule.argument, tuple) else ())
+    from mether.relay.letter import Person
     from mether.relay.maildir import NoMailbox, directory
 
-    person = router.postmaster or address if not address.domain else address
+    reader = router.postmaster or address if not address.domain else address
+    person = None
+    if isinstance(user, dict) and "home" in user:
+        person = Person(user["name"], user["uid"], 0, user["home"], "")
     try:
-        return directory(str(rule.argument), person, config.service.hostname, rule.delimiter)
+        return directory(str(rule.argument), reader, config.service.hostname, rule.delimiter, person)
     except NoMailbox as error:
         return f"no mailbox: {error}"
 
@@ -215,6 +232,7 @@ def delivery(one: Facts, rule: str) -> Iterator[str]:
         yield _line("by rule", own)
     if one["place"] is not None:
         yield _line("into", one["place"])
+    yield from _of_message(one)
     if "trouble" in one:
         yield _line("but", one["trouble"])
     for key, word in (("helo", "EHLO name"), ("source", "from address"), ("failover", "next host at")):
@@ -239,6 +257,26 @@ def delivery(one: Facts, rule: str) -> Iterator[str]:
         login = target["login"] if target["login"] is not None else "none"
         others = "; other senders have other logins: see --sender" if one["logins_by_sender"] else ""
         yield _line("login", f"{login}{others}")
+
+
+def _of_message(one: Facts) -> Iterator[str]:
+    """As whom mail is delivered, and under which addresses it leaves."""
+    user, leaves = one.get("user"), one.get("leaves")
+    if isinstance(user, dict):
+        uid = f", uid {user['uid']}" if "uid" in user else ""
+        yield _line("as user", user.get("trouble") or f"{user['name']}{uid}")
+    if not isinstance(leaves, dict):
+        return
+    if "trouble" in leaves:
+        yield _line("rewritten", f"cannot be told now: {leaves['trouble']}")
+        return
+    if "reverse_path" in leaves:
+        yield _line("leaves from", f"<{leaves['reverse_path']}>")
+    else:
+        yield _line("leaves from", "whom the route makes of the sender: see --sender")
+    if "from" in leaves:
+        yield _line("with From", leaves["from"])
+    yield _line("leaves to", leaves["recipient"])
 
 
 def _line(word: str, what: object, *, wide: bool = False) -> str:

@@ -1,9 +1,9 @@
 """``smtpq explain``: where each recipient of a message goes, when it is tried, and why not now.
 
-Where it goes is told as ``mether route`` tells it (`setup.facts`): the rule, the hosts in order, TLS and the
-login, of the next hop that the recipient has in the queue.  That is a cached decision: where the rules would
-send it elsewhere when it is due, as they are now, that is said.  When it is tried is `programs.story`.  The
-DNS is asked once for each next hop, and never with --no-dns.
+Where it goes is told as ``mether route`` tells it (`setup.facts`): the rule, the addresses under which it
+leaves, the hosts in order, TLS and the login, of the next hop that the recipient has in the queue.  That is
+a cached decision: where the rules would send it elsewhere when it is due, as they are now, that is said.
+When it is tried is `programs.story`.  The DNS is asked once for each next hop, and never with --no-dns.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from mether.programs.smtpq_list import known_hops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mether.outcome import Route
     from mether.programs.smtpq import Call
     from mether.queue.message import Entry, Row
     from mether.queue.store import Store
+    from mether.relay.rewriting import Rewriting
     from mether.routing.router import Router
     from mether.setup.config import Config
     from mether.setup.facts import Facts
@@ -69,15 +70,18 @@ class Ways:
     """What is known of next hops under a configuration, each looked up once; `dns`: their hosts, too."""
 
     def __init__(self, config: Config, *, dns: bool) -> None:
+        from mether.setup.rewriting import rewritings
+
         self._config = config
         self._router: Router = config.router()
         self._dns = dns
         self._known: dict[tuple[Route, str], Facts] = {}
         self._hosts: dict[Route, list[Facts]] = {}
+        self._rewriting: Callable[[Route], Rewriting | None] = rewritings(config, self._router)
 
     def of(self, entry: Entry, row: Row) -> Facts:
-        """What holds for a recipient's next hop."""
-        from mether.setup.facts import look_up, of_next_hop
+        """What holds for a recipient's next hop, and becomes of the message there."""
+        from mether.setup.facts import look_up, of_next_hop, of_recipient
 
         sender = entry.message.envelope.reverse_path
         facts = self._known.get((row.route, str(sender)))
@@ -90,7 +94,9 @@ class Ways:
                 for target, found in zip(targets, self._hosts[row.route], strict=False):
                     target |= found
             self._known[row.route, str(sender)] = facts
-        return facts
+        rewriting = self._rewriting(row.route)
+        path = row.recipient.forward_path
+        return facts | of_recipient(row.route, self._config, self._router, rewriting, sender, path)
 
     def change(self, entry: Entry, row: Row) -> str | None:
         """What becomes of a recipient's next hop when it is due, None where it stays."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Final
 
+    from mether.address import ReversePath
     from mether.client.session import Source
     from mether.envelope import Envelope
     from mether.queue.content import Content
@@ -122,7 +123,7 @@ class Rewriting:
     ) -> Changed | None:
         """The message as it goes out; None: as it is.  Raises TableError, OSError or StoreError."""
         out = envelope
-        sender = await self._sender(envelope)
+        sender = await awaited(lambda: self.reverse_path(envelope.reverse_path))
         if sender is not None:
             out = copy.copy(envelope)
             out.reverse_path = sender
@@ -163,21 +164,28 @@ class Rewriting:
         except AddressError:
             return False
 
-    async def _sender(self, envelope: Envelope) -> Address | None:
-        sender = envelope.reverse_path
+    def reverse_path(self, sender: ReversePath) -> Address | None:
+        """What the reverse-path becomes; None: it stays.  Raises TableError, or Needs."""
         if sender is None:
             return None
-        found = await self._become(sender) if self._rewrite is not None else None
-        if found is None and self._forward is not None and not await awaited(lambda: self._ours(sender)):
+        found = self.address(sender)
+        if found is None and self._forward is not None and not self._ours(sender):
             path = self._forward(sender)
             found = None if path is sender else path
         return found
 
+    def address(self, address: Address, *, envelope_recipient: bool = False) -> Address | None:
+        """What an address in the header becomes, or with `envelope_recipient` one of the recipients.
+
+        None: it stays.  Raises TableError, or Needs.
+        """
+        if self._rewrite is None:
+            return None
+        return self._rewrite.change(address, envelope_recipient=envelope_recipient)
+
     async def _become(self, address: Address, *, envelope_recipient: bool = False) -> Address | None:
-        rewrite = self._rewrite
-        assert rewrite is not None
         found: Address | None = await awaited(
-            lambda: rewrite.change(address, envelope_recipient=envelope_recipient)
+            lambda: self.address(address, envelope_recipient=envelope_recipient)
         )
         return found
 

@@ -1,16 +1,18 @@
 """What a person is told of a next hop: its rule, its hosts in order, TLS and login, as they would be now.
 
 `of_next_hop` is what the configuration says, and asks nobody; `look_up` asks the DNS and the hosts file as an
-attempt would, in the order of this moment (equal MX hosts come by chance).  For ``mether route`` and ``smtpq
-explain``.  Neither fails: what cannot be found is said in the facts.
+attempt would, in the order of this moment (equal MX hosts come by chance).  `of_recipient` is what becomes of
+one message there: the addresses under which it leaves, and the Unix user as whom it is delivered.  For
+``mether route`` and ``smtpq explain``.  None fails: what cannot be found is said in the facts.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mether.address import ReversePath
+    from mether.address import Address, ReversePath
     from mether.outcome import Route
+    from mether.relay.rewriting import Rewriting
     from mether.routing.router import Router
     from mether.routing.target import Target
     from mether.setup.config import Config
@@ -71,6 +73,67 @@ def of_next_hop(
     if manner.failover:
         facts["failover"] = manner.failover.patterns
     return facts
+
+
+def of_recipient(
+    route: Route,
+    config: Config,
+    router: Router,
+    rewriting: Rewriting | None,
+    sender: ReversePath,
+    recipient: Address,
+    *,
+    anybody: bool = False,
+) -> Facts:
+    """What becomes of mail from `sender`, or with `anybody` of whoever's, to `recipient` at its next hop.
+
+    "leaves" is there where the rule rewrites addresses (`rewriting`), with "reverse_path" and "recipient" as
+    the server gets them and "from", what the sender's own address in the header becomes; or with "trouble".
+    For delivery on this host "user" is the Unix user as whom it is made ("uid", and "home" where it is the
+    recipient's own), or why there is none in "trouble".
+    """
+    facts: Facts = {}
+    if rewriting is not None:
+        facts["leaves"] = _leaves(rewriting, sender, recipient, anybody=anybody)
+    rule = router.sending(route)
+    if rule is not None and rule.action in ("maildir", "pipe"):
+        user = _user(config, router, rule.name, rule.delimiter, recipient)
+        if user is not None:
+            facts["user"] = user
+    return facts
+
+
+def _leaves(rewriting: Rewriting, sender: ReversePath, recipient: Address, *, anybody: bool) -> Facts:
+    from mether.routing.source import TableError, settled
+
+    try:
+        path = settled(lambda: rewriting.address(recipient, envelope_recipient=True))
+        leaves: Facts = {"recipient": str(path or recipient)}
+        if anybody:
+            return leaves
+        if sender is None:
+            return {"reverse_path": "", **leaves}
+        return {
+            "reverse_path": str(settled(lambda: rewriting.reverse_path(sender)) or sender),
+            "from": str(settled(lambda: rewriting.address(sender)) or sender),
+            **leaves,
+        }
+    except TableError as error:
+        return {"trouble": str(error)}
+
+
+def _user(config: Config, router: Router, name: str, delimiter: str, recipient: Address) -> Facts | None:
+    from mether.setup import delivering
+
+    if not delivering.terms(config, router)[name].as_user:
+        return None if config.service.user is None else {"name": config.service.user}
+    from mether.relay import letter
+    from mether.setup import deliverer
+
+    reply, person = deliverer.look_up(letter.split(recipient, delimiter)[0])
+    if person is None:
+        return {"trouble": str(reply)}
+    return {"name": person.name, "uid": person.uid, "home": person.home}
 
 
 def _target(where: Target, route: Route, config: Config, router: Router, sender: ReversePath) -> Facts:
