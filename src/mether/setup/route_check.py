@@ -207,9 +207,9 @@ def _check_open(document: Document, number: int, route: Route) -> None:
         return
     if isinstance(route.authenticated, tuple) or route.authenticated:
         return
+
     networks = [ipaddress.ip_network(one) for one in route.client or () if one != LOCAL]
     if route.client and all(network.prefixlen for network in networks):
-
         return
     raise document.wrong(
         ("route", number, "open"),
@@ -250,10 +250,10 @@ def users(document: Document, routes: Sequence[Route], service: Mapping[str, Any
         raise document.wrong(("service", "group"), "expected a user = ... beside it")
     for number, route in enumerate(routes):
         if route.maildir is not None:
-            try:
-                maildir.check_template(route.maildir, as_user=route.as_user)
             from mether.relay import maildir
 
+            try:
+                maildir.check_template(route.maildir, as_user=route.as_user)
             except ValueError as error:
                 raise document.wrong(("route", number, "maildir"), str(error)) from None
         if not route.as_user:
