@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from denied import forbidden
 from peer import Peer, fed
 
 from mether.programs import behind, sendmail
+from mether.programs.handover import CHUNK, Lines
 
 MESSAGE = b"From: me\nSubject: hi\n\nHello.\n"
 
@@ -88,3 +93,80 @@ def test_nor_can_who_has_no_place_for_a_queue(
         assert sendmail.main(["ann@example.net"]) == 0
     assert capsys.readouterr() == ("", "")
     assert len(peer.messages) == 1
+
+
+SESSION = (
+    b"EHLO me\r\nMAIL FROM:<joe@host.example.org>\r\nRCPT TO:<ann@example.net>\r\nDATA\r\n"
+    b"Subject: hi\r\n\r\nHello.\r\n.\r\nQUIT\r\n"
+)
+
+
+@contextlib.contextmanager
+def written() -> Iterator[list[bytes]]:
+    """What is written on descriptor 1, in the end."""
+    out: list[bytes] = []
+    kept = os.dup(1)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            yield out
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+            file.seek(0)
+            out.append(file.read())
+
+
+def speak(given: Path, text: bytes) -> tuple[int, list[bytes]]:
+    """The status of sendmail -bs, and the codes of the replies."""
+    with forbidden(str(given / "spool")), written() as out, fed(text):
+        status = sendmail.main(["-bs"])
+    return status, [line[:3] for line in out[0].splitlines() if line[3:4] == b" "]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_session_is_carried_to_the_service(given: Path, end: bytes) -> None:
+    """sendmail -bs of a user who may not queue; a person's lines end in LF."""
+    with service(given) as peer:
+        status, codes = speak(given, SESSION.replace(b"\r\n", end))
+    assert (status, codes) == (0, [b"220", b"250", b"250", b"250", b"354", b"250", b"221"])
+    (message,) = peer.messages
+    assert (message.sender, message.recipients) == ("joe@host.example.org", ["ann@example.net"])
+    assert message.content == b"Subject: hi\r\n\r\nHello.\r\n"
+
+
+def test_a_large_session_and_one_that_ends_without_quit(given: Path) -> None:
+    content = b"x" * 998 + b"\r\n"
+    text = SESSION.replace(b"Hello.\r\n", content * 3000).removesuffix(b"QUIT\r\n")
+    with service(given) as peer:
+        status, codes = speak(given, text)
+    assert (status, codes[-1]) == (0, b"250")
+    assert len(peer.messages[0].content) > 3000 * 1000
+
+
+def test_a_session_without_a_service_is_one_line(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert speak(given, SESSION) == (75, [])
+    assert capsys.readouterr().err == (
+        f"sendmail: connecting to {given / 'sock'}: No such file or directory\n"
+    )
+    (given / "mether.toml").write_text(f'[queue]\nspool = "sqlite:{given / "spool"}"\n')
+    assert speak(given, SESSION) == (75, [])
+    assert "expected a [[listen]] with a unix: address" in capsys.readouterr().err
+
+
+def test_lines_of_a_session() -> None:
+    """As they come, in pieces; what they end in is seen at the first."""
+    text = b"EHLO me\nDATA\nBDAT is a word\n\n.\nNOOP"
+    for size in (1, 7, 100):
+        lines = Lines()
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        assert b"".join(map(lines.feed, [*pieces, b""])) == text.replace(b"\n", b"\r\n")
+    binary = b"EHLO me\r\nBDAT 3 LAST\r\na\nb"
+    for size in (1, 9, 100):
+        lines = Lines()
+        pieces = [binary[at : at + size] for at in range(0, len(binary), size)]
+        assert b"".join(map(lines.feed, [*pieces, b""])) == binary
+    with pytest.raises(ValueError, match="BDAT counts octets"):
+        Lines().feed(b"EHLO me\nBDAT 3 LAST\na\nb")
+    with pytest.raises(ValueError, match="longer than"):
+        Lines().feed(b"x\n" + b"y" * (CHUNK + 1))

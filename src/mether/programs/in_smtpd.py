@@ -90,8 +90,18 @@ def parse_source(text: str) -> tuple[str, int]:
     return str(ip_address(raw)), port
 
 
-def session(config: Config, address: str, *, trusted: bool, batch: bool, program: str = "") -> int:
+def session(
+    config: Config,
+    address: str,
+    *,
+    trusted: bool,
+    batch: bool,
+    program: str = "",
+    store: Store | None = None,
+) -> int:
     """Serve one session on descriptor 0; returns the exit status.  Raises StoreError.
+
+    The queue is `store`, which is closed in the end; else that of the configuration.
 
     `trusted` input is that of this host, whose lines may end in LF; a `batch` is all there at once.  Under
     another name than ours (`program`) whoever called it reads the replies: then the status need not tell what
@@ -109,7 +119,8 @@ def session(config: Config, address: str, *, trusted: bool, batch: bool, program
     from mether.smtp.server import ServerProtocol
 
     _log(config, quiet=program != "")
-    store = open_store(config.queue.spool, now=time.time())
+    if store is None:
+        store = open_store(config.queue.spool, now=time.time())
     try:
         listen = config.listen[0]
         if trusted:

@@ -65,10 +65,28 @@ def _work(argv: list[str]) -> int:
 
     config = config_.load(locate.find_config(given.config), spool=given.spool)
     if given.mode == "s":
-        from mether.programs import in_smtpd
-
-        return in_smtpd.session(config, "", trusted=True, batch=not os.isatty(0), program="sendmail")
+        return _session(config)
     return _submit(config, given)
+
+
+def _session(config: Config) -> int:
+    """SMTP on standard input and output, with the service where this user may not queue."""
+    from mether.programs import in_smtpd
+    from mether.queue.open import open_store
+    from mether.queue.store import StoreError
+
+    try:
+        store = open_store(config.queue.spool, now=time.time())
+    except StoreError as error:
+        import stat
+
+        from mether.programs import handover
+
+        path = _service(config, error)
+        sink = 0 if stat.S_ISSOCK(os.fstat(0).st_mode) else 1
+        return handover.session("sendmail", path, 0, sink)
+    batch = not os.isatty(0)
+    return in_smtpd.session(config, "", trusted=True, batch=batch, program="sendmail", store=store)
 
 
 def _queue_arguments(given: Arguments) -> list[str]:
@@ -169,8 +187,17 @@ def _hand_over(
     whole: Callable[[Callable[[], Writer]], bytes | Writer],
     trouble: StoreError,
 ) -> int:
-    """Have the service queue what this user may not, or cannot.  Raises Failure where it has no socket for
-    that: whoever called keeps the message, and comes again."""
+    """Have the service queue what this user may not, or cannot.  Raises Failure as `_service` does."""
+    from mether.programs import handover
+
+    path = _service(config, trouble)
+    data: bytes | message.Scratch = whole(message.Scratch)  # type: ignore[assignment]
+    return handover.deliver("sendmail", path, envelope, data, config.service.hostname)
+
+
+def _service(config: Config, trouble: StoreError) -> str:
+    """The path of the service's socket.  Raises Failure where it has none: whoever called keeps the message,
+    and comes again."""
     from mether.programs import handover
     from mether.queue.store import NotAllowed
 
@@ -183,8 +210,7 @@ def _hand_over(
                 "or a configuration of your own in ~/.config/mether/mether.toml"
             )
         raise errors.Failure(errors.TEMPFAIL, what)
-    data: bytes | message.Scratch = whole(message.Scratch)  # type: ignore[assignment]
-    return handover.deliver("sendmail", path, envelope, data, config.service.hostname)
+    return path
 
 
 def _run_now(config: Config, ident: str) -> None:
