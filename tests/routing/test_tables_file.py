@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from pathlib import Path
 
@@ -189,6 +190,25 @@ def test_a_pipe_is_no_file(tmp_path: Path, clock: Time) -> None:
     os.mkfifo(tmp_path / "users")
     with pytest.raises(TableError, match="users: expected a file, and this is none"):
         table(tmp_path / "users", clock).load()
+
+
+def test_a_file_of_the_kernel_that_would_have_us_wait_is_no_table(
+    tmp_path: Path, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc/kmsg calls itself a file, and has nothing to read now."""
+    (tmp_path / "users").write_text("ann\n")
+
+    class Waits(io.BytesIO):
+        def __init__(self, fd: int, mode: str) -> None:
+            super().__init__()
+            self.fileno = lambda: fd
+
+        def read(self, size: int | None = -1) -> bytes:
+            return None  # type: ignore[return-value]
+
+    monkeypatch.setattr(tables_file, "open", Waits, raising=False)
+    with pytest.raises(TableError, match="users: expected a file, and this is none"):
+        table(tmp_path / "users", clock).get("ann")
 
 
 def test_a_large_file_is_read_in_a_thread_where_others_would_wait(

@@ -173,10 +173,12 @@ class Reread:
                 before = os.fstat(file.fileno())
                 if not stat.S_ISREG(before.st_mode):
                     return _Read(None, {}, f"{self.path}: expected a file, and this is none")
-                data = file.read(MAX_FILE + 1)
+                data: bytes | None = file.read(MAX_FILE + 1)
                 after = os.fstat(file.fileno())
         except OSError as error:
             return _Read(None, {}, f"{self.path}: {error.strerror or error}")
+        if data is None:  # a file of the kernel's that would have us wait
+            return _Read(None, {}, f"{self.path}: expected a file, and this is none")
         stamp, wall = _stamp(before), self._wall()
         # Written once more at the same moment it may look the same: it is read again until that is over.
         fresh = abs(wall - before.st_mtime) < _SETTLED or abs(wall - before.st_ctime) < _SETTLED
