@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = {
-    "asyncio", "ssl", "socket", "re", "argparse", "enum", "typing", "dataclasses", "msgspec", "tomllib",
+    "asyncio", "ssl", "socket", "re", "argparse", "enum", "typing", "dataclasses", "tomllib",
     "dns", "email", "logging", "random", "inspect", "selectors", "apsw", "idna",
 }  # fmt: skip
 

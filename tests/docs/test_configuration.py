@@ -6,10 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from mether.setup import config, shape
+from mether.setup.struct import REQUIRED, fields
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 STRUCTS = {
@@ -53,9 +53,8 @@ def test_its_default_and_example_are_right(where):
     name, key = where
     default, example = rows()[where]
     shape.SHAPES[name][key](tomllib.loads(f"value = {example.strip('`')}")["value"])
-    fields = {field.name: field for field in msgspec.structs.fields(STRUCTS[name])}
-    built_in = fields[key].default
-    if built_in is not msgspec.NODEFAULT and built_in is not None:
+    built_in = fields(STRUCTS[name])[key]
+    if built_in is not REQUIRED and built_in is not None:
         assert default == f"`{shape.written(key, built_in)}`"
     else:
         assert not default.startswith("`")

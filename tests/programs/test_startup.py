@@ -8,7 +8,7 @@ import pytest
 from peer import Peer
 
 HEAVY = {
-    "argparse", "asyncio", "dataclasses", "dns", "email", "enum", "logging", "msgspec", "random", "re",
+    "argparse", "asyncio", "dataclasses", "dns", "email", "enum", "logging", "random", "re",
     "socket", "ssl", "subprocess", "tomllib", "typing",
 }  # fmt: skip
 # What the interpreter itself brings is not the program's doing: a sitecustomize may import anything.

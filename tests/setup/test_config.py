@@ -24,6 +24,7 @@ from mether.setup.config import (
     loads,
 )
 from mether.setup.locate import ConfigError
+from mether.setup.struct import fields
 
 ENV = {"HOME": "/h"}
 
@@ -170,10 +171,10 @@ def test_every_key_of_a_struct_has_a_shape_and_no_other():
         "dns": Dns,
         "log": Log,
     }
-    assert {name: set(struct.__struct_fields__) for name, struct in structs.items()} == {
+    assert {name: set(fields(struct)) for name, struct in structs.items()} == {
         name: set(keys) for name, keys in shape.SHAPES.items()
     }
-    assert set(Config.__struct_fields__) == {*structs, "path", "origins"}
+    assert set(fields(Config)) == {*structs, "path", "origins"}
 
 
 ROUTE = '[[route]]\ndomains = ["a.test"]\n'

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -17,6 +16,7 @@ from mether.event import mail as event
 from mether.setup import channel, places, service
 from mether.setup import config as config_
 from mether.setup.config import Config
+from mether.setup.struct import replace
 from mether.setup.worker import Child
 
 TEXT = """\
@@ -90,7 +90,7 @@ async def led(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[L
 
 
 def named(config: Config, hostname: str) -> Config:
-    return msgspec.structs.replace(config, service=msgspec.structs.replace(config.service, hostname=hostname))
+    return replace(config, service=replace(config.service, hostname=hostname))
 
 
 @pytest.mark.asyncio

@@ -107,8 +107,6 @@ def session(
     another name than ours (`program`) whoever called it reads the replies: then the status need not tell what
     was refused, and nothing is logged in between.
     """
-    import msgspec
-
     from mether.queue.open import open_store
     from mether.receive.budget import Budget
     from mether.receive.session import Session
@@ -116,6 +114,7 @@ def session(
     from mether.server import pipe
     from mether.server.dialogue import Dialogue
     from mether.setup import wiring
+    from mether.setup.struct import replace
     from mether.smtp.server import ServerProtocol
 
     _log(config, quiet=program != "")
@@ -126,7 +125,7 @@ def session(
         if trusted:
             # A program of this host: SMTP, with no TLS to begin and nobody to log in.  What a client of the
             # network is not offered it is: a queue that is exported must lose nothing on its way in.
-            listen = msgspec.structs.replace(listen, role="local", require_tls=False, extensions_off=())
+            listen = replace(listen, role="local", require_tls=False, extensions_off=())
         reception = wiring.reception(
             config,
             listen,

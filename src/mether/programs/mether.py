@@ -4,7 +4,8 @@
 value came from; ``--check`` only says what is wrong.  ``mether route`` (`mether.programs.route`) says where
 mail for an address goes and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.
 ``mether fsck`` (`mether.programs.fsck`) looks over the queue, and repairs it.  ``mether import``
-(`mether.programs.import_`) takes over the queue of another program.
+(`mether.programs.import_`) takes over the queue of another program.  ``mether bounce``
+(`mether.programs.bounce`) says what a bounce means.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from mether.programs.options import Parsed
     from mether.routing.router import Router
     from mether.setup.config import Config
+    from mether.setup.struct import Struct
 
-COMMANDS = ("config", "route", "passwd", "fsck", "import")
+COMMANDS = ("config", "route", "passwd", "fsck", "import", "bounce")
 
 PROGRAM = Program(
     "mether",
@@ -35,6 +37,7 @@ PROGRAM = Program(
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
         "fsck [--repair] [--json]",
         "import --from SOURCE [--dry-run] [--hold] [--force] DIR",
+        "bounce [--recipient ADDRESS] [FILE...]",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
@@ -50,7 +53,10 @@ PROGRAM = Program(
     puts the rest into its directory "damaged".
 
     import takes the mail that waits in another program's queue over into ours, each message once however
-    often it is run, and changes nothing there.  Stop that program before.""",
+    often it is run, and changes nothing there.  Stop that program before.
+
+    bounce reads a bounce or another delivery report, on stdin or in each FILE, and prints what it says: a JSON
+    object a line for each recipient.""",
     [
         Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
@@ -78,6 +84,7 @@ PROGRAM = Program(
         Option("n", "dry-run", "import: only say what would be imported"),
         Option("", "hold", "import: hold what is imported"),
         Option("", "force", "import: though that program seems to be running"),
+        Option("", "recipient", "bounce: where the bounce was sent to, which VERP reads", value="ADDRESS"),
         Option("", "repair", "fsck: set right what is wrong, while no process works the queue"),
         JSON,
     ],
@@ -86,7 +93,8 @@ PROGRAM = Program(
         64,
         (
             65,
-            "the password cannot be used; the queue is damaged, or something could not be saved or read",
+            "the password cannot be used; the queue is damaged, or something could not be saved or read; "
+            "what bounce was given is no report",
         ),
         (66, "there is no queue, or none of that kind in DIR"),
         (67, "there is no such login"),
@@ -138,6 +146,10 @@ def _work(argv: list[str]) -> int:
         from mether.programs import import_
 
         return import_.work(options, operands, lambda: _load(options))
+    if command == "bounce":
+        from mether.programs import bounce
+
+        return bounce.work(options, operands)
     from mether.setup.spelling import nearest
 
     meant = nearest(command, COMMANDS)
@@ -184,9 +196,11 @@ def _config(options: Parsed, operands: list[str]) -> int:
             )
         return CONFIG if wrong else 0
     if options.flag("json"):
-        import msgspec
+        import json
 
-        sys.stdout.write(msgspec.json.encode(config).decode() + "\n")
+        from mether.setup.struct import plain
+
+        print(json.dumps(config, default=plain, ensure_ascii=False, separators=(",", ":")))
         return 0
     sys.stdout.writelines(f"{line}\n" for line in effective(config))
     return 0
@@ -218,16 +232,17 @@ def effective(config: Config) -> Iterator[str]:
             yield from _table(f"[{name}]", name, getattr(config, name), config)
 
 
-def _table(header: str, label: str, struct: object, config: Config) -> Iterator[str]:
+def _table(header: str, label: str, struct: Struct, config: Config) -> Iterator[str]:
     from mether.setup.shape import written
+    from mether.setup.struct import fields
 
     yield ""
     yield header
-    for key in struct.__struct_fields__:  # type: ignore[attr-defined]
+    for key in fields(struct):
         value = getattr(struct, key)
         origin = config.origins.get(f"{label}.{key}", "built in")
         built_in = origin == "built in" and header in ("[[route]]", "[[table]]")
-        if value is None or (built_in and (key != "timeout" or struct.pipe is None)):  # type: ignore[attr-defined]
+        if value is None or (built_in and (key != "timeout" or getattr(struct, "pipe", None) is None)):
             continue
         yield f"{f'{key} = {written(key, value)}':<48} # {origin}"
 

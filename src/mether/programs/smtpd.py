@@ -53,11 +53,10 @@ def _work(argv: list[str]) -> int:
 
     # Until it can, it must not end for being asked to read its configuration again.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    import msgspec
-
     from mether.setup import check, descriptors, locate, places, privileges, service, systemd
     from mether.setup import config as config_
     from mether.setup.locate import ConfigError
+    from mether.setup.struct import replace
 
     count = _workers(given.text("workers"))
     addresses = given.all("listen")
@@ -65,10 +64,10 @@ def _work(argv: list[str]) -> int:
     def load() -> Config:
         config = config_.load(locate.find_config(given.text("config")), spool=given.text("spool"))
         if count is not None:
-            changed = msgspec.structs.replace(config.service, workers=count)
-            config = msgspec.structs.replace(config, service=changed)
+            changed = replace(config.service, workers=count)
+            config = replace(config, service=changed)
         if addresses:
-            config = msgspec.structs.replace(config, listen=_listen(config.listen[0], addresses))
+            config = replace(config, listen=_listen(config.listen[0], addresses))
         return config
 
     config = load()
@@ -102,14 +101,12 @@ def _workers(text: str | None) -> int | None:
 
 
 def _listen(pattern: Listen, addresses: list[str]) -> tuple[Listen, ...]:
-    import msgspec
-
     from mether.setup import endpoint
+    from mether.setup.struct import replace
 
     try:
         return tuple(
-            msgspec.structs.replace(pattern, address=endpoint.written(*endpoint.parse_listen(one)))
-            for one in addresses
+            replace(pattern, address=endpoint.written(*endpoint.parse_listen(one))) for one in addresses
         )
     except ValueError as error:
         raise UsageError(f"-l: {error}") from None

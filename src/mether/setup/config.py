@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
 from mether.address import parse as parse_address
 from mether.routing.router import Router
 from mether.setup import callahead, decode, locate, rewriting, route_check, routes, sending, shape
@@ -31,6 +29,7 @@ from mether.setup.resolving import Dns as Dns
 from mether.setup.rewriting import Srs as Srs
 from mether.setup.routes import Route as Route
 from mether.setup.sending import Login as Login
+from mether.setup.struct import Struct
 from mether.setup.tables import Table as Table
 from mether.setup.tables import Tables
 from mether.setup.units import duration_text
@@ -45,7 +44,10 @@ if TYPE_CHECKING:
 MIB: Final = 1 << 20
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
+_NOWHERE: Final[Mapping[str, str]] = {}
+
+
+class Service(Struct):
     """``[service]``: who we are; `origin` is the domain of names that have none, in mail of programs here.
 
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
@@ -65,7 +67,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None = None
 
 
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
+class Queue(Struct):
     """``[queue]``: the `spool`'s URL, and the octets of content in `memory` over all sessions; how many
     messages each process has in hand to deliver (`window`), and the octets of theirs in memory."""
 
@@ -75,7 +77,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     window_memory: int = 64 * MIB
 
 
-class Tls(msgspec.Struct, frozen=True, kw_only=True):
+class Tls(Struct):
     """``[tls]``: the files of our certificates with their keys, the first pair the default, the authorities
     for clients' certificates (SASL EXTERNAL), the least version; the level for sending, and the authorities
     for servers' certificates (None: the system's)."""
@@ -95,7 +97,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class Retry(Struct):
     """``[retry]``: seconds before each next attempt (the last one repeats), the part of them that is
     left to chance, the age in seconds at which a message is returned, and the ages at which its sender is
     told that it still waits; whether what may have been delivered is tried again ("retry") or held for a
@@ -108,7 +110,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     uncertain: str = "retry"
 
 
-class Log(msgspec.Struct, frozen=True, kw_only=True):
+class Log(Struct):
     """``[log]``: the least level that is written, and whether as "text" or "json"."""
 
     level: str = "info"
@@ -120,7 +122,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
         return shape.LEVELS[self.level]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+class Config(Struct):
     """Everything.  `path` is the file's, or None; `origins` maps a dotted key of a given value, such as
     "queue.spool" or "route[1].maildir", to where it was given."""
 
@@ -138,7 +140,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     dns: Dns = Dns()
     log: Log = Log()
     path: str | None = None
-    origins: dict[str, str] = {}
+    origins: Mapping[str, str] = _NOWHERE
 
     def tables(self) -> Tables:
         """The tables that routes refer to."""

@@ -18,9 +18,8 @@ an option that would do nothing, or a listener that nobody could use, is an erro
 
 from __future__ import annotations
 
-import msgspec
-
 from mether.setup import endpoint
+from mether.setup.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ ROLES: Final = ("mx", "submission", "local", "lmtp")
 _ROLE_OF_PORT: Final = {25: "mx", 587: "submission", 465: "submission", 24: "lmtp"}
 
 
-class Listen(msgspec.Struct, frozen=True, kw_only=True):
+class Listen(Struct):
     """``[[listen]]``: one address, its role, who may relay through it, and the limits of its sessions.
 
     `name` is what routes call it, None: by its address.  Networks and hosts are as the file has them.  0
@@ -102,7 +101,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
         return endpoint.parse_listen(self.address)[1]
 
 
-class Auth(msgspec.Struct, frozen=True, kw_only=True):
+class Auth(Struct):
     """``[auth]``: who checks logins: `passwords` (a file), `dovecot` (a socket), `program`,
     `checkpassword` and `oauth` (argument vectors), asked in this order.
 

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from mether.setup import decode
+from mether.setup.struct import Struct
 from mether.setup.units import rate
 
 TYPE_CHECKING = False
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from mether.setup.decode import Document, Shape
 
 
-class Relay(msgspec.Struct, frozen=True, kw_only=True):
+class Relay(Struct):
     """``[relay]``: for each next hop the `connections` at a time, the messages in each of them, and the
     `rate` of messages (None: as fast as it takes them); for all next hops of a process `max_connections`,
     and the seconds for which an `idle` connection is kept."""

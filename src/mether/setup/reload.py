@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from mether.event import mail as event
 from mether.setup import crew
+from mether.setup.struct import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,8 +114,6 @@ class Reload:
 def kept(config: Config, before: Config, *, workers: bool = True) -> Config:
     """The configuration with what no running service can change as it was before; the log tells of that.
     Where there are no workers anyway, `workers` is False."""
-    import msgspec
-
     fixed = [("queue", "spool"), ("service", "user"), ("service", "group")]
     for table, key in (*fixed, *((("service", "workers"),) if workers else ())):
         new, old = getattr(config, table), getattr(before, table)
@@ -122,8 +121,8 @@ def kept(config: Config, before: Config, *, workers: bool = True) -> Config:
             event.warning(
                 f"{table}.{key} stays {getattr(old, key) or 'unset'}: it can only change by a new start"
             )
-            changed = msgspec.structs.replace(new, **{key: getattr(old, key)})
-            config = msgspec.structs.replace(config, **{table: changed})
+            changed = replace(new, **{key: getattr(old, key)})
+            config = replace(config, **{table: changed})
     return config
 
 

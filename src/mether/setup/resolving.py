@@ -7,10 +7,9 @@ same: what it knows outlives a reload.  With `enabled` off it asks nobody, and d
 
 from __future__ import annotations
 
-import msgspec
-
 from mether.dns import private
 from mether.setup import decode, endpoint
+from mether.setup.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ PATIENCE: Final = 4.0
 """All servers together are waited for so many times as long as one."""
 
 
-class Dns(msgspec.Struct, frozen=True, kw_only=True):
+class Dns(Struct):
     """``[dns]``: whether the DNS is asked at all, name servers as ``ADDRESS:PORT`` (none: the system's), the
     seconds one is waited for, whether the hosts file is asked too, which `private` addresses an MX may point
     at (`dns.private`), and whether the AD bit of servers on other hosts is believed."""

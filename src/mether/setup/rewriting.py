@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 
-import msgspec
-
 from mether.address import parse
 from mether.routing.rewrite import domain
 from mether.routing.srs import HASH, MAX_AGE
 from mether.routing.tables_file import normal_key
 from mether.setup import decode, endpoint
+from mether.setup.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from mether.setup.tables import Tables
 
 
-class Srs(msgspec.Struct, frozen=True, kw_only=True):
+class Srs(Struct):
     """``[srs]``: the `domain` of the addresses, the file of the secrets that sign them, the seconds for which
     one is good, and the characters of its hash."""
 

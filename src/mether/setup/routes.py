@@ -8,8 +8,6 @@ Where a list refers to a table, a file or a host that is asked, `setup.tables` h
 
 from __future__ import annotations
 
-import msgspec
-
 from mether import reply
 from mether.outcome import Route as Way
 from mether.routing import target
@@ -17,6 +15,7 @@ from mether.routing.match import Addresses, Logins
 from mether.routing.networks import Networks
 from mether.routing.rule import Rule
 from mether.setup.sending import Login
+from mether.setup.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ LOCAL: Final = "local"
 REFERENCES: Final = ("table:", "file:")
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(Struct):
     """``[[route]]``: what it asks for, one action, who is here, and how its mail is sent; None: not said.
 
     `client` are networks and "local", the programs of this host; `authenticated` patterns of logins, or

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
 from mether.address import AddressError
 from mether.address import parse as parse_address
 from mether.net.level import LEVELS, fingerprint
@@ -20,6 +18,7 @@ from mether.reply import Reply
 from mether.routing import target
 from mether.setup import decode
 from mether.setup.spelling import nearest
+from mether.setup.struct import Struct
 from mether.smtp.sasl import MECHANISMS
 
 TYPE_CHECKING = False
@@ -44,7 +43,7 @@ SEND: Final = LEVELS[:-1]
 """The levels that may hold for all next hops: a fingerprint is one server's."""
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True):
+class Login(Struct):
     """``[[login]]``: who we are at the next hops and for the senders that fit the patterns.
 
     Exactly one of the five sources of the secret is given, none only for EXTERNAL alone; `token_command`

@@ -6,12 +6,11 @@ what they expected: see `decode`.
 
 from __future__ import annotations
 
-import msgspec
-
 from mether.address import AddressError
 from mether.address import parse as parse_address
 from mether.setup import decode, endpoint, listen, relaying, resolving, rewriting, route_keys, sending, tables
 from mether.setup.spelling import nearest
+from mether.setup.struct import Struct, fields
 from mether.setup.units import duration_text, size_text
 from mether.smtp.extension import KNOWN
 
@@ -211,10 +210,9 @@ _DURATIONS: Final = frozenset(
 
 def written(key: str, value: object) -> str:
     """A value as the file would write it; `key` decides between numbers, sizes and durations."""
-    if isinstance(value, msgspec.Struct):
-        pairs = ((name, getattr(value, name)) for name in value.__struct_fields__)
-        given = {field.name: field.default for field in msgspec.structs.fields(value)}
-        said = (f"{name} = {written(name, one)}" for name, one in pairs if one != given[name])
+    if isinstance(value, Struct):
+        pairs = ((name, getattr(value, name), default) for name, default in fields(value).items())
+        said = (f"{name} = {written(name, one)}" for name, one, default in pairs if one != default)
         return "{ " + ", ".join(said) + " }"
     if isinstance(value, dict):
         entries = (f"{written('', name)} = {written('', one)}" for name, one in value.items())

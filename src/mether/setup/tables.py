@@ -18,13 +18,12 @@ from __future__ import annotations
 import os
 import time
 
-import msgspec
-
 from mether.routing.source import TableError
 from mether.routing.tables_file import Reread, normal_key
 from mether.routing.tables_file import Table as FileTable
 from mether.setup import decode
 from mether.setup.spelling import nearest
+from mether.setup.struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ REFERRING: Final = ("domains", "recipient", "sender", "authenticated", "aliases"
 """The keys of a route in which a table may stand."""
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class Table(Struct):
     """``[[table]]``: its `name`, and where it is: exactly one of `file` (in `format` "map" or "aliases"),
     `sqlite` (a path) and `postgres` (a URL) with their `query`, and `passwd`.  `cache` is for how many
     seconds an answer of a database is kept."""
