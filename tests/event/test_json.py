@@ -21,7 +21,9 @@ def test_an_attempt_is_an_object(monkeypatch):
     outcome = Outcome(0, "delayed", Reply(451, "4.2.0", "bu\nsy"), remote_mta="mx[192.0.2.9]:25", at=3.0)
     (record,) = written(
         monkeypatch,
-        lambda: mail.tried("0ABC", Address("b", "c.test"), Route("smtp", "c.test"), outcome, arrival=1.0),
+        lambda: mail.tried(
+            "0ABC", Address("b", "c.test"), Route("smtp", "c.test"), outcome, arrival=1.0, kind="mailbox full"
+        ),
         host="mx",
         pid=7,
     )
@@ -37,6 +39,7 @@ def test_an_attempt_is_an_object(monkeypatch):
         "remote_mta": "mx[192.0.2.9]:25",
         "reply": {"code": 451, "status": "4.2.0", "text": "bu\nsy"},
         "status": "4.2.0",
+        "class": "mailbox full",
         "scope": "recipient",
         "arrival": 1.0,
         "started": 3.0,

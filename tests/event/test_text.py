@@ -84,6 +84,13 @@ def test_an_attempt_that_may_have_succeeded(log):
     assert log[0].endswith("status=deferred (451 4.4.2 connection lost; may have been delivered)")
 
 
+def test_what_was_wrong_is_told_within_the_parentheses(log):
+    """Programs that read Postfix's lines take all of them for the server's words."""
+    outcome = Outcome(0, "failed", Reply(550, "5.1.1", "who?"), at=1.0)
+    mail.tried("0ABC", BOB, Route("smtp", "x.test"), outcome, arrival=1.0, kind="no such user")
+    assert log[0].endswith("dsn=5.1.1, status=bounced (550 5.1.1 who?; class=no-such-user)")
+
+
 def test_an_original_recipient_is_told_when_it_differs(log):
     outcome = Outcome(0, "delivered", Reply(250, "2.0.0", "ok"), at=1.0)
     route = Route("maildir", "home")

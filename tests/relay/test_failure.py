@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mether.client.session import Lost
+from mether.content.classify import parse
 from mether.outcome import Outcome
 from mether.relay import failure
 from mether.reply import Reply
@@ -218,3 +221,54 @@ def test_a_next_hop_that_a_person_named_may_be_a_mistake(reply: Reply, after: tu
     assert found.text.startswith(reply.text)
     outcome = failure.of_host(0, found, at=AT)
     assert (outcome.action, outcome.scope) == ("delayed" if found.temporary else "failed", "host")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "slows"),
+    [
+        (Outcome(0, "relayed", Reply(250, None, "rate limited"), remote_mta="mx"), None, False),
+        (Outcome(0, "delayed", Reply(450, None, "Rate limit"), remote_mta="mx"), "rate limited", False),
+        (
+            Outcome(0, "delayed", Reply(450, None, "Rate limit"), scope="transaction", remote_mta="mx"),
+            "rate limited",
+            True,
+        ),
+        (
+            Outcome(0, "delayed", Reply(421, None, "Too many sessions"), scope="host", remote_mta="mx"),
+            "rate limited",
+            True,
+        ),
+        (
+            Outcome(0, "failed", Reply(550, None, "Rate limit"), scope="transaction", remote_mta="mx"),
+            "rate limited",
+            False,
+        ),
+        (
+            Outcome(0, "delayed", Reply(451, None, "Rate limit"), scope="host", said=False),
+            "rate limited",
+            False,
+        ),
+        (Outcome(0, "delayed", Reply(552, None, "no"), remote_mta="mx"), "mailbox full", False),
+        (Outcome(0, "delayed", Reply(552, None, "no"), scope="transaction", remote_mta="mx"), "size", False),
+    ],
+)
+def test_what_was_wrong_and_who_wants_less(outcome: Outcome, kind: str | None, slows: bool) -> None:
+    """BNC-10: the class of the reply; a recipient that gets too much says nothing of the others."""
+    assert failure.kind(outcome) == kind
+    assert failure.slows(outcome) is slows
+
+
+@pytest.mark.parametrize(
+    ("lost", "kind"),
+    [("connect", "connection"), ("timeout", "connection"), ("protocol", "protocol"), ("tls", "tls")],
+)
+def test_our_own_words_have_their_classes_too(lost: Any, kind: str) -> None:
+    assert failure.kind(failure.of_lost(0, Lost(lost, "", "it went wrong"))) == kind
+
+
+def test_rules_of_ones_own_decide_first() -> None:
+    outcome = Outcome(
+        0, "delayed", Reply(450, None, "later, alligator"), scope="transaction", remote_mta="mx"
+    )
+    assert not failure.slows(outcome)
+    assert failure.slows(outcome, parse("[rate limited x.7.28]\nalligator"))

@@ -20,7 +20,7 @@ from mether.queue.store import StoreError
 from mether.relay.nexthop import FAREWELL, FIRST_ROOM
 from mether.relay.settings import IDLE
 from mether.relay.slots import Slots
-from mether.relay.window import FIRST
+from mether.relay.window import FIRST, SLOW
 from mether.relay.worker import MOST_SESSIONS
 from mether.reply import Reply
 from mether.routing.target import Target
@@ -283,6 +283,23 @@ async def test_connections_are_few_at_first_and_more_with_success() -> None:
     await relay.send(*(claim() for _ in range(200)))
     assert FIRST < len(mx.sessions) <= 20
     assert len(mx.messages) == FIRST + 200
+
+
+@virtual
+async def test_who_says_that_it_gets_too_much_is_given_less_for_a_while() -> None:
+    """Fewer connections; what it refused is put off, and what else waits is not."""
+    mx = await server(MAIL=["250 ok"] * 150 + ["451 4.7.1 too much mail from 192.0.2.1"] * 3 + ["250 ok"])
+    relay = Relay(mx)
+    await relay.send(*(claim() for _ in range(150)))
+    assert mx.open == 20
+    outcomes = await relay.send(*(claim() for _ in range(100)))
+    assert sorted(one.action for (one,) in outcomes) == ["delayed"] * 3 + ["relayed"] * 97
+    assert relay.hop.held == 10
+    await asyncio.sleep(60)
+    assert relay.hop.idle
+    assert not relay.hop.rested
+    await asyncio.sleep(SLOW)
+    assert relay.hop.rested
 
 
 @virtual

@@ -11,6 +11,7 @@ from mether.relay.window import (
     BURST,
     FIRST,
     PATIENCE,
+    SLOW,
     SOON,
     Limits,
     Meter,
@@ -164,3 +165,24 @@ def test_an_attempt_has_time_for_every_command_and_for_its_content() -> None:
     assert patience(0, 1) > ATTEMPT >= 30 + 60 + 4 * 300 + 120 + 600 - 240
     assert patience(50 << 20, 1) > 3 * 3600
     assert patience(1000, 100) > patience(1000, 1)
+
+
+def test_less_is_given_to_who_says_that_it_gets_too_much() -> None:
+    """Half as many connections, once in a while however many messages are told so, and then slowly more."""
+    window = Window(20)
+    for _ in range(20):
+        window.succeeded(0.0)
+    for _ in range(8):
+        window.slow(10.0)
+    assert window.size == 10
+    assert round_of(window, 10.0 + SLOW - 1) == 10
+    window.slow(10.0 + SLOW)
+    assert window.size == 5
+    assert [round_of(window, 11.0 + 2 * SLOW) for _ in range(3)] == [6, 7, 8]
+
+
+def test_one_connection_is_always_left() -> None:
+    window = Window(20)
+    for number in range(10):
+        window.slow(number * SLOW)
+    assert window.size == 1

@@ -132,7 +132,7 @@ def timed(by: By, *paths: str, **more: Any) -> Draft:
 async def test_a_delay_is_told_once_and_the_message_tried_on() -> None:
     """EXT-1, DSN-6: RFC 2852 section 4.1.3, mode N."""
     service = Service().start()
-    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.2", "mailbox full"))
+    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.0", "mailbox locked"))
     service.transport.answers["sender@example.com"] = delayed()
     one = timed(By(200, "N"))
     service.receive(one)
@@ -196,7 +196,7 @@ def aging(*paths: str, **more: Any) -> Draft:
 async def test_the_sender_is_told_at_each_age_and_the_message_tried_as_before() -> None:
     """DSN-6, QUE-2, QUE-8: with the real cause, and without NOTIFY; the waits are those of the schedule."""
     service = Service(retry=WARNING).start()
-    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.2", "mailbox full"))
+    service.transport.answers["rcpt@example.net"] = delayed(reply=Reply(450, "4.2.0", "mailbox locked"))
     service.receive(aging())
     told: list[int] = []
     with heard() as events:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from clock import T0
 from hypothesis import given
 from hypothesis import strategies as st
 from mail import DAY, HOP, message
 
+from mether.content.classify import KINDS
 from mether.queue.claim import Hop
 from mether.runner import schedule
 from mether.runner.schedule import Retry
@@ -109,3 +112,26 @@ def test_a_suspension_is_kept_whatever_the_host_does(until: float | None) -> Non
         failed = schedule.failed_hop(RETRY, hop, "451 x", T0, 0.5)
         assert failed is not None
         assert (failed.suspended, failed.suspended_until) == ("maintenance", until)
+
+
+@given(PART, PART)
+def test_greylisting_is_tried_again_when_its_time_is_over(random: float, jitter: float) -> None:
+    """Never before, by chance: that would be refused again, and the wait after it is longer."""
+    retry = Retry(jitter=jitter, greylisted=300)
+    assert 300 <= retry.interval(1, random, "greylisted") <= 600
+    assert retry.interval(2, random, "greylisted") == retry.interval(2, random)
+
+
+@given(TRIES, PART)
+def test_a_full_mailbox_is_tried_less_often_than_others(tries: int, random: float) -> None:
+    retry = Retry(mailbox_full=7200)
+    assert (
+        retry.interval(tries, random, "mailbox full")
+        >= max(7200 * 0.8, retry.interval(tries, random)) * 0.999
+    )
+
+
+@given(TRIES, PART, st.sampled_from([*KINDS, None]))
+def test_nothing_waits_for_longer_than_the_longest_wait(tries: int, random: float, kind: Any) -> None:
+    retry = Retry(greylisted=50000, mailbox_full=90000)
+    assert retry.interval(tries, random, kind) <= schedule.longest(retry)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mail import DAY, HOP, LATER, NEVER, OK, claim, message
 
 from mether.address import Address
+from mether.content.classify import parse
 from mether.envelope import By
 from mether.outcome import DONE, Outcome, Route
 from mether.queue.claim import Claim, Hop, Pending
@@ -282,3 +283,18 @@ def test_what_becomes_of_a_claim_is_its_course() -> None:
     made.envelope.by = By(60, "R")
     assert settle.course(made, T0 + 59, due=True) == "try"
     assert settle.course(made, T0 + 60, due=True) == "return"
+
+
+def test_the_reply_says_how_soon_it_is_tried_again() -> None:
+    """BNC-10: greylisting soon, a full mailbox slowly; by rules of one's own, too."""
+
+    def after(text: str, retry: Retry = RETRY) -> float:
+        outcome = Outcome(0, "delayed", Reply(450, None, text), remote_mta="mx", at=T0)
+        at = settle.decide(several(1), [outcome], Hop(HOP), retry, T0, lambda: 0.5).decisions[0].retry_at
+        assert at is not None
+        return at - T0
+
+    assert after("busy") == 60
+    assert after("Greylisted, come back in 5 minutes") == 330
+    assert after("Mailbox full") == 7200
+    assert after("busy", Retry(rules=parse("[mailbox full x.2.2]\nbusy"))) == 7200

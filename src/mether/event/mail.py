@@ -272,13 +272,15 @@ def tried(
     connected: float = 0.0,
     attempts: int = 1,
     retry_at: float | None = None,
+    kind: str | None = None,
 ) -> None:
     """One recipient was tried; the event's name is ``outcome.action``.
 
     `arrival` is when the message came, `started` when the attempt began and `connected` when it had
     its connection (each 0 when not known); the attempt ended at ``outcome.at``, or where nothing was
     tried any more, as for what has expired, when it began.  `attempts` counts
-    this one; `retry_at` is when it is tried again.
+    this one; `retry_at` is when it is tried again.  `kind` is the class of what was wrong
+    (`content.classify`), told as ``class``.
     """
     if sinks:
         _emit(
@@ -291,6 +293,7 @@ def tried(
                 "remote_mta": outcome.remote_mta,
                 "reply": outcome.reply,
                 "status": outcome.status,
+                "class": kind,
                 "scope": outcome.scope,
                 "uncertain": outcome.uncertain,
                 "arrival": arrival,

@@ -285,11 +285,12 @@ def _tried(status: str) -> Callable[[Fields], Lines]:
         # Postfix's a/b/c/d: before the queue manager, in it, connecting, sending.  Ours begins queued.
         parts = f"0/{_number(started - arrival)}/{_number(connected - started)}/{_number(ended - connected)}"
         doubt = "; may have been delivered" if fields["uncertain"] else ""
+        kind = f"; class={fields['class'].replace(' ', '-')}" if fields["class"] else ""
         relay = fields["remote_mta"] or ("none" if route.transport in ("smtp", "lmtp") else route.transport)
         text = (
             f"{fields['queue_id']}: to=<{recipient}>,{orig} relay={relay}, "
             f"delay={_number(ended - arrival)}, delays={parts}, dsn={fields['status']}, "
-            f"status={status} ({fields['reply']}{doubt})"
+            f"status={status} ({fields['reply']}{doubt}{kind})"
         )
         return ((route.transport, text),)
 

@@ -35,6 +35,9 @@ no such source address on this host    delayed    host
 A reply that no command allows (3yz to MAIL) is a protocol fault: delayed, 4.5.0.  Nothing but the
 first digit decides, but for 421 and 552 (checklist CLI-2, CLI-6).  `exit_status` gives what
 sysexits(3) calls the same things.
+
+What was wrong (`kind`, by `content.classify`) never decides whether something is tried again; only how soon
+(`runner.schedule`), and whether the next hop wants less at a time (`slows`).
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.client.session import Lost
+    from mether.content.classify import Kind, Rules
     from mether.outcome import Action, Scope
     from mether.smtp.transaction import Result
 
@@ -217,6 +221,31 @@ def of_delivery(number: int, reply: Reply, *, at: float = 0.0) -> Outcome:
 def of_fault(number: int, what: str, *, at: float = 0.0) -> Outcome:
     """What trouble on our own side means: content that cannot be read, a fault in the program."""
     return Outcome(number, "delayed", Reply(451, "4.3.0", what), scope="transaction", at=at)
+
+
+def kind(outcome: Outcome, rules: Rules | None = None) -> Kind | None:
+    """What was wrong, by these rules or the built-in ones; None where nothing was.
+
+    It is found anew from the reply wherever it is wanted, and stored nowhere.
+    """
+    if outcome.action in DONE:
+        return None
+    from mether.content.classify import classify
+
+    return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "", rules).kind
+
+
+def slows(outcome: Outcome, rules: Rules | None = None) -> bool:
+    """Whether the host said that it gets too much from us at a time, and so wants less.
+
+    One recipient that gets too much says nothing of the others there.
+    """
+    return (
+        outcome.said
+        and outcome.action == "delayed"
+        and outcome.scope != "recipient"
+        and kind(outcome, rules) == "rate limited"
+    )
 
 
 def exit_status(outcomes: Iterable[Outcome]) -> int:

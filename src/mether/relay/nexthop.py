@@ -69,7 +69,8 @@ class NextHop:
     @property
     def rested(self) -> bool:
         """Whether it is idle, and its rate and its window would be the same anew."""
-        return self.idle and (self._rate is None or self._rate.rested(self.settings.loop.time()))
+        now = self.settings.loop.time()
+        return self.idle and now >= self._window.slow_until and (self._rate is None or self._rate.rested(now))
 
     @property
     def held(self) -> int:
@@ -201,6 +202,10 @@ class NextHop:
         else:
             self._waiting.back(claim)
             worker.leave = True
+
+    def slowed(self) -> None:
+        """The next hop says that it gets too much from us: it is given less for a while."""
+        self._window.slow(self.settings.loop.time())
 
     def failed(self) -> None:
         """Nothing works there."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.client.session import Timeouts
+    from mether.content.classify import Rules
     from mether.outcome import Outcome, Route
     from mether.queue.claim import Claim
     from mether.queue.content import Content
@@ -40,7 +41,7 @@ class Settings:
     `slots` the connections there may be over all, and `idle` is how many seconds one that has nothing to do
     is kept.  `rewriting` says how a route's mail has its addresses written anew, None for not at all;
     `manner` how it goes out otherwise.  `health` is what is known of hosts, and `random` gives numbers from 0
-    up to 1, for weights.
+    up to 1, for weights.  `rules` are those by which replies are classified, None for the built-in ones.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Settings:
         "random",
         "returned",
         "rewriting",
+        "rules",
         "slots",
         "timeouts",
         "tls",
@@ -87,7 +89,9 @@ class Settings:
         manner: Callable[[Route], Manner] = lambda route: PLAIN,
         health: Health | None = None,
         random: Callable[[], float] = lambda: 0.0,
+        rules: Rules | None = None,
     ) -> None:
+        self.rules = rules
         self.manner = manner
         self.health = Health() if health is None else health
         self.random = random

@@ -2,7 +2,8 @@
 
 `Window` is how many connections a next hop may have now.  It begins with FIRST and grows by one with each
 success, which doubles it a round, up to its threshold; beyond that by one a round.  When connections are
-refused or lost while others work it shrinks to what works, and is left alone for PATIENCE seconds.  When
+refused or lost while others work it shrinks to what works, and is left alone for PATIENCE seconds.  When the
+next hop says that it gets too much it is halved, once in SLOW seconds, and does not grow for so long.  When
 nothing works it falls to one: a probe.
 
 `Rate` says when the next message may go: evenly spaced, but for what may go together within BURST seconds.
@@ -23,6 +24,9 @@ FIRST: Final = 5
 
 PATIENCE: Final = 30.0
 """Seconds for which no connection is tried beyond what the next hop was seen to take."""
+
+SLOW: Final = 300.0
+"""Seconds for which a next hop is given less that said it gets too much."""
 
 BURST: Final = 0.1
 """Seconds whose messages may go at once under a rate: a timer is no finer under load."""
@@ -56,7 +60,7 @@ class Limits:
 class Window:
     """How many connections there may be: `size`, at most `most`.  `probing` from a failure to a success."""
 
-    __slots__ = ("_part", "_quiet", "_threshold", "most", "probing", "size")
+    __slots__ = ("_part", "_quiet", "_slow", "_threshold", "most", "probing", "size")
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -64,7 +68,13 @@ class Window:
         self.probing = False
         self._threshold = most
         self._quiet = 0.0
+        self._slow = 0.0
         self._part = 0
+
+    @property
+    def slow_until(self) -> float:
+        """Until when there is less to be given, as was asked for; a time that has passed: not now."""
+        return self._slow
 
     def limit(self, most: int) -> None:
         """Set another maximum."""
@@ -81,7 +91,7 @@ class Window:
     def succeeded(self, now: float) -> bool:
         """Note a message that the next hop answered; whether there may now be one connection more."""
         self.probing = False
-        if self.size >= self.most:
+        if self.size >= self.most or now < self._slow:
             return False
         if self.size >= self._threshold:
             if now < self._quiet:
@@ -97,6 +107,17 @@ class Window:
         """Note that a connection was refused or lost while so many others work."""
         self.size = self._threshold = max(1, min(self.size, working))
         self._quiet = now + PATIENCE
+        self._part = 0
+
+    def slow(self, now: float) -> None:
+        """Note that the next hop says that it gets too much at a time.
+
+        Several messages may be told so at once: only the first counts for the next SLOW seconds.
+        """
+        if now < self._slow:
+            return
+        self.size = self._threshold = max(1, self.size // 2)
+        self._slow = now + SLOW
         self._part = 0
 
     def fail(self) -> None:

@@ -185,6 +185,10 @@ class Worker:
             settings.done(claim, outcomes, started, connected, self._transcript(outcomes, tried))
         if failed:
             hop.failed()
+        for one in outcomes:
+            if one.action == "delayed" and failure.slows(one, settings.rules):
+                hop.slowed()
+                break
         if self.client is not None:
             self._messages += 1
             if self._messages >= hop.limits.messages or self._aside:

@@ -16,6 +16,7 @@ from mether.outcome import Attempt
 from mether.queue.claim import Settlement
 from mether.queue.store import StoreError
 from mether.receive.learning import Learning
+from mether.relay import failure
 from mether.routing.source import Needs, TableError
 from mether.runner.notify import kind
 from mether.runner.schedule import warn_at
@@ -171,6 +172,7 @@ class Ending:
                     connected=connected,
                     attempts=one.attempts + 1,
                     retry_at=decision.retry_at,
+                    kind=failure.kind(decision.outcome, self._retry.rules),
                 )
 
     def _wait(self, trouble: Needs | TableError, again: Callable[[], None]) -> None:

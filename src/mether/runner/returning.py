@@ -15,6 +15,7 @@ from mether.event import mail as event
 from mether.outcome import Outcome
 from mether.queue.claim import Decision, Settlement
 from mether.queue.store import StoreError
+from mether.relay import failure
 from mether.reply import Reply
 from mether.routing.source import TableError, settled
 from mether.runner import settle
@@ -114,6 +115,7 @@ def _tell(one: Settlement, lost: bool) -> None:
                 orcpt=pending.recipient.orcpt,
                 arrival=message.arrival.at,
                 attempts=pending.attempts,
+                kind=failure.kind(decision.outcome),
             )
     for report in one.reports:
         event.reported(message.ident, report.message.ident, "failed")

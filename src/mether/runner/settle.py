@@ -14,6 +14,7 @@ from __future__ import annotations
 from mether.outcome import DONE, Outcome
 from mether.queue.claim import Decision, Hop
 from mether.queue.selection import fixed
+from mether.relay import failure
 from mether.reply import Reply
 from mether.runner import schedule
 
@@ -89,7 +90,8 @@ def decide(
         elif outcome.action == "delayed" and expired:
             outcome = give_up(one, outcome, late=too_late(message, now))
         if outcome.action == "delayed":
-            at = schedule.retry_at(retry, one.attempts + 1, now, expires, random())
+            kind = failure.kind(outcome, retry.rules)
+            at = schedule.retry_at(retry, one.attempts + 1, now, expires, random(), kind)
             decisions.append(Decision(one.number, outcome, at))
             continue
         decisions.append(Decision(one.number, outcome, None))
