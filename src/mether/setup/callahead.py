@@ -50,24 +50,14 @@ def _settings(config: Config, loop: asyncio.AbstractEventLoop) -> Settings:
     import time
 
     from mether.client.session import Timeouts
-    from mether.relay import hosts
     from mether.relay.settings import Settings
     from mether.routing.callahead import LIMIT
-    from mether.setup import resolving, sending, wiring
+    from mether.setup import finding, sending
 
     router = config.router()
-    resolver, known = resolving.resolver(config.dns, loop), resolving.hosts(config.dns)
-    own = wiring.own_endpoints(config)
     return Settings(
         loop=loop,
-        find=lambda route, where: hosts.find(
-            where,
-            resolver=resolver,
-            hosts=known,
-            random=random.random,
-            ourselves={config.service.hostname.lower()},
-            own=own,
-        ),
+        find=finding.finder(config, router, loop),
         content=_none,
         hostname=config.service.hostname,
         timeouts=Timeouts(connect=LIMIT / 3, greeting=LIMIT, command=LIMIT),

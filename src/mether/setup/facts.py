@@ -162,16 +162,12 @@ def look_up(route: Route, config: Config, router: Router) -> list[Facts]:
 
 async def _look_up(route: Route, config: Config, router: Router) -> list[Facts]:
     import asyncio
-    import random
 
     from mether.dns.mx import DnsFailure
-    from mether.relay import hosts
     from mether.routing import target
-    from mether.setup import resolving
-    from mether.setup.wiring import own_endpoints
+    from mether.setup.finding import finder
 
-    rule = router.rule(route)
-    resolver = resolving.resolver(config.dns, asyncio.get_running_loop())
+    find = finder(config, router, asyncio.get_running_loop())
     found: list[Facts] = []
     try:
         targets = target.from_route(route).targets
@@ -179,16 +175,7 @@ async def _look_up(route: Route, config: Config, router: Router) -> list[Facts]:
         return found
     for one in targets:
         try:
-            there = await hosts.find(
-                one,
-                resolver=resolver,
-                hosts=resolving.hosts(config.dns),
-                random=random.random,
-                ourselves={config.service.hostname.lower()},
-                own=own_endpoints(config),
-                named=rule is not None and rule.argument is not None,
-                level=config.dns.level,
-            )
+            there = await find(route, one)
         except DnsFailure as error:
             found.append({"hosts": [], "trouble": str(error.reply)})
             continue

@@ -11,7 +11,7 @@ import time
 
 from mether import address
 from mether.event import mail as event
-from mether.net.own import At, Own
+from mether.net.own import At
 from mether.queue import ident
 from mether.receive.reception import Limits, Reception
 from mether.routing.target import SMTP_PORT
@@ -176,7 +176,7 @@ def domains(config: Config, listen: Listen) -> Domains | None:
     if not (listen.check_sender_domain or listen.check_recipient_domain):
         return None
     from mether.receive.domains import Domains
-    from mether.setup import resolving
+    from mether.setup import finding, resolving
 
     known = resolving.hosts(config.dns)
     return Domains(
@@ -186,23 +186,10 @@ def domains(config: Config, listen: Listen) -> Domains | None:
         senders=listen.check_sender_domain,
         recipients=listen.check_recipient_domain,
         ourselves={config.service.hostname.lower()},
-        own_addresses=At(own_endpoints(config), SMTP_PORT),
+        own_addresses=At(finding.own_endpoints(config), SMTP_PORT),
         level=config.dns.level,
         in_hosts=lambda name: known is not None and name in known,
     )
-
-
-def own_endpoints(config: Config) -> Own:
-    """Where this service itself takes mail."""
-    pairs, everywhere = set(), set()
-    for listen in config.listen:
-        if listen.path:
-            pairs.add((listen.path, 0))
-        elif listen.host not in ("", "0.0.0.0", "::"):
-            pairs.add((listen.host, listen.port))
-        else:
-            everywhere.add(listen.port)
-    return Own(pairs, everywhere)
 
 
 ATTEMPTS: Final = 30.0
@@ -332,31 +319,17 @@ def pool(
     Raises ConfigError.
     """
     from mether.client.session import Timeouts
-    from mether.relay import hosts
     from mether.relay.local import Local
     from mether.relay.pool import Pool
     from mether.relay.settings import Settings
     from mether.relay.slots import Slots
-    from mether.setup import delivering, relaying, resolving, rewriting, sending
+    from mether.setup import delivering, finding, relaying, rewriting, sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
-    resolver, known = resolving.resolver(config.dns, loop), resolving.hosts(config.dns)
-    ourselves = {hostname.lower()}
-    own = own_endpoints(config)
     settings = Settings(
         loop=loop,
-        find=lambda route, where: hosts.find(
-            where,
-            resolver=resolver,
-            hosts=known,
-            random=random.random,
-            ourselves=ourselves,
-            own=own,
-            named=(rule := router.rule(route)) is not None and rule.argument is not None,
-            level=config.dns.level,
-            warn=event.warning,
-        ),
+        find=finding.finder(config, router, loop, event.warning),
         content=runner.content,
         hostname=hostname,
         timeouts=Timeouts(),
