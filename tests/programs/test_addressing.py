@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from mether.programs import addressing, errors
 from mether.queue.memory import MemoryStore
 from mether.queue.store import Filter, NoSpace, StoreError
 from mether.routing.router import Router
+from mether.routing.rule import Rule
 from mether.setup.locate import Basics
 
 KNOWN = {"list": "ann, bob", "owner-list": "ann", "drop": "/dev/null", "prog": "|/bin/x"}
@@ -29,9 +31,16 @@ def envelope(*paths: str, sender: str = "ann@example.com") -> Envelope:
     return Envelope(address(sender) if sender else None, [Recipient(address(path)) for path in paths])
 
 
-def send(*paths: str, size: int = 0, store: Any = None, sender: str = "ann@example.com") -> list[Any]:
+def send(
+    *paths: str,
+    size: int = 0,
+    store: Any = None,
+    sender: str = "ann@example.com",
+    known: Any = KNOWN,
+    rules: Iterable[Rule] = (),
+) -> list[Any]:
     store = store or MemoryStore(now=T0)
-    mine = router()
+    mine = aliased(known, *rules, users=users("ann", "bob"))
     addressed = addressing.address(mine, envelope(*paths, sender=sender), T0)
 
     def read(spill: Any) -> Any:
@@ -101,3 +110,12 @@ def test_what_cannot_be_queued_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(store, "commit", full)
     with pytest.raises(StoreError, match="full"):
         send("ann@example.com", "list@example.com", size=100_000, store=store)
+
+
+@pytest.mark.parametrize("path", ["postmaster@mx.example.com", "PostMaster@MX.example.com"])
+def test_the_postmaster_at_our_own_name_is_the_services(path: str) -> None:
+    """As with RCPT (RFC 5321 section 4.5.1): where nobody reads that name it would go to ourselves by MX."""
+    entries = send(path, known={"postmaster": "bob"})
+    assert shown(entries) == [("ann@example.com", ["bob@example.com"])]
+    asked = Rule(["mx.example.com"], "maildir", "/own/{user}", "own")
+    assert shown(send(path, known={}, rules=[asked])) == [("ann@example.com", [path])]

@@ -237,6 +237,20 @@ def test_a_wrong_address_does_not_keep_the_others_from_their_answers(
     assert err == "mether: 'bad' is not an address: no @ and domain\n"
 
 
+@pytest.mark.parametrize("address", ["postmaster", "Postmaster@mx.test"])
+def test_the_postmaster_is_the_services(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    """RFC 5321 section 4.5.1: as RCPT and sendmail take it."""
+    told = said(capsys, "-C", file, "--no-dns", address)
+    assert told[1:4] == [
+        "for pm@home.test, the postmaster here",
+        f"rule home.test, at {file}:9",
+        "open to anybody",
+    ]
+    assert told[-1] == f"into {tmp_path}/mail/pm"
+
+
 REWRITING = """\
 [service]
 hostname = "host.home.test"

@@ -12,6 +12,7 @@ import os
 import time
 
 from mether.address import parse
+from mether.envelope import Recipient
 from mether.programs import errors, queueing
 from mether.queue.message import Arrival
 from mether.receive import accept, gathered
@@ -19,6 +20,7 @@ from mether.receive.coming import APART
 from mether.routing.expand import resolve
 from mether.routing.request import Request
 from mether.routing.resolution import Refused, Resolution
+from mether.routing.router import is_postmaster
 from mether.routing.source import TableError, settled
 
 TYPE_CHECKING = False
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from mether.address import Address
+    from mether.address import Address, ReversePath
     from mether.envelope import Envelope
     from mether.queue.content import Writer
     from mether.queue.message import Draft
@@ -66,8 +68,8 @@ def _address(router: Router, envelope: Envelope, now: float) -> Addressed:
     refused: list[tuple[Address, Resolution]] = []
     owed = []
     for recipient in envelope.recipients:
+        recipient, resolution = _meant(router, recipient, sender)
         path = recipient.forward_path
-        resolution = resolve(router, Request(path, sender=sender))
         if resolution.reply is not None:
             refused.append((path, resolution))
             failed = Resolution(resolution.decision, refused=[Refused(path, resolution.reply)])
@@ -87,6 +89,19 @@ def _address(router: Router, envelope: Envelope, now: float) -> Addressed:
         if to is not None and to not in ways:
             ways[to] = resolve(router, Request(to))
     return Addressed(envelope, found, ways)
+
+
+def _meant(router: Router, recipient: Recipient, sender: ReversePath) -> tuple[Recipient, Resolution]:
+    """Who gets a recipient's mail, and what he comes to: as with RCPT, the service's postmaster where a
+    postmaster is nobody else.  Raises TableError or Needs."""
+    request = Request(recipient.forward_path, sender=sender)
+    decision = router.decide(request)
+    other = router.postmaster
+    if other is not None and is_postmaster(recipient.forward_path, decision, router.hostname):
+        recipient = Recipient(other, notify=recipient.notify, orcpt=recipient.orcpt)
+        request = request.to(other)
+        decision = router.decide(request)
+    return recipient, resolve(router, request, decision)
 
 
 def submit(

@@ -111,13 +111,23 @@ def _request(options: Parsed, config: Config) -> Callable[[Address], Request]:
 def told(request: Request, config: Config, router: Router, anybody: bool = False) -> Facts:
     """Everything that is known of an address without asking the DNS; `anybody`: whoever the mail is from."""
     from mether.routing.expand import resolve
+    from mether.routing.router import is_postmaster
     from mether.routing.source import TableError, settled
     from mether.setup.facts import of_next_hop, of_recipient
     from mether.setup.rewriting import rewritings
 
     facts: Facts = {"address": str(request.recipient)}
     rewriting = rewritings(config, router)
+    other = router.postmaster
     try:
+        decision = settled(lambda: router.decide(request))
+        if (
+            other is not None
+            and other != request.recipient
+            and is_postmaster(request.recipient, decision, router.hostname)
+        ):
+            facts["postmaster"] = str(other)
+            request = request.to(other)
         resolution = settled(lambda: resolve(router, request))
     except TableError as error:
         return {**facts, "trouble": str(error), "reply": str(TableError.reply)}
@@ -125,7 +135,7 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
     facts |= {
         "rule": None if rule is None else rule.name,
         "where": None if rule is None else rule.where,
-        "open": resolution.open or not request.domain,
+        "open": resolution.open or "postmaster" in facts or not request.domain,
         "hold": resolution.decision.hold,
         "reply": None if resolution.reply is None else str(resolution.reply),
         "discard": resolution.discard,
@@ -202,6 +212,8 @@ def lines(facts: Facts) -> Iterator[str]:
         yield _line("answer", facts["reply"])
         return
     rule = f"{facts['rule']}, at {facts['where'] or 'no file'}" if facts["rule"] is not None else ""
+    if "postmaster" in facts:
+        yield _line("for", f"{facts['postmaster']}, the postmaster here")
     yield _line("rule", rule or "none: by MX")
     if facts["hold"] is not None:
         yield _line("held", facts["hold"])

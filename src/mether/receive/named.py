@@ -12,6 +12,7 @@ from mether.receive import turns, words
 from mether.receive.gathered import Gathered, notices
 from mether.routing.expand import is_plain, resolve
 from mether.routing.request import Request
+from mether.routing.router import is_postmaster
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Named:
         request = self.request(path, envelope)
         decision = router.decide(request)
         local = decision.open
-        if not path.domain or (not local and _is_postmaster(path, reception.hostname)):
+        if is_postmaster(path, decision, reception.hostname):
             path = reception.postmaster
             request = request.to(path)
             decision = router.decide(request)
@@ -183,11 +184,6 @@ def mailbox_name(local_part: str) -> bool:
     """Whether a Maildir can have this name: `relay.maildir` would refuse it later, with a bounce."""
     name = unquote(local_part)
     return not name.startswith(".") and "/" not in name and name.isprintable()
-
-
-def _is_postmaster(path: Address, hostname: str) -> bool:
-    """Whether it is the postmaster of this host by its full name (RFC 5321 section 4.5.1)."""
-    return path.local_part.lower() == "postmaster" and path.domain.lower() == hostname.lower()
 
 
 def qualified(path: Address) -> bool:

@@ -57,6 +57,15 @@ class Decision:
         return f"Decision({self.rule!r}, {self.route!r}, {self.hold!r})"
 
 
+def is_postmaster(path: Address, decision: Decision, hostname: str) -> bool:
+    """Whether mail for it is for the service's postmaster (RFC 5321 section 4.5.1): it has no domain,
+    or is the postmaster's at our own name, which nobody is said to read here."""
+    if not path.domain:
+        return True
+    named = path.local_part.lower() == "postmaster" and path.domain.lower() == hostname.lower()
+    return named and not decision.open
+
+
 class Router:
     """The rules in order.  `hostname` is our own name, `postmaster` who gets mail for the bare postmaster,
     `srs` the addresses made here for mail that was forwarded."""
