@@ -34,7 +34,7 @@ def target(name: str) -> ModuleType:
 
 
 def test_there_are_targets() -> None:
-    assert run.TARGETS == ["bdat", "client", "command", "proxy", "reply", "sasl", "server"]
+    assert run.TARGETS == ["bdat", "bounce", "client", "command", "proxy", "reply", "sasl", "server"]
 
 
 @pytest.mark.parametrize("name", run.TARGETS)

@@ -144,7 +144,7 @@ def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "status", "text"),
     [
-        ([], 64, "mether: expected a command: config, route, passwd, fsck or import; try mether --help\n"),
+        ([], 64, "mether: expected a command: config, route, passwd, fsck, import or bounce; try mether --help\n"),
         (["confg"], 64, "mether: unknown command 'confg' (did you mean config?); try mether --help\n"),
         (["config", "x"], 64, "mether: config takes no operand; 'x' is one too many; try mether --help\n"),
         (["route"], 64, "mether: route needs an address; try mether --help\n"),

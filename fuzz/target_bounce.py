@@ -1,0 +1,20 @@
+"""Whatever comes as a bounce is read or is none, in bounded time, and what is read can be printed."""
+
+from __future__ import annotations
+
+from mether.content import bounce
+from mether.content.classify import KINDS
+
+
+def check(data: bytes) -> None:
+    """All of it is the message."""
+    found = bounce.read(data)
+    if found is None:
+        return
+    assert 0 < len(found.recipients) <= 1000
+    for one in found.recipients:
+        assert "@" in one.recipient and one.recipient.isprintable(), one
+        assert one.action in ("failed", "delayed", "delivered", "relayed", "expanded")
+        assert one.kind in KINDS
+        assert one.status[:1] in ("2", "4", "5")
+        assert one.diagnostic.isprintable(), one

@@ -1,0 +1,93 @@
+"""Why a recipient failed, as far as a bounce tells.
+
+What a server said is judged by `content.classify`, and so are the words of the mailer that reports, by rules
+of their own (`bounces.txt` beside this module).  The diagnostic decides.  Where that says nothing it is what
+the notice says of this recipient, then the replies quoted in it, then the notice as a whole, then the status
+alone.
+
+Nothing here fails.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from mether.content import bounce_prose, bounce_text, classify
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Final
+
+    from mether.content.bounce_found import Failed
+
+_VAGUE: Final = (".0.0", ".3.0", ".5.0")
+"""Statuses that are given for want of a better one."""
+
+_rules: classify.Rules | None = None
+
+
+def explain(one: Failed, notice: Sequence[str], subject: str) -> None:
+    """Say why, from the diagnostic or else from what the notice says, and complete what is missing."""
+    if not one.diagnostic:
+        one.diagnostic = bounce_prose.about(one.recipient, notice)
+    one.status = one.status or bounce_text.status(one.diagnostic)
+    if one.action in ("delivered", "relayed", "expanded"):
+        one.status = one.status or "2.0.0"
+        return
+    given = one.status if one.status[:1] in ("4", "5") else ""
+    digit = "4" if one.action == "delayed" else "5"
+    words, verdict = "", _judged("", given or f"{digit}.0.0")
+    if one.diagnostic or given.endswith(_VAGUE) or not given or verdict.kind == "other":
+        for text in chain((one.diagnostic,), _more(one, notice, subject)):
+            found = _judged(text, given or f"{digit}.0.0") if text else verdict
+            if text and found.kind != "other":
+                words, verdict = text, found
+                break
+    one.kind = verdict.kind
+    if not given or given.endswith(".0.0"):
+        one.status = _detailed(words, verdict) or given or f"{digit}.0.0"
+
+
+def _judged(words: str, status: str) -> classify.Verdict:
+    """What some words mean: the reply in them, or else the words around it."""
+    at = bounce_text.reply_at(words)
+    if bounce_text.is_reply(words[at:]):
+        verdict = classify.text(words[at:], status)
+        if verdict.kind != "other":
+            return verdict
+    return classify.text(words, status, _prose_rules())
+
+
+def _prose_rules() -> classify.Rules:
+    """The rules for what mailers say themselves, before those for what servers answer."""
+    global _rules
+    if _rules is None:
+        with open(__file__.removesuffix("bounce_why.py") + "bounces.txt", encoding="utf-8") as file:
+            _rules = classify.parse(file.read()).before(classify.built_in())
+    return _rules
+
+
+def _detailed(words: str, verdict: classify.Verdict) -> str:
+    """The status that the words come to where the report's own says nothing."""
+    if not verdict.status.endswith(".0.0"):
+        return verdict.status
+    at = bounce_text.reply_at(words)
+    for text, rules in ((words[at:], None), (words, _prose_rules())):
+        again = classify.text(text, verdict.status[0], rules)
+        if again.kind == verdict.kind and not again.status.endswith(".0.0"):
+            return again.status
+    return ""
+
+
+def _more(one: Failed, notice: Sequence[str], subject: str) -> Iterable[str]:
+    """What else may tell why; without the whole notice where a server said something to the point."""
+    yield from filter(None, one.more)
+    own = bounce_prose.about(one.recipient, notice)
+    yield own
+    said = max(one.diagnostic, own, key=len)
+    if bounce_text.reply_at(said) or bounce_text.is_reply(said):
+        return
+    yield bounce_prose.replies(notice)
+    yield bounce_text.joined(notice)[: 2 * bounce_prose.MAX_DIAGNOSTIC]
+    yield subject

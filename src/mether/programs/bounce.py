@@ -1,0 +1,79 @@
+"""``mether bounce``: what a bounce says, in JSON.
+
+It reads a message on stdin, or one in each FILE, and prints an object a line for each recipient that it
+tells of: ``recipient``, ``action``, ``status``, ``class``, ``diagnostic``, ``message_id`` and what else is
+known, null where nothing is (`content.bounce`).  The status is 0 when every message was a report, and 65 when
+one was none; the line on stderr says which.  Beyond its first mebibyte a message is not looked at.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mether.programs.errors import DATAERR, complain
+from mether.programs.options import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from mether.content.bounce import Bounce
+    from mether.programs.options import Parsed
+
+
+def work(options: Parsed, operands: list[str]) -> int:
+    """Do what the arguments after ``bounce`` say; returns the exit status."""
+    import json
+
+    from mether.address import AddressError, parse_argument
+    from mether.content import bounce
+
+    recipient = options.text("recipient")
+    if recipient is not None:
+        try:
+            recipient = str(parse_argument(recipient) or "")
+        except AddressError as error:
+            raise UsageError(f"--recipient {recipient}: {error}") from None
+    status = 0
+    for name in operands or ["-"]:
+        if name == "-":
+            found = bounce.read(_message(sys.stdin.buffer, bounce.MAX_SIZE), recipient or "")
+        else:
+            with open(name, "rb") as file:
+                found = bounce.read(file.read(bounce.MAX_SIZE), recipient or "")
+        if found is None:
+            complain("mether", f"{'standard input' if name == '-' else name}: no bounce, nor another report")
+            status = DATAERR
+            continue
+        for facts in rows(found):
+            if name != "-":
+                facts = {"file": name, **facts}
+            sys.stdout.write(json.dumps(facts) + "\n")
+    return status
+
+
+def rows(found: Bounce) -> Iterator[dict[str, str | None]]:
+    """What is printed of a bounce, a row for each recipient."""
+    for one in found.recipients:
+        yield {
+            "recipient": one.recipient,
+            "original_recipient": one.original or None,
+            "action": one.action,
+            "status": one.status or None,
+            "class": None if one.action in ("delivered", "relayed", "expanded") else str(one.kind),
+            "diagnostic": one.diagnostic or None,
+            "remote_mta": one.remote or None,
+            "reporting_mta": found.reporting_mta or None,
+            "message_id": found.message_id or None,
+            "envid": found.envid or None,
+            "queue_id": found.queue_id or None,
+        }
+
+
+def _message(file: BinaryIO, size: int) -> bytes:
+    """The beginning of a message; the rest is read as well, so that whoever writes it is not cut off."""
+    data = file.read(size)
+    while file.read(64 * 1024):
+        pass
+    return data
