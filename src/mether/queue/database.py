@@ -137,7 +137,7 @@ class Database:
         self.lease = 0.0
         self._lock = lock_file(os.path.join(path, "lock"))
         self.late: tuple[float, int, int] | None = None
-        """Where the last look at deadlines ended, if it is to be gone on with (`sqlite_claim`)."""
+        """Where the last look at deadlines ended, if it is to be gone on with (`sqlite_pick`)."""
         try:
             version = self._schema()
             if version == 0:

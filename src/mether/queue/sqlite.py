@@ -177,7 +177,7 @@ class SqliteStore(SqlitePeople):
             raise Damaged(f"queue {self.path}: a row is damaged (see mether fsck): {error}") from error
 
     def _claim(self, limit: int, now: float, select: Select | None) -> list[Claim]:
-        from mether.queue import sqlite_claim, sqlite_owner
+        from mether.queue import sqlite_claim, sqlite_owner, sqlite_pick
         from mether.queue.sqlite_settle import Settling
 
         plain = select is None or select.plain
@@ -186,7 +186,7 @@ class SqliteStore(SqlitePeople):
         if limit < 1:
             return []
         if plain and not dead:
-            due = sqlite_claim.next_due(db, now)
+            due = sqlite_pick.next_due(db, now)
             if due is None or due > now:
                 return []
         self._spool.life.take()
@@ -196,11 +196,11 @@ class SqliteStore(SqlitePeople):
             if dead:
                 for other in sqlite_owner.dead_owners(db, self.owner, self._spool.owners, now):
                     sqlite_owner.take_over(db, settling, other, now)
-            hops = sqlite_claim.Hops(db, select, limit)
+            hops = sqlite_pick.Hops(db, select, limit)
             if select is None or plain:
-                picks = sqlite_claim.pick(db, hops, limit, now)
+                picks = sqlite_pick.pick(db, hops, limit, now)
             else:
-                picks = sqlite_claim.pick_selected(db, hops, limit, now, select)
+                picks = sqlite_pick.pick_selected(db, hops, limit, now, select)
             first = self._token + 1
             held = select is not None and select.held
             claims = sqlite_claim.take(db, hops, picks, self.owner, first, now, held) if picks else []
@@ -290,9 +290,9 @@ class SqliteStore(SqlitePeople):
 
     @verb
     def next_due(self, now: float) -> float | None:
-        from mether.queue import sqlite_claim
+        from mether.queue import sqlite_pick
 
-        return sqlite_claim.next_due(self._db, now)
+        return sqlite_pick.next_due(self._db, now)
 
     @verb
     def wake(self) -> int:

@@ -7,8 +7,8 @@ from mether.queue import ident as ident_
 from mether.queue import sqlite_rows
 from mether.queue.figures import Shape, Summary
 from mether.queue.glob import glob
-from mether.queue.sqlite_claim import hops_like, known_numbers
 from mether.queue.sqlite_hops import SQL, numbers
+from mether.queue.sqlite_pick import hops_like, known_numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

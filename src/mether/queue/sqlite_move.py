@@ -8,9 +8,9 @@ statements, however many recipients there are; where each has its own, they are 
 from __future__ import annotations
 
 from mether.queue import sqlite_rows
-from mether.queue.sqlite_claim import hops_like
 from mether.queue.sqlite_hops import SQL, hop_id, numbers
 from mether.queue.sqlite_list import like
+from mether.queue.sqlite_pick import hops_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from mether.outcome import Attempt, Outcome, Route
 from mether.queue import ident as ident_
 from mether.queue.figures import Live
 from mether.queue.owner import alive
-from mether.queue.sqlite_claim import NO_HOP
 from mether.queue.sqlite_hops import SQL, refresh
+from mether.queue.sqlite_pick import NO_HOP
 from mether.queue.sqlite_settle import Settling, record
 from mether.reply import Reply
 
