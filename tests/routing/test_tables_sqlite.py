@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import apsw
@@ -111,6 +112,15 @@ def test_a_file_that_is_no_database_defers(tmp_path: Path, clock: Time) -> None:
     (tmp_path / "db").write_text("this is no database " * 100)
     with pytest.raises(TableError, match="db: file is not a database"):
         Sqlite(str(tmp_path / "db"), QUERY, clock=clock).get("ann")
+
+
+def test_a_pipe_is_no_database(tmp_path: Path, clock: Time) -> None:
+    """SQLite would wait until somebody writes to it, and everybody with it."""
+    os.mkfifo(tmp_path / "db")
+    users = Sqlite(str(tmp_path / "db"), QUERY, clock=clock)
+    for look in (users.check, lambda: users.get("ann")):
+        with pytest.raises(TableError, match="db: expected a file, and this is none"):
+            look()
 
 
 def test_a_locked_database_defers(tmp_path: Path, clock: Time, monkeypatch: pytest.MonkeyPatch) -> None:

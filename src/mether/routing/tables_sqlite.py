@@ -14,7 +14,9 @@ Whatever fails is a TableError and forgets the connection; nothing else is raise
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 
 from mether.routing.kept import Kept
@@ -154,6 +156,8 @@ class Sqlite:
         if self._connection is not None and 0 <= now - self._checked < CHECK:
             return self._connection
         found = os.stat(self.path)
+        if not stat.S_ISREG(found.st_mode):  # a FIFO would have everybody wait for its writer
+            raise OSError(errno.EINVAL, "expected a file, and this is none")
         file = (found.st_dev, found.st_ino)
         if self._connection is None or file != self._file:
             self._close()
