@@ -34,6 +34,10 @@ def about(envelope: Envelope | None = None) -> status.About:
         ("failed", Reply(554, None, "no"), "5.0.0"),
         ("delayed", Reply(452, None, "full"), "4.3.1"),
         ("delayed", Reply(552, None, "too many"), "4.0.0"),
+        ("failed", Reply(550, None, "User unknown"), "5.1.1"),
+        ("failed", Reply(554, None, "blocked using zen.spamhaus.org"), "5.7.1"),
+        ("failed", Reply(452, None, "Mailbox full"), "4.2.2"),
+        ("delayed", Reply(354, None, "User unknown"), "4.0.0"),
     ],
 )
 def test_status_fits_the_action(action: str, reply: Reply, expected: str) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from mether import xtext
 from mether.content import lines, trace
+from mether.content.classify import classify
 from mether.outcome import mta_name
 
 TYPE_CHECKING = False
@@ -28,28 +29,6 @@ if TYPE_CHECKING:
 
 MAX_QUOTED: Final = 800
 """Characters of a server's reply that are quoted."""
-
-_DETAILS: Final = {
-    421: "3.2",
-    450: "2.0",
-    452: "3.1",
-    455: "5.4",
-    500: "5.2",
-    501: "5.4",
-    502: "5.1",
-    503: "5.1",
-    504: "5.4",
-    521: "3.2",
-    530: "7.0",
-    551: "1.6",
-    552: "2.2",
-    553: "1.3",
-    555: "5.4",
-    556: "1.10",
-}
-"""Subject and detail (RFC 3463) of basic codes that mean one thing."""
-_TOO_LARGE: Final = "3.4"
-"""Those of 552 to MAIL or the content (RFC 1870 section 6.1)."""
 
 _GLOBAL: Final = b"Content-Type: message/global-delivery-status\r\n"
 
@@ -155,17 +134,14 @@ def status(outcome: Outcome) -> str:
     """The Status field's value: the outcome's, where its class fits the action (RFC 3464 section 2.3.4).
 
     A failure may carry class 4 (it was temporary until the message expired).  Of a reply without an enhanced
-    code it is what its basic code means for sure (RFC 5321 section 4.2.3, RFC 3463), and 5.0.0 or 4.0.0 where
-    that may be several things, as with 550.
+    code it is what its words and its basic code mean (`classify`), and 5.0.0 or 4.0.0 where nobody knows.
     """
     fitting = "45" if outcome.action == "failed" else "4" if outcome.action == "delayed" else "2"
     parts = (outcome.reply.status or "").split(".")
     if len(parts) == 3 and parts[0] in fitting and all(one.isascii() and one.isdigit() for one in parts):
         return ".".join(str(int(one)) for one in parts)
-    code = outcome.reply.code
-    detail = _TOO_LARGE if code == 552 and outcome.scope != "recipient" else _DETAILS.get(code)
-    if detail is not None and str(code // 100) in fitting:
-        return f"{code // 100}.{detail}"
+    if str(outcome.reply.digit) in fitting and not outcome.reply.ok:
+        return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "").status
     return {"failed": "5.0.0", "delayed": "4.0.0"}.get(outcome.action, "2.0.0")
 
 
