@@ -68,6 +68,9 @@ jitter = 0
 expire = "2d"
 warn = ["1h", "1d"]
 uncertain = "hold"
+greylisted = "10m"
+mailbox_full = "1d"
+reply_rules = "replies.txt"
 [dns]
 servers = ["127.0.0.1", "127.0.0.1:5353", "::1"]
 timeout = "2s"
@@ -94,7 +97,14 @@ def test_a_full_file():
     assert pipe.timeout == 60
     assert (smtp.smtp, lmtp.lmtp, mx.mx) == ("mail.example.net:2525", "unix:/run/lmtp.sock", True)
     assert config.retry == Retry(
-        intervals=(60.0, 3600.0), jitter=0.0, expire=172800.0, warn=(3600.0, 86400.0), uncertain="hold"
+        intervals=(60.0, 3600.0),
+        jitter=0.0,
+        expire=172800.0,
+        warn=(3600.0, 86400.0),
+        uncertain="hold",
+        greylisted=600.0,
+        mailbox_full=86400.0,
+        reply_rules="/etc/mether/replies.txt",
     )
     assert config.dns.endpoints == (("127.0.0.1", 53), ("127.0.0.1", 5353), ("::1", 53))
     assert config.log.number == 30

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from mether.content.classify import Rules
     from mether.outcome import Route
     from mether.relay.local import Local, Place
     from mether.relay.settings import Settings
@@ -31,6 +32,11 @@ class Pool:
         self._hops: dict[Route, NextHop] = {}
         self._many = REMEMBERED
         self._runners = 1
+
+    @property
+    def rules(self) -> Rules | None:
+        """Those by which replies are classified, None for the built-in ones."""
+        return self._settings.rules
 
     def transport(self, route: Route) -> NextHop | Place:
         """Who works claims of this route."""

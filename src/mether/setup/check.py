@@ -12,7 +12,17 @@ import os
 import re
 import shutil
 
-from mether.setup import alias_check, certificates, descriptors, logins, resolving, rewriting, sending, tables
+from mether.setup import (
+    alias_check,
+    certificates,
+    descriptors,
+    logins,
+    replies,
+    resolving,
+    rewriting,
+    sending,
+    tables,
+)
 from mether.setup.locate import ConfigError
 
 TYPE_CHECKING = False
@@ -67,6 +77,7 @@ def findings(
         *sending.troubles(config),
         *tables.troubles(config),
         *rewriting.troubles(config),
+        *replies.troubles(config),
         *programs(config, environ, receives=receives),
     ):
         yield Finding(line, fatal=True)

@@ -36,7 +36,7 @@ from mether.setup.units import duration_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Final
 
     from mether.setup.decode import Document, Shape
@@ -101,13 +101,18 @@ class Retry(Struct):
     """``[retry]``: seconds before each next attempt (the last one repeats), the part of them that is
     left to chance, the age in seconds at which a message is returned, and the ages at which its sender is
     told that it still waits; whether what may have been delivered is tried again ("retry") or held for a
-    person ("hold")."""
+    person ("hold"); the seconds before the second try of what was `greylisted`, and before any of what found
+    a full mailbox; the file of rules that say which replies mean that, before the built-in ones (None: those
+    alone)."""
 
     intervals: tuple[float, ...] = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0)
     jitter: float = 0.2
     expire: float = locate.EXPIRE
     warn: tuple[float, ...] = locate.WARN
     uncertain: str = "retry"
+    greylisted: float = 300.0
+    mailbox_full: float = 7200.0
+    reply_rules: str | None = None
 
 
 class Log(Struct):
@@ -276,7 +281,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         route=tuple(ways),
         login=tuple(Login(**each) for each in accounts),
         relay=Relay(**one("relay", shape.SHAPES["relay"])),
-        retry=_retry(document, one("retry", shape.RETRY)),
+        retry=_retry(document, one("retry", shape.RETRY), find),
         dns=dns,
         log=Log(**one("log", shape.LOG)),
         path=path,
@@ -284,8 +289,10 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     )
 
 
-def _retry(document: Document, values: dict[str, Any]) -> Retry:
+def _retry(document: Document, values: dict[str, Any], find: Callable[[str], str]) -> Retry:
     """The values of ``[retry]``, checked: whoever is told that a message waits is told while it does."""
+    if "reply_rules" in values:
+        values["reply_rules"] = find(values["reply_rules"])
     retry, before = Retry(**values), 0.0
     for index, age in enumerate(values.get("warn", ())):
         if not before < age < retry.expire:

@@ -173,6 +173,11 @@ maildir = "mail/{user}"
 #warn = ["4h"]
 # What becomes of a message that may have been delivered, or not: "retry" it, or "hold" it for a person.
 #uncertain = "retry"
+# The second try of what was greylisted, and the shortest wait for a mailbox that is full.
+#greylisted = "5m"
+#mailbox_full = "2h"
+# Rules of your own of what replies mean, before the built-in ones: see docs/bounces.md.
+# reply_rules = "replies.txt"
 
 [dns]
 # Without the DNS only the hosts file and addresses are known; every route then has to name such a host.

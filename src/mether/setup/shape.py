@@ -172,6 +172,9 @@ RETRY: Final[Shape] = {
     "expire": decode.duration,
     "warn": decode.list_of(decode.duration, "durations", empty=True),
     "uncertain": decode.one_of("retry", "hold"),
+    "greylisted": decode.duration,
+    "mailbox_full": decode.duration,
+    "reply_rules": decode.text,
 }
 LOG: Final[Shape] = {
     "level": decode.one_of(*LEVELS),
@@ -203,6 +206,8 @@ _DURATIONS: Final = frozenset(
         "idle",
         "max_age",
         "warn",
+        "greylisted",
+        "mailbox_full",
         "cache",
     )
 )

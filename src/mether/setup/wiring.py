@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.address import Address
+    from mether.content.classify import Rules
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Writer
     from mether.queue.message import Draft
@@ -59,14 +60,17 @@ def offset() -> int:
     return _offset[1]
 
 
-def retry(config: Config) -> Retry:
-    """The retry schedule."""
+def retry(config: Config, rules: Rules | None = None) -> Retry:
+    """The retry schedule; `rules` tell what replies mean, None for the built-in ones."""
     return Retry(
         config.retry.intervals,
         config.retry.jitter,
         config.retry.expire,
         config.retry.warn,
         hold_uncertain=config.retry.uncertain == "hold",
+        greylisted=config.retry.greylisted,
+        mailbox_full=config.retry.mailbox_full,
+        rules=rules,
     )
 
 
@@ -219,7 +223,7 @@ class Working:
         before, self.pool = self.pool, pool
         window = self.runner.window
         window.messages, window.octets = config.queue.window, config.queue.window_memory
-        self.runner.adopt(router=router, reporter=reporter(config, router), retry=retry(config))
+        self.runner.adopt(router=router, reporter=reporter(config, router), retry=retry(config, pool.rules))
         closing = asyncio.ensure_future(before.close())
         self._closing[closing] = before
         closing.add_done_callback(self._closing.pop)
@@ -275,11 +279,12 @@ def working(
     loop: asyncio.AbstractEventLoop,
     helper: Helper | None = None,
 ) -> Working:
-    """A runner over the store, with every transport it may need."""
+    """A runner over the store, with every transport it may need.  Raises ConfigError."""
     from mether.queue.commit import GroupCommit
     from mether.relay.nexthop import FIRST_ROOM
     from mether.runner.run import Runner
     from mether.runner.window import Window
+    from mether.setup import replies
 
     queue = GroupCommit(
         store,
@@ -296,7 +301,7 @@ def working(
         each=FIRST_ROOM,
         router=router,
         reporter=reporter(config, router),
-        retry=retry(config),
+        retry=retry(config, replies.rules(config)),
         clock=time.time,
         random=random.random,
         window=Window(config.queue.window, config.queue.window_memory),
@@ -323,7 +328,7 @@ def pool(
     from mether.relay.pool import Pool
     from mether.relay.settings import Settings
     from mether.relay.slots import Slots
-    from mether.setup import delivering, finding, relaying, rewriting, sending
+    from mether.setup import delivering, finding, relaying, replies, rewriting, sending
     from mether.smtp.fit import Policy
 
     hostname = config.service.hostname
@@ -346,6 +351,7 @@ def pool(
         rewriting=rewriting.rewritings(config, router),
         slots=Slots(config.relay.max_connections),
         idle=config.relay.idle,
+        rules=replies.rules(config),
     )
     local = Local(
         loop=loop,
