@@ -36,6 +36,7 @@ from mether.routing.resolution import (
     Refused,
     Resolution,
 )
+from mether.routing.rule import SENDING
 from mether.routing.source import Needs, Several, TableError
 
 TYPE_CHECKING = False
@@ -55,16 +56,11 @@ MAX_DEPTH: Final = 20
 LARGE: Final = 25
 """Members up to which nobody waits for his turn."""
 
-SENDING: Final = frozenset(("smtp", "lmtp", "maildir", "pipe"))
-"""Actions with a next hop."""
-
 
 def is_plain(decision: Decision) -> bool:
     """Whether an address comes to itself: no table has a say in it, and nothing is held."""
     rule = decision.rule
-    return decision.hold is None and (
-        rule is None or (rule.users is None and not rule.aliases and rule.action in SENDING)
-    )
+    return decision.hold is None and (rule is None or rule.direct)
 
 
 def resolve(
@@ -78,7 +74,7 @@ def resolve(
     if decision is None:
         decision = router.decide(request)
     rule = decision.rule
-    if rule is None or (rule.users is None and not rule.aliases and rule.action in SENDING):
+    if rule is None or rule.direct:
         assert decision.route is not None
         return Resolution(decision, (Delivery(request.recipient, decision.route, hold=decision.hold),))
     if rule.action == "refuse":

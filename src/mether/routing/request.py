@@ -7,7 +7,7 @@ asked.  Plain values; nothing here fails.
 
 from __future__ import annotations
 
-from mether.address import AddressError, unquote
+from mether.address import AddressError, ascii_domain, unquote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Request:
 def domain_key(address: Address) -> str:
     """The domain in lower case with A-labels; one without that form (RFC 5891) in lower case as it is."""
     try:
-        return address.ascii_domain
+        return ascii_domain(address.domain)
     except AddressError:
         return address.domain.lower()
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 LOCAL: Final = frozenset(("maildir", "pipe", "lmtp"))
 """Actions that deliver here."""
 
-RELAYING: Final = frozenset(("smtp", "lmtp"))
-"""Actions that go over a connection."""
+SENDING: Final = frozenset(("smtp", "lmtp", "maildir", "pipe"))
+"""Actions with a next hop."""
 
 ACTIONS: Final = ("smtp", "lmtp", "maildir", "pipe", "forward", "aliases", "refuse", "discard", "hold")
 
@@ -59,7 +59,9 @@ class Rule:
     them everybody is.  What follows the first `delimiter` in a local-part is the user's own business.
     `opened`: anybody may send by it.  A rule that is `apart` has next hops of its own, which the queue knows
     by its name (`Route.via`), so that they share no connection with those of other rules.  `where` is its
-    place in the configuration, "file:line"; `plain` tells that it asks for nothing with globs or tables.
+    place in the configuration, "file:line"; `plain` tells that it asks for nothing with globs or tables,
+    `direct` that every address it takes comes to itself, as nobody asks who is here, and `open` that anybody
+    may send mail that it takes: what ends here, and what its writer opened.
     Raises ValueError for what can match nothing.
     """
 
@@ -75,10 +77,11 @@ class Rule:
         "authenticated",
         "clients",
         "delimiter",
+        "direct",
         "domains",
         "listeners",
         "name",
-        "opened",
+        "open",
         "plain",
         "programs",
         "recipients",
@@ -123,7 +126,6 @@ class Rule:
         self.alias_files = alias_files
         self.users = None if users is None else tuple(users)
         self.delimiter = delimiter
-        self.opened = opened
         self.apart = apart
         self.where = where
         self.plain = True
@@ -136,6 +138,8 @@ class Rule:
             self._route = Route(action, self.name) if action in ("maildir", "pipe") else None
             self.action = action
         self._check()
+        self.open = opened or self.action not in ("smtp", "hold")
+        self.direct = self.action in SENDING and self.users is None and not self.aliases
         self._conditions = (
             any(one is not None for one in (senders, recipients, clients, authenticated, listeners))
             or programs
@@ -160,11 +164,6 @@ class Rule:
     def is_local(self) -> bool:
         """Whether it delivers here."""
         return self.action in LOCAL
-
-    @property
-    def open(self) -> bool:
-        """Whether anybody may send mail that it takes: what ends here, and what its writer opened."""
-        return self.opened or self.action not in ("smtp", "hold")
 
     @property
     def certain(self) -> bool:
