@@ -48,6 +48,9 @@ def read(text: str) -> Config:
             "4: route.weights: expected as many weights as hosts: 2",
         ),
         (ROUTE + "lmtp = 'unix:/x'\nsource = ['::1']", "4: route.source: does nothing"),
+        (ROUTE + "lmtp = ['unix:/x', 'unix:/y']\nsource = ['::1']", "4: route.source: does nothing"),
+        (ROUTE + "lmtp = ['h', 'i', 'h']", "3: route.lmtp: h is there already"),
+        (ROUTE + "lmtp = 'h'\nweights = [1]", "4: route.weights: does nothing: lmtp names one host"),
         (
             ROUTE + "mx = true\nlogin = { user = 'a', password_env = 'B' }",
             "4: route.login: is for smtp and lmtp",

@@ -8,6 +8,7 @@ from mether.address import parse
 from mether.outcome import Route
 from mether.reply import Reply
 from mether.routing.request import Request
+from mether.routing.target import from_route
 from mether.setup.config import loads
 from mether.setup.locate import ConfigError
 
@@ -84,6 +85,14 @@ def test_what_becomes_of_the_mail(does: str, action: str, argument: object):
 def test_a_list_of_hosts_is_one_next_hop():
     made = router("[[route]]\nsmtp = ['a:587', '[b.test]']\nweights = [3, 1]\n")
     assert made.route(Request(parse("x@y.test"))) == Route("smtp", "a:587*3,[b.test]*1")
+
+
+def test_a_list_of_lmtp_hosts_is_one_next_hop():
+    made = router("[[route]]\nlmtp = ['unix:/run/a', 'b.test', '[::1]:2424']\nweights = [3, 1, 1]\n")
+    route = made.route(Request(parse("x@y.test")))
+    assert route == Route("lmtp", "unix:/run/a*3,b.test*1,[::1]:2424*1")
+    assert from_route(route) == made.rules[0].argument
+    assert made.rule(route) is made.rules[0]
 
 
 def test_a_route_with_a_name_has_connections_of_its_own():

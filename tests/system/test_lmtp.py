@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 from dovecot import USERS
+from peer import Peer
 from peers import free_port, until
 
 from conftest import Daemon
@@ -104,6 +105,39 @@ def test_smtp_into_dovecot(target, dovecot, mether):
     assert words == ["delivered", "failed", "delayed"], done
     sender = f"Return-Path: <{target}@smtp.example>".encode()
     assert sum(message.startswith(sender) for message in dovecot.mailbox("bob")) == 1
+
+
+LIST = """
+[service]
+hostname = "mx.example.test"
+[queue]
+spool = "sqlite:spool"
+[[listen]]
+address = "127.0.0.1:{{port}}"
+role = "local"
+[[route]]
+lmtp = ["unix:{{base}}/nobody", "{first}", "unix:{second}"]
+failover = ["4.2.2"]
+[retry]
+intervals = ["1h"]
+"""
+
+
+def test_a_list_of_stores(smtpd, dovecot):
+    """The first that answers; for a reply that is listed the next, for the recipients alone that got it."""
+    full = {"RCPT TO:<ann@list.example>": ["452 4.2.2 full"], "RCPT TO:<bob@list.example>": ["450 4.2.1 no"]}
+    with Peer(full, lmtp=True) as first:
+        daemon = smtpd(LIST.format(first=first.target.removeprefix("lmtp:"), second=dovecot.lmtp))
+        with smtplib.SMTP("127.0.0.1", daemon.port) as client:
+            recipients = [f"{one}@list.example" for one in ("ann", "bob", "cyd")]
+            client.sendmail("eve@list.example", recipients, b"Subject: hello\r\n\r\nbody\r\n")
+        until(lambda: daemon.log().count("status=") == 3)
+    fates = {line.partition("to=<")[2][:3]: line for line in daemon.log().splitlines() if "status=" in line}
+    assert "status=sent" in fates["ann"] and str(dovecot.lmtp) in fates["ann"]
+    assert "status=deferred" in fates["bob"] and "450 4.2.1 no" in fates["bob"]
+    assert "status=sent" in fates["cyd"] and first.target.removeprefix("lmtp:") in fates["cyd"]
+    assert [one.recipients for one in first.messages] == [["cyd@list.example"]]
+    assert any(b"Return-Path: <eve@list.example>" in one for one in dovecot.mailbox("ann"))
 
 
 def test_dovecot_keeps_the_logins(service, files):

@@ -34,8 +34,8 @@ _FOR: Final = {
     "timeout": ("pipe",),
     "from_line": ("pipe",),
     "delivered_to": ("maildir", "pipe"),
-    "weights": ("smtp",),
-    "failover": ("smtp", "mx"),
+    "weights": ("smtp", "lmtp"),
+    "failover": _SENDING,
     "source": _SENDING,
     "helo": _SENDING,
     "login": ("smtp", "lmtp"),
@@ -182,9 +182,10 @@ def _check_users(document: Document, number: int, route: Route, action: str) -> 
 
 def _check_sending(document: Document, number: int, route: Route) -> None:
     at = ("route", number)
+    key = "smtp" if route.lmtp is None else "lmtp"
     if route.weights is not None:
         if len(route.hosts) < 2:
-            raise document.wrong((*at, "weights"), "does nothing: smtp names one host")
+            raise document.wrong((*at, "weights"), f"does nothing: {key} names one host")
         if len(route.weights) != len(route.hosts):
             raise document.wrong(
                 (*at, "weights"),
@@ -194,8 +195,12 @@ def _check_sending(document: Document, number: int, route: Route) -> None:
         try:
             hosts(route)
         except ValueError as error:
-            raise document.wrong((*at, "smtp"), str(error)) from None
-    if (route.lmtp or "").startswith("unix:") and route.source is not None:
+            raise document.wrong((*at, key), str(error)) from None
+    if (
+        route.source is not None
+        and route.hosts
+        and all(host.startswith("lmtp:unix:") for host in route.hosts)
+    ):
         raise document.wrong((*at, "source"), "does nothing: a Unix socket has no addresses")
 
 

@@ -19,6 +19,7 @@ from mether.setup.spelling import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final
 
     from mether.setup.decode import Shape
@@ -87,16 +88,22 @@ def _authenticated(value: object) -> bool | tuple[str, ...]:
     return logins
 
 
-def _smtp(value: object) -> str | tuple[str, ...]:
-    if isinstance(value, str):
-        return _host(value)
-    if not isinstance(value, list):
-        raise ValueError("expected a targethost in quotes, or a list of them")
-    hosts: tuple[str, ...] = decode.list_of(_host, "targethosts")(value)
-    for index, host in enumerate(hosts):
-        if host in hosts[:index]:
-            raise decode.Value(index, f"{host} is there already")
-    return hosts if len(hosts) > 1 else hosts[0]
+def _hosts(one: Callable[[object], str]) -> Callable[[object], str | tuple[str, ...]]:
+    """A function that reads a host, as `one` does, or a list of them."""
+    several = decode.list_of(one, "targethosts")
+
+    def hosts(value: object) -> str | tuple[str, ...]:
+        if isinstance(value, str):
+            return one(value)
+        if not isinstance(value, list):
+            raise ValueError("expected a targethost in quotes, or a list of them")
+        found: tuple[str, ...] = several(value)
+        for index, host in enumerate(found):
+            if host in found[:index]:
+                raise decode.Value(index, f"{host} is there already")
+        return found if len(found) > 1 else found[0]
+
+    return hosts
 
 
 def _host(value: object) -> str:
@@ -247,8 +254,8 @@ ROUTE: Final[Shape] = {
     "authenticated": _authenticated,
     "listener": decode.list_of(decode.text, "names of [[listen]]"),
     "open": decode.boolean,
-    "smtp": _smtp,
-    "lmtp": _lmtp,
+    "smtp": _hosts(_host),
+    "lmtp": _hosts(_lmtp),
     "mx": _true,
     "maildir": _maildir,
     "pipe": _pipe,

@@ -53,7 +53,7 @@ class Route(Struct):
     listener: tuple[str, ...] | None = None
     open: bool = False
     smtp: str | tuple[str, ...] | None = None
-    lmtp: str | None = None
+    lmtp: str | tuple[str, ...] | None = None
     mx: bool | None = None
     maildir: str | None = None
     pipe: tuple[str, ...] | None = None
@@ -89,8 +89,10 @@ class Route(Struct):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The targethosts in `smtp`."""
-        return (self.smtp,) if isinstance(self.smtp, str) else self.smtp or ()
+        """The targethosts in `smtp` or `lmtp`."""
+        named = self.smtp or self.lmtp or ()
+        hosts = (named,) if isinstance(named, str) else named
+        return hosts if self.lmtp is None else tuple(f"lmtp:{one}" for one in hosts)
 
     @property
     def reply(self) -> Reply | None:
@@ -134,7 +136,7 @@ def rule(route: Route, tables: Tables, where: str = "") -> Rule:
 
 
 def hosts(route: Route) -> Target | Targets:
-    """The smart host of a route, or the list of them.  Raises TargetError."""
+    """The host that a route names, or the list of them.  Raises TargetError."""
     each = tuple(map(target.parse, route.hosts))
     return each[0] if len(each) == 1 else target.Targets(each, route.weights)
 
@@ -145,7 +147,7 @@ def _action(route: Route) -> tuple[str, Argument]:
     if route.pipe is not None:
         return "pipe", route.pipe
     if route.lmtp is not None:
-        return "lmtp", target.parse(f"lmtp:{route.lmtp}")
+        return "lmtp", hosts(route)
     if route.smtp is not None:
         return "smtp", hosts(route)
     if route.mx:
