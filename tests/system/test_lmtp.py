@@ -135,7 +135,7 @@ def test_a_list_of_stores(smtpd, dovecot):
     fates = {line.partition("to=<")[2][:3]: line for line in daemon.log().splitlines() if "status=" in line}
     assert "status=sent" in fates["ann"] and str(dovecot.lmtp) in fates["ann"]
     assert "status=deferred" in fates["bob"] and "450 4.2.1 no" in fates["bob"]
-    assert "status=sent" in fates["cyd"] and first.target.removeprefix("lmtp:") in fates["cyd"]
+    assert "status=sent" in fates["cyd"] and f":{first.port}," in fates["cyd"]
     assert [one.recipients for one in first.messages] == [["cyd@list.example"]]
     assert any(b"Return-Path: <eve@list.example>" in one for one in dovecot.mailbox("ann"))
 
