@@ -24,12 +24,18 @@ import signal
 import socket
 import sys
 import time
+from importlib import import_module
 
 from mether.relay import asuser, way
 from mether.relay.letter import Person, split
 from mether.reply import Reply
 from mether.routing.tables_passwd import entry
 from mether.setup import privileges
+
+# What a delivery loads when it needs it is loaded here: a child may have become a user who cannot read where
+# Python's modules lie.
+for _name in ("idna", "selectors", "subprocess", "unicodedata"):
+    import_module(_name)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
