@@ -253,6 +253,26 @@ def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     run(server, clock, work)
 
 
+def test_who_comes_after_many_questions_that_are_not_answered_is_told_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RFC 5321 section 4.5.3.2.3: a client waits for the answer to RCPT for five minutes."""
+    monkeypatch.setattr(callahead, "LIMIT", 0.1)
+    monkeypatch.setattr(callahead, "IN_FLIGHT", 1)
+    server, clock = Server(), Time()
+
+    async def work(users: CallAhead) -> None:
+        server.hold = asyncio.Event()
+        answers = await asyncio.gather(
+            *(look_up(users, f"u{number}@example.org") for number in range(20)), return_exceptions=True
+        )
+        assert all(isinstance(answer, TableError) for answer in answers)
+        assert server.sessions <= 2, "the others were not held up by those before them"
+        server.hold.set()
+
+    run(server, clock, work)
+
+
 def test_a_name_that_the_host_cannot_be_told_is_not_there() -> None:
     server, clock = Server(), Time()
     server.replies["jörg@example.org"] = "250 ok"

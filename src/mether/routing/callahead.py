@@ -19,8 +19,8 @@ whoever was here within `ONCE`, a week, is taken for here meanwhile, since mail 
 until the host is back.
 
 `get` raises Needs until `learn` has asked.  There is one question for an address at a time, and `IN_FLIGHT`
-for a route, each with `LIMIT` seconds; beyond `WAITING` of them the answer is not known.  Addresses are asked
-as tables have them, in lower case.
+for a route, each with `LIMIT` seconds, and as many in the line before; beyond `WAITING` of them the answer is
+not known.  So nobody waits for longer than a minute.  Addresses are asked as tables have them, in lower case.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ IN_FLIGHT: Final = 20
 WAITING: Final = 200
 """Questions in hand, those that wait for a session too."""
 LIMIT: Final = 30.0
-"""Seconds for a question, from its connection to the answer."""
+"""Seconds for a question, from its connection to the answer, and for its turn to come before: together far
+less than the five minutes in which a client expects the answer to RCPT (RFC 5321 section 4.5.3.2.3)."""
 
 _HERE: Final = ""
 
@@ -117,7 +118,8 @@ class CallAhead:
         if self._slots is None or not self._asked.keys() - {key}:
             self._slots = asyncio.Semaphore(IN_FLIGHT)
         try:
-            async with self._slots, asyncio.timeout(LIMIT):
+            async with asyncio.timeout(LIMIT) as time_out, self._slots:
+                time_out.reschedule(asyncio.get_running_loop().time() + LIMIT)
                 await self._ask(key)
         except TimeoutError:
             self._trouble(key, f"no answer within {LIMIT:g} s")
