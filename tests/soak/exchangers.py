@@ -78,6 +78,7 @@ class Host:
         self.name = name
         self.ledger = ledger
         self.seen: set[str] = set()
+        self.asked = 0
 
     def first(self, what: str) -> bool:
         """Whether this is the first time."""
@@ -150,8 +151,11 @@ class Host:
     def recipient(self, sender: str, recipient: str, before: list[str]) -> str:
         """The reply to RCPT."""
         name = self.name
-        if name in ("moody", "grey") and self.first(f"{sender} {recipient}"):
-            return "421 4.3.2 leaving" if name == "moody" else "451 4.7.1 greylisted"
+        if name == "grey" and self.first(f"{sender} {recipient}"):
+            return "451 4.7.1 greylisted"
+        self.asked += 1
+        if name == "moody" and self.asked % 3 == 1:
+            return "421 4.3.2 leaving"
         if name == "few" and before:
             return "452 4.5.3 too many recipients"
         if name in ("unknown", "refusing") or (name in ("half", "lmtp") and recipient.startswith("bad")):

@@ -16,7 +16,11 @@ from expect import Message, expected
 SHOWN = 40
 """Problems that are shown."""
 
-EXPLAINED = (('"event": "held"', "to be looked at"),)
+EXPLAINED = (
+    ('"event": "held"', "to be looked at"),
+    ("unread: ", "No such file"),
+    ("callahead: ", "Connection refused"),
+)
 """Warnings and errors in the log that have their reason, by words of theirs."""
 AFTER_KILL = (*EXPLAINED, ('"event": "reclaimed"',))
 """Those after a process was killed with mail in hand."""
@@ -39,7 +43,7 @@ def problems(
 
 def _one(message: Message, ledger: Ledger, waiting: set[str], killed: bool) -> Iterable[str]:
     wanted = expected(message)
-    for end, reply, want in zip(message.ends, message.replies, wanted.replies, strict=False):
+    for (_, end), reply, want in zip(message.ends, message.replies, wanted.replies, strict=False):
         if not reply.startswith(want):
             yield f"RCPT {message.at(end.address)}: {want} was expected, and {reply} came"
     taken = message.reply is not None and message.reply.startswith("250")
@@ -48,10 +52,10 @@ def _one(message: Message, ledger: Ledger, waiting: set[str], killed: bool) -> I
         yield f"not taken: {message.reply}"
     # Where the answer was lost with the service, it may or may not have been taken.
     sure, may = taken, taken or message.reply is None
-    held = {message.at(end.address) for end in message.ends if end.held}
+    held = {message.at(end.address) for _, end in message.ends if end.held}
     if wanted.held and sure and not held <= waiting:
         yield "it is not held"
-    if may:
+    if may and wanted.held:
         waiting -= held
     came = ledger.taken.get(message.number, {})
     for address, (place, reverse) in wanted.deliveries.items():

@@ -2,11 +2,11 @@
 run.py --help
 
 One smtpd, with a name server of our own (mether.testing.dns) and loopback addresses as hosts (exchangers.py),
-is sent messages for destinations from the table in expect.py, by two listeners, from senders with reports and
-without.  Some domains get well while it goes on, and the service reads its configuration again.  With --kill
-it is killed in the middle and started anew.  What is held at the end is released.  When the queue is empty
-each message is held against the table (judge.py).  Needs port 25 of loopback addresses, so on most systems
-root.
+is sent messages for destinations from the table in expect.py, by three listeners, from senders with reports
+and without.  Some domains get well while it goes on, and the service reads its configuration again.  With
+--kill it is killed in the middle and started anew.  What is held at the end is released.  When the queue is
+empty each message is held against the table (judge.py).  Needs port 25 of loopback addresses, so on most
+systems root.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ workers = {workers}
 [queue]
 spool = "sqlite:spool"
 [[listen]]
-name = "door"
-address = "127.0.0.1:{door}"
+name = "trusted"
+address = "127.0.0.1:{trusted}"
 relay_from = ["127.0.0.0/8"]
 [[listen]]
-name = "desk"
+name = "submission"
 role = "submission"
-address = "127.0.0.1:{desk}"
+address = "127.0.0.1:{submission}"
 relay_from = ["127.0.0.0/8"]
 tls = "none"
 auth = false
@@ -97,6 +97,8 @@ smtp = "{refusing}:25"
 [[route]]
 domains = ["local.test"]
 aliases = ["aliases"]
+alias_files = true
+alias_programs = true
 users = ["postmaster", "ann", "bob", "dan", "eve", "fay", "copied", "catcher"]
 delimiter = "+"
 maildir = "mail/{{user}}"
@@ -129,8 +131,20 @@ domains = ["asked.test"]
 users = ["callahead"]
 lmtp = "{lmtp}:24"
 [[route]]
+domains = ["unasked.test"]
+users = ["callahead"]
+lmtp = "{dead}:24"
+[[route]]
+domains = ["unread.test"]
+users = ["file:unread"]
+maildir = "mail/{{user}}"
+[[route]]
+domains = ["backup.test"]
+mx = true
+open = true
+[[route]]
 domains = ["pipe.test"]
-pipe = ["sh", "{base}/program", "{{queue_id}}"]
+pipe = ["sh", "{base}/program", "route"]
 [[route]]
 domains = ["pipe67.test"]
 pipe = ["sh", "-c", "exit 67"]
@@ -154,6 +168,8 @@ owner-list: owner@senders.test
 copied: copied, fay
 loop: loop2
 loop2: loop
+filed: {base}/mail/filed/
+run: "|/bin/sh {base}/program run"
 """
 VIRTUAL = """\
 @catch.test: catcher@local.test
@@ -163,8 +179,9 @@ info@virtual2.test: chain@healthy3.test
 PROGRAM = """\
 # Defers each message once, then takes it.
 cd "$(dirname "$0")/piped" || exit 75
-mkdir "tried.$1" 2>/dev/null && exit 75
-cat > "tmp.$1.$$" && mv "tmp.$1.$$" "new.$1.$$"
+name="$1.$QUEUE_ID"
+mkdir "tried.$name" 2>/dev/null && exit 75
+cat > "tmp.$name.$$" && mv "tmp.$name.$$" "new.$name.$$"
 """
 
 
@@ -191,9 +208,11 @@ def messages(count: int, chance: random.Random) -> Iterator[Message]:
             sender = ""
         elif len(kinds) == 1 and expect.simple(kinds[0]) and chance.random() < 0.2:
             sender = f"s{number}@refusing.test"
-        desk = not any(kind.patient for kind in kinds) and chance.random() < 0.2
+        door = chance.choices(expect.DOORS, (6, 2, 2))[0]
+        if any(kind.patient for kind in kinds):
+            door = "trusted"
         ends = [end for kind in kinds for end in kind.ends]
-        yield Message(number, sender, kinds, [chance.choice(NOTIFY) for _ in ends], desk=desk)
+        yield Message(number, sender, kinds, [chance.choice(NOTIFY) for _ in ends], door=door)
 
 
 class Soak:
@@ -206,7 +225,12 @@ class Soak:
         self.ledger = exchangers.Ledger()
         self.problems: list[str] = []
         self.sent: list[Message] = []
-        self.door, self.desk = free_ports(2)
+        trusted, submission = free_ports(2)
+        self.doors = {
+            "trusted": ("127.0.0.1", trusted),
+            "submission": ("127.0.0.1", submission),
+            "mx": (HOSTS["us"], 25),
+        }
         self.zone = Zone(expect.RECORDS, ttl=5)
         self.zone.codes |= dict.fromkeys(expect.BROKEN + expect.BROKEN_AT_FIRST, "SERVFAIL")
         self.zone.silent |= {*expect.SILENT, *expect.SILENT_AT_FIRST}
@@ -214,7 +238,7 @@ class Soak:
         for name in expect.HELD_AT_FIRST:
             self.zone.hold(name)
         self.held: list[str] = []
-        self.kills = 0
+        self.kills = self.starts = 0
 
     async def run(self) -> None:
         """Do all of it."""
@@ -222,6 +246,7 @@ class Soak:
         async with Server(self.zone) as server:
             self._configure(server.address)
             self.process = await self._start()
+            (self.base / "unread").unlink()
             try:
                 await self._load()
                 self.held = await self._drain()
@@ -245,8 +270,8 @@ class Soak:
             ours=HOSTS["us"],
             postmaster=expect.POSTMASTER,
             workers=self.options.workers,
-            door=self.door,
-            desk=self.desk,
+            trusted=self.doors["trusted"][1],
+            submission=self.doors["submission"][1],
             dns=dns,
             base=self.base,
             expire=expire,
@@ -254,7 +279,8 @@ class Soak:
             **{name: HOSTS[name] for name in HOSTS if name != "us"},
         )
         (self.base / "mether.toml").write_text(text)
-        (self.base / "aliases").write_text(ALIASES)
+        (self.base / "aliases").write_text(ALIASES.format(base=self.base))
+        (self.base / "unread").write_text("ann\n")
         (self.base / "virtual").write_text(VIRTUAL)
         (self.base / "program").write_text(PROGRAM)
         (self.base / "piped").mkdir()
@@ -271,15 +297,12 @@ class Soak:
                 stderr=log,
                 start_new_session=True,
             )
+        self.starts += 1
         until = time.monotonic() + 30
         while time.monotonic() < until and process.returncode is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.desk)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return process
+            if (self.base / "log").read_text().count('"event": "started"') == self.starts:
+                return process
+            await asyncio.sleep(0.05)
         raise SystemExit(f"smtpd does not start: see {self.base}/log")
 
     async def _load(self) -> None:
@@ -321,12 +344,15 @@ class Soak:
 
     async def _send(self, message: Message) -> None:
         """One message; where the service is gone, it waits until it is there again."""
-        port = self.desk if message.desk else self.door
+        door = self.doors[message.door]
+        until = time.monotonic() + PATIENCE
         while True:
             try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                reader, writer = await asyncio.open_connection(*door)
                 break
             except OSError:
+                if time.monotonic() > until:
+                    raise
                 await asyncio.sleep(0.05)
         try:
             await self._talk(message, reader, writer)
@@ -356,7 +382,7 @@ class Soak:
             f"MAIL FROM:<{message.sender}> RET=HDRS{utf8}",
             *(
                 f"RCPT TO:<{message.at(end.address)}>" + (f" NOTIFY={notify}" if notify else "")
-                for end, notify in zip(message.ends, message.notify, strict=True)
+                for (_, end), notify in zip(message.ends, message.notify, strict=True)
             ),
         )
         mail = await reply()

@@ -13,10 +13,10 @@ def test_the_table_has_destinations_of_many_kinds() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
-def sent(name: str, *, sender: str = "s1@senders.test", notify: str = "", desk: bool = False) -> Message:
+def sent(name: str, *, sender: str = "s1@senders.test", notify: str = "", door: str = "trusted") -> Message:
     """A message to the destination of that name, taken."""
     [kind] = [one for one in KINDS if one.name == name]
-    message = Message(1, sender, [kind], [notify] * len(kind.ends), desk=desk)
+    message = Message(1, sender, [kind], [notify] * len(kind.ends), door=door)
     message.replies = [f"{want} ok" for want in expected(message).replies]
     message.reply = "250 2.0.0 queued"
     return message
@@ -75,7 +75,7 @@ def test_what_is_not_held_and_what_is_not_refused_are_seen() -> None:
     at_last = delivered(address="r1@hold.test")
     assert found(message, at_last, "r1@hold.test") == []
     assert found(message, at_last) == ["it is not held"]
-    refused = sent("null1", desk=True)
+    refused = sent("null1", door="submission")
     refused.replies, refused.reply = ["250 ok"], "554 nobody"
     assert "556 5.1.10 was expected" in found(refused, Ledger())[0]
 
