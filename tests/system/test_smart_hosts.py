@@ -184,6 +184,18 @@ def test_smtp_takes_a_list(mether, other):
     assert "smtp@example.com" in [one[0] for one in other.taken]
 
 
+def test_smtp_connects_from_where_it_is_told(mether, other):
+    where = f"127.0.0.1:{other.port}"
+    argv = ("smtp", "--tls", "none", "--source", "127.0.0.13", where, "from@example.com", "b@example.net")
+    assert mether(*argv, content=MESSAGE).returncode == 0
+    assert [one[1] for one in other.taken if one[0] == "from@example.com"] == ["127.0.0.13"]
+    done = mether(*("192.0.2.7" if one == "127.0.0.13" else one for one in argv), content=MESSAGE)
+    assert (done.returncode, done.stderr) == (
+        64,
+        b"smtp: --source: cannot send from 192.0.2.7: Cannot assign requested address; try smtp --help\n",
+    )
+
+
 def test_smtpqer_takes_a_list(mether, other, tmp_path):
     where = f"127.0.0.1:{peers.free_port()}*1,127.0.0.1:{other.port}*1"
     config = tmp_path / "mether.toml"

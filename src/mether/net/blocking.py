@@ -15,7 +15,7 @@ import _socket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from mether.net.tls import Security, Terms
@@ -178,13 +178,20 @@ def addresses(host: str, port: int) -> list[tuple[int, str]]:
     return [(family, str(where[0])) for family, _, _, _, where in found]
 
 
-def connect(candidates: Iterable[tuple[int, str]], port: int, timeout: float) -> Blocking:
-    """Connect to the first address that answers.  Raises the last OSError when none does."""
+def connect(
+    candidates: Iterable[tuple[int, str]], port: int, timeout: float, sources: Mapping[int, str] | None = None
+) -> Blocking:
+    """Connect to the first address that answers.  Raises the last OSError when none does.
+
+    `sources` has for a family the address of ours to connect from; where it has none the system chooses.
+    """
     problem: OSError | None = None
     for family, address in candidates:
         sock = _socket.socket(family, _socket.SOCK_STREAM | SOCK_CLOEXEC)
         try:
             sock.settimeout(timeout)
+            if sources and family in sources:
+                sock.bind((sources[family], 0))
             sock.connect((address, port))
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         except OSError as error:

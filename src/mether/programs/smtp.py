@@ -32,8 +32,9 @@ PROGRAM = Program(
 
     TARGETHOST is an IP address, [HOST], HOST:PORT, a name without a dot or in the hosts file, all of which
     are connected to directly; any other domain is looked up by MX.  unix:PATH and lmtp:HOST:PORT
-    speak LMTP.  In a list, HOST,HOST, the next one is tried when one cannot be used; in HOST*3,HOST*1 the
-    first has its turn three times as often.  SENDER may be <> or empty for the null reverse-path.
+    speak LMTP.  In a list, HOST,HOST, the next one is tried when one cannot be connected to or gives no
+    session, and never for a reply to the message; in HOST*3,HOST*1 the first has its turn three times as
+    often.  SENDER may be <> or empty for the null reverse-path.
 
     A recipient that is refused, or that is no address, never stops the others.
 
@@ -42,6 +43,7 @@ PROGRAM = Program(
     (
         Option("h", "", "say this name in EHLO instead of the host's own", value="HELOHOST"),
         Option("v", "verbose", "show the dialogue on standard error"),
+        Option("", "source", "connect from this address, or from one IPv4 and one IPv6", value="ADDRESS"),
         Option("", "tls", "TLS: none, may, encrypt or verify", value="LEVEL", choices=LEVELS),
         Option("", "tls-on-connect", "begin with TLS, as port 465 always does"),
         Option("", "ca", "trust the authorities in this file, with --tls verify", value="FILE"),
@@ -84,6 +86,7 @@ def _work(argv: list[str]) -> int:
     if helo is not None:
         check_helo(helo)
     parameters.put(given, envelope)
+    sources = _sources(given)
     if given.flag("tls-on-connect") and given.text("tls") == "none":
         raise UsageError("--tls-on-connect contradicts --tls none")
     if given.flag("requiretls") and given.text("tls") == "none":
@@ -109,6 +112,7 @@ def _work(argv: list[str]) -> int:
         implicit=given.flag("tls-on-connect"),
         ca=given.text("ca"),
         credentials=credentials,
+        sources=sources,
     )
     outcomes = Talk(target, envelope, content, eight_bit, manner).outcomes() if envelope.recipients else []
     names = [str(one.forward_path) for one in envelope.recipients]
@@ -124,6 +128,19 @@ def _work(argv: list[str]) -> int:
         errors.complain("smtp", f"the outcome cannot be printed: {error.strerror or error}")
         errors.silence()
     return failure.exit_status(outcomes)
+
+
+def _sources(given: Parsed) -> dict[int, str] | None:
+    """The addresses to connect from.  Raises UsageError."""
+    text = given.text("source")
+    if text is None:
+        return None
+    from mether.programs.places import sources
+
+    try:
+        return sources(text)
+    except ValueError as error:
+        raise UsageError(f"--source: {error}") from None
 
 
 def _check_ca(given: Parsed) -> None:

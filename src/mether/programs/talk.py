@@ -23,7 +23,7 @@ from mether.smtp.transaction import Result, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Final
 
     from mether.client.session import Source
@@ -48,10 +48,11 @@ class Manner:
     """How to talk: the name for EHLO by our own address (`name`), what is shown (`watch`), `lmtp`, `probe`.
 
     `level` is the TLS level that was asked for, None for none in particular; with `implicit` it begins with
-    the connection, whatever the port; `ca` is a file of authorities; `credentials` what to log in with.
+    the connection, whatever the port; `ca` is a file of authorities; `credentials` what to log in with;
+    `sources` are the addresses to connect from, by their family.
     """
 
-    __slots__ = ("ca", "credentials", "implicit", "level", "lmtp", "name", "probe", "watch")
+    __slots__ = ("ca", "credentials", "implicit", "level", "lmtp", "name", "probe", "sources", "watch")
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Manner:
         implicit: bool = False,
         ca: str | None = None,
         credentials: Credentials | None = None,
+        sources: Mapping[int, str] | None = None,
     ) -> None:
         self.name = name
         self.watch = watch
@@ -73,6 +75,7 @@ class Manner:
         self.implicit = implicit
         self.ca = ca
         self.credentials = credentials
+        self.sources = sources
 
 
 def _random() -> float:
@@ -117,7 +120,7 @@ class Talk:
         last: Judge | None = None
         for target in self._targets.order(_random):
             judge: Judge
-            places_of = places.find(target, self._timeouts.connect)
+            places_of = places.find(target, self._timeouts.connect, self._manner.sources)
             while True:
                 try:
                     place = next(places_of, None)
