@@ -168,6 +168,48 @@ def test_an_address_that_is_none(configured, capsys):
     assert everything(configured) == []
 
 
+HERE = "host.example.org"
+
+
+@pytest.mark.parametrize(
+    ("operand", "recipients"),
+    [
+        ("ann@example.net,bob@example.net", [ANN, BOB]),
+        ("ann,bob", [f"ann@{HERE}", f"bob@{HERE}"]),
+        ("ann, bob@example.net,", [f"ann@{HERE}", BOB]),
+        ("Ann <ann@example.net>", [ANN]),
+        ("<ann@example.net>,<bob@example.net>", [ANN, BOB]),
+        ("ann@example.net (Ann, at home)", [ANN]),
+        ('"Lee, Ann" <ann@example.net>, bob', [ANN, f"bob@{HERE}"]),
+        ("friends: ann@example.net, bob@example.net;", [ANN, BOB]),
+        ('"ann,bob"@example.net', ['"ann,bob"@example.net']),
+        ('"ann lee"', [f'"ann lee"@{HERE}']),
+        ('"ann@lee"', [f'"ann@lee"@{HERE}']),
+    ],
+)
+def test_an_argument_is_a_list_of_addresses(configured, capsys, operand, recipients):
+    """As other sendmails read it: Debian's cron gives MAILTO=a,b as one argument."""
+    queued = send(configured, capsys, "-i", "-FCronDaemon", "-B8BITMIME", "-oem", operand)
+    assert queued.recipients == recipients
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "ann@example.net bob@example.net", "(ann", '"ann', ",", "a@b.test,c d"]
+)
+@pytest.mark.parametrize("flag", [(), ("-f",)])
+def test_what_is_no_list_of_addresses_is_64(configured, capsys, text, flag):
+    status, _, err = run(capsys, *flag, text, ANN)
+    assert (status, err.count("\n")) == (64, 1)
+    assert text in err
+    assert everything(configured) == []
+
+
+def test_one_sender_is_enough(configured, capsys):
+    status, _, err = run(capsys, "-f", "ann,bob", ANN)
+    assert (status, err.count("\n")) == (64, 1)
+    assert "expected one address" in err
+
+
 @pytest.mark.parametrize(
     ("argv", "sender"),
     [
@@ -178,6 +220,7 @@ def test_an_address_that_is_none(configured, capsys):
         (("-f", "x"), "x@host.example.org"),
         (("-f", "<x@example.org>"), "x@example.org"),
         (("-f", "<>"), "None"),
+        (("-f", "Ann <ann@example.net>"), "ann@example.net"),
         (("-f", ""), "None"),
         (("-f<>",), "None"),
     ],

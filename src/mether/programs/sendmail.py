@@ -114,13 +114,13 @@ def _submit(config: Config, given: Arguments) -> int:
     content = message.read(pull, message.Scratch)
     head = content if isinstance(content, bytes) else content.content().read(submission.MAX_HEADER)
     section = head[: header.split(head)]
-    recipients = [_recipient(text, origin) for text in given.recipients]
+    recipients = [each for text in given.recipients for each in _recipients(text, origin)]
     if given.from_header:
         try:
             named = submission.recipients(section)
         except ValueError as error:
             raise errors.Failure(errors.DATAERR, str(error)) from None
-        recipients += [_recipient(text, origin) for text in named]
+        recipients += [_plain(text, origin) for text in named]
     if not recipients:
         raise UsageError("no recipients: name some, or use -t and give To, Cc or Bcc in the message")
     unique = list(dict.fromkeys(recipients))
@@ -241,21 +241,51 @@ def _sender(text: str | None, user: tuple[str, str], origin: str) -> ReversePath
         return address.Address(address.quote(user[0]), origin)
     if text in ("", "<>"):
         return None
-    return _recipient(text, origin)
+    found = _recipients(text, origin)
+    if len(found) != 1:
+        raise UsageError(f"-f {text!r}: expected one address, and these are {len(found)}")
+    return found[0]
 
 
-def _recipient(text: str, origin: str) -> address.Address:
-    """An address; one without a domain is at `origin`.  Raises UsageError."""
+def _recipients(text: str, origin: str) -> list[address.Address]:
+    """The addresses in an argument: one, or a list of them as in To (RFC 5322 section 3.4), for other
+    sendmails read it so: cron's MAILTO=a,b comes as one argument.  Those without a domain are at `origin`.
+    Raises UsageError."""
     text = text.strip()
+    if "@" not in text and text and address.quote(text) == text:
+        return [address.Address(text, origin)]
     try:
-        if "@" not in text and text:
-            return address.Address(address.quote(address.unquote(text)), origin)
         path = address.parse_argument(text)
+        if path is None:
+            raise UsageError("an empty address")
+        return [path if path.domain else address.Address(path.local_part, origin)]
+    except address.AddressError as error:
+        # Only what reads as nothing simpler is worth the time that the parser of lists takes to load.
+        if text.isprintable() and any(char in ' ,<("' for char in text):
+            return _listed(text, origin)
+        raise UsageError(f"address {text!r}: {error}") from None
+
+
+def _listed(text: str, origin: str) -> list[address.Address]:
+    from mether.content import submission
+
+    try:
+        found = submission.mailboxes("To", text)
+    except ValueError as error:
+        raise UsageError(str(error).removeprefix("To: ")) from None
+    if not found:
+        raise UsageError(f"{text!r} has no address in it")
+    return [_plain(one, origin) for one in found]
+
+
+def _plain(text: str, origin: str) -> address.Address:
+    """An addr-spec, or a name alone, which may be quoted.  Raises UsageError."""
+    if "@" not in text or text.endswith('"'):
+        return address.Address(address.quote(address.unquote(text)), origin)
+    try:
+        return address.parse(text, utf8=True)
     except address.AddressError as error:
         raise UsageError(f"address {text!r}: {error}") from None
-    if path is None:
-        raise UsageError("an empty address")
-    return path
 
 
 def _until_dot(pull: Callable[[], bytes]) -> Callable[[], bytes]:
