@@ -359,6 +359,191 @@ def test_a_form(name: str) -> None:
     assert found.message_id == message_id
 
 
+ONE = {
+    "sdm": (
+        "here is your list of failed recipients -\n"
+        "\n"
+        "<bob@example.net>\n"
+        " 550 user unknown\n"
+        "\n"
+        "Here is your returned mail:\n"
+    ),
+    "usa": (
+        "Your message could not be delivered.\n"
+        "\n"
+        "Reason: user quota\n"
+        "Intended recipient:  <bob@example.net>\n"
+        "\n"
+        "--------RETURNED MAIL FOLLOWS--------\n"
+    ),
+    "becauseof": (
+        "Your message\n"
+        "\n"
+        "  Subject: hi\n"
+        "\n"
+        "was not delivered to:\n"
+        "\n"
+        "  bob@example.net\n"
+        "\n"
+        "because:\n"
+        "\n"
+        "  User bob (bob@example.net) not listed in public Name & Address Book\n"
+    ),
+    "lsmtp": (
+        "--> Error description:\n"
+        "Error-For:  bob@example.net\n"
+        "Error-Code: 3\n"
+        "Error-Text: Unknown local user\n"
+        "Error-End: One error reported.\n"
+    ),
+    "ieo": (
+        "Hello, this is the email server at mail.example.it.\n"
+        "\n"
+        "I am writing to inform you that the message you sent to bob@example.net, was not delivered.\n"
+        "550 unknown\n"
+    ),
+    "fastdns": (
+        "The following recipient(s) could not be reached:\n"
+        "\n"
+        "bob@example.net\n"
+        "  Error Type: SMTP\n"
+        "  Error Description: 550 user unknown\n"
+    ),
+    "mailenable": (
+        "Message could not be delivered to some recipients.\n"
+        "The following recipient(s) could not be reached:\n"
+        "\n"
+        "\tRecipient: [SMTP:bob@example.net]\n"
+        "\tReason: Remote SMTP Server Returned: 550 user unknown\n"
+        "\n"
+        "Message headers follow:\n"
+    ),
+    "netscape": (
+        "This Message was undeliverable due to the following reason:\n"
+        "\n"
+        "The user(s) account is temporarily over quota.\n"
+        "\n"
+        "<bob@example.net>\n"
+        "\n"
+        "Please reply to <postmaster@example.net>\n"
+        "if you feel this message to be in error.\n"
+    ),
+    "office365": (
+        "Delivery has failed to these recipients or groups:\n"
+        "\n"
+        "Bob (bob@example.net)<mailto:bob@example.net>\n"
+        "The email address you entered couldn't be found. Please check the recipient's email address and"
+        " try to resend the message.\n"
+        "\n"
+        "Diagnostic information for administrators:\n"
+        "\n"
+        "Generating server: X.example.com\n"
+        "\n"
+        "bob@example.net\n"
+        "Remote Server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient bob@example.net"
+        " not found by SMTP address lookup'\n"
+        "\n"
+        "Original message headers:\n"
+        "\n"
+        "Received: from x\n"
+    ),
+    "o365b": (
+        "Your message to bob@example.net couldn't be delivered.\n"
+        "\n"
+        "bob wasn't found at example.net.\n"
+        "\n"
+        "ann\tOffice 365\tbob\n"
+        "Action Required\t\tRecipient\n"
+        "Unknown To address\n"
+        "\n"
+        "Reporting server:\tx\n"
+        "Remote server returned '550 5.1.1 not found'\n"
+    ),
+    "gmailnew": (
+        "** Address not found **\n"
+        "\n"
+        "Your message wasn't delivered to bob@example.net because the address couldn't be found, or is"
+        " unable to receive mail.\n"
+        "\n"
+        "The response from the remote server was:\n"
+        "550 5.1.1 user unknown\n"
+    ),
+    "german": (
+        "Ihre Nachricht konnte nicht zugestellt werden.\n"
+        "\n"
+        "Empfänger: bob@example.net\n"
+        "Grund: Unbekannter Empfänger\n"
+    ),
+    "french": (
+        "Votre message n'a pas pu être remis au destinataire suivant :\n"
+        "\n"
+        "  bob@example.net\n"
+        "\n"
+        "Motif : utilisateur inconnu\n"
+    ),
+    "spanish": (
+        "No se pudo entregar el mensaje a los siguientes destinatarios:\n"
+        "\n"
+        "  bob@example.net\n"
+        "\n"
+        "El buzón está lleno\n"
+    ),
+    "courier": (
+        "This is a delivery status notification from mail.example.org,\n"
+        "running the Courier mail server, version 0.65.2.\n"
+        "\n"
+        "The original message was received on Sat, 11 Dec 2010 12:19:57 +0900\n"
+        "from [127.0.0.1] (c10920.example.com [192.0.2.20])\n"
+        "\n"
+        "---------------------------------------------------------------------------\n"
+        "\n"
+        "                           UNDELIVERABLE MAIL\n"
+        "\n"
+        "Your message to the following recipients cannot be delivered:\n"
+        "\n"
+        "<bob@example.net>:\n"
+        "    mx.example.co.jp [74.207.247.95]:\n"
+        ">>> RCPT TO:<bob@example.net>\n"
+        "<<< 550 5.1.1 <bob@example.net>... User Unknown\n"
+        "\n"
+        "---------------------------------------------------------------------------\n"
+    ),
+    "surfcontrol": (
+        "Your message could not be sent.\n"
+        "A transcript of the attempts to send the message follows.\n"
+        "The number of attempts made: 1\n"
+        "Addressed To: bob@example.net\n"
+        "\n"
+        "Thu 29 Apr 2010 23:34:45 +0900\n"
+        "Failed to send to identified host,\n"
+        "bob@example.net: [192.0.2.1], 550 bob@example.net... No such user\n"
+        "--- Message non-deliverable.\n"
+    ),
+    "mfilter": (
+        "このメールは、システムが自動的に生成したものです。\n"
+        "以下のエラーのため、配信できませんでした。\n"
+        "\n"
+        "-------server message\n"
+        "550 unknown user <bob@example.net>\n"
+        "\n"
+        "-------original message\n"
+    ),
+    "chinese": (
+        "抱歉，您的邮件被退回来了……\n收件人邮件地址： bob@example.net\n退信原因： 收件人邮箱地址不存在\n"
+    ),
+}
+"""Notices of more mailers, each about bob@example.net."""
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_one_more_form(name: str) -> None:
+    found = read(
+        f"From: postmaster@mail.example.org\nTo: ann@example.org\nSubject: Returned mail\n\n{ONE[name]}"
+    )
+    assert [one.recipient for one in found.recipients] == ["bob@example.net"]
+    assert found.recipients[0].kind != "other" or name == "ieo"
+
+
 @pytest.mark.parametrize("name", ["qmail", "exim", "Dovecot"])
 @pytest.mark.parametrize("end", ["\r\n", "\r"])
 def test_line_ends_do_not_matter(name: str, end: str) -> None:
@@ -467,6 +652,105 @@ NONE = {
         "--x\n\nI read it.\n"
         "--x\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; bob@example.net\n"
         "Disposition: manual-action/MDN-sent-manually; displayed\n\n--x--\n"
+    ),
+    "a warning of a mailbox": (
+        "From: Postmaster <postmaster@example.org>\n"
+        "To: ann@example.org\n"
+        "Subject: Mailbox quota warning\n"
+        "\n"
+        "Your mailbox ann@example.org is 90% full. Write to helpdesk@example.org.\n"
+    ),
+    "said on a list": (
+        "From: Bob <notifications@github.com>\n"
+        "To: a/b <b@noreply.github.com>\n"
+        "Subject: [a/b] Delivery failure when sending mail (Issue #12)\n"
+        "List-ID: a/b <b.a.github.com>\n"
+        "\n"
+        "The message could not be delivered to <bob@example.net>: 550 unknown user\n"
+    ),
+    "a parcel not delivered": (
+        "From: DHL <noreply@dhl.example>\n"
+        "To: ann@example.org\n"
+        "Subject: Delivery notification\n"
+        "\n"
+        "Your parcel could not be delivered to ann@example.org. Contact service@dhl.example\n"
+    ),
+    "on vacation": (
+        "Return-Path: <>\n"
+        "From: bob@example.net\n"
+        "To: ann@example.org\n"
+        "Subject: Re: hello\n"
+        "Auto-Submitted: auto-replied\n"
+        "\n"
+        "I am on vacation and cannot be reached. Write to eve@example.net.\n"
+    ),
+    "no longer with us": (
+        "Return-Path: <>\n"
+        "From: bob@example.net\n"
+        "To: ann@example.org\n"
+        "Subject: Bob is no longer with us\n"
+        "Auto-Submitted: auto-replied\n"
+        "\n"
+        "This mailbox is no longer monitored. Please write to eve@example.net instead.\n"
+    ),
+    "a challenge": (
+        "Return-Path: <>\n"
+        "From: bob@example.net\n"
+        "To: ann@example.org\n"
+        "Subject: Please confirm your message\n"
+        "\n"
+        "Your message has not been delivered yet. Reply to bob-confirm@example.net to deliver it.\n"
+    ),
+    "what cron says": (
+        "From: root@example.org (Cron Daemon)\n"
+        "To: root@example.org\n"
+        "Subject: Cron <root@host> /usr/bin/backup\n"
+        "Auto-Submitted: auto-generated\n"
+        "\n"
+        "backup failed: connection to bob@example.net refused\n"
+    ),
+    "a virus removed": (
+        "From: postmaster@example.org\n"
+        "To: ann@example.org\n"
+        "Subject: Virus found\n"
+        "\n"
+        "A message from eve@example.net to you contained a virus and was removed.\n"
+    ),
+    "a report sent on": (
+        "From: ann@example.org\n"
+        "Subject: Fwd: Undelivered Mail Returned to Sender\n"
+        "Content-Type: multipart/mixed; boundary=x\n"
+        "\n"
+        "--x\n"
+        "\n"
+        "see\n"
+        "--x\n"
+        "Content-Type: message/rfc822\n"
+        "\n"
+        "From: MAILER-DAEMON@x\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=y\n"
+        "\n"
+        "--y\n"
+        "Content-Type: message/delivery-status\n"
+        "\n"
+        "Reporting-MTA: dns;x\n"
+        "\n"
+        "Final-Recipient: rfc822;bob@example.net\n"
+        "Action: failed\n"
+        "Status: 5.1.1\n"
+        "--y--\n"
+        "--x--\n"
+    ),
+    "a list that had bounces": (
+        "From: mailman@example.org\n"
+        "To: ann@example.org\n"
+        "Subject: Bounce action notification\n"
+        "\n"
+        "This is a Mailman mailing list bounce action notice:\n"
+        "  List: x\n"
+        "  Member: bob@example.net\n"
+        "  Action: Subscription disabled.\n"
+        "  Reason: Excessive or fatal bounces.\n"
     ),
     "a parcel": (
         "From: Parcels <news@shop.example>\nSubject: Your delivery status\n\n"

@@ -23,7 +23,7 @@ import re
 
 from mether.content import bounce_dsn, bounce_json, bounce_mime, bounce_prose, bounce_text, bounce_why, verp
 from mether.content.bounce_found import Bounce, Failed
-from mether.content.bounce_mime import Fields, Part
+from mether.content.bounce_mime import Fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ _SUBJECT: Final = re.compile(
     r"|エラー|配信でき|送信でき|届きません|不達|退信|退回|无法|無法|실패|반송",
     re.IGNORECASE,
 )
+_TITLE: Final = re.compile(
+    r"^[\W_]*(?:non-?delivery|undeliver\w+|mail delivery|delivery (?:status|failure))[\w ]{0,20}"
+    r"(?:report|notification|notice|message)",
+    re.IGNORECASE,
+)
+"""A heading that only reports have."""
 _AWAY: Final = re.compile(
     r"out of (?:the )?office|auto(?:matic(?:ally)?|mated)?[ -]?(?:reply|response|respond|answer)"
     r"|autoresponse|vacation|away from|on leave|abwesen"
@@ -126,9 +132,6 @@ class _Message:
                     self.returned = _fields_within(text[end:])
                     seen = bool(self.returned.raw)
 
-    def is_status(self) -> bool:
-        return any(part.kind.endswith("delivery-status") for part in self.parts)
-
 
 def read(message: bytes, recipient: str = "") -> Bounce | None:
     """What a message reports, or None where it is no report.
@@ -183,9 +186,9 @@ def _from_json(whole: _Message) -> Bounce | None:
 def _from_status(whole: _Message) -> Bounce | None:
     """A report in fields: in parts of that type, or in a notice of somebody who does not know the type."""
     texts = [part.text for part in whole.parts if part.kind.endswith("delivery-status")]
+    if whole.kind != "multipart/report" and _ANSWER.match(whole.subject) and not _is_daemon(whole):
+        return None
     if not any(map(bounce_dsn.present, texts)):
-        if _ANSWER.match(whole.subject) and not _is_daemon(whole):
-            return None
         texts = [
             part.text
             for part in whole.parts
@@ -234,18 +237,11 @@ def _from_prose(whole: _Message, sent: verp.Sent | None) -> Bounce | None:
     text = bounce_text.joined(whole.notice)
     failure = bounce_text.FAILURE.search(text) is not None
     daemon, subject = _is_daemon(whole), _SUBJECT.search(whole.subject) is not None
-    if not listed:
-        if _AWAY.search(whole.subject) and not (failure and subject):
-            return None
-        if whole.kind == "multipart/report" and "disposition" in whole.parameters.get("report-type", ""):
-            return None
-        if _ANSWER.match(whole.subject) and not daemon:
-            return None
-        if not (daemon and (failure or subject)) and not (subject and failure):
-            return None
-        if not failure and not whole.is_status() and not daemon:
-            return None
-    found = bounce_prose.read(whole.notice, _others(whole))
+    if not listed and not ((failure or subject) if daemon else (failure and subject and _may_report(whole))):
+        return None
+    if not listed and _AWAY.search(whole.subject) and not (failure and subject):
+        return None
+    found = bounce_prose.read(whole.notice, _others(whole), sentences=daemon or bool(listed))
     if listed:
         if len(found) == len(listed) == 1 and found[0].recipient.lower() in _to(whole):
             listed = [found[0].recipient]
@@ -255,7 +251,8 @@ def _from_prose(whole: _Message, sent: verp.Sent | None) -> Bounce | None:
             for address in dict.fromkeys(listed)
         ]
     if not found:
-        found = _guessed(whole, sent, failure or subject)
+        null = header.get("return-path").strip() == "<>"
+        found = _guessed(whole, sent) if daemon or (null and subject and failure) else []
     if not found:
         return None
     delayed = _is_delayed(whole, text)
@@ -269,10 +266,8 @@ def _only(found: Sequence[Failed], listed: Sequence[str]) -> str:
     return found[0].diagnostic if len(found) == len(listed) == 1 else ""
 
 
-def _guessed(whole: _Message, sent: verp.Sent | None, sure: bool) -> list[Failed]:
+def _guessed(whole: _Message, sent: verp.Sent | None) -> list[Failed]:
     """The recipient where the notice names none: that of the VERP, or the only one the message had."""
-    if not sure:
-        return []
     if sent is not None and sent.recipient:
         return [Failed(sent.recipient)]
     to = _to(whole)
@@ -306,13 +301,19 @@ def _others(whole: _Message) -> frozenset[str]:
 
 
 def _is_daemon(whole: _Message) -> bool:
-    """Whether a mailer wrote it, by its From and its return path."""
-    path = whole.header.get("return-path").strip()
-    return (
-        (path == "<>" or path.lower().startswith("<mailer-daemon"))
-        or _DAEMON.search(whole.sender) is not None
-        or ("from" not in whole.header and "reply" not in whole.auto)
-    )
+    """Whether a mailer wrote it, by its From."""
+    return _DAEMON.search(whole.sender) is not None or not bounce_text.addresses(whole.sender)
+
+
+def _may_report(whole: _Message) -> bool:
+    """Whether it may be a report though nobody with such a name wrote it: no answer, and nothing that was
+    said on a mailing list."""
+    if _ANSWER.match(whole.subject) or "disposition" in whole.parameters.get("report-type", ""):
+        return False
+    if any(name in whole.header for name in _LISTS):
+        first = next((line for line in whole.notice if line.strip()), "")
+        return _TITLE.match(first) is not None
+    return True
 
 
 def _is_delayed(whole: _Message, text: str) -> bool:
@@ -357,4 +358,4 @@ def _sent_to(recipient: str, header: Fields) -> verp.Sent | None:
     return None
 
 
-__all__ = ["Bounce", "Failed", "Part", "read"]
+__all__ = ["Bounce", "Failed", "read"]

@@ -99,11 +99,11 @@ _NOT_FAILED: Final = re.compile(
 )
 
 
-def read(notice: Sequence[str], others: Collection[str]) -> list[Failed]:
+def read(notice: Sequence[str], others: Collection[str], *, sentences: bool = True) -> list[Failed]:
     """The recipients that a notice tells of; [] where it tells of none.
 
     `notice` is its lines without the message that came back; `others` are addresses (lower case) that it may
-    mention and that did not fail, as the sender's.
+    mention and that did not fail, as the sender's.  Without `sentences` only the clearer shapes count.
     """
     shapes: tuple[Callable[[Sequence[str]], list[Failed]], ...] = (
         _headed,
@@ -114,6 +114,8 @@ def read(notice: Sequence[str], others: Collection[str]) -> list[Failed]:
         _told,
     )
     for shape in shapes:
+        if not sentences and shape in (_sentence, _told):
+            continue
         found: dict[str, Failed] = {}
         for one in shape(notice):
             if len(found) < MAX_RECIPIENTS:
@@ -121,9 +123,11 @@ def read(notice: Sequence[str], others: Collection[str]) -> list[Failed]:
         # People write to themselves, so in a clear place these may be meant nevertheless.
         kept = {key: one for key, one in found.items() if key not in others}
         found = kept if kept or shape is _told else found
-        if len(found) > 1:
+        if len(found) > 1 or shape is _told:
             # A notice says whom to ask, too.
-            found = {key: one for key, one in found.items() if not _NOT_FAILED.match(key)} or found
+            found = {key: one for key, one in found.items() if not _NOT_FAILED.match(key)} or (
+                {} if shape is _told else found
+            )
         if found:
             return list(found.values())
     return []
@@ -228,6 +232,8 @@ def _replied(notice: Sequence[str]) -> list[Failed]:
         said = reply[1]
     if not out and said and len(asked) == 1 and asked[0]:
         out.append(_made(asked[0], [said]))  # told the other way round
+    if not out and not said and len(asked) == 1 and asked[0] and FAILURE.search(bounce_text.joined(notice)):
+        out.append(_made(asked[0], notice[:20]))
     return out
 
 
