@@ -8,10 +8,13 @@ from mail import address
 from names import aliased
 
 from mether.envelope import By, Envelope, Recipient
+from mether.outcome import Route
 from mether.receive import gathered
 from mether.receive.gathered import Gathered, Part, notices, original, without_success
 from mether.routing.expand import resolve
 from mether.routing.request import Request
+from mether.routing.resolution import UNKNOWN, Delivery, Refused, Resolution
+from mether.routing.router import Decision
 from mether.routing.rule import Rule
 
 SENDER = address("s@client.example")
@@ -133,6 +136,25 @@ def test_members_that_fail_are_reported_to_the_owner_or_the_sender() -> None:
         )
         assert [str(one.to) for one in found] == told
         assert all(one.outcome.action == "failed" for one in found)
+
+
+def test_of_a_member_that_fails_is_told_once() -> None:
+    """Whoever names a list again and again, by sub-addresses, gets no longer report, and fills no memory."""
+    found = Gathered()
+    for number in range(3):
+        recipient = Recipient(address(f"list+{number}@example.com"), notify="SUCCESS,FAILURE")
+        resolution = Resolution(
+            Decision(None, None),
+            [Delivery(address("ann@example.com"), Route("smtp", "example.com"), "list")],
+            refused=[Refused(address("gone@example.com"), UNKNOWN)],
+        )
+        found.add(recipient, resolution, notices(recipient, resolution, T0, SENDER))
+    assert [(str(one.recipient.forward_path), one.outcome.action) for one in found.notices] == [
+        ("list+0@example.com", "expanded"),
+        ("gone@example.com", "failed"),
+        ("list+1@example.com", "expanded"),
+        ("list+2@example.com", "expanded"),
+    ]
 
 
 def test_there_are_limits(monkeypatch: pytest.MonkeyPatch) -> None:

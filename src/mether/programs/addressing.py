@@ -2,7 +2,7 @@
 
 The same is found as for a client of smtpd (`receive.gathered`), and all that becomes of it, the reports that
 are owed at once among it, is queued in one transaction.  A recipient who is not here fails: the sender gets a
-report, unless nobody is left.  Raises errors.Failure: 67 where no recipient is here, 69 where they are
+report, unless nobody is left, and there is a line for whoever runs the program.  Raises errors.Failure: 67 where no recipient is here, 69 where they are
 refused for another reason, 75 where a table cannot be read; nothing is queued then.  Raises StoreError, too.
 """
 
@@ -25,7 +25,7 @@ from mether.routing.source import TableError, settled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Final
 
     from mether.address import Address, ReversePath
@@ -42,15 +42,22 @@ NOUSER: Final = 67
 
 
 class Addressed:
-    """An envelope with what its recipients come to, and what the addresses of those come to who are told of
-    it at once (`ways`)."""
+    """An envelope with what its recipients come to, what the addresses of those come to who are told of
+    it at once (`ways`), and a line for each recipient who is `refused`."""
 
-    __slots__ = ("envelope", "gathered", "ways")
+    __slots__ = ("envelope", "gathered", "refused", "ways")
 
-    def __init__(self, envelope: Envelope, gathered: Gathered, ways: dict[Address, Resolution]) -> None:
+    def __init__(
+        self,
+        envelope: Envelope,
+        gathered: Gathered,
+        ways: dict[Address, Resolution],
+        refused: Sequence[str] = (),
+    ) -> None:
         self.envelope = envelope
         self.gathered = gathered
         self.ways = ways
+        self.refused = refused
 
 
 def address(router: Router, envelope: Envelope, now: float) -> Addressed:
@@ -78,17 +85,20 @@ def _address(router: Router, envelope: Envelope, now: float) -> Addressed:
         found.add(recipient, resolution, gathered.notices(recipient, resolution, now, sender))
     if refused and len(refused) == len(envelope.recipients):
         path, resolution = refused[0]
-        reply = resolution.reply
-        assert reply is not None
-        status = NOUSER if reply.status == "5.1.1" else errors.UNAVAILABLE
-        why = f" ({resolution.problems[0]})" if resolution.problems else ""
-        raise errors.Failure(status, f"<{path}>: {reply}{why}")
-    found.notices += tuple(owed)
+        assert resolution.reply is not None
+        status = NOUSER if resolution.reply.status == "5.1.1" else errors.UNAVAILABLE
+        raise errors.Failure(status, _refusal(path, resolution))
+    found.owe(owed)
     for notice in found.notices:
         to = notice.to or sender
         if to is not None and to not in ways:
             ways[to] = resolve(router, Request(to))
-    return Addressed(envelope, found, ways)
+    return Addressed(envelope, found, ways, [_refusal(path, one) for path, one in refused])
+
+
+def _refusal(path: Address, resolution: Resolution) -> str:
+    why = f" ({resolution.problems[0]})" if resolution.problems else ""
+    return f"<{path}>: {resolution.reply}{why}"
 
 
 def _meant(router: Router, recipient: Recipient, sender: ReversePath) -> tuple[Recipient, Resolution]:

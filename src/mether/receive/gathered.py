@@ -25,7 +25,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
     from typing import Final
 
     from mether.address import Address, ReversePath
@@ -85,10 +85,10 @@ class _Taken:
 
 
 class Gathered:
-    """The recipients of a transaction: `named` counts those that the client named, `notices` are reports that
-    are owed, `dropped` those whose copy is discarded; `expanded` tells whether there was an alias."""
+    """The recipients of a transaction: `named` counts those that the client named, `dropped` are those whose
+    copy is discarded; `expanded` tells whether there was an alias."""
 
-    __slots__ = ("_kinds", "_taken", "dropped", "expanded", "first", "named", "notices")
+    __slots__ = ("_kinds", "_owed", "_taken", "dropped", "expanded", "first", "named")
 
     def __init__(self) -> None:
         self._taken: dict[Hashable, _Taken | tuple[Recipient, Route]] = {}
@@ -96,7 +96,7 @@ class Gathered:
         self.named = 0
         self.first: Address | None = None
         self.expanded = False
-        self.notices: tuple[Notice, ...] = ()
+        self._owed: dict[Hashable, Notice] = {}
         self.dropped: tuple[Address, ...] = ()
 
     def __len__(self) -> int:
@@ -127,7 +127,17 @@ class Gathered:
         params = _Parameters(recipient)
         for one in deliveries:
             self._taken.setdefault(_key(one), _Taken(params.of(one), one))
-        self.notices += tuple(owed)
+        self.owe(owed)
+
+    def owe(self, notices: Iterable[Notice]) -> None:
+        """Have somebody told; once of each address, however often a list that it is on is named."""
+        for one in notices:
+            self._owed.setdefault((one.to, one.recipient.forward_path, one.outcome.action), one)
+
+    @property
+    def notices(self) -> Sequence[Notice]:
+        """The reports that are owed."""
+        return tuple(self._owed.values())
 
     def within(self, resolution: Resolution) -> bool:
         """Whether there is room for what an address comes to; for one alone there always is."""
