@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from mether.address import parse as parse_address
 from mether.client.session import Lost
 from mether.content.classify import parse
-from mether.outcome import Outcome
+from mether.envelope import Recipient
+from mether.outcome import Outcome, Route
 from mether.relay import failure
 from mether.reply import Reply
 from mether.smtp.transaction import LOCAL, Result
@@ -221,6 +223,22 @@ def test_a_next_hop_that_a_person_named_may_be_a_mistake(reply: Reply, after: tu
     assert found.text.startswith(reply.text)
     outcome = failure.of_host(0, found, at=AT)
     assert (outcome.action, outcome.scope) == ("delayed" if found.temporary else "failed", "host")
+
+
+@pytest.mark.parametrize(
+    ("pinned", "route", "named"),
+    [
+        (False, Route("smtp", "sparr"), False),
+        (True, Route("smtp", "sparr"), True),
+        (True, Route("smtp", "[hub.test]"), True),
+        (True, Route("smtp", "relay.exmaple.invalid"), True),
+        (True, Route("smtp", "example.org"), False),
+        (True, Route("lmtp", "example.org"), True),
+    ],
+)
+def test_who_named_a_next_hop(pinned: bool, route: Route, named: bool) -> None:
+    """By hand, but for the MX of the recipient's domain: that is the sender's to name."""
+    assert failure.is_named(pinned, route, Recipient(parse_address("ann@Example.ORG"))) is named
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,39 @@ async def test_the_dns_decides_too(reply: Reply, action: str) -> None:
     assert (outcome.action, outcome.scope, outcome.reply) == (action, "host", reply)
 
 
+@pytest.mark.parametrize("next_hop", ["sparr", "relay.exmaple.invalid", "[one.invalid],[two.invalid]:26"])
+@virtual
+async def test_mail_for_a_host_that_was_named_by_hand_waits(next_hop: str) -> None:
+    """A slip of the pen must not return the whole queue; what nobody pinned there is the sender's mistake."""
+    route = Route("smtp", next_hop)
+    mine = claim("a@one.test", "b@two.test", route=route)
+    mine.pending[0].pinned = True
+    ((pinned, other),) = await Relay(no_hosts=Reply(550, "5.1.2", "it does not exist"), route=route).send(
+        mine
+    )
+    assert (pinned.action, pinned.status) == ("delayed", "4.4.4")
+    assert str(pinned.reply).endswith("does not exist; a person sent the mail there, and may be wrong")
+    assert (other.action, other.status) == ("failed", "5.1.2")
+
+
+@pytest.mark.parametrize("down_first", [True, False])
+@virtual
+async def test_what_a_person_has_to_mend_is_told_before_a_host_that_is_down(down_first: bool) -> None:
+    """A smart host that is down comes back by itself, a login that is refused does not."""
+    down, refusing = (
+        await server(),
+        await server(EHLO=["250-x\r\n250 AUTH PLAIN", FOR_EVER], AUTH=["535 5.7.8 no", FOR_EVER]),
+    )
+    await down.close()
+    hosts = (down, refusing) if down_first else (refusing, down)
+    relay = Relay(*hosts, route=listing(*hosts))
+    relay.hop.settings.policy = lambda route: Policy("none", given=True)
+    relay.hop.settings.logins = Logins([Login("ann", "env", "P")], environ={"P": "x"})
+    ((outcome,),) = await relay.send(claim())
+    assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "host", "4.7.8")
+    assert outcome.reply.text == ("the server refused our login as ann: 535 5.7.8 no (2 hosts were tried)")
+
+
 @pytest.mark.parametrize("greeting", ["554 5.3.2 no mail here", "421 4.3.2 busy"])
 @virtual
 async def test_a_greeting_that_refuses_decides_when_there_is_no_other_host(greeting: str) -> None:

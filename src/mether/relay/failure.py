@@ -9,7 +9,7 @@ what happened                          action     scope
 no host of the next hop answers        delayed    host
 the DNS says no, for good              failed     host
 ... about a host that a person named   delayed    host
-    in the configuration
+    in the configuration, or by hand
 the DNS is silent                      delayed    host
 greeting or EHLO refused, 4yz / 5yz    delayed /  host
 on every host                          failed
@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from mether.outcome import DONE, Outcome
 from mether.reply import Reply
+from mether.routing.request import domain_key
 from mether.smtp import state, transaction
 
 TYPE_CHECKING = False
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
 
     from mether.client.session import Lost
     from mether.content.classify import Kind, Rules
-    from mether.outcome import Action, Scope
+    from mether.envelope import Recipient
+    from mether.outcome import Action, Route, Scope
     from mether.smtp.transaction import Result
 
 EX_OK: Final = 0
@@ -66,6 +68,10 @@ EX_PROTOCOL: Final = 76
 
 PROTOCOL: Final = "4.5.0"
 """The status of a peer that does not keep to the protocol."""
+
+BY_CONFIGURATION: Final = "the configuration names it"
+BY_HAND: Final = "a person sent the mail there"
+"""Who named a next hop that cannot be found."""
 
 _NO_SUCH: Final = ("5.1.2", "5.1.10", "5.4.4")
 """No such name, none that takes mail, none with an address."""
@@ -150,8 +156,9 @@ def of_host(number: int, reply: Reply, *, remote_mta: str = "", at: float = 0.0)
     return Outcome(number, action, reply, scope="host", remote_mta=remote_mta, at=at)
 
 
-def of_named(reply: Reply) -> Reply:
-    """What the DNS's `reply` means for a next hop that a person named in the configuration.
+def of_named(reply: Reply, by: str = BY_CONFIGURATION) -> Reply:
+    """What the DNS's `reply` means for a next hop that a person named, in the configuration or otherwise
+    (`by`: who did, for the text).
 
     A recipient's domain that does not exist never will get the mail.  A smart host that does not exist is a
     slip of the pen or a lost zone, all mail goes by it, and none of it must be returned for that: it waits
@@ -159,7 +166,13 @@ def of_named(reply: Reply) -> Reply:
     """
     if not reply.permanent or reply.status not in _NO_SUCH:
         return reply
-    return Reply(451, "4.4.4", f"{reply.text}; the configuration names it, and may be wrong")
+    return Reply(451, "4.4.4", f"{reply.text}; {by}, and may be wrong")
+
+
+def is_named(pinned: bool, route: Route, recipient: Recipient) -> bool:
+    """Whether a person named the next hop of a recipient by hand: it is pinned, and is not the MX of the
+    recipient's own domain, which the sender named."""
+    return pinned and (route.transport != "smtp" or route.next_hop != domain_key(recipient.forward_path))
 
 
 def of_shortfall(
@@ -170,27 +183,37 @@ def of_shortfall(
     said: bool = False,
     alone: bool = False,
     user: str = "",
+    tried: int = 1,
     at: float = 0.0,
 ) -> Outcome:
     """What it means that no host gives the TLS or takes the login that this message needs.
 
     `alone`: other messages may need less, so the next hop itself is not at fault.  A server's refusal of our
-    login, as `user`, is ours to mend, and the message waits for that.
+    login, as `user`, is ours to mend, and the message waits for that.  `tried` is how many hosts were, of
+    which the others may only have been down.
     """
     action: Action = "failed" if reply.permanent and alone and not said else "delayed"
     if said and reply.permanent:
         name = f" as {user}" if user else ""
         reply, said = Reply(454, "4.7.8", f"the server refused our login{name}: {reply}"), False
+    if tried > 1 and not said:
+        reply = Reply(reply.code, reply.status, f"{reply.text} ({tried} hosts were tried)")
     scope: Scope = "transaction" if alone else "host"
     return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, said=said, at=at)
 
 
-def outweighs(reply: Reply, other: Reply) -> bool:
+def outweighs(reply: Reply, other: Reply, *, mend: bool = False, before: bool = False) -> bool:
     """Whether, of two hosts of a next hop that both failed, the later `reply` decides and not `other`.
 
-    A refusal for good counts only when every host refuses so: one that is only down may take it later.
+    A refusal for good counts only when every host refuses so: one that is only down may take it later.  What
+    a person has to mend counts more than a host that may come back by itself: `mend` and `before` tell
+    whether each reply is such, as a refused login is.
     """
-    return not (reply.permanent and not other.permanent)
+    return _weight(reply, mend) >= _weight(other, before)
+
+
+def _weight(reply: Reply, mend: bool) -> int:
+    return 2 if mend else 0 if reply.permanent else 1
 
 
 def of_several(earlier: Outcome, later: Outcome) -> Outcome:

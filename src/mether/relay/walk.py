@@ -7,7 +7,8 @@ is connected to.
 
 A `Walk` is made for one claim: its session must be as good as that claim needs.  When no host is left it
 raises `Unusable`, which tells what that means for a recipient: it failed only where every host refused, since
-one that was merely down may take it later (`relay.failure.outweighs`).
+one that was merely down may take it later, and what a person has to mend, such as a refused login, is told
+before what may pass (`relay.failure.outweighs`).
 
 What was tried in vain is kept for the transcript: each host with what was said there.
 """
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 
 
 class Unusable(Exception):
-    """No host is left to try; `reply` and `remote_mta` are the last one's.  `nobody` tells that there was
-    none but those that have answered."""
+    """No host is left to try; `reply` and `remote_mta` are those of the host that counts.  `nobody` tells
+    that there was none but those that have answered, `missing` what the DNS said of a target that cannot be
+    found for good, and `tried` is how many hosts were.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,18 @@ class Unusable(Exception):
         self.remote_mta = remote_mta
         self.lost = lost
         self.shortfall = shortfall
+        self.missing: Reply | None = None
+        self.tried = 1
+
+    @property
+    def mend(self) -> bool:
+        """Whether a person has to mend it before the host can be used."""
+        short = self.shortfall
+        if short is None:
+            return False
+        if short.said:
+            return short.reply.permanent
+        return not (short.alone and short.reply.permanent)
 
     @property
     def short(self) -> bool:
@@ -69,8 +84,8 @@ class Unusable(Exception):
         """Whether it says nothing of the next hop: it concerns the claim in hand and no other, or is ours."""
         return self.short or (self.shortfall is not None and self.shortfall.alone)
 
-    def outcome(self, number: int, at: float) -> Outcome:
-        """What it means for a recipient."""
+    def outcome(self, number: int, at: float, *, named: bool = False) -> Outcome:
+        """What it means for a recipient; `named`: a person named the next hop by hand."""
         short = self.shortfall
         if short is not None:
             return failure.of_shortfall(
@@ -80,11 +95,17 @@ class Unusable(Exception):
                 said=short.said,
                 alone=short.alone,
                 user=short.user,
+                tried=self.tried,
                 at=at,
             )
         if self.lost is not None:
             return failure.of_lost(number, self.lost, remote_mta=self.remote_mta, at=at)
-        return failure.of_host(number, self.reply, remote_mta=self.remote_mta, at=at)
+        reply, missing = self.reply, self.missing
+        if named and missing is not None and reply.permanent:
+            waits = failure.of_named(missing, failure.BY_HAND)
+            if waits is not missing:
+                return failure.of_host(number, waits, at=at)
+        return failure.of_host(number, reply, remote_mta=self.remote_mta, at=at)
 
 
 class Session:
@@ -113,6 +134,8 @@ class Walk:
         "_listed",
         "_login",
         "_manner",
+        "_missing",
+        "_number",
         "_route",
         "_settings",
         "_skipped",
@@ -144,6 +167,8 @@ class Walk:
         self._sound = True
         self._hosts: list[hosts.Host] = []
         self._last: Unusable | None = None
+        self._missing: Reply | None = None
+        self._number = 0
         self._skipped: set[Key] = set()
 
     @property
@@ -173,7 +198,7 @@ class Walk:
             if not self._sound and self._listed and self._where is not None and self._where.kind == "mx":
                 self._blame(_key(self._where))
             if not self._targets:
-                raise self._last or Unusable(Reply(451, "4.4.1", "no host answered"), "", nobody=True)
+                raise self._end()
             self._where, self._sound = self._targets.pop(0), False
             self._hosts = await self._find(self._where)
 
@@ -187,7 +212,9 @@ class Walk:
         except target.TargetError as error:
             reply = Reply(550, "5.1.2", str(error))
             self._tried.append(("", [], f"{self._route.next_hop}: {reply}"))
-            raise Unusable(reply, "") from None
+            self._missing = reply
+            self._note(Unusable(reply, ""))
+            raise self._end() from None
         settings = self._settings
         targets = found.order(settings.random)
         self._listed = len(targets) > 1
@@ -202,6 +229,8 @@ class Walk:
             self._tried.append(("", [], f"{where.next_hop}: {error.reply}"))
             if error.short:  # ours: no other target fares better
                 raise Unusable(error.reply, "", Lost("shortage", "", error.reply.text)) from None
+            if error.reply.permanent and self._missing is None:
+                self._missing = error.reply
             self._note(Unusable(error.reply, ""))
             if self._listed:
                 self._blame(_key(where))
@@ -292,8 +321,18 @@ class Walk:
 
     def _note(self, problem: Unusable) -> None:
         """Remember why a host could not be used: for good only when that holds for every host."""
-        if self._last is None or failure.outweighs(problem.reply, self._last.reply):
+        self._number += 1
+        last = self._last
+        if last is None or failure.outweighs(problem.reply, last.reply, mend=problem.mend, before=last.mend):
             self._last = problem
+
+    def _end(self) -> Unusable:
+        """What it comes to that no host is left."""
+        last = self._last
+        if last is None:
+            return Unusable(Reply(451, "4.4.1", "no host answered"), "", nobody=True)
+        last.missing, last.tried = self._missing, self._number
+        return last
 
     def _reached(self, host: hosts.Host, clients: list[StreamClient]) -> str:
         """How the address is called that a session was begun with; the host's others are tried next."""

@@ -199,7 +199,10 @@ class Worker:
         lacking = {one.recipient: one for one in self._lacking}
         for one in left(claim, outcomes):
             outcome = lacking.get(one.number) or (self._held.alone(one.number) if error.nobody else None)
-            outcomes.append(outcome or self._held.with_(error.outcome(one.number, at)))
+            if outcome is None:
+                named = failure.is_named(one.pinned, claim.route, one.recipient)
+                outcome = self._held.with_(error.outcome(one.number, at, named=named))
+            outcomes.append(outcome)
 
     def _short(self, error: Unusable) -> None:
         """Where we lack what a connection takes this one makes room for those that work."""
