@@ -90,6 +90,25 @@ def test_what_is_no_next_hop_moves_nothing(store, file, capsys, name, said):
     assert routes(store) == [("smtp:example.net", False)]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sparr", "no route has the name 'sparr' (did you mean spare?); a host of that name is smtp:sparr"),
+        ("nosuchhost-x", "no route has the name 'nosuchhost-x', and no host in the hosts file"),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_bare_name_that_is_nothing_known_moves_nothing(store, file, capsys, name, said, dry):
+    """It is a route's name with a slip of the pen, and the queue would go to a host that does not exist."""
+    file.write_text(f'{FILE}\n[[route]]\nname = "spare"\ndomains = ["x.test"]\nsmtp = "[192.0.2.9]"\n')
+    put(store)
+    assert main(["reroute", *(["-n"] if dry else []), name, "--all"]) == 64
+    assert said in capsys.readouterr().err
+    assert routes(store) == [("smtp:example.net", False)]
+    assert run(capsys, f"smtp:{name}", "--all") == f"1 message goes to smtp:{name}\n"
+    assert run(capsys, "localhost", "--all") == "1 message goes to smtp:localhost\n"
+
+
 def test_only_the_recipients_that_match_are_moved(store, capsys):
     put(store, "a@one.test", "b@two.test")
     assert run(capsys, "[192.0.2.9]", "--next-hop", "one.test") == "1 message goes to smtp:[192.0.2.9]\n"

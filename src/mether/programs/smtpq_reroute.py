@@ -1,7 +1,8 @@
 """``smtpq reroute``: move queued recipients to another next hop, pinned there, or let the rules decide again.
 
 The next hop is the name of a rule, else ``mx`` or a targethost, which may be a list of relays; what looks
-like a rule's name and is meant for a host has ``smtp:`` in front.  Of each message only the recipients that
+like a rule's name and is meant for a host has ``smtp:`` in front, and so has a name without a dot that is in
+no hosts file: more often than not it is a rule's, misspelled.  Of each message only the recipients that
 match are moved, and none whose next hop is a file or a program that an alias names: no other next hop is
 right for the address that stands behind it.  What is being tried is marked, and goes there when that attempt
 has ended.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.programs.smtpq import Call
     from mether.routing.router import Router
+    from mether.setup.config import Config
 
 BY_MX = "mx"
 
@@ -72,6 +74,7 @@ def meant(name: str, call: Call) -> tuple[Move, str]:
     rule = next((one for one in router.rules if one.name == name), None)
     if rule is None:
         route = route_of(name)
+        _looks_right(name, route, router, call)
         if route.transport in LOCAL and router.rule(route) is None:
             raise UsageError(f"{name[:80]!r}: the configuration has no such {route.transport} route")
         return Move(route), f"to {hop_name(route)}"
@@ -83,6 +86,22 @@ def meant(name: str, call: Call) -> tuple[Move, str]:
     if found is None:
         raise UsageError(f"the route {rule.name!r} sends nothing on: its action is {rule.action}")
     return Move(found), f"to {hop_name(found)}{where}"
+
+
+def _looks_right(name: str, route: Route, router: Router, call: Call) -> None:
+    """Raise UsageError for a bare name that is no host's, as far as this host knows."""
+    bare = name.replace("-", "").replace("_", "")
+    if route.transport != "smtp" or not bare.isalnum() or bare.isdigit() or name.lower() == "localhost":
+        return
+    from mether.setup import resolving
+    from mether.setup.spelling import nearest
+
+    known = resolving.hosts(resolving.Dns() if call.config is None else _config(call.config).dns)
+    if known is not None and name in known:
+        return
+    meant = nearest(name, [rule.name for rule in router.rules])
+    guess = f" (did you mean {meant}?)" if meant else ", and no host in the hosts file"
+    raise UsageError(f"no route has the name {name[:80]!r}{guess}; a host of that name is smtp:{name[:80]}")
 
 
 def _by_mx(router: Router, via: str) -> Callable[[Address], Route]:
@@ -98,6 +117,12 @@ def _by_mx(router: Router, via: str) -> Callable[[Address], Route]:
 def _router(call: Call) -> Router:
     """The rules of the configuration.  Raises ConfigError."""
     from mether.routing.router import Router
+
+    return Router((), call.hostname) if call.config is None else _config(call.config).router()
+
+
+def _config(path: str) -> Config:
+    """The configuration.  Raises ConfigError."""
     from mether.setup.config import load
 
-    return Router((), call.hostname) if call.config is None else load(call.config).router()
+    return load(path)
