@@ -104,13 +104,22 @@ def test_the_map_comes_before_masquerading_and_is_final() -> None:
     assert changed(rewrite, "eve@a.example.org") == "eve@example.org"
 
 
-@pytest.mark.parametrize("value", ["two@example.org, three@example.org", "@", "@-x-", "a b@example.org", ""])
+@pytest.mark.parametrize(
+    "value", ["two@example.org, three@example.org", "@", "@-x-", "a b@example.org", "nobody at x", "a..b", ""]
+)
 def test_what_is_no_address_makes_mail_wait(value: str) -> None:
     rewrite = Rewrite(None, Table(**{"ann@example.org": value}), "host")
     if value == "":
         return
     with pytest.raises(TableError, match=r"table generic has .* expected an address"):
         changed(rewrite, "ann@example.org")
+
+
+@pytest.mark.parametrize(
+    ("value", "becomes"), [("ann.smith", "ann.smith@a.example"), ('"a b"', '"a b"@a.example')]
+)
+def test_a_local_part_stands_in_a_map_as_before_an_at(value: str, becomes: str) -> None:
+    assert changed(Rewrite(None, Table(**{"@a.example": value}), "host"), "x@a.example") == becomes
 
 
 @pytest.mark.parametrize("written", ["", "!", "exa mple", "[192.0.2.1]", "!!a.example"])

@@ -13,8 +13,8 @@ key                  is
 ``@a.example``       every address there
 ===================  =============================================================
 
-and these values: ``ann@example.net``; ``@example.net``, which keeps the local-part; ``ann.smith``, which
-keeps the domain.
+and these values: ``ann@example.net``; ``@example.net``, which keeps the local-part; ``ann.smith``, a
+local-part as it stands before an @, which keeps the domain.
 
 Masquerading takes the host out of a domain: with ``example.org`` an address at ``host.example.org``, and at
 every name below ``example.org``, becomes one at ``example.org``.  The first domain that fits decides;
@@ -27,7 +27,7 @@ when it has to be waited for (`routing.source`).
 
 from __future__ import annotations
 
-from mether.address import Address, AddressError, ascii_domain, check_domain, parse, quote, unquote
+from mether.address import Address, AddressError, ascii_domain, check_domain, parse, unquote
 from mether.routing.request import address_key, domain_key
 from mether.routing.source import TableError
 
@@ -97,19 +97,32 @@ class Rewrite:
             return None
         text = value.strip()
         try:
-            if text[:1] == "@":
-                check_domain(text[1:], utf8=True)
-                return Address(address.local_part, text[1:])
-            if "@" in text:
-                return parse(text, utf8=True)
-            local = quote(unquote(text))
-            return (
-                Address(local, address.domain) if not name else parse(f"{local}@{address.domain}", utf8=True)
-            )
+            found = meant(text)
         except AddressError as error:
             raise TableError(
                 f"{map.name} has {text[:80]!r} for {address}: expected an address ({error})"
             ) from None
+        return Address(found.local_part or address.local_part, found.domain or address.domain)
+
+
+def meant(value: str) -> Address:
+    """What a value of the map says: an address, or one whose local-part or domain is "" where that stays.
+
+    Nothing is mended: a local-part that needs quotes has them.  Raises AddressError.
+    """
+    if value[:1] == "@":
+        check_domain(value[1:], utf8=True)
+        return Address("", value[1:])
+    try:
+        if value[:1] == '"' and value[-1:] == '"':
+            return Address(parse(f"{value}@example.org", utf8=True).local_part, "")
+        if "@" in value:
+            return parse(value, utf8=True)
+        return Address(parse(f"{value}@example.org", utf8=True).local_part, "")
+    except AddressError as error:
+        if "@" in value:
+            raise
+        raise AddressError(f"what has no @ is a local-part, {error}") from None
 
 
 def domain(written: str) -> str:
@@ -121,4 +134,6 @@ def domain(written: str) -> str:
         check_domain(name, utf8=True)
         return ascii_domain(name)
     except AddressError as error:
-        raise ValueError(f"expected a domain such as example.org, or !domain for one that stays: {error}") from None
+        raise ValueError(
+            f"expected a domain such as example.org, or !domain for one that stays: {error}"
+        ) from None

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 
-from mether.address import parse
-from mether.routing.rewrite import domain
+from mether.address import AddressError
+from mether.routing.rewrite import domain, meant
 from mether.routing.srs import HASH, MAX_AGE
 from mether.routing.tables_file import normal_key
 from mether.setup import decode, endpoint
@@ -79,12 +79,11 @@ def pairs(value: dict[str, Any]) -> dict[str, str]:
             raise decode.Value(key, "expected an address, @domain or local-part")
         try:
             key_of = f"@{domain(key[1:])}" if key[:1] == "@" else normal_key(key)
-            if text[:1] == "@":
-                domain(text[1:])
-            elif "@" in text:
-                parse(text, utf8=True)
-            elif not text:
-                raise ValueError("expected an address, @domain or local-part")
+            meant(text)
+        except AddressError as error:
+            raise decode.Value(
+                key, f"expected an address, @domain or local-part, and {text[:80]!r} is none: {error}"
+            ) from None
         except ValueError as error:
             raise decode.Value(key, str(error)) from None
         found[key_of] = text
