@@ -35,6 +35,7 @@ def why(
         ("Envelope expired", "", ("5.4.7", "connection")),
         ("", "5.1.1", ("5.1.1", "no such user")),
         ("", "5.0.0", ("5.0.0", "other")),
+        ("", "5.5.0", ("5.5.0", "other")),
         ("something else", "", ("5.0.0", "other")),
     ],
 )

@@ -44,7 +44,7 @@ def explain(one: Failed, notice: Sequence[str], subject: str) -> None:
             if text and found.kind != "other":
                 words, verdict = text, found
                 break
-    one.kind = verdict.kind
+    one.kind = verdict.kind if words or not given.endswith(_VAGUE) else "other"
     if not given or given.endswith(".0.0"):
         one.status = _detailed(words, verdict) or given or f"{digit}.0.0"
 
