@@ -81,6 +81,12 @@ def test_one_of_several_who_is_not_here_is_reported() -> None:
     assert shown(send("bob@example.com", "nobody@example.com", sender="")) == [("None", ["bob@example.com"])]
 
 
+def test_whoever_calls_is_told_of_him_too() -> None:
+    addressed = addressing.address(router(), envelope("bob@example.com", "nobody@example.com", sender=""), T0)
+    (line,) = addressed.refused
+    assert line.startswith("<nobody@example.com>: 550 5.1.1 ")
+
+
 @pytest.mark.parametrize(("path", "status"), [("nobody@example.com", 67), ("prog@example.com", 69)])
 def test_where_nobody_is_left_the_program_says_so(path: str, status: int) -> None:
     with pytest.raises(errors.Failure, match=path) as caught:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from denied import forbidden
-from peer import Peer, fed
+from peer import OFFER, Peer, fed
 
 from mether.programs import behind, sendmail
 from mether.programs.handover import CHUNK, Lines
@@ -33,9 +33,11 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def service(given: Path, replies: dict[str, list[str | bytes]] | None = None) -> Peer:
+def service(
+    given: Path, replies: dict[str, list[str | bytes]] | None = None, offer: tuple[str, ...] = OFFER
+) -> Peer:
     """What listens there: SMTP, as with the role local."""
-    made = Peer(replies, unix=str(given / "sock"))
+    made = Peer(replies, unix=str(given / "sock"), offer=offer)
     made.lmtp = False
     (given / "sock").chmod(0o666)
     return made
@@ -78,9 +80,54 @@ def test_where_there_is_no_service_the_caller_keeps_it(
 
 def test_what_the_service_refuses_is_said(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with service(given, {"RCPT TO:<no@example.net>": ["550 5.1.1 no such user"]}) as peer:
-        status, err = send(capsys, given, "no@example.net", "ann@example.net")
-    assert (status, err) == (67, "sendmail: no@example.net: 550 5.1.1 no such user\n")
-    assert peer.messages[0].recipients == ["ann@example.net"]
+        status, err = send(capsys, given, "no@example.net")
+    assert (status, err) == (67, "sendmail: <no@example.net>: 550 5.1.1 no such user\n")
+    assert not peer.messages
+
+
+REFUSED = "RCPT TO:<no@example.net>"
+
+
+def test_the_others_are_queued_and_the_sender_is_told(
+    given: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when they are queued from here: 0, or the caller would send to all of them again."""
+    with service(given, {REFUSED: ["550 5.1.1 no such user"]}) as peer:
+        status, err = send(capsys, given, "-f", "joe", "no@example.net", "ann@example.net")
+    assert (status, err) == (0, "sendmail: <no@example.net>: 550 5.1.1 no such user\n")
+    message, report = peer.messages
+    assert message.recipients == ["ann@example.net"]
+    assert (report.sender, report.recipients) == ("", ["joe@host.example.org"])
+    assert b"Final-Recipient: rfc822;no@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n" in report.content
+    assert str(given).encode() not in report.content  # where its socket is is nobody's business
+    assert b"\r\nSubject: hi\r\n" in report.content
+    assert b"ann@example.net" not in report.content
+
+
+@pytest.mark.parametrize("quiet", [("-f", "<>"), ("-N", "never"), ("-N", "delay")])
+def test_who_wants_no_report_gets_none(
+    given: Path, capsys: pytest.CaptureFixture[str], quiet: tuple[str, ...]
+) -> None:
+    notify = f" NOTIFY={quiet[1].upper()}" if quiet[0] == "-N" else ""
+    with service(given, {REFUSED + notify: ["550 5.1.1 no such user"]}, (*OFFER, "DSN")) as peer:
+        status, err = send(capsys, given, *quiet, "no@example.net", "ann@example.net")
+    assert (status, err.count("\n"), len(peer.messages)) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("replies", "status"),
+    [
+        ({REFUSED: ["550 5.1.1 no such user"], "RCPT TO:<joe@host.example.org>": ["550 5.1.1 gone"]}, 67),
+        ({REFUSED: ["451 4.3.0 cannot tell"]}, 75),
+    ],
+)
+def test_who_is_lost_makes_the_status(
+    given: Path, capsys: pytest.CaptureFixture[str], replies: dict[str, list[str | bytes]], status: int
+) -> None:
+    """Where the report is refused, or a recipient is neither taken nor refused for good."""
+    with service(given, replies) as peer:
+        assert send(capsys, given, "-f", "joe", "no@example.net", "ann@example.net")[0] == status
+    assert len(peer.messages) == 1
 
 
 def test_nor_can_who_has_no_place_for_a_queue(

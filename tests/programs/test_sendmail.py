@@ -160,6 +160,21 @@ def test_no_recipient(configured, capsys):
     assert status == 64 and "no recipients" in err
 
 
+def test_one_who_is_not_here_stops_nobody(configured, capsys, tmp_path):
+    """The others are queued, with a report for the sender; a line says so."""
+    with (tmp_path / "mether.toml").open("a") as file:
+        file.write('[[route]]\ndomains = ["host.example.org"]\nusers = ["joe"]\nmaildir = "mail/{user}"\n')
+    status, _, err = run(capsys, ANN, "nosuch")
+    assert (status, err.count("\n")) == (0, 1)
+    assert err.startswith("sendmail: <nosuch@host.example.org>: 550 5.1.1 ")
+    assert sorted((str(one.sender), one.recipients) for one in everything(configured)) == [
+        ("None", ["joe@host.example.org"]),
+        ("joe@host.example.org", [ANN]),
+    ]
+    status, _, err = run(capsys, "nosuch")
+    assert (status, err.count("\n")) == (67, 1)
+
+
 def test_an_address_that_is_none(configured, capsys):
     status, _, err = run(capsys, "a@b.test\r\nDATA")
     assert (status, err.count("\n")) == (64, 1)

@@ -2,8 +2,9 @@
 
 The same is found as for a client of smtpd (`receive.gathered`), and all that becomes of it, the reports that
 are owed at once among it, is queued in one transaction.  A recipient who is not here fails: the sender gets a
-report, unless nobody is left, and there is a line for whoever runs the program.  Raises errors.Failure: 67 where no recipient is here, 69 where they are
-refused for another reason, 75 where a table cannot be read; nothing is queued then.  Raises StoreError, too.
+report, and there is a line for whoever runs the program.  Where nobody is left, errors.Failure is raised: 67
+where no recipient is here, 69 where they are refused for another reason; and 75 where a table cannot be read.
+Nothing is queued then.  Raises StoreError, too.
 """
 
 from __future__ import annotations

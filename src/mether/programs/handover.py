@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     import socket as socket_
     from typing import Final
 
-    from mether.envelope import Envelope
+    from mether.envelope import Envelope, Recipient
+    from mether.outcome import Outcome
     from mether.programs.message import Scratch
+    from mether.queue.content import Content
     from mether.setup.config import Config
 
 CHUNK: Final = 64 * 1024
@@ -34,21 +36,87 @@ def socket(config: Config) -> str | None:
     return next((one.path for one in config.listen if one.path and one.role == "local"), None)
 
 
-def deliver(program: str, path: str, envelope: Envelope, data: bytes | Scratch, hostname: str) -> int:
-    """Hand the message over; the exit status.  What is refused is said on stderr, a line a recipient."""
+def deliver(
+    program: str, path: str, envelope: Envelope, data: bytes | Scratch, hostname: str, postmaster: str
+) -> int:
+    """Hand the message over; the exit status.  What is refused is said on stderr, a line a recipient.
+
+    Where the others are taken, the sender gets a report of those that are refused, as when they are queued
+    from here, and the status is 0: whoever called has nothing to send again.
+    """
     content, eight_bit = message.content(data)
-    manner = Manner(lambda local: hostname, lambda direction, text: None)
-    outcomes = Talk(target.parse(f"unix:{path}"), envelope, content, eight_bit, manner).outcomes()
+    outcomes = _talk(path, envelope, content, hostname, eight_bit=eight_bit)
     said = set()
+    refused = []
     for recipient, outcome in zip(envelope.recipients, outcomes, strict=True):
         if outcome.action in DONE:
             continue
+        refused.append((recipient, outcome))
         # Where there is no service, one line is enough.
-        what = str(outcome.reply) if outcome.scope == "host" else f"{recipient.forward_path}: {outcome.reply}"
+        what = (
+            str(outcome.reply) if outcome.scope == "host" else f"<{recipient.forward_path}>: {outcome.reply}"
+        )
         if what not in said:
             errors.complain(program, what)
         said.add(what)
+    some = 0 < len(refused) < len(outcomes) and all(one.action == "failed" for _, one in refused)
+    if some and _told(path, envelope, content, refused, hostname, postmaster):
+        return errors.OK
     return failure.exit_status(outcomes)
+
+
+def _talk(
+    path: str, envelope: Envelope, content: Content, hostname: str, *, eight_bit: bool
+) -> list[Outcome]:
+    manner = Manner(lambda local: hostname, lambda direction, text: None)
+    return Talk(target.parse(f"unix:{path}"), envelope, content, eight_bit, manner).outcomes()
+
+
+def _told(
+    path: str,
+    envelope: Envelope,
+    content: Content,
+    refused: list[tuple[Recipient, Outcome]],
+    hostname: str,
+    postmaster: str,
+) -> bool:
+    """Whether the sender is told of these recipients, or did not want to be: a report goes to the service."""
+    import time
+
+    from mether.address import parse
+    from mether.content import dsn, header
+    from mether.programs import queueing, submission
+    from mether.queue.content import in_memory
+    from mether.runner.notify import wants
+
+    sender = envelope.reverse_path
+    owed = [(one, outcome) for one, outcome in refused if wants(one.notify, outcome)]
+    if sender is None or not owed:
+        return True
+    for _, outcome in owed:
+        outcome.remote_mta = ""  # the service is no other host
+    now = time.time()
+    head = content.read(submission.MAX_HEADER)
+    octets = dsn.report(
+        reporting_mta=hostname,
+        ident=queueing.new_id(now),
+        boundary=os.urandom(12).hex(),
+        to=sender,
+        postmaster=parse(postmaster, utf8=True),
+        at=now,
+        about=dsn.About(
+            envelope,
+            "",
+            arrival=now,
+            original=head[: header.split(head)] + b"\r\n",
+            complete=False,
+        ),
+        items=[dsn.Item(one, outcome) for one, outcome in owed],
+        offset=time.localtime(now).tm_gmtoff,
+    )
+    its = dsn.envelope(sender, envelope)
+    (outcome,) = _talk(path, its, in_memory(octets), hostname, eight_bit=not octets.isascii())
+    return outcome.action in DONE
 
 
 def session(program: str, path: str, source: int = 0, sink: int = 1) -> int:

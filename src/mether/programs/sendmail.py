@@ -170,6 +170,8 @@ def _submit(config: Config, given: Arguments) -> int:
     try:
         addressed = addressing.address(router, envelope, now)
         ident = addressing.submit(store, basics, router, addressed, whole, fixed + b"\r\n")
+        for line in addressed.refused:
+            errors.complain("sendmail", line)
         woken = store.wake() if given.delivery == "b" else 0
     finally:
         store.close()
@@ -192,7 +194,8 @@ def _hand_over(
 
     path = _service(config, trouble)
     data: bytes | message.Scratch = whole(message.Scratch)  # type: ignore[assignment]
-    return handover.deliver("sendmail", path, envelope, data, config.service.hostname)
+    service = config.service
+    return handover.deliver("sendmail", path, envelope, data, service.hostname, service.postmaster)
 
 
 def _service(config: Config, trouble: StoreError) -> str:
