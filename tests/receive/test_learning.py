@@ -62,3 +62,23 @@ async def test_on_a_loop_others_go_on_meanwhile() -> None:
 
 def test_trouble_is_a_table_error() -> None:
     assert TableError.reply.code == 451
+
+
+@virtual
+async def test_a_fault_of_ours_leaves_nobody_without_an_answer() -> None:
+    class Faulty(Names):
+        async def learn(self, key: str) -> None:
+            raise ZeroDivisionError
+
+    slow = Faulty({}, slow=True)
+    answered = asyncio.get_running_loop().create_future()
+    learning = Learning(asyncio.get_running_loop())
+    look_up(
+        learning,
+        lambda: OK if slow.get("ann") is not None else NO,
+        lambda error: NO,
+        answered.set_result,
+        lambda: True,
+        Needs(slow, "ann"),
+    )
+    assert await answered == NO

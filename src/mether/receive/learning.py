@@ -6,6 +6,7 @@ of one session has nothing else to do, and waits in place (`in_place`).
 
 from __future__ import annotations
 
+from mether.event import mail as event
 from mether.receive.turns import Turns
 from mether.routing.source import QUESTIONS, Needs, TableError, learned
 
@@ -45,7 +46,10 @@ class Learning:
 
 
 async def _ask(need: Needs, done: Callable[[], None]) -> None:
-    await need.source.learn(need.key)
+    try:
+        await need.source.learn(need.key)
+    except Exception as error:  # a fault of ours: who decides again gives up in the end, and has an answer
+        event.error(f"internal error in asking {need.source.name}: {error!r}")
     done()
 
 
