@@ -18,6 +18,7 @@ from mether.queue.memory import MemoryStore
 from mether.queue.store import Committed, Filter
 from mether.receive.budget import Budget
 from mether.receive.offer import Who
+from mether.relay.health import Health
 from mether.routing.request import Request
 from mether.routing.router import Router
 from mether.setup import config as config_
@@ -165,7 +166,7 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
 
         await take(config.router())
         router = newer.router()
-        working.adopt(newer, router, wiring.pool(newer, router, working.runner, loop))
+        working.adopt(newer, router, wiring.pool(newer, router, working.runner, loop, working.health))
         await take(router)
         assert working.runner.window.messages == 70
         await working.close()
@@ -228,7 +229,7 @@ def test_stopping_has_a_limit(pool: bool, runner: bool, seconds: float) -> None:
         if not runner:
             stalled.drain = stalled.at_once  # type: ignore[method-assign]
         store, queue = Closed(), Closed()
-        await wiring.Working(store, queue, stalled, stalled).close()  # type: ignore[arg-type]
+        await wiring.Working(store, queue, stalled, stalled, Health()).close()  # type: ignore[arg-type]
         assert store.closed and queue.closed
         assert store.left == {7}, "what was in hand is given back as if it had not been tried"
         assert stalled.broken_off == pool
@@ -241,7 +242,7 @@ def test_stopping_has_a_limit(pool: bool, runner: bool, seconds: float) -> None:
 async def test_a_second_signal_waits_for_no_attempt() -> None:
     stalled, store, queue, hurry = Stalled(), Closed(), Closed(), asyncio.Event()
     running().call_later(5, hurry.set)
-    await wiring.Working(store, queue, stalled, stalled).close(hurry)  # type: ignore[arg-type]
+    await wiring.Working(store, queue, stalled, stalled, Health()).close(hurry)  # type: ignore[arg-type]
     assert store.closed and queue.closed
     assert running().time() == pytest.approx(5 + 3 * wiring.MOMENT)
 

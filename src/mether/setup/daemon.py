@@ -112,7 +112,12 @@ class Daemon:
         first = config is self.config
         tls = certificates.server_tls(config) if self.receives else None
         router = self._router if first else config.router()
-        pool = None if first else wiring.pool(config, router, self.working.runner, self._loop, self._helper)
+        working = self.working
+        pool = (
+            None
+            if first
+            else wiring.pool(config, router, working.runner, self._loop, working.health, self._helper)
+        )
         logins: Logins | None = None
         if config.auth is not None and self.receives:
             known = self._logins.throttle if self._logins is not None else None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mether.receive.rate import Rates
     from mether.receive.reception import Commit, Start
     from mether.relay.asuser import Helper
+    from mether.relay.health import Health
     from mether.relay.pool import Pool
     from mether.routing.router import Router
     from mether.runner.run import Runner
@@ -205,10 +206,12 @@ MOMENT: Final = 0.1
 class Working:
     """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports.
 
-    `adopt` lets it go by a newer configuration, with a pool that `pool` below has made for it.
+    `adopt` lets it go by a newer configuration, with a pool that `pool` below has made for it.  What is known
+    of hosts (`health`) is for all of them.
     """
 
-    def __init__(self, store: Store, queue: GroupCommit, runner: Runner, pool: Pool) -> None:
+    def __init__(self, store: Store, queue: GroupCommit, runner: Runner, pool: Pool, health: Health) -> None:
+        self.health = health
         self.store = store
         self.queue = queue
         self.runner = runner
@@ -281,6 +284,7 @@ def working(
 ) -> Working:
     """A runner over the store, with every transport it may need.  Raises ConfigError."""
     from mether.queue.commit import GroupCommit
+    from mether.relay.health import Health
     from mether.relay.nexthop import FIRST_ROOM
     from mether.runner.run import Runner
     from mether.runner.window import Window
@@ -306,7 +310,8 @@ def working(
         random=random.random,
         window=Window(config.queue.window, config.queue.window_memory),
     )
-    made = Working(store, queue, runner, pool(config, router, runner, loop, helper))
+    health = Health()
+    made = Working(store, queue, runner, pool(config, router, runner, loop, health, helper), health)
     runner.former(made.closing)
     return made
 
@@ -316,10 +321,11 @@ def pool(
     router: Router,
     runner: Runner,
     loop: asyncio.AbstractEventLoop,
+    health: Health,
     helper: Helper | None = None,
 ) -> Pool:
-    """The transports of a configuration, which tell the runner what came of its claims; `helper` delivers as
-    Unix users.
+    """The transports of a configuration, which tell the runner what came of its claims; `health` is what is
+    known of hosts, and `helper` delivers as Unix users.
 
     Raises ConfigError.
     """
@@ -346,6 +352,7 @@ def pool(
         tls=sending.client_tls(config),
         logins=sending.logins(config),
         manner=sending.manners(config, router),
+        health=health,
         random=random.random,
         limits=relaying.limits(config, router),
         rewriting=rewriting.rewritings(config, router),
