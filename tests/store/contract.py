@@ -1928,6 +1928,17 @@ class StoreContract:
         assert [claim.route for claim in store.claim(9, T0 + 1)] == [OTHER]
         assert list(store.check()) == []
 
+    def test_what_is_claimed_can_be_moved_back_to_where_it_is(self, store: Store) -> None:
+        """What a person said last holds."""
+        commit(store, draft(pinned=True))
+        (claim,) = store.claim(9, T0)
+        assert self._move(store, HOP) == 0, "it is there"
+        assert self._move(store, OTHER) == 1
+        assert self._move(store, OTHER) == 0, "that was said"
+        assert self._move(store, HOP) == 1
+        store.release([claim])
+        assert [each.route for each in store.claim(9, T0)] == [HOP]
+
     def test_a_move_of_what_is_claimed_can_be_taken_back(self, store: Store) -> None:
         commit(store, draft())
         (claim,) = store.claim(9, T0)
@@ -1965,6 +1976,8 @@ class _Row:
         self.due = due
         self.token: tuple[int, int] | None = None
         self.mark: str | None = None
+        self.pinned = False
+        self.moved: Route | None = None
 
 
 def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBasedStateMachine]:
@@ -2001,6 +2014,9 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
         def put_back(self, name: str, number: int, due: float) -> None:
             row = self.rows[name][number]
             row.token, row.due = None, due
+            if row.moved is not None:
+                self.routes[name, number] = row.moved
+                row.pinned, row.moved = True, None
             if row.mark == "remove":
                 del self.rows[name][number]
             self.tidy(name)
@@ -2063,7 +2079,9 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
                     if at is None:
                         del self.rows[claim.message.ident][pending.number]
                     else:
-                        self.put_back(claim.message.ident, pending.number, at)
+                        moved = self.rows[claim.message.ident][pending.number].moved
+                        due = at if moved is None else min(at, self.now)
+                        self.put_back(claim.message.ident, pending.number, due)
                 self.tidy(claim.message.ident)
 
         @rule(claim=claims)
@@ -2100,8 +2118,33 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
                     if row.token is None:
                         del self.rows[name][number]
                     else:
-                        row.mark = "remove"
+                        row.mark, row.moved = "remove", None
             self.tidy(name)
+
+        @rule(data=st.data(), route=st.sampled_from([HOP, OTHER, OTHER, None]))
+        def move(self, data: st.DataObject, route: Route | None) -> None:
+            if not self.rows:
+                return
+            name = data.draw(st.sampled_from(sorted(self.rows)))
+            changed = False
+            for number, row in self.rows[name].items():
+                here = self.routes[name, number]
+                if row.token is not None and row.mark == "remove":
+                    continue
+                if route is not None and (
+                    route == row.moved or (row.moved is None and route == here and row.pinned)
+                ):
+                    continue
+                changed = True
+                if row.token is None:
+                    row.pinned, row.due = route is not None, self.now
+                    self.routes[name, number] = route or here
+                elif route is None:
+                    row.pinned, row.moved = False, None
+                else:
+                    row.moved = route
+            only = Filter(idents=frozenset([name]))
+            assert self.store.change(only, "move", now=self.now, move=Move(route)) == changed
 
         @rule(route=st.sampled_from([HOP, OTHER]), suspend=st.booleans())
         def suspend(self, route: Route, suspend: bool) -> None:
@@ -2128,17 +2171,28 @@ def model(make: Callable[[], tuple[Maker, Callable[[], None]]]) -> type[RuleBase
         @invariant()
         def listed(self) -> None:
             stored = {
-                entry.message.ident: {row.number: row.owner is not None for row in entry.rows}
+                entry.message.ident: {
+                    row.number: (
+                        row.owner is not None,
+                        row.route,
+                        row.pinned,
+                        row.moved if row.mark == "move" else None,
+                    )
+                    for row in entry.rows
+                }
                 for entry in self.store.entries(Filter())
             }
             assert stored == {
-                name: {number: row.token is not None for number, row in rows.items()}
+                name: {
+                    number: (row.token is not None, self.routes[name, number], row.pinned, row.moved)
+                    for number, row in rows.items()
+                }
                 for name, rows in self.rows.items()
             }
 
         @invariant()
         def marked(self) -> None:
-            assert set(self.store.marked().values()) <= {"hold", "remove"}
+            assert set(self.store.marked().values()) <= {"hold", "remove", "move"}
             assert {token for token, mark in self.store.marked().items() if mark == "remove"} == {
                 row.token[1]
                 for rows in self.rows.values()

@@ -96,10 +96,11 @@ class Filter:
 
     `sender`, `recipient` and `next_hop` (see queue.glob) are globs without case, the null reverse-path being
     ``<>``; `before` takes what arrived earlier than that (Unix seconds); `status` is one of "active"
-    (a claim is out), "deferred" (tried before), "fresh" (not tried yet), "held".
+    (a claim is out), "deferred" (tried before), "fresh" (not tried yet), "held"; `reason` is a glob of why
+    one is held.
     """
 
-    __slots__ = ("before", "idents", "next_hop", "recipient", "sender", "status")
+    __slots__ = ("before", "idents", "next_hop", "reason", "recipient", "sender", "status")
 
     def __init__(
         self,
@@ -110,7 +111,9 @@ class Filter:
         next_hop: str | None = None,
         before: float | None = None,
         status: str | None = None,
+        reason: str | None = None,
     ) -> None:
+        self.reason = reason
         self.idents = idents
         self.sender = sender
         self.recipient = recipient
@@ -162,7 +165,11 @@ def moves(filter: Filter, move: Move, row: Row) -> bool:
     if filter.next_hop is not None and not next_hop_like(filter.next_hop, row.route):
         return False
     route = move.to(row)
-    return route is None or route != row.route or not row.pinned
+    if route is None:
+        return True
+    if row.owner is not None and row.moved is not None:
+        return route != row.moved
+    return route != row.route or not row.pinned
 
 
 def changes(action: str, entry: Entry) -> bool:

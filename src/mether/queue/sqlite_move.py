@@ -38,8 +38,11 @@ def condition(db: Database, filter: Filter, move: Move) -> tuple[str, list[Any]]
         where.append("r.hop IN (SELECT value FROM json_each(?))")
         values.append(numbers(hops_like(db, filter.next_hop)))
     if move.route is not None:
-        where.append("NOT (r.hop = ? AND r.pinned)")
-        values.append(hop_id(db, move.route))
+        where.append(
+            "CASE WHEN r.state = 1 AND r.mark LIKE 'move %' THEN r.mark <> ? "
+            "ELSE NOT (r.hop = ? AND r.pinned) END"
+        )
+        values += [sqlite_rows.move_mark(move.route), hop_id(db, move.route)]
     return " AND ".join(where), values
 
 

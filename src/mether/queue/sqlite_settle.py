@@ -7,6 +7,8 @@ what lost its claim is refused.
 
 from __future__ import annotations
 
+import math
+
 from mether.outcome import DONE
 from mether.queue import ident as ident_
 from mether.queue.sqlite_hops import SQL, hop_id, numbers
@@ -241,7 +243,7 @@ class Settling:
         held = self.db.value(SQL["message-held"], (number,)) is not None
         for recipient, hop, mark, _, _ in rows:
             self._recipient(number, recipient, mark, held, None)
-            self.obey(number, recipient, mark, self.inserting.now)
+            self.obey(number, recipient, mark, math.inf)  # due when it was
             self.inserting.touched.add(hop)
             self.db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
         if any(row[2] == "remove" for row in rows):
