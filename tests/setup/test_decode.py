@@ -47,6 +47,11 @@ def test_a_key_in_another_writing_still_has_its_line():
         (decode.list_of(decode.text, "x"), "x"),
         (decode.list_of(decode.text, "x"), []),
         (decode.one_of("a"), ["a"]),
+        (decode.true, False),
+        (decode.true, 1),
+        (decode.mailbox("ann@example.org"), "ann"),
+        (decode.mailbox("ann@example.org"), ["ann@example.org"]),
+        (decode.argv, "/bin/cat"),
     ],
 )
 def test_types_are_strict(convert, value):

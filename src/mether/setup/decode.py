@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import tomllib
 
+from mether.address import AddressError
+from mether.address import parse as parse_address
 from mether.setup import units
 from mether.setup.locate import ConfigError
 from mether.setup.position import positions
@@ -170,6 +172,28 @@ def boolean(value: object) -> bool:
     return value
 
 
+def true(value: object) -> bool:
+    """True: a key that is there or is not."""
+    if value is not True:
+        raise ValueError("expected true, or no such key")
+    return True
+
+
+def mailbox(such: str) -> Convert:
+    """An address with a domain, such as this one."""
+
+    def convert(value: object) -> str:
+        try:
+            address = parse_address(text(value), utf8=True)
+        except AddressError as error:
+            raise ValueError(f"expected an address such as {such}: {error}") from None
+        if not address.domain:
+            raise ValueError(f"expected an address with a domain, such as {such}")
+        return str(address)
+
+    return convert
+
+
 def one_of(*choices: str) -> Convert:
     """One of the words."""
 
@@ -247,6 +271,9 @@ def list_of(convert: Convert, what: str, *, empty: bool = False) -> Convert:
         return tuple(out)
 
     return convert_all
+
+
+argv: Final = list_of(text, "a program and its arguments")
 
 
 def inline(shape: Shape, such: str) -> Convert:

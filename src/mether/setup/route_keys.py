@@ -118,12 +118,6 @@ def _lmtp(value: object) -> str:
     return str(target.parse(f"lmtp:{name.removeprefix('lmtp:')}")).removeprefix("lmtp:")
 
 
-def _true(value: object) -> bool:
-    if value is not True:
-        raise ValueError("expected true, or no such key")
-    return True
-
-
 def _maildir(value: object) -> str:
     from mether.relay import maildir
 
@@ -135,19 +129,9 @@ def _maildir(value: object) -> str:
 def _pipe(value: object) -> tuple[str, ...]:
     from mether.relay import pipe
 
-    argv: tuple[str, ...] = decode.list_of(decode.text, "a program and its arguments")(value)
+    argv: tuple[str, ...] = decode.argv(value)
     pipe.check_template(argv)
     return argv
-
-
-def _mailbox(value: object) -> str:
-    try:
-        address = parse_address(decode.text(value), utf8=True)
-    except AddressError as error:
-        raise ValueError(f"expected an address such as ann@example.org: {error}") from None
-    if not address.domain:
-        raise ValueError("expected an address with a domain, such as ann@example.org")
-    return str(address)
 
 
 def _refuse(value: object) -> str:
@@ -256,12 +240,12 @@ ROUTE: Final[Shape] = {
     "open": decode.boolean,
     "smtp": _hosts(_host),
     "lmtp": _hosts(_lmtp),
-    "mx": _true,
+    "mx": decode.true,
     "maildir": _maildir,
     "pipe": _pipe,
-    "forward": decode.list_of(_mailbox, "addresses"),
+    "forward": decode.list_of(decode.mailbox("ann@example.org"), "addresses"),
     "refuse": _refuse,
-    "discard": _true,
+    "discard": decode.true,
     "hold": decode.text,
     "aliases": decode.list_of(_alias_file, "files of aliases or tables"),
     "alias_programs": decode.boolean,

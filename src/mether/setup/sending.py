@@ -120,17 +120,15 @@ def _plain_name(value: object) -> str:
     return name
 
 
-_argv: Final = decode.list_of(decode.text, "a program and its arguments")
-
 LOGIN: Final[Shape] = {
     "next_hop": _next_hop,
     "sender": _sender,
     "user": decode.text,
     "password_file": decode.text,
-    "password_command": _argv,
+    "password_command": decode.argv,
     "password_env": decode.text,
     "password_credential": _plain_name,
-    "token_command": _argv,
+    "token_command": decode.argv,
     "mechanisms": decode.list_of(decode.mechanism(MECHANISMS), "SASL mechanisms"),
 }
 ROUTE_TLS: Final[Shape] = {

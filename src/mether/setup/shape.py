@@ -6,8 +6,6 @@ what they expected: see `decode`.
 
 from __future__ import annotations
 
-from mether.address import AddressError
-from mether.address import parse as parse_address
 from mether.setup import decode, endpoint, listen, relaying, resolving, rewriting, route_keys, sending, tables
 from mether.setup.spelling import nearest
 from mether.setup.struct import Struct, fields
@@ -26,16 +24,6 @@ LEVELS: Final = {"info": 20, "warning": 30, "error": 40}
 
 def _hostname(value: object) -> str:
     return endpoint.parse_hostname(decode.text(value))
-
-
-def _mailbox(value: object) -> str:
-    try:
-        address = parse_address(decode.text(value), utf8=True)
-    except AddressError as error:
-        raise ValueError(f"expected an address such as postmaster@example.org: {error}") from None
-    if not address.domain:
-        raise ValueError("expected an address with a domain, such as postmaster@example.org")
-    return str(address)
 
 
 def _spool(value: object) -> str:
@@ -93,7 +81,7 @@ def _send(value: object) -> str:
 SERVICE: Final[Shape] = {
     "hostname": _hostname,
     "origin": _hostname,
-    "postmaster": _mailbox,
+    "postmaster": decode.mailbox("postmaster@example.org"),
     "undeliverable_reports": decode.one_of("postmaster", "drop"),
     "unsupported_content": decode.one_of("convert", "return"),
     "workers": decode.whole(1, 256),
@@ -107,7 +95,6 @@ QUEUE: Final[Shape] = {
     "window_memory": _window_memory,
 }
 _networks: Final = decode.list_of(_network, "networks", empty=True)
-_argv: Final = decode.list_of(decode.text, "a program and its arguments")
 _rate: Final = decode.whole(0, 1_000_000)
 _OWN_KEYS: Final = {
     "AUTH": "say auth = false",
@@ -150,9 +137,9 @@ LISTENER: Final[Shape] = {
 AUTH: Final[Shape] = {
     "passwords": decode.text,
     "dovecot": decode.text,
-    "program": _argv,
-    "checkpassword": _argv,
-    "oauth": _argv,
+    "program": decode.argv,
+    "checkpassword": decode.argv,
+    "oauth": decode.argv,
     "mechanisms": decode.list_of(decode.mechanism(listen.MECHANISMS), "SASL mechanisms", empty=True),
     "clear_from": _networks,
     "max_failures": decode.whole(0, 1000),

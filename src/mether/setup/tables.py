@@ -72,12 +72,6 @@ def _name(value: object) -> str:
     return name
 
 
-def _true(value: object) -> bool:
-    if value is not True:
-        raise ValueError("expected true, or no such key")
-    return True
-
-
 def _postgres(value: object) -> str:
     url = decode.text(value)
     if not url.startswith(("postgresql://", "postgres://")):
@@ -98,7 +92,7 @@ TABLE: Final[Shape] = {
     "sqlite": decode.text,
     "postgres": _postgres,
     "query": _query,
-    "passwd": _true,
+    "passwd": decode.true,
     "cache": decode.duration,
 }
 
