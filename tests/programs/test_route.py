@@ -361,3 +361,12 @@ def test_json_has_them_too(rewriting: str, capsys: pytest.CaptureFixture[str]) -
         "recipient": "c@far.test",
     }
     assert (home["user"], "leaves" in home) == ({"name": "daemon"}, False)
+
+
+def test_a_login_at_a_server_that_nobody_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[[route]]\nsmtp = "hub.test:587"\ntls = "may"\nlogin = { user = "ann", password_env = "P" }\n'
+    )
+    lines = said(capsys, "-C", str(path), "--no-dns", "x@a.test")
+    assert "login ann, but the server is not verified: no password is shown to it, only SCRAM works" in lines

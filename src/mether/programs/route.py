@@ -267,6 +267,8 @@ def delivery(one: Facts, rule: str) -> Iterator[str]:
         ]
         yield _line("TLS", f"{target['tls']}{' for ' if names else ''}{', '.join(names)}")
         login = target["login"] if target["login"] is not None else "none"
+        if not target["login_guarded"]:
+            login = f"{login}, but the server is not verified: no password is shown to it, only SCRAM works"
         others = "; other senders have other logins: see --sender" if one["logins_by_sender"] else ""
         yield _line("login", f"{login}{others}")
 

@@ -16,6 +16,7 @@ from mether.setup import (
     alias_check,
     certificates,
     descriptors,
+    login_check,
     logins,
     replies,
     resolving,
@@ -69,6 +70,7 @@ def findings(
         yield from _receiving(config, now, tls)
     yield from _those(unreachable(config))
     yield from _those(sending.complaints(config))
+    yield from _those(login_check.complaints(config))
     yield from _those(alias_check.complaints(config.router().rules))
     yield from _those(resolving.complaints(config))
     if short := descriptors.shortage(config, receives=receives):

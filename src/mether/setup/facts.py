@@ -27,8 +27,8 @@ def of_next_hop(
 
     "route" is the next hop's text, "rule" and "where" the rule by which mail goes there (None: none), "via"
     the name of a rule with connections of its own.  For SMTP and LMTP "targets" are in order, each with its
-    "tls" (a level), "tls_names", "tls_fingerprints" and "login" (a name, None for none); "logins_by_sender"
-    tells that others may have other logins; "helo", "source" and "failover" are there where the rule has
+    "tls" (a level), "tls_names", "tls_fingerprints" and "login" (a name, None for none), which is "login_guarded" where TLS says who the
+    server is, or nothing is shown that it could keep; "logins_by_sender" tells that others may have other logins; "helo", "source" and "failover" are there where the rule has
     them.
     """
     rule = router.sending(route)
@@ -138,7 +138,7 @@ def _user(config: Config, router: Router, name: str, delimiter: str, recipient: 
 
 def _target(where: Target, route: Route, config: Config, router: Router, sender: ReversePath) -> Facts:
     from mether.relay import tlspolicy
-    from mether.setup import sending
+    from mether.setup import login_check, sending
 
     login = sending.manners(config, router)(route).chooses(sending.logins(config), sender)(where)
     policy = sending.policies(config, router)(route)
@@ -149,6 +149,7 @@ def _target(where: Target, route: Route, config: Config, router: Router, sender:
         "tls_names": need.names if need.level == "verify" else (),
         "tls_fingerprints": need.fingerprints,
         "login": None if login is None else login.user or "by our certificate",
+        "login_guarded": login is None or not login_check.bars(need.level, where, login.mechanisms),
     }
 
 
