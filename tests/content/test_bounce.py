@@ -602,6 +602,29 @@ Message-ID: <9@example.org>
     )
 
 
+def test_the_message_is_known_though_its_part_has_no_header_of_its_own() -> None:
+    found = read(
+        "From: MAILER-DAEMON@mail.example.org\nSubject: Returned mail\n"
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n"
+        "---The following addresses had delivery errors---\n\nbob@example.net [User unknown]\n\n--x\n"
+        "Received: from localhost by mail.example.org\nMessage-Id: <1@example.org>\n"
+        "From: ann@example.org\n\nhello\n--x--\n"
+    )
+    assert summary(found) == [("bob@example.net", "failed", "5.1.1", "no such user")]
+    assert found.message_id == "1@example.org"
+
+
+def test_the_message_is_known_though_a_boundary_is_wrong() -> None:
+    found = read(
+        "From: MAILER-DAEMON@mail.example.org\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=x\n\n--x\n"
+        "Content-Type: message/delivery-status\n\nReporting-MTA: dns;mail.example.org\n\n"
+        "Final-Recipient: rfc822;bob@example.net\nAction: failed\nStatus: 5.1.1\n\n--y\n"
+        "Content-Type: text/rfc822-headers\n\nMessage-Id: <1@example.org>\n--y--\n"
+    )
+    assert found.message_id == "1@example.org"
+
+
 VAGUE = """\
 Return-Path: <>
 From: MAILER-DAEMON@mail.example.net

@@ -121,6 +121,9 @@ class _Message:
                     header, _ = bounce_mime.split(self.came_back)
                     self.returned = Fields(header)
                 seen = True
+            elif part is not self.parts[0] and "received" in part.fields and "from" in part.fields:
+                # It stands there as a part without a header of that part's own.
+                self.returned, seen = part.fields, True
             elif part.kind.startswith("text/") and not seen and left > 0:
                 if part.within == "multipart/alternative" and self.notice and part.kind == "text/html":
                     continue
@@ -327,9 +330,11 @@ def _message_id(whole: _Message) -> str:
     match = _IDENT.search(whole.returned.get("message-id"))
     if match:
         return match[1]
-    match = _TEXT_ID.search("\n".join(whole.notice))
-    if match:
-        return match[1]
+    tails = (part.data.decode("latin-1") for part in whole.parts if part.kind.endswith("delivery-status"))
+    for text in ("\n".join(whole.notice), *tails):
+        match = _TEXT_ID.search(text)
+        if match:
+            return match[1]
     for name in ("x-original-message-id", "original-message-id", "in-reply-to", "references"):
         found = _IDENT.findall(whole.header.get(name))
         if found:
