@@ -26,6 +26,9 @@ def test_there_is_one_resolver_as_long_as_nothing_changes() -> None:
     assert resolving.resolver(Dns(servers=("127.0.0.1",)), loop) is one
     changed = resolving.resolver(Dns(servers=("127.0.0.2",)), loop)
     assert changed is not one
+    # Sessions that began before a reload still ask the former one, and take nothing from the newer one.
+    assert resolving.resolver(Dns(servers=("127.0.0.1",)), loop) is one
+    assert resolving.resolver(Dns(servers=("127.0.0.2",)), loop) is changed
     assert resolving.resolver(Dns(servers=("127.0.0.2",)), other) is not changed
     assert isinstance(resolving.resolver(Dns(enabled=False), loop), Off)
     loop.close()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mether.dns.private import Level
     from mether.setup.config import Config
     from mether.setup.decode import Shape
+    from mether.setup.routes import Route
 
 PATIENCE: Final = 4.0
 """All servers together are waited for so many times as long as one."""
@@ -63,15 +64,20 @@ SHAPE: Final[Shape] = {
     "trust_ad": decode.boolean,
 }
 
-_latest: tuple[Dns, asyncio.AbstractEventLoop, Resolver] | None = None
+KEPT: Final = 2
+"""Resolvers that are kept: sessions that began before a reload still ask by what held then."""
+
+_known: list[tuple[Dns, asyncio.AbstractEventLoop, Resolver]] = []
 
 
 def resolver(dns: Dns, loop: asyncio.AbstractEventLoop) -> Resolver:
     """The resolver of this process."""
-    global _latest
-    if _latest is None or _latest[0] != dns or _latest[1] is not loop:
-        _latest = (dns, loop, _make(dns))
-    return _latest[2]
+    for one in _known:
+        if one[0] == dns and one[1] is loop:
+            return one[2]
+    made = _make(dns)
+    _known[:] = [(dns, loop, made), *(one for one in _known if one[1] is loop)][:KEPT]
+    return made
 
 
 def running(dns: Dns) -> Resolver:
@@ -111,30 +117,21 @@ def complaints(config: Config, *, known: Hosts | None = None) -> Iterator[str]:
         if lost:
             where = config.origins.get(f"route[{number}].{key}", config.path)
             yield f"{where}: route.{key}: {lost}, and [dns] enabled = false: its mail waits"
-        everything = everything or _takes_all(route)
+        everything = everything or ("*" in route.domains and not route.narrowed)
     if not everything:
         where = config.origins.get("dns.enabled", config.path)
         yield f"{where}: dns.enabled: mail that no route takes needs an MX: it waits; add a route for it"
 
 
-def _lost(route: object, known: Hosts | None) -> tuple[str, str]:
+def _lost(route: Route, known: Hosts | None) -> tuple[str, str]:
     """The key of a route that needs the DNS, and why; "" for none."""
     from mether.routing import target
 
-    if getattr(route, "mx", None):
+    if route.mx:
         return "mx", "an MX is looked up in the DNS"
-    for key in ("smtp", "lmtp"):
-        written = getattr(route, key, None) or ()
-        for each in (written,) if isinstance(written, str) else written:
+    for key, written in (("smtp", route.smtp), ("lmtp", route.lmtp)):
+        for each in (written,) if isinstance(written, str) else written or ():
             for one in target.parse_list(each).targets:
                 if one.kind != "unix" and not one.is_ip and (known is None or one.host not in known):
                     return key, f"{one.host} is in no hosts file"
     return "", ""
-
-
-def _takes_all(route: object) -> bool:
-    """Whether a route takes whatever comes to it."""
-    narrowing = ("recipient", "sender", "client", "authenticated", "listener")
-    return "*" in getattr(route, "domains", ()) and all(
-        getattr(route, key, None) is None for key in narrowing
-    )

@@ -317,11 +317,7 @@ def _own(route: Route) -> list[str]:
 
 def _found_again(route: Route) -> bool:
     """Whether the next hop of mail that went by MX tells that it went by this route."""
-    narrowed = any(
-        getattr(route, key) is not None
-        for key in ("recipient", "sender", "client", "authenticated", "listener")
-    )
-    return not narrowed and not any(one.startswith(REFERENCES) for one in route.domains)
+    return not route.narrowed and not any(one.startswith(REFERENCES) for one in route.domains)
 
 
 def _called(route: Route) -> str:

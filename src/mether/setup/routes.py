@@ -95,6 +95,12 @@ class Route(Struct):
         return hosts if self.lmtp is None else tuple(f"lmtp:{one}" for one in hosts)
 
     @property
+    def narrowed(self) -> bool:
+        """Whether it asks for more than a domain."""
+        asked = (self.recipient, self.sender, self.client, self.authenticated, self.listener)
+        return any(one is not None for one in asked)
+
+    @property
     def reply(self) -> Reply | None:
         """The reply in `refuse`."""
         return None if self.refuse is None else reply.from_text(self.refuse)
