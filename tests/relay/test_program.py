@@ -54,3 +54,17 @@ def test_the_end_of_long_output_is_kept() -> None:
     text = said("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done >&2; exit 1")
     assert text.endswith("line 19999")
     assert len(text) < program.MAX_QUOTED + 40
+
+
+def test_a_program_that_may_not_be_killed_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has become root, by sudo: its time is over all the same."""
+
+    def refused(group: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(program.os, "killpg", refused)
+    monkeypatch.setattr(program, "DYING", 0.05)
+    pieces = iter((b"x\n",))
+    arguments = ["/bin/sh", "-c", "read x; exec sleep 2"]
+    reply = program.run(arguments, {"PATH": "/bin:/usr/bin"}, pieces, 0.1)
+    assert (reply.code, reply.text) == (451, "sh did not finish within 0.1 seconds")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_QUOTED: Final = 300
 """Characters of what the program printed that go into the reply."""
+DYING: Final = 5.0
+"""Seconds that are waited for the end of a program that was killed."""
 _TAIL: Final = 4096
 _LAST: Final = 16
 """Times 64 KiB: what is still read after the program's end."""
@@ -180,7 +182,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:
         pass
-    process.wait()
+    try:
+        process.wait(DYING)
+    except subprocess.TimeoutExpired:
+        pass  # such as sudo: it is root's, and not ours to kill; with its pipes closed it may end
 
 
 def unread(error: OSError) -> Reply:
