@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mether.programs import smtpq
 from mether.programs.mether import main
 from mether.queue.selection import Filter
 
@@ -92,6 +93,17 @@ def test_all_may_be_held(store, tmp_path, capsys):
     others.nullmailer(tmp_path / "other")
     run(capsys, "nullmailer", tmp_path / "other", "--hold")
     assert [entry.message.hold for entry in queued(store)] == ["imported, on hold"]
+
+
+def test_what_was_on_hold_there_stays_when_the_rest_is_released(store, tmp_path, capsys):
+    others.postfix(tmp_path / "other")
+    others.postfix(tmp_path / "other", queue="hold", name="HELD")
+    run(capsys, "postfix", tmp_path / "other", "--hold")
+    held = sorted(entry.message.hold for entry in queued(store))
+    assert held == ["held in Postfix's queue", "imported, on hold"]
+    assert smtpq.main(["release", "--reason", "imported*"]) == 0
+    assert capsys.readouterr().out == "1 message released\n"
+    assert {entry.message.hold for entry in queued(store)} == {None, "held in Postfix's queue"}
 
 
 def test_what_cannot_be_read_is_a_line_each_and_the_rest_comes(store, tmp_path, capsys):

@@ -209,6 +209,28 @@ def test_export_prints_batch_smtp(store, capfdbinary):
     assert lines[-3:] == [b".", b"QUIT", b""]
 
 
+def test_an_export_warns_of_what_is_held(store, capfd):
+    """Batch SMTP cannot tell of it, so that it is delivered where it is read."""
+    put(store)
+    assert main(["export", "--all"]) == 0
+    assert capfd.readouterr().err == ""
+    put(store)
+    store.change(Filter(idents=None), "hold", now=time.time(), reason="a look first")
+    put(store)
+    assert main(["export", "--all"]) == 0
+    assert capfd.readouterr().err == (
+        "smtpq: of these, 2 messages are held here, and are delivered where this is read\n"
+    )
+    assert main(["export", "--reason", "another"]) == 0
+    assert capfd.readouterr().out.count("MAIL") == 0
+
+
+@pytest.mark.parametrize("verb", ["retry", "shape"])
+def test_a_reason_is_no_filter_where_nothing_is_held(store, capsys, verb):
+    assert main([verb, "--reason", "x"]) == 64
+    assert "--reason is for hold, suspend, list, release" in capsys.readouterr().err
+
+
 def test_a_plain_export_names_what_it_leaves_out(store, capfd):
     put(store, sender="one@a.test", ret="HDRS"), put(store, requiretls=True)
     assert main(["export", "--plain", "--all"]) == 75
@@ -296,7 +318,10 @@ def test_an_id_that_is_not_queued_is_told_and_the_others_are_done(store, capsys)
         (["export"], "export needs IDs, a filter, or --all"),
         (["hold", "--all", "--sender", "x"], "--all contradicts an ID or a filter"),
         (["cat", "--json", "0" * 13], "cat prints no JSON"),
-        (["retry", "--all", "--reason", "x"], "--reason is for hold, suspend, not for retry"),
+        (
+            ["retry", "--all", "--reason", "x"],
+            "--reason is for hold, suspend, list, release, remove, export, reroute, not for retry",
+        ),
         (
             ["check", "--all"],
             "--all is for list, export, reroute, hold, release, retry, remove, not for check",

@@ -1613,6 +1613,18 @@ class StoreContract:
         for status, answer in zip(("fresh", "active", "deferred", "held"), answers, strict=True):
             assert idents(store, Filter(status=status)) == [answer.ident]
 
+    def test_why_it_is_held(self, store: Store) -> None:
+        drafts = [draft(), draft(), draft()]
+        commit(store, *drafts)
+        one, two, _ = (each.message.ident for each in drafts)
+        store.change(Filter(idents=frozenset([one])), "hold", now=T0, reason="imported, on hold")
+        store.change(Filter(idents=frozenset([two])), "hold", now=T0, reason="held in Postfix's queue")
+        assert idents(store, Filter(reason="*")) == [one, two]
+        assert idents(store, Filter(reason="*POSTFIX*")) == [two]
+        assert idents(store, Filter(reason="Postfix")) == []
+        assert store.change(Filter(reason="imported*"), "release", now=T0) == 1
+        assert idents(store, Filter(status="held")) == [two]
+
     def test_pages(self, store: Store) -> None:
         drafts = [draft() for _ in range(7)]
         commit(store, *reversed(drafts))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mether.setup.config import Config
 
 SOURCES: Final = ("postfix", "exim", "nullmailer", "dma", "opensmtpd")
+IMPORTED: Final = "imported, on hold"
+"""Why a message is held that is imported with --hold, and that nothing else holds."""
 REMEMBERED: Final = 30 * 86400.0
 """Seconds for which an imported message is known."""
 
@@ -253,7 +255,8 @@ class Import:
                 content.discard()
             raise
         draft.key_until = now + REMEMBERED
-        draft.message.hold = "imported, on hold" if self._hold else one.hold or part.hold
+        # What was on hold there says so, and stays when all that was only imported so is released.
+        draft.message.hold = one.hold or part.hold or (IMPORTED if self._hold else None)
         return draft
 
 

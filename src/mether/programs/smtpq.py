@@ -70,7 +70,7 @@ PROGRAM = Program(
         JSON,
         Option("", "all", "every message"),
         *OPTIONS,
-        Option("", "reason", "hold, suspend: why", value="TEXT"),
+        Option("", "reason", "hold, suspend: why; else messages held for a reason like that", value="TEXT"),
         Option("n", "dry-run", "hold, release, retry, remove, reroute: only say how many"),
         Option("", "rules", "reroute: by the routes of the configuration, pinned no more"),
         Option("", "no-dns", "explain: ask no DNS for the hosts of next hops"),
@@ -114,6 +114,8 @@ CHANGES: Final = ("hold", "release", "retry", "remove")
 OF_MESSAGES: Final = ("list", "show", "explain", "cat", "export", "reroute", *CHANGES)
 OF_HOPS: Final = ("suspend", "resume", "hops")
 VERBS: Final = (*OF_MESSAGES, *OF_HOPS, "shape", "top", "check")
+HELD: Final = ("list", "release", "remove", "export", "reroute")
+"""The verbs for which --reason is a filter."""
 _CHOOSING: Final = ("list", "shape", "export", "reroute", *CHANGES)
 
 TAKEN_BY: Final = {
@@ -123,7 +125,7 @@ TAKEN_BY: Final = {
     "next-hop": (*_CHOOSING, "check"),
     "older": _CHOOSING,
     "status": _CHOOSING,
-    "reason": ("hold", "suspend"),
+    "reason": ("hold", "suspend", *HELD),
     "dry-run": (*CHANGES, "reroute"),
     "rules": ("reroute",),
     "no-dns": ("explain",),
@@ -243,6 +245,8 @@ def _call(verb: str, target: str | None, operands: list[str], options: Parsed) -
 
     now = time.time()
     filter = filter_of(options, operands if verb in OF_MESSAGES else [], now)
+    if verb in HELD:
+        filter.reason = options.text("reason")
     _agree(verb, operands, options, filter)
     if verb == "reroute" and target is None and not options.flag("rules"):
         raise UsageError("reroute needs a NEXT-HOP, or --rules")

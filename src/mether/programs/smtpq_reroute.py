@@ -58,6 +58,7 @@ def _being_tried(call: Call) -> Filter:
         next_hop=call.filter.next_hop,
         before=call.filter.before,
         status="active",
+        reason=call.filter.reason,
     )
 
 

@@ -75,7 +75,7 @@ def export(call: Call) -> None:
 
     out, plain = sys.stdout.buffer, call.options.flag("plain")
     out.write(batch.opening(call.hostname, plain=plain))
-    damaged = 0
+    damaged = held = 0
     for entry in pages(call.store, call.filter, 100):
         if plain and (why := batch.unfit(entry, time.time())) is not None:
             damaged += 1
@@ -94,8 +94,12 @@ def export(call: Call) -> None:
                 out.write(piece)
         except ValueError as error:
             raise Failure(DATAERR, f"{entry.message.ident}: {error}") from None
+        held += entry.message.hold is not None
     out.write(batch.closing())
     out.flush()
+    if held:
+        are = "is held here, and is" if held == 1 else "are held here, and are"
+        complain("smtpq", f"of these, {messages(held)} {are} delivered where this is read")
     if damaged:
         raise Failure(TEMPFAIL, f"{messages(damaged)} could not be exported")
 

@@ -23,6 +23,8 @@ def matches(filter: Filter, entry: Entry) -> bool:
         return False
     if filter.status is not None and entry.status != filter.status:
         return False
+    if filter.reason is not None and (message.hold is None or not glob(filter.reason, message.hold)):
+        return False
     if filter.sender is not None and not glob(
         filter.sender, path_text(message.envelope.reverse_path) or "<>"
     ):

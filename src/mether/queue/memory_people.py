@@ -206,6 +206,7 @@ def _matcher(filter: Filter) -> Callable[[Entry], bool]:
             and like("<>" if sender is None else str(sender), filter.sender)
             and (filter.before is None or message.arrival.at < filter.before)
             and (filter.status is None or entry.status == filter.status)
+            and (filter.reason is None or (message.hold is not None and glob(filter.reason, message.hold)))
             and any(like(str(row.recipient.forward_path), filter.recipient) for row in entry.rows)
             and (
                 filter.next_hop is None

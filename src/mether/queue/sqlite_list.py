@@ -66,6 +66,9 @@ def condition(db: Database, filter: Filter) -> tuple[str, list[Any]]:
         values.append(filter.before)
     if filter.status is not None:
         where.append(_STATUS.get(filter.status, "0"))
+    if filter.reason is not None:
+        where.append("m.hold LIKE ? ESCAPE '!'")
+        values.append(like(filter.reason))
     return " AND ".join(where) or ALL, values
 
 
