@@ -25,11 +25,12 @@ def of_next_hop(
 ) -> Facts:
     """What holds for mail from `sender` to a next hop; with `anybody`, whoever it is from.
 
-    "route" is the next hop's text, "rule" and "where" the rule by which mail goes there (None: none), "via"
-    the name of a rule with connections of its own.  For SMTP and LMTP "targets" are in order, each with its
-    "tls" (a level), "tls_names", "tls_fingerprints" and "login" (a name, None for none), which is "login_guarded" where TLS says who the
-    server is, or nothing is shown that it could keep; "logins_by_sender" tells that others may have other logins; "helo", "source" and "failover" are there where the rule has
-    them.
+    "route" is the next hop's text, "rule" and "where" the rule by which mail goes there (None: none),
+    "via" the name of a rule with connections of its own. For SMTP and LMTP "targets" are in order, each
+    with its "tls" (a level), "tls_names", "tls_fingerprints" and "login" (a name, None for none), which
+    is "login_guarded" where TLS says who the server is, or nothing is shown that it could keep;
+    "logins_by_sender" tells that others may have other logins; "helo", "source" and "failover" are there
+    where the rule has them.
     """
     rule = router.sending(route)
     facts: Facts = {
