@@ -10,7 +10,7 @@ from mether.setup.route_keys import ROUTE
 TAKEN = [
     ("name", "by-hub", "by-hub"),
     ("domains", ["*", ".Example.ORG", "mx?.a.test", "table:ours", "file:d"], None),
-    ("recipient", ["ann@example.org", "abuse@*", "file:people"], None),
+    ("recipient", ["ann@example.org", "abuse@*", "file:people", "*", "localhost", "@inner"], None),
     ("sender", ["<>", "example.org", "@example.org", "news-*@example.org"], None),
     ("client", ["192.0.2.0/24", "::1", "local"], ("192.0.2.0/24", "::1/128", "local")),
     ("authenticated", True, True),
@@ -57,6 +57,8 @@ def test_what_is_taken_is_kept_in_one_form(key: str, value: object, kept: object
         ("users", ["flie:people"], 'did you mean "file:people"?'),
         ("smtp", 25, "a targethost in quotes, or a list"),
         ("recipient", ["ann@@x"], "no"),
+        ("recipient", ["ann"], "'ann' would be a domain: write \"ann@*\" for whoever is called so, or"),
+        ("sender", ["news-*"], 'expected "ann@example.org", "example.org", ".example.org"'),
         ("client", ["10.0.0.1/8"], "bits are set after the prefix"),
         ("client", ["inner"], '"local" for the programs of this host'),
         ("authenticated", "ann", "a list of logins"),

@@ -60,8 +60,18 @@ def _domain(value: object) -> str:
 def _address(value: object) -> str:
     pattern = decode.text(value)
     if not _referred(pattern):
+        if pattern not in _WHOLE and not any(char in pattern for char in "@.["):
+            raise ValueError(
+                'expected "ann@example.org", "example.org", ".example.org", "ann@*" or "<>"; '
+                f'{pattern[:80]!r} would be a domain: write "{pattern[:80]}@*" for whoever is called so, or '
+                f'"@{pattern[:80]}" for the host'
+            )
         Addresses((pattern,))
     return pattern
+
+
+_WHOLE: Final = ("*", "<>", "localhost")
+"""Patterns of addresses that have neither an @ nor a dot."""
 
 
 def _client(value: object) -> str:
