@@ -101,6 +101,12 @@ def test_encoded_words_that_are_none() -> None:
     assert words("=?utf-8?x?a?= =?b") == "=?utf-8?x?a?= =?b"
 
 
+def test_a_parameter_whose_white_space_was_lost() -> None:
+    assert taken(b'Content-Type: multipart/mixed;\nboundary="a"\n\n--a\n\none\n--a--\n') == [
+        ("text/plain", "one")
+    ]
+
+
 def test_content_type() -> None:
     assert content_type('Text/HTML (x); charset="a\\"b"; Name=c;d') == (
         "text/html",

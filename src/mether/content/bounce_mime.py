@@ -123,9 +123,12 @@ def fields(section: bytes) -> Iterator[tuple[str, str]]:
             if name and len(lines) < 1000:
                 lines.append(line.strip())
             continue
+        match = _NAME.match(line)
+        if match is None and name == "content-type" and b"=" in line and len(lines) < 1000:
+            lines.append(line.strip())  # a parameter whose white space was lost on the way
+            continue
         if name:
             yield name, words(decoded(b" ".join(lines)).strip())
-        match = _NAME.match(line)
         name = match[1].decode("ascii").lower() if match else ""
         lines = [line[match.end() :].strip()] if match else []
     if name:
