@@ -57,6 +57,12 @@ LOGIN = '[[login]]\nuser = "ann"\n'
         ),
         ('[tls]\nsend = "fingerprint"', 2, '"fingerprint" is for routes'),
         ('[tls]\nsend = "always"', 2, 'expected "none" or "may" or "encrypt" or "verify"'),
+        (LOGIN + 'password = "secret"', 3, "login.password: unknown key: a secret does not belong into"),
+        (
+            ROUTE + 'smtp = "h.test"\nlogin = { user = "ann", password = "secret" }',
+            4,
+            "(mode 0600), and name that in password_file",
+        ),
         (LOGIN, 1, "expected one of password_file, password_command"),
         (LOGIN + 'password_env = "A"\ntoken_command = ["x"]', 4, "token_command: contradicts password_env"),
         ('[[login]]\npassword_env = "A"', 1, "user: missing"),

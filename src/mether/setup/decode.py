@@ -135,8 +135,7 @@ def table(document: Document, path: Path, raw: Mapping[str, Any], shape: Shape) 
     for key, value in raw.items():
         convert = shape.get(key)
         if convert is None:
-            meant = nearest(key, shape)
-            raise document.wrong((*path, key), f"unknown key{f' (did you mean {meant}?)' if meant else ''}")
+            raise document.wrong((*path, key), _unknown(key, shape))
         try:
             values[key] = convert(value)
         except Value as error:
@@ -144,6 +143,20 @@ def table(document: Document, path: Path, raw: Mapping[str, Any], shape: Shape) 
         except ValueError as error:
             raise document.wrong((*path, key), str(error)) from None
     return values
+
+
+def _unknown(key: str, shape: Shape) -> str:
+    """What is told of a key that there is not."""
+    if key in _SECRETS and "password_file" in shape:
+        return (
+            "unknown key: a secret does not belong into the configuration; write it into a file that its "
+            "owner alone can read (mode 0600), and name that in password_file"
+        )
+    meant = nearest(key, shape)
+    return f"unknown key{f' (did you mean {meant}?)' if meant else ''}"
+
+
+_SECRETS: Final = ("password", "passwd", "pass", "secret", "token")
 
 
 def dotted(path: Path) -> str:
@@ -285,8 +298,7 @@ def inline(shape: Shape, such: str) -> Convert:
         values = {}
         for key, each in value.items():
             if key not in shape:
-                meant = nearest(key, shape)
-                raise Value(key, f"unknown key{f' (did you mean {meant}?)' if meant else ''}")
+                raise Value(key, _unknown(key, shape))
             try:
                 values[key] = shape[key](each)
             except ValueError as error:
