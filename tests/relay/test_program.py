@@ -56,6 +56,7 @@ def test_the_end_of_long_output_is_kept() -> None:
     assert len(text) < program.MAX_QUOTED + 40
 
 
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 def test_a_program_that_may_not_be_killed_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has become root, by sudo: its time is over all the same."""
 

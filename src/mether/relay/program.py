@@ -182,10 +182,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:
         pass
+    from subprocess import TimeoutExpired
+
     try:
         process.wait(DYING)
-    except subprocess.TimeoutExpired:
-        pass  # such as sudo: it is root's, and not ours to kill; with its pipes closed it may end
+    except TimeoutExpired:
+        pass  # such as sudo: it is root's, and not ours to kill; it is reaped when it has ended
 
 
 def unread(error: OSError) -> Reply:
