@@ -9,8 +9,6 @@ must be narrowed by what a client cannot choose, which its reverse-path is not.
 
 from __future__ import annotations
 
-import ipaddress
-
 from mether.routing import match
 from mether.setup import relaying, sending
 from mether.setup.routes import ACTIONS, LOCAL, REFERENCES, Route, hosts
@@ -212,6 +210,8 @@ def _check_open(document: Document, number: int, route: Route) -> None:
         return
     if isinstance(route.authenticated, tuple) or route.authenticated:
         return
+
+    import ipaddress
 
     networks = [ipaddress.ip_network(one) for one in route.client or () if one != LOCAL]
     if route.client and all(network.prefixlen for network in networks):
