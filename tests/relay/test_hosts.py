@@ -60,6 +60,17 @@ def test_the_parts_of_a_host() -> None:
     assert host.without(["a", "b", "c"]) is None
 
 
+def test_a_host_tells_whether_dnssec_proves_it() -> None:
+    zone = Zone(ZONE)
+    zone.authenticated.update(("example.org", "one.example.org"))
+    where = target.from_route(Route("smtp", "example.org")).targets[0]
+    asking = hosts.find(where, resolver=Resolver(zone), hosts=None, random=lambda: 0.0)
+    one, two = asyncio.run(asking)
+    assert (one.authenticated, two.authenticated) == (True, False)
+    left = one.without([one.address])
+    assert left is not None and left.authenticated and one.at("192.0.2.1").authenticated
+
+
 def test_a_domain_without_mx_is_its_own_host() -> None:
     assert find(Route("smtp", "plain.example.net")) == [("plain.example.net", "192.0.2.9", 25)]
 

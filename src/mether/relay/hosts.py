@@ -30,19 +30,28 @@ class Host:
     """A host to connect to: its `name` for reports, `address` (IP or path) and `port` (0: Unix).
 
     `others` are more addresses of it, in order; which of them all is connected to shows only then.
-    `preference` is its MX record's: hosts of the same one may be tried in any order.
+    `preference` is its MX record's: hosts of the same one may be tried in any order.  It is `authenticated`
+    where DNSSEC proves all that led to it (`dns.answer`).
     """
 
-    __slots__ = ("address", "name", "others", "port", "preference")
+    __slots__ = ("address", "authenticated", "name", "others", "port", "preference")
 
     def __init__(
-        self, name: str, address: str, port: int, others: Iterable[str] = (), preference: int = 0
+        self,
+        name: str,
+        address: str,
+        port: int,
+        others: Iterable[str] = (),
+        preference: int = 0,
+        *,
+        authenticated: bool = False,
     ) -> None:
         self.name = name
         self.address = address
         self.port = port
         self.others = tuple(others)
         self.preference = preference
+        self.authenticated = authenticated
 
     @property
     def key(self) -> Key:
@@ -56,12 +65,15 @@ class Host:
 
     def at(self, address: str) -> Host:
         """The host at this one of its addresses."""
-        return Host(self.name, address, self.port, (), self.preference)
+        return Host(self.name, address, self.port, (), self.preference, authenticated=self.authenticated)
 
     def without(self, gone: Container[str]) -> Host | None:
         """The host at its other addresses, None when it has no more."""
         left = [address for address in self.addresses if address not in gone]
-        return Host(self.name, left[0], self.port, left[1:], self.preference) if left else None
+        if not left:
+            return None
+        proven = self.authenticated
+        return Host(self.name, left[0], self.port, left[1:], self.preference, authenticated=proven)
 
     @property
     def shown(self) -> str:
@@ -127,7 +139,15 @@ async def _find(
     else:
         candidates = [await mx.direct(where.host, resolver, in_hosts)]
     found = [
-        Host(one.host, one.addresses[0], where.port, one.addresses[1:], one.preference) for one in candidates
+        Host(
+            one.host,
+            one.addresses[0],
+            where.port,
+            one.addresses[1:],
+            one.preference,
+            authenticated=one.authenticated,
+        )
+        for one in candidates
     ]
     return _not_ours(found, own)
 
