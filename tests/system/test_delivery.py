@@ -187,6 +187,27 @@ def test_each_user_gets_its_mail_and_only_the_helper_is_root(
     until(lambda: len(new(base / "games")) == 2)
 
 
+class Bounded(AsRoot):
+    """With the capabilities that packaging/systemd/as-users.conf leaves, and no more."""
+
+    def before(self) -> list[str]:
+        text = (peers.TOP / "packaging" / "systemd" / "as-users.conf").read_text()
+        [names] = [line for line in text.splitlines() if line.startswith("CapabilityBoundingSet=")]
+        left = [f"+{one.removeprefix('CAP_').lower()}" for one in names.partition("=")[2].split()]
+        return ["setpriv", "--bounding-set", ",".join(["-all", *left])]
+
+
+def test_a_few_capabilities_are_enough(base: Path, running: list[Daemon]) -> None:
+    daemon = Bounded(base, CONFIG.replace("WORKERS", "1").replace("BASE", str(base)))
+    running.append(daemon)
+    daemon.send("games@users.example", "nobody@users.example")
+    until(lambda: all(new(base / name) for name in USERS) or "status=deferred" in daemon.log())
+    for name in USERS:
+        [file] = new(base / name)
+        assert file.stat().st_uid == pwd.getpwnam(name).pw_uid
+    assert daemon.stop() == 0
+
+
 def test_a_runner_of_its_own_gives_root_up_too(base: Path, running: list[Daemon]) -> None:
     """runsmtpq --daemon beside a smtpd that only receives: it, too, keeps one small process that is root."""
     settings = CONFIG.replace("WORKERS", "1").replace("BASE", str(base))
