@@ -59,3 +59,24 @@ def test_smtpqer_that_runs_nothing(kind, tmp_path):
     allowed = {"json", "json.decoder", "json.encoder", "json.scanner", "re"} if kind == "directory" else set()
     assert not (names - allowed) & HEAVY
     assert not names & {"mether.programs.smtp", "mether.runner.run", "encodings.idna"}
+
+
+def test_sendmail_with_a_smart_host(tmp_path):
+    """Cron and every other program calls it: what a configuration does not ask for is not loaded."""
+    file = tmp_path / "mether.toml"
+    file.write_text(
+        '[[route]]\nsmtp = "smtp.example.net:587"\nlogin = { user = "ann", password_env = "P" }\n'
+    )
+    argv = ("-C", str(file), "--spool", f"sqlite:{tmp_path / 'spool'}", "-odq", "ann@example.net")
+    for _ in range(2):
+        names = imported("mether.programs.sendmail", *argv)
+    toml = {"enum", "re", "tomllib", "typing"}
+    assert not (names - toml) & HEAVY
+    assert not names & {
+        "ipaddress",
+        "selectors",
+        "msgspec",
+        "json",
+        "mether.relay.pipe",
+        "mether.relay.maildir",
+    }
