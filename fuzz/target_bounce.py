@@ -11,6 +11,7 @@ def check(data: bytes) -> None:
     found = bounce.read(data)
     if found is None:
         return
+    assert all(text.isprintable() for text in (found.message_id, found.envid, found.reporting_mta))
     assert 0 < len(found.recipients) <= 1000
     for one in found.recipients:
         assert "@" in one.recipient and one.recipient.isprintable(), one

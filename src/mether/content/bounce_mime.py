@@ -128,11 +128,16 @@ def fields(section: bytes) -> Iterator[tuple[str, str]]:
             lines.append(line.strip())  # a parameter whose white space was lost on the way
             continue
         if name:
-            yield name, words(decoded(b" ".join(lines)).strip())
+            yield name, _value(lines)
         name = match[1].decode("ascii").lower() if match else ""
         lines = [line[match.end() :].strip()] if match else []
     if name:
-        yield name, words(decoded(b" ".join(lines)).strip())
+        yield name, _value(lines)
+
+
+def _value(lines: list[bytes]) -> str:
+    text = words(decoded(b" ".join(lines)).strip())
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def words(text: str) -> str:

@@ -183,7 +183,9 @@ def clean(text: str) -> str:
         text = text.strip('"').strip()
     local, sign, domain = text.rpartition("@")
     domain = domain.rstrip(".")
-    if not sign or not local or not domain or len(text) > 320 or any(char.isspace() for char in domain):
+    if not sign or not local or not domain or len(text) > 320 or not text.isprintable():
+        return ""
+    if any(char.isspace() for char in domain):
         return ""
     if any(char in domain for char in "<>()\"',;/\\|"):
         return ""
