@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from mail import heard
 
 from mether.outcome import Route
 from mether.routing.callahead import CallAhead
@@ -169,7 +170,7 @@ def test_every_table_that_cannot_be_read_is_told_with_its_place(tmp_path: Path) 
         "DIR/mether.toml:17: route.recipient: DIR/missing: No such file or directory",
         "DIR/mether.toml:18: route.aliases: DIR/lost: No such file or directory",
         "DIR/mether.toml:3: table.file: DIR/bad:2: ann has a line already, which says something else",
-        "DIR/mether.toml:6: table.sqlite: DIR/db: expected a statement with one parameter, written ?, "
+        "DIR/mether.toml:7: table.query: DIR/db: expected a statement with one parameter, written ?, "
         "for the key",
         "DIR/mether.toml:10: table.sqlite: DIR/gone: No such file or directory",
         "DIR/mether.toml:14: table.file: DIR/aliases:1: 'no colon' has no colon; expected name: members",
@@ -180,3 +181,45 @@ def test_a_table_that_cannot_be_read_is_a_table_error(tmp_path: Path) -> None:
     (users,) = Tables().users([f"file:{tmp_path}/users"])
     with pytest.raises(TableError, match="users: No such file or directory"):
         users.get("ann")
+
+
+@pytest.mark.parametrize("query", ["SELEC b FROM u WHERE a = ?", "SELECT b FROM nowhere WHERE a = ?"])
+def test_a_statement_that_is_wrong_is_told_at_its_line(tmp_path: Path, query: str) -> None:
+    apsw.Connection(str(tmp_path / "db")).execute("CREATE TABLE u (a, b)")
+    config = loads(
+        f'[[table]]\nname = "d"\nsqlite = "db"\nquery = "{query}"\n', str(tmp_path / "m.toml"), environ={}
+    )
+    (line,) = troubles(config)
+    assert line.startswith(f"{tmp_path}/m.toml:4: table.query: {tmp_path}/db: ")
+
+
+@pytest.mark.parametrize(
+    "table", ['file = "list"', 'sqlite = "list"\nquery = "SELECT 1 FROM u WHERE a = ?"\ncache = "1s"']
+)
+def test_the_log_names_a_table_in_trouble_and_says_once_that_it_is_over(tmp_path: Path, table: str) -> None:
+    config = loads(
+        f'[[table]]\nname = "l"\n{table}\n[[route]]\nrecipient = ["table:l"]\ndiscard = true\n',
+        str(tmp_path / "m.toml"),
+        environ={},
+    )
+    now = [0.0]
+    origin = config.origins["table[0]"]
+    source = Tables(config.table, config.path, clock=lambda: now[0], places={"l": origin}).source("table:l")
+    assert source is not None
+    for _ in range(2):
+        with pytest.raises(TableError) as caught:
+            source.get("ann")
+        assert str(caught.value) == (
+            f"table:l at {tmp_path}/m.toml:1: {tmp_path}/list: No such file or directory"
+        )
+    if table.startswith("file"):
+        (tmp_path / "list").write_text("ann\n")
+    else:
+        apsw.Connection(str(tmp_path / "list")).execute("CREATE TABLE u (a)")
+    with heard() as events:
+        for at in (10.0, 20.0, 30.0):
+            now[0] = at
+            source.get("ann")
+    assert [fields["what"] for _, fields in events] == [
+        f"table:l at {tmp_path}/m.toml:1: {tmp_path}/list: can be read again"
+    ]

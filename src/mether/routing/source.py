@@ -51,9 +51,42 @@ AT_ONCE: Final = 20
 
 
 class TableError(Exception):
-    """A source cannot be read now; str() names it and says why, for the log and not for clients."""
+    """A source cannot be read now; str() names it and says why, for the log and not for clients.
+
+    `plain` is that without the `place` of its configuration, which goes before; `part` is the key there that
+    is at fault, where that is known.
+    """
 
     reply = UNREADABLE
+
+    def __init__(self, plain: str, *, place: str = "", part: str = "") -> None:
+        super().__init__(f"{place}{plain}")
+        self.plain = plain
+        self.part = part
+
+
+class Condition:
+    """How a source fares: what it is called in its errors (`place`, as "table:NAME at FILE:LINE: "), and the
+    line in the log, once, when a trouble is over."""
+
+    __slots__ = ("_troubled", "place")
+
+    def __init__(self) -> None:
+        self.place = ""
+        self._troubled = False
+
+    def bad(self, what: str, part: str = "") -> TableError:
+        """The error for a source that cannot be read."""
+        self._troubled = True
+        return TableError(what, place=self.place, part=part)
+
+    def good(self, what: str) -> None:
+        """It can be read; `what` it is, without its place."""
+        if self._troubled:
+            self._troubled = False
+            from mether.event import mail as event
+
+            event.noted(f"{self.place}{what}: can be read again")
 
 
 class Needs(Exception):

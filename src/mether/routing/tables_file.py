@@ -26,7 +26,7 @@ import sys
 import time
 
 from mether.address import AddressError, ascii_domain, unquote
-from mether.routing.source import Needs, TableError
+from mether.routing.source import Condition, Needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Reread:
         "_trouble",
         "_value",
         "_wall",
+        "condition",
         "name",
         "path",
     )
@@ -93,6 +94,7 @@ class Reread:
         self._fresh = True
         self._value: Mapping[str, str] = {}
         self._trouble = ""
+        self.condition = Condition()
         self._reading: asyncio.Future[None] | None = None
 
     def get(self, key: str) -> str | None:
@@ -114,7 +116,7 @@ class Reread:
             self._look(key)
             self._checked = now
         if self._trouble:
-            raise TableError(self._trouble)
+            raise self.condition.bad(self._trouble)
         return self._value
 
     def load(self) -> Mapping[str, str]:
@@ -165,6 +167,8 @@ class Reread:
             read.fresh,
         )
         self._checked = self._clock()
+        if not self._trouble:
+            self.condition.good(self.path)
 
     def _read(self) -> _Read:
         """The file and what is wrong with it: nothing of this object changes, so that a thread may do it."""

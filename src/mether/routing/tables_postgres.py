@@ -25,8 +25,8 @@ import importlib.util
 import time
 
 from mether.routing.kept import Kept
-from mether.routing.source import Needs, TableError
-from mether.routing.tables_sqlite import value_of
+from mether.routing.source import Condition, Needs, TableError
+from mether.routing.tables_sqlite import STATEMENT, value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,11 +65,13 @@ class Postgres:
         "_idle",
         "_kept",
         "_loop",
+        "_part",
         "_query",
         "_statement",
         "_trouble",
         "_turn",
         "_url",
+        "condition",
         "name",
         "shown",
     )
@@ -99,17 +101,19 @@ class Postgres:
         self._turn = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
         self._trouble = ("", float("-inf"))
+        self._part = ""
+        self.condition = Condition()
 
     def get(self, key: str) -> str | None:
         """What the statement finds for the key.  Raises TableError or Needs."""
         known = self._kept.get(key)
         if known is not None:
             if known.trouble:
-                raise TableError(known.trouble)
+                raise self.condition.bad(known.trouble)
             return known.value
         trouble, until = self._trouble
         if self._clock() < until:
-            raise TableError(trouble)
+            raise self.condition.bad(trouble, self._part)
         raise Needs(self, key)
 
     async def learn(self, key: str) -> None:
@@ -178,20 +182,23 @@ class Postgres:
                         await self._begin()
                     row = await self._statement.fetchrow(key)
                 self._kept.put(key, value_of(None if row is None else row[0], key))
+                self.condition.good(self.shown)
                 return
             except ValueError as error:
                 self._kept.fail(key, f"{self.shown}: {error}", AGAIN)
                 return
             except TimeoutError:
+                part = ""
                 why = f"no answer within {LIMIT:g} s"
             except Exception as error:  # asyncpg's come from many trees, and none of them may end a session
                 why = " ".join(str(error).split()) or type(error).__name__
+                part = STATEMENT if _statement(error) else ""
             lost, self._connection = self._connection, None
             gone = lost is None or lost.is_closed()
             if lost is not None:
                 lost.terminate()
             if not (kept and gone and attempt == 1):
-                self._fail(why)
+                self._fail(why, part)
                 return
             # The server ended a connection that had rested, as it does when it is started again.
 
@@ -229,8 +236,14 @@ class Postgres:
         if connection is not None:
             connection.terminate()
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, part: str) -> None:
+        self._part = part
         self._trouble = (f"{self.shown}: {why}", self._clock() + AGAIN)
+
+
+def _statement(error: Exception) -> bool:
+    """Whether the statement is at fault: we say so ourselves, or the server does (SQLSTATE class 42)."""
+    return isinstance(error, RuntimeError) or str(getattr(error, "sqlstate", "")).startswith("42")
 
 
 def without_password(url: str) -> str:

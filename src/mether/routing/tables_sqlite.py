@@ -20,7 +20,7 @@ import stat
 import time
 
 from mether.routing.kept import Kept
-from mether.routing.source import TableError
+from mether.routing.source import Condition, TableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ CHECK: Final = 1.0
 """Seconds after which the file is looked at again."""
 AGAIN: Final = 1.0
 """Seconds for which a failure is the answer, so that a dead database costs no time at every recipient."""
+STATEMENT: Final = "query"
+"""The key of the configuration that is at fault where the statement is."""
 VALUE: Final = 10_000
 """Characters of a value."""
 
@@ -58,6 +60,7 @@ class Sqlite:
         "_kept",
         "_query",
         "_trouble",
+        "condition",
         "name",
         "path",
     )
@@ -81,6 +84,7 @@ class Sqlite:
         self._checked = float("-inf")
         self._deadline = 0.0
         self._trouble = ("", float("-inf"))
+        self.condition = Condition()
 
     def get(self, key: str) -> str | None:
         """What the statement finds for the key.  Raises TableError."""
@@ -89,8 +93,13 @@ class Sqlite:
             return known.value
         trouble, until = self._trouble
         if self._clock() < until:
-            raise TableError(trouble)
-        return self._kept.put(key, self._asked(key))
+            raise self.condition.bad(trouble)
+        try:
+            value = self._asked(key)
+        except TableError as error:
+            raise self.condition.bad(error.plain) from None
+        self.condition.good(self.path)
+        return self._kept.put(key, value)
 
     async def learn(self, key: str) -> None:
         """Nothing has to be waited for."""
@@ -115,7 +124,9 @@ class Sqlite:
             pass  # said below, in its own words
         self._close()
         if parts and self._query.replace(parts[0], "", 1).strip(" \t\r\n;"):
-            raise TableError(f"{self.path}: expected one statement, and there is something behind it")
+            raise TableError(
+                f"{self.path}: expected one statement, and there is something behind it", part=STATEMENT
+            )
         self._trouble = ("", float("-inf"))
         self._asked("postmaster")
 
@@ -128,25 +139,28 @@ class Sqlite:
     def _asked(self, key: str) -> str | None:
         import apsw
 
+        part = STATEMENT
         try:
             return self._find(self._open(), key)
         except ValueError as error:
-            raise TableError(f"{self.path}: {error}") from None
+            raise TableError(f"{self.path}: {error}", part=STATEMENT) from None
         except apsw.InterruptError:
             why = f"the statement took longer than {LIMIT:g} s: expected one with an index to use"
         except apsw.BusyError:
-            why = "the database is locked by whoever writes to it"
+            why, part = "the database is locked by whoever writes to it", ""
         except apsw.AuthError:
             why = "the statement may not do this: expected SELECT"
         except apsw.BindingsError:
             why = "expected a statement with one parameter, written ?, for the key"
-        except apsw.Error as error:
+        except apsw.SQLError as error:
             why = str(error)
+        except apsw.Error as error:
+            why, part = str(error), ""
         except OSError as error:
-            why = error.strerror or str(error)
+            why, part = error.strerror or str(error), ""
         self._close()
         self._trouble = (f"{self.path}: {why}", self._clock() + AGAIN)
-        raise TableError(self._trouble[0])
+        raise TableError(self._trouble[0], part=part)
 
     def _open(self) -> apsw.Connection:
         """The connection, a new one where the file is another than before."""

@@ -51,7 +51,8 @@ class Service(Struct):
     """``[service]``: who we are; `origin` is the domain of names that have none, in mail of programs here.
 
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
-    delivered: "postmaster" gets it, or it is "drop"ped with a line in the log.  `unsupported_content` is
+    delivered: "postmaster" gets it, it is put on "hold", or "drop"ped with a line in the log.  "hold" is built
+    in where nobody else's mail comes, as the file has no listener but Unix sockets.  `unsupported_content` is
     what becomes of 8-bit or binary content for a next hop that does not take it: "convert" or "return".
     `workers` is how many processes receive and deliver.  `user`, with `group` or its own, is whom a service
     that root starts becomes when it listens; None: it stays who it is.
@@ -149,7 +150,10 @@ class Config(Struct):
 
     def tables(self) -> Tables:
         """The tables that routes refer to."""
-        return Tables(self.table, self.path, open=callahead.opener(self))
+        places = {
+            table.name: self.origins.get(f"table[{number}]", "") for number, table in enumerate(self.table)
+        }
+        return Tables(self.table, self.path, open=callahead.opener(self), places=places)
 
     def router(self, known: Tables | None = None) -> Router:
         """The router of these routes, with the tables that are `known`, else with its own."""
@@ -235,6 +239,8 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
     dns = Dns(**one("dns", shape.SHAPES["dns"]))
     listen = many("listen", shape.LISTENER)
     _check_listeners(document, listen)
+    if all(each["address"].startswith("unix:") for each in listen):
+        service.setdefault("undeliverable_reports", "hold")
     auth = one("auth", shape.AUTH) if "auth" in document.root else None
     if auth is not None:
         listening.check_auth(document, auth, listen)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mether.outcome import Route
     from mether.routing.callahead import Open
-    from mether.routing.source import Source
+    from mether.routing.source import Condition, Source
     from mether.setup.config import Config
     from mether.setup.decode import Document, Shape
 
@@ -148,8 +148,12 @@ def check(
             values[key] = _absolute(values[key], path)
 
 
+_NO_PLACES: Final[Mapping[str, str]] = {}
+
+
 class Tables:
-    """The tables of a configuration.  `path` is its file, `open` how a session for a call-ahead is begun."""
+    """The tables of a configuration.  `path` is its file, `open` how a session for a call-ahead is begun, and
+    `places` has where each ``[[table]]`` stands, by its name, for its errors."""
 
     def __init__(
         self,
@@ -158,7 +162,9 @@ class Tables:
         *,
         open: Open | None = None,
         clock: Callable[[], float] = time.monotonic,
+        places: Mapping[str, str] = _NO_PLACES,
     ) -> None:
+        self._places = places
         self._tables = {table.name: table for table in tables}
         self._path = path
         self._open = open
@@ -220,8 +226,14 @@ class Tables:
         if table.passwd:
             return self._passwd()
         if table.file is not None and table.format == "aliases":
-            return self._aliases(table.file)
-        return self._once(name, lambda: self._make(table, name))
+            made = self._aliases(table.file)
+        else:
+            made = self._once(name, lambda: self._make(table, name))
+        where = self._places.get(table.name)
+        condition: Condition | None = getattr(made, "condition", None)
+        if condition is not None:
+            condition.place = f"{name} at {where}: " if where else f"{name}: "
+        return made
 
     def _make(self, table: Table, name: str) -> Checked:
         if table.sqlite is not None:
@@ -288,7 +300,8 @@ def troubles(config: Config) -> Iterator[str]:
         try:
             source.check()
         except TableError as error:
-            yield f"{places.get(source.name, config.path)}: {error}"
+            whole = places.get(source.name, config.path)
+            yield f"{places.get(f'{source.name} {error.part}', whole)}: {error.plain}"
 
 
 def _places(config: Config) -> dict[str, str]:
@@ -305,6 +318,9 @@ def _places(config: Config) -> dict[str, str]:
         kind = next(kind for kind in KINDS if getattr(table, kind) is not None)
         where = f"{config.origins.get(f'table[{number}].{kind}', config.path)}: table.{kind}"
         places[f"table:{table.name}"] = where
+        if table.query is not None:
+            origin = config.origins.get(f"table[{number}].query", config.path)
+            places[f"table:{table.name} query"] = f"{origin}: table.query"
         if table.file is not None:
             places.setdefault(table.file, where)
     return places
