@@ -40,5 +40,5 @@ def test_what_is_not_allowed_or_not_there_is_said(tmp_path: Path, capsys: pytest
     assert said[0].endswith("ann: mail to the program '/bin/x' is refused without alias_programs = true")
     assert said[1].endswith("bob: mail to the file '/var/mail/x' is refused without alias_files = true")
     assert said[2].endswith(f"{tmp_path}/none: No such file or directory")
-    argv = config(tmp_path, "ann: |/bin/x\n", "alias_programs = true\n")
+    argv = config(tmp_path, "ann: |/bin/sh\n", "alias_programs = true\n")
     assert newaliases.main(argv) == 0

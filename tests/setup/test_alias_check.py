@@ -17,12 +17,23 @@ def rule(path: Path, **options: bool) -> Rule:
 
 def test_members_that_are_not_allowed_are_told_with_the_place_of_the_rule(tmp_path: Path) -> None:
     path = tmp_path / "aliases"
-    path.write_text("a: |/bin/x\nb: /var/mail/b\nc: ann\n")
+    path.write_text("a: |/bin/sh\nb: /var/mail/b\nc: ann\n")
     assert [line.split(" is refused")[0] for line in complaints([rule(path)])] == [
-        f"m.toml:7: {path}: a: mail to the program '/bin/x'",
+        f"m.toml:7: {path}: a: mail to the program '/bin/sh'",
         f"m.toml:7: {path}: b: mail to the file '/var/mail/b'",
     ]
     assert list(complaints([rule(path, alias_programs=True, alias_files=True)])) == []
+
+
+def test_programs_that_cannot_be_run_are_told(tmp_path: Path) -> None:
+    """Mail to them would wait."""
+    path = tmp_path / "aliases"
+    path.write_text('a: "|/bin/sh -c $HOME", ann\nb: |/nowhere/x\nc: "|/bin/sh -c \'echo $HOME\'"\n')
+    lines = [
+        line.removeprefix(f"m.toml:7: {path}: ") for line in complaints([rule(path, alias_programs=True)])
+    ]
+    assert lines[0].startswith("a: '/bin/sh -c $HOME' needs a shell for its '$'")
+    assert lines[1:] == ["b: /nowhere/x: expected a program that can be run"]
 
 
 def test_lists_in_lists_are_looked_at_once(tmp_path: Path) -> None:

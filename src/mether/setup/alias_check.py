@@ -1,4 +1,4 @@
-"""Aliases held against what their rules allow, and their lists against what is there.
+"""Aliases held against what their rules allow, and their lists and programs against what is there.
 
 `complaints` is for ``mether config --check``, for smtpd when it starts, and for newaliases.  Only files are
 looked at: what a database has for a name is known when it is asked.  What is wrong with a file itself is told
@@ -6,6 +6,8 @@ by `setup.tables`.
 """
 
 from __future__ import annotations
+
+import os
 
 from mether.routing import aliases, include
 from mether.routing.source import TableError, settled
@@ -35,7 +37,28 @@ def complaints(rules: Iterable[Rule]) -> Iterator[str]:
             where = f"{rule.where}: " if rule.where else ""
             for line in aliases.unwanted(table, programs=rule.alias_programs, files=rule.alias_files):
                 yield f"{where}{source.path}: {line}"
+            if rule.alias_programs:
+                yield from (f"{where}{source.path}: {line}" for line in _programs(table))
             yield from (f"{where}{source.path}: {line}" for line in _lists(table))
+
+
+def _programs(table: Mapping[str, str]) -> Iterator[str]:
+    """A line for each program that cannot be run."""
+    from mether.relay import pipe
+
+    for name, text in table.items():
+        if "|" not in text:
+            continue
+        for one in include.members_of(text):
+            if one.kind != "program":
+                continue
+            try:
+                path = pipe.words(one.text)[0]
+            except ValueError as error:
+                yield f"{name}: {error}"
+                continue
+            if not (os.path.isfile(path) and os.access(path, os.X_OK)):
+                yield f"{name}: {path}: expected a program that can be run"
 
 
 def _lists(table: Mapping[str, str]) -> Iterator[str]:
