@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from clock import T0, virtual
 from mail import CONTENT, DAY, HOP, NEVER, OTHER, draft, heard
-from names import Names, aliased
+from names import Names, aliased, users
 from runners import RETRY, Service, delayed, settled
 
 from mether.envelope import By
@@ -59,6 +59,39 @@ async def test_nobody_is_removed_without_the_report_that_is_owed(monkeypatch: py
     await asyncio.sleep(2 * DAY)
     assert service.transport.tried[-1][2] == ["sender@example.com"]
     assert not service.queued()
+
+
+@virtual
+async def test_what_nobody_can_be_told_of_is_held_for_a_person() -> None:
+    """A report that is refused as its message was: neither its reader nor the postmaster would hear of it."""
+    service = Service().start()
+    service.reporter.hold, service.reporter.tell_postmaster = True, False
+    service.transport.answers["*"] = ("failed", NEVER, "recipient")
+    with heard() as events:
+        service.receive(draft("one@example.net", "two@example.net"))
+        await settled()
+        await asyncio.sleep(9 * DAY)
+    (entry,) = service.store.entries(Filter())
+    assert entry.message.envelope.reverse_path is None  # the report, with the message in it
+    assert entry.message.hold == f"cannot be delivered, and nobody can be told: {NEVER}"
+    assert [str(row.recipient.forward_path) for row in entry.rows] == ["sender@example.com"]
+    assert "Subject: test" in service.store.content(entry.message.ident).read().decode()
+    assert "held" in [name for name, _ in events] and "dropped" not in [name for name, _ in events]
+
+
+@virtual
+async def test_it_is_the_message_itself_whose_sender_is_nobody_here() -> None:
+    """And only those of its recipients that failed, where reports of them were wanted."""
+    service = Service()
+    service.reporter.hold, service.reporter.tell_postmaster = True, False
+    service.reporter.router = aliased({}, users=users("ann"))  # and no sender@example.com
+    service.transport.answers["no@example.net"] = ("failed", NEVER, "recipient")
+    service.receive(draft("no@example.net", "yes@example.net"))
+    service.receive(draft("no@example.net", notify="NEVER"))
+    await settled()
+    (entry,) = service.store.entries(Filter())
+    assert [str(row.recipient.forward_path) for row in entry.rows] == ["no@example.net"]
+    assert entry.status == "held"
 
 
 @virtual

@@ -214,7 +214,8 @@ ROUTE = '[[route]]\ndomains = ["a.test"]\n'
         ),
         (
             "[service]\nundeliverable_reports = 'dropped'\n",
-            '2: service.undeliverable_reports: expected "postmaster" or "drop" (did you mean "drop"?)',
+            '2: service.undeliverable_reports: expected "postmaster" or "hold" or "drop" '
+            '(did you mean "drop"?)',
         ),
         ("[queue]\nspool = '/var'\n", '2: queue.spool: expected "sqlite:DIR", "directory:DIR" or "memory:"'),
         (
@@ -364,3 +365,17 @@ def test_a_file_that_is_no_text(tmp_path):
         load(str(path), environ=ENV)
     with pytest.raises(ConfigError, match=r"Is a directory$"):
         load(str(tmp_path), environ=ENV)
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("", "hold"),
+        ('[[route]]\nsmtp = "smtp.example.net:587"\n', "hold"),
+        ('[[listen]]\naddress = "unix:/run/mether/submit"\nrole = "local"\n', "hold"),
+        ('[[listen]]\naddress = "127.0.0.1:2525"\n', "postmaster"),
+        ('[service]\nundeliverable_reports = "drop"\n', "drop"),
+    ],
+)
+def test_what_cannot_be_reported_is_held_where_only_programs_of_this_host_send(text, means):
+    assert loads(text, environ=ENV).service.undeliverable_reports == means

@@ -156,20 +156,21 @@ class Service:
         loop = running()
         self.store = store or MemoryStore(now=T0)
         self.queue = Queue(self.store)
+        self.reporter = Reporter(
+            hostname="mx.example.com",
+            postmaster=to_address("postmaster@example.com"),
+            tell_postmaster=True,
+            router=router(),
+            lifetime=DAY,
+            boundary=lambda: "b0undary",
+        )
         self.runner = Runner(
             loop=loop,
             queue=self.queue,  # type: ignore[arg-type]
             transports=lambda: self.transports,
             each=each,
             router=router(),
-            reporter=Reporter(
-                hostname="mx.example.com",
-                postmaster=to_address("postmaster@example.com"),
-                tell_postmaster=True,
-                router=router(),
-                lifetime=DAY,
-                boundary=lambda: "b0undary",
-            ),
+            reporter=self.reporter,
             retry=retry,
             clock=clock or loop.clock,
             random=lambda: 0.5,

@@ -20,7 +20,7 @@ from mether.relay import failure
 from mether.routing.source import Needs, TableError
 from mether.runner.notify import kind
 from mether.runner.schedule import warn_at
-from mether.runner.settle import put_off
+from mether.runner.settle import keep, put_off
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Ending:
                 # Nobody is removed without the report that is owed: it is tried again later.
                 event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
                 verdict = put_off(verdict, now + self._retry.intervals[-1])
+        if not reports and self._reporter.keeps(claim, verdict.failed):
+            verdict = keep(verdict, now)
         attempt = None
         times = [decision.retry_at for decision in verdict.decisions if decision.retry_at is not None]
         if times and (outcomes := [one.outcome for one in verdict.decisions if one.outcome is not None]):

@@ -7,8 +7,8 @@ alike: RFC 3464 section 2 gives each a block and an action of its own, and a set
 only, which is what keeps it from being sent twice.
 
 A message with a null reverse-path is never returned: it goes to the postmaster as a notice, or is dropped
-with a log line, as configured; a notice that fails itself is dropped, so there is never an error about an
-error.  Nobody is told of its success or delay.
+with a log line, or is held for a person (`Reporter.keeps`), as configured; a notice that fails itself is
+dropped, so there is never an error about an error.  Nobody is told of its success or delay.
 
 A report goes the way of all mail for its reader: who has an alias gets it where that says.  Where a table
 that decides about it cannot be read, or has to be waited for, there is no report yet, and its recipients stay
@@ -44,11 +44,12 @@ _GRAVEST_FIRST: Final[tuple[Action, ...]] = ("failed", "delayed", "delivered", "
 
 class Reporter:
     """How reports are made: our `hostname`, the `postmaster`'s address, whether a report that cannot
-    be delivered is shown to the postmaster (`tell_postmaster`) or dropped, and the `lifetime` of a report
-    in the queue, in seconds.  `boundary` makes a token."""
+    be delivered is shown to the postmaster (`tell_postmaster`), held (`hold`) or dropped, and the `lifetime`
+    of a report in the queue, in seconds.  `boundary` makes a token."""
 
     __slots__ = (
         "boundary",
+        "hold",
         "hostname",
         "lifetime",
         "offset",
@@ -67,7 +68,9 @@ class Reporter:
         lifetime: float,
         boundary: Callable[[], str],
         offset: Callable[[], int] = lambda: 0,
+        hold: bool = False,
     ) -> None:
+        self.hold = hold
         self.hostname = hostname
         self.postmaster = postmaster
         self.tell_postmaster = tell_postmaster
@@ -111,6 +114,14 @@ class Reporter:
             owed = [(one, outcome) for one, outcome in owed if outcome.action == "failed"]
             draft = self._draft(None, claim, owed, original, now) if owed else None
         return [] if draft is None else [draft]
+
+    def keeps(self, claim: Claim, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
+        """Whether the message stays for a person, held, as its recipients `failed` and there is no report."""
+        if not self.hold or not failed:
+            return False
+        return claim.message.envelope.reverse_path is None or any(
+            wants(one.recipient.notify, outcome) for one, outcome in failed
+        )
 
     def delayed(self, claim: Claim, now: float, original: Callable[[], tuple[bytes, bool]]) -> list[Draft]:
         """The draft of a warning that the claim's recipients have not got the message yet.

@@ -212,6 +212,14 @@ def put_off(verdict: Verdict, until: float) -> Verdict:
     )
 
 
+def keep(verdict: Verdict, now: float) -> Verdict:
+    """The verdict that holds the message for a person, with those that failed still in it."""
+    _, outcome = verdict.failed[0]
+    kept = put_off(verdict, now)
+    kept.hold = f"cannot be delivered, and nobody can be told: {outcome.reply}"
+    return kept
+
+
 def reroute(claim: Claim, route: Callable[[Address, Message], Route | None], now: float) -> list[Decision]:
     """The decisions that give a claim's recipients the next hops of a newer configuration.
 

@@ -51,9 +51,9 @@ class Service(Struct):
     """``[service]``: who we are; `origin` is the domain of names that have none, in mail of programs here.
 
     `undeliverable_reports` is what becomes of a message with a null reverse-path that can't be
-    delivered: "postmaster" gets it, it is put on "hold", or "drop"ped with a line in the log.  "hold" is built
-    in where nobody else's mail comes, as the file has no listener but Unix sockets.  `unsupported_content` is
-    what becomes of 8-bit or binary content for a next hop that does not take it: "convert" or "return".
+    delivered: "postmaster" gets it, it is put on "hold", or "drop"ped with a line in the log.  "hold" is
+    built in where the file has no listener but Unix sockets.  `unsupported_content` is what becomes of 8-bit
+    or binary content for a next hop that does not take it: "convert" or "return".
     `workers` is how many processes receive and deliver.  `user`, with `group` or its own, is whom a service
     that root starts becomes when it listens; None: it stays who it is.
     """

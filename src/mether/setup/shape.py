@@ -82,7 +82,7 @@ SERVICE: Final[Shape] = {
     "hostname": _hostname,
     "origin": _hostname,
     "postmaster": decode.mailbox("postmaster@example.org"),
-    "undeliverable_reports": decode.one_of("postmaster", "drop"),
+    "undeliverable_reports": decode.one_of("postmaster", "hold", "drop"),
     "unsupported_content": decode.one_of("convert", "return"),
     "workers": decode.whole(1, 256),
     "user": decode.text,

@@ -90,6 +90,7 @@ def reporter(config: Config, router: Router) -> Reporter:
         lifetime=config.retry.expire,
         boundary=_boundary,
         offset=offset,
+        hold=config.service.undeliverable_reports == "hold",
     )
 
 
