@@ -7,7 +7,7 @@ from pathlib import Path
 from mether.routing import aliases
 from mether.routing.rule import Rule
 from mether.routing.tables_file import Reread
-from mether.setup.alias_check import complaints
+from mether.setup.alias_check import complaints, troubles
 
 
 def rule(path: Path, **options: bool) -> Rule:
@@ -40,10 +40,11 @@ def test_lists_in_lists_are_looked_at_once(tmp_path: Path) -> None:
     path = tmp_path / "aliases"
     path.write_text(f"a: :include:{tmp_path}/one\nb: :include:{tmp_path}/one\n")
     (tmp_path / "one").write_text(f":include:{tmp_path}/one\n:include:{tmp_path}/two\n")
-    assert [line.split(": ", 2)[2] for line in complaints([rule(path)])] == [
+    assert [line.split(": ", 2)[2] for line in troubles([rule(path)])] == [
         f"{tmp_path}/two: No such file or directory"
     ]
 
 
 def test_a_file_that_is_wrong_is_for_another_to_tell(tmp_path: Path) -> None:
     assert list(complaints([rule(tmp_path / "none")])) == []
+    assert list(troubles([rule(tmp_path / "none")])) == []

@@ -136,3 +136,16 @@ def test_a_route_that_never_takes_mail_is_a_warning_with_both_places(tmp_path: P
         (False, f"{where}:4: route: never takes mail: the route at {where}:1 takes all that it would"),
         (False, f"{where}:8: route.domains: a.test never gets here: the route at {where}:1 takes it before"),
     ]
+
+
+def test_a_list_that_cannot_be_read_is_fatal_and_what_leads_to_nobody_a_warning(tmp_path: Path) -> None:
+    """As newaliases has it: mail to the list would wait."""
+    (tmp_path / "inc").write_text("|/bin/true\n")
+    (tmp_path / "aliases").write_text(f"all: :include:{tmp_path}/inc\na: b\nb: a\n")
+    text = '[[route]]\ndomains = ["a.test"]\nmaildir = "m"\naliases = ["aliases"]\n'
+    lines = found(tmp_path, text)
+    assert [(fatal, what.rpartition(f"{tmp_path}/")[2]) for fatal, what in lines] == [
+        (False, "aliases: a: the alias is a loop: mail to it is refused"),
+        (False, "aliases: b: the alias is a loop: mail to it is refused"),
+        (True, "inc:1: '|/bin/true': expected an address; a list has no programs"),
+    ]

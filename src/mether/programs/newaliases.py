@@ -45,10 +45,11 @@ def look(config: str | None, program: str) -> int:
     """Look at the aliases of the configuration in a file, of the usual one for None; the exit status."""
     from mether.routing.source import TableError
     from mether.routing.tables_file import Reread
-    from mether.setup import alias_check, locate
+    from mether.setup import alias_check, alias_reach, locate
     from mether.setup import config as config_
 
-    rules = config_.load(locate.find_config(config)).router().rules
+    router = config_.load(locate.find_config(config)).router()
+    rules = router.rules
     wrong: list[str] = []
     for rule in rules:
         for source in rule.aliases:
@@ -57,7 +58,11 @@ def look(config: str | None, program: str) -> int:
                     source.load()
                 except TableError as error:
                     wrong.append(str(error))
-    wrong += alias_check.complaints(rules)
+    wrong += [
+        *alias_check.complaints(rules),
+        *alias_check.troubles(rules),
+        *alias_reach.complaints(router),
+    ]
     for line in dict.fromkeys(wrong):
         errors.complain(program, line)
     return errors.DATAERR if wrong else errors.OK

@@ -1,8 +1,8 @@
 """Aliases held against what their rules allow, and their lists and programs against what is there.
 
-`complaints` is for ``mether config --check``, for smtpd when it starts, and for newaliases.  Only files are
-looked at: what a database has for a name is known when it is asked.  What is wrong with a file itself is told
-by `setup.tables`.
+`complaints` and `troubles` are for ``mether config --check``, for smtpd when it starts, and for newaliases.
+Only files are looked at: what a database has for a name is known when it is asked.  What is wrong with a file
+itself is told by `setup.tables`, and who comes to nobody by `setup.alias_reach`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,21 @@ LISTS: Final = 1000
 
 def complaints(rules: Iterable[Rule]) -> Iterator[str]:
     """A line for each member that mail would not reach, with the rule's place."""
+    for rule, where, table in _files(rules):
+        for line in aliases.unwanted(table, programs=rule.alias_programs, files=rule.alias_files):
+            yield f"{where}: {line}"
+        if rule.alias_programs:
+            yield from (f"{where}: {line}" for line in _programs(table))
+
+
+def troubles(rules: Iterable[Rule]) -> Iterator[str]:
+    """A line for each list that cannot be read: all mail to who includes it waits."""
+    for _, where, table in _files(rules):
+        yield from (f"{where}: {line}" for line in _lists(table))
+
+
+def _files(rules: Iterable[Rule]) -> Iterator[tuple[Rule, str, Mapping[str, str]]]:
+    """The alias files that can be read, each with its rule and their place."""
     for rule in rules:
         for source in rule.aliases:
             if not isinstance(source, Reread):
@@ -34,12 +49,7 @@ def complaints(rules: Iterable[Rule]) -> Iterator[str]:
                 table = source.load()
             except TableError:
                 continue
-            where = f"{rule.where}: " if rule.where else ""
-            for line in aliases.unwanted(table, programs=rule.alias_programs, files=rule.alias_files):
-                yield f"{where}{source.path}: {line}"
-            if rule.alias_programs:
-                yield from (f"{where}{source.path}: {line}" for line in _programs(table))
-            yield from (f"{where}{source.path}: {line}" for line in _lists(table))
+            yield rule, f"{rule.where}: {source.path}" if rule.where else source.path, table
 
 
 def _programs(table: Mapping[str, str]) -> Iterator[str]:

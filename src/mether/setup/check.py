@@ -14,6 +14,7 @@ import shutil
 
 from mether.setup import (
     alias_check,
+    alias_reach,
     certificates,
     descriptors,
     login_check,
@@ -22,6 +23,7 @@ from mether.setup import (
     resolving,
     rewriting,
     sending,
+    source_check,
     tables,
 )
 from mether.setup.locate import ConfigError
@@ -71,13 +73,17 @@ def findings(
     yield from _those(unreachable(config))
     yield from _those(sending.complaints(config))
     yield from _those(login_check.complaints(config))
-    yield from _those(alias_check.complaints(config.router().rules))
+    router = config.router()
+    yield from _those(alias_check.complaints(router.rules))
+    yield from _those(alias_reach.complaints(router))
+    yield from _those(source_check.complaints(config))
     yield from _those(resolving.complaints(config))
     if short := descriptors.shortage(config, receives=receives):
         yield Finding(f"{config.path}: {short}" if config.path else short)
     for line in (
         *sending.troubles(config),
         *tables.troubles(config),
+        *alias_check.troubles(router.rules),
         *rewriting.troubles(config),
         *replies.troubles(config),
         *programs(config, environ, receives=receives),
