@@ -104,7 +104,10 @@ def included(data: bytes, path: str) -> tuple[Member, ...]:
             these = members(text.rstrip(","))
             for one in these:
                 if one.kind in ("program", "file") and one.text != NOBODY:
-                    raise ValueError(f"{one.text[:80]!r}: expected an address; a list has no {one.kind}s")
+                    bar = "|" if one.kind == "program" else ""
+                    raise ValueError(
+                        f"{bar + one.text[:80]!r}: expected an address; a list has no {one.kind}s"
+                    )
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
         found += these
