@@ -129,14 +129,14 @@ def test_json_is_one_object(file, capsys):
 def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
     path = tmp_path / "m.toml"
     path.write_text(
-        '[service]\npostmaster = "p@a.test"\n'
+        '[service]\npostmaster = "p@a.test"\norigin = "a.test"\n'
         '[[route]]\ndomains = ["a.test"]\nmaildir = "m/{user}"\n'
         '[[route]]\ndomains = ["*"]\nsmtp = "[smtp.example.net]:587"\n'
         '[[login]]\nnext_hop = "smtp.exmple.net:587"\nuser = "ann"\npassword_credential = "p"\n'
     )
     assert main(["config", "--check", "-C", str(path)]) == 0
     assert capsys.readouterr().err == (
-        f"mether: {path}:10: warning: login.next_hop: no route leads to smtp.exmple.net:587 "
+        f"mether: {path}:11: warning: login.next_hop: no route leads to smtp.exmple.net:587 "
         "(did you mean smtp.example.net:587?): this login is never used\n"
     )
 
@@ -144,7 +144,11 @@ def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "status", "text"),
     [
-        ([], 64, "mether: expected a command: config, route, passwd, fsck, import or bounce; try mether --help\n"),
+        (
+            [],
+            64,
+            "mether: expected a command: config, route, passwd, fsck, import or bounce; try mether --help\n",
+        ),
         (["confg"], 64, "mether: unknown command 'confg' (did you mean config?); try mether --help\n"),
         (["config", "x"], 64, "mether: config takes no operand; 'x' is one too many; try mether --help\n"),
         (["route"], 64, "mether: route needs an address; try mether --help\n"),

@@ -215,12 +215,14 @@ def troubles(config: Config) -> Iterator[str]:
 
 def complaints(config: Config) -> Iterator[str]:
     """A line for what may be in order all the same: a secret that is for another user or in another
-    environment, and a login that is never used.
+    environment, a login that is never used, and mail that is from nowhere.
 
     Programs are not run, and systemd's credentials are for the service alone to see.
     """
     from mether.relay.credentials import NotOurs
+    from mether.setup import origin_check
 
+    yield from origin_check.complaints(config)
     for line, trouble in _passwords(config):
         if isinstance(trouble, NotOurs):
             yield line
