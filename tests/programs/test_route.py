@@ -133,11 +133,11 @@ def test_what_an_alias_makes_of_it(file: str, tmp_path: Path, capsys: pytest.Cap
         "x@two.test",
         f"rule two.test, at {file}:31",
         "open to anybody",
-        "goes to Bob@home.test, as a member of the list",
+        "goes to Bob@home.test, by alias, as one of several",
         "next hop maildir:home.test",
         f"by rule home.test, at {file}:9",
         f"into {tmp_path}/mail/bob",
-        "goes to carl@far.test, as a member of the list",
+        "goes to carl@far.test, by alias, as one of several",
         "next hop smtp:[127.0.0.3]:2525",
         f"by rule far.test, at {file}:25",
         "TLS verify for hub.test",
@@ -151,7 +151,7 @@ def test_what_an_alias_makes_of_it(file: str, tmp_path: Path, capsys: pytest.Cap
     [
         ("x@gone.test", "refused 550 5.1.2 gone"),
         ("x@quiet.test", "discarded taken, and forgotten"),
-        ("odd@other.test", "held to be looked at"),
+        ("odd@other.test", "held to be looked at, by the route *, at FILE:40"),
         ("bob@here.test", "refused 550 5.1.1 no such user here"),
         ("ann@here.test", "next hop lmtp:unix:/run/lmtp"),
         ("postmaster", "next hop maildir:home.test"),
@@ -160,7 +160,9 @@ def test_what_an_alias_makes_of_it(file: str, tmp_path: Path, capsys: pytest.Cap
 def test_what_else_may_become_of_it(
     file: str, address: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert line in said(capsys, "-C", file, "--no-dns", address)
+    line = line.replace("FILE", file)
+    status = 67 if line.startswith("refused") else 0
+    assert line in said(capsys, "-C", file, "--no-dns", address, status=status)
 
 
 def test_a_table_that_cannot_be_read_is_a_passing_trouble(
@@ -210,10 +212,10 @@ def test_logins_by_sender(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        (["nobody"], "'nobody' is not an address: no @ and domain"),
+        (["no body"], "'no body' is not an address: no @ and domain"),
         (["<>"], "the null reverse-path is nobody's address"),
-        (["-", "-"], "'-' is not an address: no @ and domain"),
-        (["--sender", "nobody", "a@b.test"], "'nobody' is not an address: no @ and domain"),
+        (["a b", "a b"], "'a b' is not an address: no @ and domain"),
+        (["--sender", "no body", "a@b.test"], "'no body' is not an address: no @ and domain"),
         (["--client", "here", "a@b.test"], "--client: 'here' is no IP address"),
         (
             ["--listener", "iner", "a@b.test"],
@@ -231,10 +233,10 @@ def test_what_is_wrong_is_one_line(
 def test_a_wrong_address_does_not_keep_the_others_from_their_answers(
     file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["route", "--no-dns", "-C", file, "a@home.test", "bad", "b@far.test"]) == 64
+    assert main(["route", "--no-dns", "-C", file, "a@home.test", "b ad", "b@far.test"]) == 64
     out, err = capsys.readouterr()
     assert [line for line in out.splitlines() if line and line[0] != " "] == ["a@home.test", "b@far.test"]
-    assert err == "mether: 'bad' is not an address: no @ and domain\n"
+    assert err == "mether: 'b ad' is not an address: no @ and domain\n"
 
 
 @pytest.mark.parametrize("address", ["postmaster", "Postmaster@mx.test"])
@@ -370,3 +372,36 @@ def test_a_login_at_a_server_that_nobody_verifies(tmp_path: Path, capsys: pytest
     )
     lines = said(capsys, "-C", str(path), "--no-dns", "x@a.test")
     assert "login ann, but the server is not verified: no password is shown to it, only SCRAM works" in lines
+
+
+def test_a_list_gives_its_members_the_reverse_path_of_its_owner(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mail of anybody but a report, which has none: it shows without --sender, too."""
+    path = tmp_path / "m.toml"
+    (tmp_path / "aliases").write_text("club: ann, bob\nowner-club: ann\nboth: ann, bob\none: ann\n")
+    path.write_text('[[route]]\ndomains = ["a.test"]\nmaildir = "m/{user}"\naliases = ["aliases"]\n')
+
+    def goes(*argv: str) -> list[str]:
+        lines = said(capsys, "--no-dns", "-C", str(path), *argv)
+        return [line.partition(", ")[2] for line in lines if line.startswith("goes to")]
+
+    member = "as a member of the list, with the reverse-path owner-club@a.test"
+    assert goes("club@a.test") == goes("--sender", "x@b.test", "club@a.test") == [member] * 2
+    assert goes("--sender", "<>", "club@a.test") == goes("both@a.test") == ["by alias, as one of several"] * 2
+    assert goes("one@a.test") == ["by alias"]
+
+
+def test_a_name_alone_is_at_the_origin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As sendmail takes it."""
+    path = tmp_path / "m.toml"
+    path.write_text('[service]\nhostname = "h.test"\norigin = "o.test"\n[[route]]\nsmtp = "[127.0.0.1]"\n')
+    assert said(capsys, "--no-dns", "-C", str(path), "--sender", "ann", "root")[0] == "root@o.test"
+
+
+def test_what_is_refused_for_now_is_a_passing_trouble(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text('[[route]]\nrefuse = "450 4.7.1 later"\n')
+    assert "refused 450 4.7.1 later" in said(capsys, "--no-dns", "-C", str(path), "a@b.test", status=75)

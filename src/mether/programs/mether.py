@@ -44,8 +44,8 @@ PROGRAM = Program(
 
     route says where mail for an address goes: which route of the configuration takes it, what aliases and
     users make of it, and for each next hop its hosts and addresses in order, what TLS is demanded there and
-    which login is used. The options say what is known of the mail; without them it is a program's of this
-    host, with the null reverse-path.
+    which login is used. A name without a domain is at the origin of the service. The options say what is
+    known of the mail; without them it is a program's of this host, with the null reverse-path.
 
     passwd gives a login a password, asked for on the terminal or read from the first line of stdin.
 
@@ -55,8 +55,8 @@ PROGRAM = Program(
     import takes the mail that waits in another program's queue over into ours, each message once however
     often it is run, and changes nothing there.  Stop that program before.
 
-    bounce reads a bounce or another delivery report, on stdin or in each FILE, and prints what it says: a JSON
-    object a line for each recipient.""",
+    bounce reads a bounce or another delivery report, on stdin or in each FILE, and prints what it says: a
+    JSON object a line for each recipient.""",
     [
         Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
@@ -97,7 +97,7 @@ PROGRAM = Program(
             "what bounce was given is no report",
         ),
         (66, "there is no queue, or none of that kind in DIR"),
-        (67, "there is no such login"),
+        (67, "there is no such login; route: mail for an address is refused"),
         (69, "Argon2id is not available"),
         70,
         (73, "the file to write is there already, or cannot be created"),

@@ -3,12 +3,15 @@
 It asks the same functions as the service does, for mail from whoever the options name: which rule takes it,
 what aliases and users make of it, and for each next hop its hosts in order, TLS and the login.  The DNS is
 asked for the hosts, and never with --no-dns; what a table or the DNS cannot say now is told in its place.
+A name without a domain is at `origin`, as sendmail has it, but for postmaster.  The exit status is 67 where
+an address is refused, as of ``sendmail -bv``, and 75 where that may be otherwise later.
 """
 
 from __future__ import annotations
 
 import sys
 
+from mether.programs.addressing import NOUSER
 from mether.programs.errors import TEMPFAIL, USAGE, Failure, complain
 from mether.programs.options import UsageError
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from mether.outcome import Route
     from mether.programs.options import Parsed
     from mether.routing.request import Request
+    from mether.routing.resolution import Resolution
     from mether.routing.router import Router
     from mether.setup.config import Config
     from mether.setup.facts import Facts
@@ -27,23 +31,26 @@ if TYPE_CHECKING:
 OPTIONS = ("sender", "client", "login", "listener", "no-dns")
 """The options that are for route alone."""
 _WIDTH = 14
-_HOW = {"direct": "", "alias": "by alias", "list": "as a member of the list"}
+_HOW = {"direct": "", "alias": "by alias", "list": "by alias, as one of several"}
+_LIST = "as a member of the list, with the reverse-path"
 
 
 def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> int:
     """Tell of each address by the configuration that `load` gives; the exit status."""
     if not operands:
         raise UsageError("route needs an address")
-    addresses, wrong = _addresses(operands)
     config = load()
+    addresses, wrong = _addresses(operands, config.service.origin)
     request = _request(options, config)
     router = config.router()
-    later = False
+    later = refused = False
     for number, address in enumerate(addresses):
         facts = told(request(address), config, router, options.text("sender") is None)
         if not options.flag("no-dns"):
             _ask(facts, config, router)
-        later = later or "trouble" in facts
+        reply = str(facts.get("reply") or "")
+        later = later or reply.startswith("4")
+        refused = refused or reply.startswith("5")
         if options.flag("json"):
             import json
 
@@ -52,17 +59,17 @@ def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> in
             sys.stdout.writelines(f"{line}\n" for line in ([""] if number else []) + list(lines(facts)))
     if wrong:
         complain("mether", "; ".join(wrong))
-    return USAGE if wrong else TEMPFAIL if later else 0
+    return USAGE if wrong else TEMPFAIL if later else NOUSER if refused else 0
 
 
-def _addresses(operands: list[str]) -> tuple[list[Address], list[str]]:
-    """The addresses, and a line for each thing that is none."""
-    from mether.address import AddressError, parse_argument
+def _addresses(operands: list[str], origin: str) -> tuple[list[Address], list[str]]:
+    """The addresses, names alone at `origin`, and a line for each thing that is none."""
+    from mether.address import AddressError
 
     addresses, wrong = [], []
     for text in operands:
         try:
-            address = parse_argument(text)
+            address = _address(text, origin)
         except AddressError as error:
             wrong.append(f"{text!r} is not an address: {error}")
             continue
@@ -73,18 +80,27 @@ def _addresses(operands: list[str]) -> tuple[list[Address], list[str]]:
     return addresses, list(dict.fromkeys(wrong))
 
 
+def _address(text: str, origin: str) -> ReversePath:
+    """An address, or a name alone, which is at `origin`.  Raises AddressError."""
+    from mether.address import Address, parse_argument, quote
+
+    if text and "@" not in text and quote(text) == text and text.lower() != "postmaster":
+        return Address(text, origin)
+    return parse_argument(text)
+
+
 def _request(options: Parsed, config: Config) -> Callable[[Address], Request]:
     """A function from recipients to requests, with what the options say of the message."""
     import ipaddress
 
-    from mether.address import AddressError, parse_argument
+    from mether.address import AddressError
     from mether.routing.request import Request
 
     sender: ReversePath = None
     given = options.text("sender")
     if given is not None:
         try:
-            sender = parse_argument(given)
+            sender = _address(given, config.service.origin)
         except AddressError as error:
             raise Failure(USAGE, f"{given!r} is not an address: {error}") from None
     client = options.text("client") or ""
@@ -129,6 +145,9 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
             facts["postmaster"] = str(other)
             request = request.to(other)
         resolution = settled(lambda: resolve(router, request))
+        held_by = settled(lambda: _holds(router, request, decision.hold))
+        if anybody:
+            _own(resolution, settled(lambda: resolve(router, _from_somebody(request, router))))
     except TableError as error:
         return {**facts, "trouble": str(error), "reply": str(TableError.reply)}
     rule = resolution.decision.rule
@@ -137,6 +156,7 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
         "where": None if rule is None else rule.where,
         "open": resolution.open or "postmaster" in facts or not request.domain,
         "hold": resolution.decision.hold,
+        "held_by": held_by,
         "reply": None if resolution.reply is None else str(resolution.reply),
         "discard": resolution.discard,
         "deliveries": [
@@ -165,6 +185,37 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
     for one, delivery in zip(_tables(facts, "deliveries"), resolution.deliveries, strict=True):
         one["place"] = _place(delivery.route, delivery.address, config, router, one.get("user"))
     return facts
+
+
+def _holds(router: Router, request: Request, hold: str | None) -> str | None:
+    """The rule that holds mail, and where it stands; None for none.  Raises TableError or Needs."""
+    if hold is None:
+        return None
+    for rule in router.rules:
+        if rule.action == "hold" and str(rule.argument) == hold and rule.takes(request):
+            return f"{rule.name}, at {rule.where or 'no file'}"
+    return None
+
+
+def _from_somebody(request: Request, router: Router) -> Request:
+    """The same of mail that has a sender, and so a list's owner."""
+    from mether.address import Address
+    from mether.routing.request import Request
+
+    return Request(
+        request.recipient,
+        sender=Address("postmaster", router.hostname),
+        client=request.client,
+        login=request.login,
+        listener=request.listener,
+    )
+
+
+def _own(resolution: Resolution, other: Resolution) -> None:
+    """Give the deliveries the owners of lists that those of mail with a sender have."""
+    owners = {(one.address, one.route): one.owner for one in other.deliveries}
+    for one in resolution.deliveries:
+        one.owner = one.owner or owners.get((one.address, one.route))
 
 
 def _place(route: Route, address: Address, config: Config, router: Router, user: object) -> str | None:
@@ -216,7 +267,8 @@ def lines(facts: Facts) -> Iterator[str]:
         yield _line("for", f"{facts['postmaster']}, the postmaster here")
     yield _line("rule", rule or "none: by MX")
     if facts["hold"] is not None:
-        yield _line("held", facts["hold"])
+        where = f", by the route {facts['held_by']}" if facts.get("held_by") else ""
+        yield _line("held", f"{facts['hold']}{where}")
     if facts["reply"] is not None:
         yield _line("refused", facts["reply"])
         return
@@ -226,8 +278,10 @@ def lines(facts: Facts) -> Iterator[str]:
     yield _line("open to", "anybody" if facts["open"] else "who may relay: see relay_from and auth")
     for one in deliveries:
         if one["how"] != "direct":
-            owner = f", from {one['owner']}" if one["owner"] is not None else ""
-            yield _line("goes to", f"{one['address']}, {_HOW[str(one['how'])]}{owner}")
+            how = _HOW[str(one["how"])] if one["owner"] is None else f"{_LIST} {one['owner']}"
+            yield _line("goes to", f"{one['address']}, {how}")
+            if one["hold"] is not None and facts["hold"] is None:
+                yield _line("held", one["hold"])
         yield from delivery(one, rule)
     for one in _tables(facts, "refused"):
         yield _line("goes not to", f"{one['address']}: {one['reply']}")
