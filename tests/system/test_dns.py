@@ -178,3 +178,25 @@ def test_without_any_dns(tmp_path: Path) -> None:
         assert "the DNS is switched off here" in service.wait_for("4.4.3")
     finally:
         service.stop()
+
+
+def test_a_slip_of_the_pen_in_reroute_returns_no_mail(
+    mether, tmp_path: Path, zone: tuple[Zone, Server]
+) -> None:
+    """A host that was named by hand and does not exist has mail wait; a recipient's domain does not."""
+    config = tmp_path / "m.toml"
+    config.write_text(
+        '[service]\nhostname = "mx.example.com"\n[queue]\nspool = "directory:spool"\n'
+        f'[dns]\nservers = ["{zone[1].address}"]\ntimeout = "1s"\nprivate = "allow"\n'
+        '[[route]]\nname = "spare"\ndomains = ["x.test"]\nsmtp = "[192.0.2.9]"\n'
+    )
+    common = ("-C", str(config))
+    mether("sendmail", *common, "-odq", "-f", "", "b@good.test", content=b"Subject: x\n\nx\n", check=True)
+    done = mether("smtpq", *common, "reroute", "sparr", "--all")
+    assert done.returncode == 64 and b"did you mean spare?" in done.stderr
+    for name in ("smtp:sparr", "relay.exmaple.test", "[relay.exmaple.test]:587,sparr"):
+        mether("smtpq", *common, "reroute", name, "--all", check=True)
+        done = mether("runsmtpq", *common, "--all")
+        assert b"dsn=4.4.4" in done.stderr and b"status=deferred" in done.stderr, done.stderr
+    mether("smtpq", *common, "reroute", "nowhere.test", "--all", check=True)
+    assert b"a person sent the mail there" in mether("runsmtpq", *common, "--all").stderr
