@@ -118,7 +118,7 @@ async def test_mail_for_a_host_that_was_named_by_hand_waits(next_hop: str) -> No
         mine
     )
     assert (pinned.action, pinned.status) == ("delayed", "4.4.4")
-    assert str(pinned.reply).endswith("does not exist; a person sent the mail there, and may be wrong")
+    assert str(pinned.reply).endswith("does not exist; it was named by hand, and may be wrong")
     assert (other.action, other.status) == ("failed", "5.1.2")
 
 

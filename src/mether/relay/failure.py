@@ -70,7 +70,7 @@ PROTOCOL: Final = "4.5.0"
 """The status of a peer that does not keep to the protocol."""
 
 BY_CONFIGURATION: Final = "the configuration names it"
-BY_HAND: Final = "a person sent the mail there"
+BY_HAND: Final = "it was named by hand"
 """Who named a next hop that cannot be found."""
 
 _NO_SUCH: Final = ("5.1.2", "5.1.10", "5.4.4")
