@@ -1,11 +1,14 @@
 """The default file says what is built in, and works."""
 
+import re
+
 import pytest
 
 from mether.address import parse
 from mether.routing.request import Request
 from mether.setup import default
 from mether.setup.config import load, loads
+from mether.setup.shape import SHAPES
 
 ENV = {"HOME": "/h"}
 
@@ -33,6 +36,12 @@ def test_every_value_behind_a_number_sign_is_the_built_in_one(tmp_path):
     assert len(every.origins) > len(built_in.origins) + 12
     for section in ("service", "queue", "listen", "relay", "retry", "dns", "log"):
         assert getattr(every, section) == getattr(built_in, section)
+
+
+@pytest.mark.parametrize(("section", "key"), [(name, key) for name, keys in SHAPES.items() for key in keys])
+def test_every_key_is_in_the_file(section, key):
+    """As a line, or in what is said of its table."""
+    assert re.search(rf"\b{key}\b( =|,| or | \(|\.|$)", default.TEXT, re.MULTILINE), f"{section}.{key}"
 
 
 def test_it_is_never_written_over_another(tmp_path):

@@ -118,8 +118,8 @@ address = "127.0.0.1:2525"
 #   client = ["192.0.2.0/24", "local"]          "local": programs of this host
 #   authenticated = true             or ["ann"];  listener = ["127.0.0.1:2525"], or its name = "..."
 # What becomes of it, exactly one of (aliases may stand beside the first five):
-#   maildir = "mail/{domain}/{user}"
-#   pipe = ["rmail", "--", "{recipient}"]       and, if need be, timeout = "5m"
+#   maildir = "mail/{domain}/{user}"            or pipe; without Delivered-To: delivered_to = false
+#   pipe = ["rmail", "--", "{recipient}"]       and, if need be, timeout = "5m", from_line = true
 #   lmtp = "unix:/run/dovecot/lmtp"
 #   smtp = "mail.example.net:25"     or a list, in its order or with weights = [3, 1];
 #                                    failover = ["421", "4.7."]: replies for which the next is tried
@@ -139,7 +139,8 @@ address = "127.0.0.1:2525"
 #   messages_per_connection = 100    and rate = "100/m"
 #   source = ["192.0.2.7"]           the address to connect from; helo = "out.example.net" what EHLO says
 #   login = { user = "ann", password_file = "password" }
-#   masquerade = ["example.org"]     rewrite = "table:names"; srs = true, for mail of others that is sent on
+#   masquerade = ["example.org"]     but for masquerade_exceptions = ["root"]
+#   rewrite = "table:names"; srs = true, for mail of others that is sent on
 #   verp = ["example.org"]           bounces that say which message and recipient: ann+ID=bob=example.net@
 [[route]]
 domains = ["example.test"]
