@@ -107,6 +107,23 @@ def test_what_is_not_due_waits(url, peer, capsys):
     assert recipients(peer) == [] and snapshot(url) == before
 
 
+def test_a_person_is_told_that_nothing_is_due(url, peer, capsys, monkeypatch):
+    """And cron is not, which would mail it."""
+    peer.replies["RCPT"] = ["451 4.2.1 later"]
+    put(capsys, peer.target)
+    put(capsys, peer.target, recipient="bob@example.net")
+    assert runsmtpq.main([]) == 0
+    capsys.readouterr()
+    assert runsmtpq.main([]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert runsmtpq.main([]) == 0
+    assert re.fullmatch(
+        r"runsmtpq: nothing is due: 2 messages wait, the next until \S+ \S+; --all tries now\n",
+        capsys.readouterr().err,
+    )
+
+
 def test_all_regardless_of_time(url, peer, capsys):
     defer(capsys, peer, "ann", "bob")
     run(capsys, "--all")

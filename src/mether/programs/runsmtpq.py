@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from mether.programs import errors
@@ -24,7 +25,8 @@ PROGRAM = Program(
         "--dry-run [--at TIME] [--json] [--all | --next-hop NAME | ID...]",
     ),
     """Goes once through the queue and tries what is due; messages named by ID, queued for next hop NAME, or
-    with --all everything, are tried whatever their retry time.  Held messages stay.
+    with --all everything, are tried whatever their retry time.  Held messages stay.  Where nothing is due, it
+    says on a terminal until when what waits does.
 
     With --dry-run it only says what it would try, delay or return, now or at TIME: +6h from now, the next
     14:30, 2026-01-31T12:00, or a Unix time.
@@ -115,8 +117,8 @@ def _work(argv: list[str]) -> int:
     wrong = _look(config, select, idents, dry=given.flag("dry-run"))
     if given.flag("dry-run"):
         _dry_run(config, select, at, given.flag("json"))
-    else:
-        _run(config, select)
+    elif not _run(config, select) and not chosen and sys.stderr.isatty():
+        _tell_waiting(config, at)  # cron is not told: nothing to do is no news
     if wrong:
         raise errors.Failure(errors.NOINPUT, wrong)
     return 0
@@ -146,6 +148,31 @@ def _look(config: Config, select: Select, idents: list[str], *, dry: bool) -> st
     finally:
         store.close()
     return f"not in the queue: {' '.join(unknown)}" if unknown else ""
+
+
+def _tell_waiting(config: Config, now: float) -> None:
+    """Say what waits though nothing was due.  Raises StoreError."""
+    from mether.programs.choice import messages
+    from mether.queue.open import open_store
+    from mether.queue.store import Filter
+    from mether.runner import plan
+
+    store = open_store(config.queue.spool, now=now, create=False)
+    store.runs = False
+    try:
+        hops = {hop.route: hop for hop in store.hops()}
+        entries = store.entries(Filter(), "", PAGE)
+        steps = [[one for one in plan.steps(entry, hops, now) if one.verb == "wait"] for entry in entries]
+    finally:
+        store.close()
+    count = sum(map(bool, steps))
+    times = [one.when for each in steps for one in each if one.when]
+    if not count:
+        return
+    some = f"{PAGE} or more messages" if len(entries) == PAGE else messages(count)
+    until = f", the next until {_shown(min(times))}" if times else ""
+    wait = "waits" if count == 1 else "wait"
+    errors.complain("runsmtpq", f"nothing is due: {some} {wait}{until}; --all tries now")
 
 
 def _run(config: Config, select: Select, *, quiet: bool = False) -> int:
@@ -209,6 +236,4 @@ def _shown(at: float) -> str:
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())
