@@ -175,6 +175,25 @@ def test_one_who_is_not_here_stops_nobody(configured, capsys, tmp_path):
     assert (status, err.count("\n")) == (67, 1)
 
 
+def test_bv_says_where_mail_goes_and_sends_nothing(configured, capsys, tmp_path):
+    with (tmp_path / "mether.toml").open("a") as file:
+        file.write('[[route]]\ndomains = ["host.example.org"]\nusers = ["joe"]\nmaildir = "mail/{user}"\n')
+    status, out, err = run(capsys, "-bv", "joe,ann@example.net")
+    assert (status, err) == (0, "")
+    assert out.startswith("joe@host.example.org\n") and "\nann@example.net\n" in out
+    status, out, _ = run(capsys, "-bv", "nosuch", ANN)
+    assert status == 67
+    assert "550 5.1.1" in out
+    assert everything(configured) == []
+    assert run(capsys, "-bv")[0] == 64
+
+
+def test_bd_names_the_service(configured, capsys):
+    status, _, err = run(capsys, "-bd", "-q30m")
+    assert (status, err.count("\n")) == (64, 1)
+    assert "smtpd" in err
+
+
 def test_an_address_that_is_none(configured, capsys):
     status, _, err = run(capsys, "a@b.test\r\nDATA")
     assert (status, err.count("\n")) == (64, 1)

@@ -62,6 +62,20 @@ def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> in
     return USAGE if wrong else TEMPFAIL if later else NOUSER if refused else 0
 
 
+def verify(config: Config, requests: list[Request]) -> int:
+    """``sendmail -bv``: tell of each as with ``--no-dns``; 0, 67 where one is refused, 75 where one cannot be
+    told of now."""
+    router = config.router()
+    later = refused = False
+    for number, request in enumerate(requests):
+        facts = told(request, config, router)
+        reply = str(facts.get("reply") or "")
+        later = later or reply.startswith("4")
+        refused = refused or reply.startswith("5")
+        sys.stdout.writelines(f"{line}\n" for line in ([""] if number else []) + list(lines(facts)))
+    return TEMPFAIL if later else NOUSER if refused else 0
+
+
 def _addresses(operands: list[str], origin: str) -> tuple[list[Address], list[str]]:
     """The addresses, names alone at `origin`, and a line for each thing that is none."""
     from mether.address import AddressError

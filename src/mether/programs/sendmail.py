@@ -66,6 +66,8 @@ def _work(argv: list[str]) -> int:
     config = config_.load(locate.find_config(given.config), spool=given.spool)
     if given.mode == "s":
         return _session(config)
+    if given.mode == "v":
+        return _verify(config, given)
     return _submit(config, given)
 
 
@@ -87,6 +89,19 @@ def _session(config: Config) -> int:
         return handover.session("sendmail", path, 0, sink)
     batch = not os.isatty(0)
     return in_smtpd.session(config, "", trusted=True, batch=batch, program="sendmail", store=store)
+
+
+def _verify(config: Config, given: Arguments) -> int:
+    """Say what would become of mail for the recipients; nothing is sent."""
+    from mether.programs import route
+    from mether.routing.request import Request
+
+    origin = config.service.origin
+    sender = _sender(given.sender, _user(), origin)
+    found = [each for text in given.recipients for each in _recipients(text, origin)]
+    if not found:
+        raise UsageError("-bv needs an address")
+    return route.verify(config, [Request(each, sender=sender) for each in found])
 
 
 def _queue_arguments(given: Arguments) -> list[str]:

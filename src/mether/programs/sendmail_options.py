@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 PROGRAM = Program(
     "sendmail",
-    ("[-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT...]", "-bs", "-bp", "-q"),
+    ("[-t] [-i] [-f SENDER] [-F NAME] [RECIPIENT...]", "-bs", "-bp", "-bv RECIPIENT...", "-q"),
     """Queues the message on standard input for each RECIPIENT, and has it delivered.  Date, From and
     Message-ID are added where they are missing, and an invalid Message-ID is replaced.  Input ends at a
     line of one dot, unless -i is given.
 
-    -bm is the default; -bs speaks SMTP on standard input and output; -bp lists the queue; -q runs it.
+    -bm is the default; -bs speaks SMTP on standard input and output; -bp lists the queue; -q runs it; -bv
+    sends nothing, and says where mail for each RECIPIENT goes, or why it is refused.
     It returns when the message is queued, which is then delivered behind its back (-odb); -odi waits for one
     try to deliver it, and -odq leaves that to the next run of the queue.
     -O requiretls wants verified TLS of every hop (RFC 8689); -O smtputf8 says that the header holds UTF-8.
@@ -39,14 +40,14 @@ PROGRAM = Program(
         Option("V", "", "the name that reports give this sending, in xtext", value="ENVID"),
         Option("B", "", "what the message is: 7BIT or 8BITMIME", value="TYPE"),
         Option("O", "", "smtputf8, requiretls or DeliveryMode=MODE, as above", value="NAME"),
-        Option("b", "", "the mode: m, s or p as above; i does nothing, cheerfully", value="MODE"),
+        Option("b", "", "the mode: m, s, p or v as above; i looks at the alias files", value="MODE"),
         Option("q", "", "run the queue once", value="INTERVAL", attached=True),
     ),
     exits=(
         (0, "the message is queued; with -bs: the replies tell"),
         (64, "the arguments are wrong, or there is no recipient"),
         (65, "the message cannot be sent as it is, or with -bs ends before its end"),
-        (67, "none of the recipients is known"),
+        (67, "none of the recipients is known; with -bv: one is not"),
         (69, "they are refused"),
         70,
         73,
@@ -74,7 +75,7 @@ ATTACHED: Final = frozenset("qdo")
 IGNORED: Final = frozenset("GUnmvXhLpA")
 """Options that other sendmails know and that change nothing here."""
 
-MODES: Final = frozenset("mspi")
+MODES: Final = frozenset("mspiv")
 DELIVERY: Final = "biqd"
 """When the message is delivered: behind the back, at once, with the queue (q, d)."""
 _PARAMETERS: Final = {"R": "RET", "V": "ENVID", "B": "BODY"}
@@ -155,8 +156,10 @@ def _short(out: Arguments, rest: str, words: list[str]) -> None:
 
 def _flag(out: Arguments, letter: str, value: str) -> None:
     if letter == "b":
+        if value in ("d", "D"):
+            raise UsageError(f"-b{value}: the service that listens is smtpd: start that")
         if value not in MODES:
-            raise UsageError(f"-b{value}: this mode is not to be had; expected -bm, -bs, -bp or -bi")
+            raise UsageError(f"-b{value}: this mode is not to be had; expected -bm, -bs, -bp, -bv or -bi")
         out.mode = value
     elif letter == "C":
         if not value:
