@@ -118,6 +118,10 @@ def _mode(mode: int) -> Callable[[Path], None]:
     return make
 
 
+def _text(path: Path) -> None:
+    path.write_text("root:x:0:0:root:/root:/bin/bash\n")
+
+
 def _others(path: Path) -> None:
     path.touch()
     os.chown(path, 65534, 65534)
@@ -133,6 +137,7 @@ def _others(path: Path) -> None:
         (_mode(0o700), "a program"),
         (_mode(0o4600), "a program"),
         (_mode(0o602), "everybody"),
+        (_text, "no mailbox"),
         pytest.param(
             _others, "belongs to user 65534", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
         ),

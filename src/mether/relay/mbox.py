@@ -10,9 +10,9 @@ within WAIT seconds delays the mail, and a ``FILE.lock`` of STALE seconds is nob
 and cut to its former length when anything fails, so that half a message is never left there.
 
 Only a regular file of our own is written to: one that is a symbolic link, has other names, belongs to
-somebody else, can be executed or written by everyone, or is a device, is refused with 451 4.3.5, which a
-person must mend; only ``/dev/null`` is what everybody means by it, and takes all.  Never raises; what went
-wrong, with the path, goes to `tell`.
+somebody else, can be executed or written by everyone, is a device or no mailbox so far, is refused with 451
+4.3.5, which a person must mend; only ``/dev/null`` is what everybody means by it, and takes all.  Never
+raises; what went wrong, with the path, goes to `tell`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ LOCKED: Final = Reply(451, "4.2.0", "the mailbox is locked by another program")
 UNFIT: Final = Reply(451, "4.3.5", "the mailbox is no file that mail may be delivered to")
 NULL: Final = "/dev/null"
 
+_BEGINNING: Final = b"From "
 _FROM: Final = re.compile(rb"^(>*From )", re.MULTILINE)
 _UNDECIDED: Final = re.compile(rb">*(?:F(?:r(?:o(?:m)?)?)?)?")
 
@@ -228,6 +229,9 @@ def _append(
                 raise _Locked("another program has locked it for too long")
             sleep(PAUSE)
         before = os.fstat(fd).st_size
+        if before and os.pread(fd, len(_BEGINNING), 0) != _BEGINNING:
+            # Mail for root that an alias sends to /etc/passwd must not end up there.
+            raise _Unfit("it is no mailbox: it does not begin with a From line")
         try:
             end = os.pread(fd, 2, max(0, before - 2))
             disk.write(
