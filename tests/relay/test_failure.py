@@ -42,6 +42,8 @@ AT = 1_800_000_000.0
         # 421 at any command
         ("MAIL", Reply(421, "4.3.2", "x"), "delayed", "host"),
         ("RCPT", Reply(421, "4.3.2", "x"), "delayed", "host"),
+        ("RCPT", Reply(421, "4.7.1", "Greylisted, please try again later"), "delayed", "transaction"),
+        ("MAIL", Reply(421, "4.7.1", "Greylisted, please try again later"), "delayed", "host"),
         ("DATA", Reply(421, "4.3.2", "x"), "delayed", "host"),
         (".", Reply(421, "4.3.2", "x"), "delayed", "host"),
         # refused before a word was said

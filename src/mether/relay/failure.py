@@ -19,6 +19,7 @@ RCPT refused, 4yz                      delayed    recipient
 RCPT refused, 552 (too many)           delayed    recipient
 RCPT refused, other 5yz                failed     recipient
 421 at any command                     delayed    host
+... that greylists, at RCPT            delayed    transaction
 connection lost or silent              delayed    host
 ... after the end of the content       delayed,   transaction
                                        uncertain
@@ -115,7 +116,8 @@ def of_result(
     action: Action
     said = True
     if reply.code == 421:
-        action, scope = "delayed", "host"
+        # Who greylists by 421 means this message: others must not be kept from their second try by it.
+        action, scope = "delayed", "transaction" if stage == "RCPT" and _greylisted(reply) else "host"
     elif reply.temporary or (stage == "RCPT" and reply.code == 552):
         action = "delayed"
     elif reply.permanent:
@@ -126,6 +128,12 @@ def of_result(
     if stage == transaction.LOCAL:
         remote_mta = ""
     return Outcome(number, action, reply, scope=scope, remote_mta=remote_mta, said=said, at=at)
+
+
+def _greylisted(reply: Reply) -> bool:
+    from mether.content.classify import classify
+
+    return classify(reply, "RCPT").kind == "greylisted"
 
 
 def of_lost(
