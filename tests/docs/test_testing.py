@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +25,21 @@ def test_what_can_go_wrong_is_all_there() -> None:
     zone = Zone()
     names = {name for name in vars(zone) if not name.startswith("_")} | {"hold", "release"}
     assert names == set(re.findall(r"`zone\.(\w+)", TEXT))
+
+
+def test_mail_goes_past_a_dead_mx_in_a_network_of_its_own(tmp_path: Path) -> None:
+    """As the document says it, without privilege."""
+    (command,) = re.findall(r"^(unshare -rn .*)$", TEXT, re.M)
+    if subprocess.run(["sh", "-c", "unshare -rn ip link set lo up"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    example = next(one for one in re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S) if "MX 20" in one)
+    (tmp_path / "mx.py").write_text(example)
+    bin = str(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{bin}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "Mail queue is empty\n1 came\n", done.stderr
