@@ -5,6 +5,7 @@ What nullmailer, dma and msmtp are for (docs/null-client.md).  Run by root the p
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -186,6 +187,21 @@ def test_what_comes_back_reaches_its_author(user: User, smart: Aiosmtpd) -> None
     (envelope, _, _) = smart.envelopes[0]
     assert (envelope.mail_from, envelope.rcpt_tos) == ("<>", ["ann@example.net"])
     assert b"550 5.1.1 no such user here" in envelope.content
+
+
+def test_what_comes_back_to_nobody_is_held_and_not_lost(user: User, smart: Aiosmtpd) -> None:
+    """Where the smart host refuses the report too: its reader finds it, with the message, by mailq."""
+    user.configure(smart.port)
+    user.config.write_text('[service]\nhostname = "refused.example"\n' + user.config.read_text())
+    user("sendmail", "-i", "-odi", "-f", "joe", "eve@refused.example", message=CRON)
+    user("runsmtpq", check=False)
+    assert user.queued() == 1 and not smart.envelopes
+    listed = user("sendmail", "-bp").stdout
+    assert b"(held: cannot be delivered, and nobody can be told: 550 5.1.1 no such user here)" in listed
+    assert b"joe@refused.example" in listed
+    (line,) = user("smtpq", "list", "--json").stdout.splitlines()
+    shown = user("smtpq", "cat", json.loads(line)["queue_id"]).stdout
+    assert b"eve@refused.example" in shown and CRON.splitlines()[-1] in shown
 
 
 def test_what_is_written_offline_goes_with_the_next_run(user: User, smart: Aiosmtpd) -> None:
