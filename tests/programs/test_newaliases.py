@@ -24,6 +24,16 @@ def test_good_aliases_are_nothing_to_talk_about(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_leads_to_nobody_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert newaliases.main(config(tmp_path, "a: b\nb: a\n")) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"newaliases: warning: {tmp_path}/m.toml:1: ")
+    assert [line.partition("aliases: ")[2].partition(f"{tmp_path}/aliases: ")[2] for line in lines] == [
+        "a: the alias is a loop: mail to it is refused",
+        "b: the alias is a loop: mail to it is refused",
+    ]
+
+
 def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert newaliases.main(config(tmp_path, "ann: b o b\n")) == 65
     assert capsys.readouterr().err == (

@@ -15,8 +15,9 @@ PROGRAM = Program(
     "newaliases",
     ("[-C FILE]",),
     """Looks at the alias files that the configuration names, and at the lists that they include, and says
-    what is wrong with them.  Otherwise it does nothing, cheerfully: they are read again by themselves when
-    they have changed.  sendmail -bi does the same.""",
+    what is wrong with them.  Loops, and members that are no users here, are warnings.  Otherwise it does
+    nothing, cheerfully: they are read again by themselves when they have changed.  sendmail -bi does the
+    same.""",
     exits=(
         0,
         64,
@@ -58,13 +59,11 @@ def look(config: str | None, program: str) -> int:
                     source.load()
                 except TableError as error:
                     wrong.append(str(error))
-    wrong += [
-        *alias_check.complaints(rules),
-        *alias_check.troubles(rules),
-        *alias_reach.complaints(router),
-    ]
+    wrong += [*alias_check.complaints(rules), *alias_check.troubles(rules)]
     for line in dict.fromkeys(wrong):
         errors.complain(program, line)
+    for line in alias_reach.complaints(router):
+        errors.complain(program, f"warning: {line}")
     return errors.DATAERR if wrong else errors.OK
 
 
