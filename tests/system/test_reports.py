@@ -65,6 +65,6 @@ def test_each_recipient_is_reported_as_was_asked(service: Daemon, by: str, actio
     (delivered,) = service.mailbox("bob")
     assert delivered.startswith(
         b"Return-Path: <alice@example.com>\nDelivered-To: Bob@example.com\n"
-            b"Original-Recipient: rfc822;Bob+x@example.org\n"
+        b"Original-Recipient: rfc822;Bob+x@example.org\n"
     )
     assert not any(b"mallory" in octets for octets in service.mailbox("alice"))
