@@ -20,6 +20,7 @@ EXPLAINED = (
     ('"event": "held"', "to be looked at"),
     ("unread: ", "No such file"),
     ("callahead: ", "Connection refused"),
+    ("aliases: loop", "the alias is a loop"),
 )
 """Warnings and errors in the log that have their reason, by words of theirs."""
 AFTER_KILL = (*EXPLAINED, ('"event": "reclaimed"',))
