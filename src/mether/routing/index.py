@@ -6,8 +6,8 @@ joined with ``&``, and the lowest bit that is left is the first rule to ask.  No
 the value.  One too many does no harm, since a rule with globs or with tables of the configuration has the
 last word itself; all others are told apart exactly.
 
-So a decision costs a look-up for each kind of thing, however many rules there are.  Pure; fails only as a
-table does.
+So a decision costs a look-up for each kind of thing, however many rules there are; one that no rule which is
+still in question asks for is left out.  Pure; fails only as a table does.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ REMEMBERED: Final = 4096
 
 
 class _Texts:
-    """Rules by exact texts and by globs; `always` are those that any text may meet."""
+    """Rules by exact texts and by globs: `always` are those that any text may meet, `globbing` those with
+    globs."""
 
-    __slots__ = ("_exact", "_known", "_search", "_tails", "always")
+    __slots__ = ("_exact", "_known", "_search", "_tails", "always", "globbing")
 
     def __init__(self) -> None:
-        self.always = 0
+        self.always = self.globbing = 0
         self._exact: dict[str, int] = {}
         self._search: Callable[[str], re.Match[str] | None] | None = None
         self._tails: list[int] = []
@@ -55,10 +56,12 @@ class _Texts:
             tail |= bit
             self._tails.append(tail)
         self._tails.reverse()
+        self.globbing = tail
 
-    def find(self, text: str) -> int:
+    def find(self, text: str, among: int = -1) -> int:
+        """The rules of those `among` that may take it, and maybe others."""
         found = self.always | self._exact.get(text, 0)
-        if self._search is None:
+        if self._search is None or not among & ~found & self.globbing:
             return found
         known = self._known.get(text)
         if known is None:
@@ -91,10 +94,10 @@ class ByDomain(_Texts):
             globs += [(bit, glob) for glob in one.globs]
         self.globs(globs)
 
-    def find(self, domain: str) -> int:
-        """The rules that may take it."""
-        found = super().find(domain)
-        if self._below:
+    def find(self, domain: str, among: int = -1) -> int:
+        """The rules of those `among` that may take it, and maybe others."""
+        found = super().find(domain, among)
+        if self._below and among & ~found:
             for parent in parents(domain):
                 found |= self._below.get(parent, 0)
         return found
@@ -117,12 +120,13 @@ class ByAddress(_Texts):
                 globs += [(bit, glob) for glob in one.globs]
         self.globs(globs)
 
-    def find(self, key: str) -> int:
-        """The rules that may take it."""
-        found = super().find(key)
-        if self._domains.empty or key == "<>":
+    def find(self, key: str, among: int = -1) -> int:
+        """The rules of those `among` that may take it, and maybe others."""
+        found = super().find(key, among)
+        among &= ~found
+        if self._domains.empty or not among or key == "<>":
             return found
-        return found | self._domains.find(key.rpartition("@")[2])
+        return found | self._domains.find(key.rpartition("@")[2], among)
 
 
 class ByLogin(_Texts):
@@ -146,9 +150,9 @@ class ByLogin(_Texts):
                 globs += [(bit, glob) for glob in one.globs]
         self.globs(globs)
 
-    def find(self, login: str) -> int:
-        """The rules that may take what they send."""
-        return super().find(login.lower()) if login else self._nobody
+    def find(self, login: str, among: int = -1) -> int:
+        """The rules of those `among` that may take what they send, and maybe others."""
+        return super().find(login.lower(), among) if login else self._nobody
 
 
 class ByClient:
@@ -218,13 +222,13 @@ class Index:
         if self._listener is not None:
             found &= self._listener.find(request.listener)
         if found and self._login is not None:
-            found &= self._login.find(request.login)
+            found &= self._login.find(request.login, found)
         if found and self._client is not None:
             found &= self._client.find(request.client)
-        if found and self._sender is not None:
-            found &= self._sender.find(request.sender_key)
-        if found and self._recipient is not None:
-            found &= self._recipient.find(request.key)
+        if self._sender is not None and found & ~self._sender.always:
+            found &= self._sender.find(request.sender_key, found)
+        if self._recipient is not None and found & ~self._recipient.always:
+            found &= self._recipient.find(request.key, found)
         while found:
             lowest = found & -found
             found ^= lowest
