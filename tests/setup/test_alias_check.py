@@ -25,6 +25,15 @@ def test_members_that_are_not_allowed_are_told_with_the_place_of_the_rule(tmp_pa
     assert list(complaints([rule(path, alias_programs=True, alias_files=True)])) == []
 
 
+def test_whoever_runs_as_root_is_told_whose_rights_aliases_get(tmp_path: Path) -> None:
+    path = tmp_path / "aliases"
+    path.write_text("a: ann\n")
+    for key in ("alias_programs", "alias_files"):
+        [line] = complaints([rule(path, **{key: True})], root=True)
+        assert line.startswith(f"m.toml:7: the {key[6:]} that aliases name get the rights of root")
+    assert list(complaints([rule(path)], root=True)) == []
+
+
 def test_programs_that_cannot_be_run_are_told(tmp_path: Path) -> None:
     """Mail to them would wait."""
     path = tmp_path / "aliases"

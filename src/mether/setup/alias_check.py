@@ -24,8 +24,17 @@ LISTS: Final = 1000
 """Included files that are looked at."""
 
 
-def complaints(rules: Iterable[Rule]) -> Iterator[str]:
-    """A line for each member that mail would not reach, with the rule's place."""
+def complaints(rules: Iterable[Rule], *, root: bool = False) -> Iterator[str]:
+    """A line for each member that mail would not reach, with the rule's place; and where the service would be
+    `root`, for each rule that lets aliases have its rights."""
+    rules = tuple(rules)
+    for rule in rules:
+        if root and (rule.alias_programs or rule.alias_files):
+            what = "programs" if rule.alias_programs else "files"
+            yield (
+                f"{rule.where or f'route {rule.name}'}: the {what} that aliases name get the rights of root "
+                "where the service runs as root; expected service.user, or another user to run it"
+            )
     for rule, where, table in _files(rules):
         for line in aliases.unwanted(table, programs=rule.alias_programs, files=rule.alias_files):
             yield f"{where}: {line}"

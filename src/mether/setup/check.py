@@ -74,7 +74,9 @@ def findings(
     yield from _those(sending.complaints(config))
     yield from _those(login_check.complaints(config))
     router = config.router()
-    yield from _those(alias_check.complaints(router.rules))
+    yield from _those(
+        alias_check.complaints(router.rules, root=os.geteuid() == 0 and config.service.user is None)
+    )
     yield from _those(alias_reach.complaints(router))
     yield from _those(source_check.complaints(config))
     yield from _those(resolving.complaints(config))
