@@ -88,12 +88,14 @@ def test_sendmail_of_postfix(smtpd, postfix, smtp_sink) -> None:
     assert "X-Rcpt-Args: <eve@example.com>" in texts[1]
 
 
-# rmail runs /usr/lib/sendmail, which is ours here: in a namespace, so that the system never sees it.
+# Postfix's rmail runs /usr/lib/sendmail and Sendmail's runs /usr/sbin/sendmail, which both are ours here: in a
+# namespace, so that the system never sees it.
 UUX = """#!/bin/sh
 for last; do :; done
 last=${last#(}
 exec unshare --mount /bin/sh -c '
-    mount --make-rprivate / && mount -t overlay none -o "lowerdir=$1:/usr/lib" /usr/lib && exec "$2" "$3"
+    mount --make-rprivate / && mount -t overlay none -o "lowerdir=$1:/usr/lib" /usr/lib &&
+    mount -t overlay none -o "lowerdir=$1:/usr/sbin" /usr/sbin && exec "$2" "$3"
 ' sh PLACE RMAIL "${last%)}"
 """
 SENDMAIL = """#!/bin/sh
@@ -121,7 +123,9 @@ def test_rmail(smtpd, mether, tmp_path: Path) -> None:
     send(daemon.port, "eve@example.com", sender="")
     until(lambda: daemon.log().count("status=") == 2)
     assert daemon.log().count("status=sent") == 2, daemon.log()
+    # Postfix's has it queued (-odq), Sendmail's delivered at once (-odi).
     listed = mether("smtpq", "-C", str(config), "--json").stdout.decode()
+    listed += "".join(path.read_text() for path in (tmp_path / "behind" / "box" / "new").glob("*"))
     assert "ann@example.org" in listed
     assert "bob@example.com" in listed
     assert "MAILER-DAEMON@behind.example.test" in listed, "what UUCP has for nobody"
