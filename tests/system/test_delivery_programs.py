@@ -88,7 +88,7 @@ def test_sendmail_of_postfix(smtpd, postfix, smtp_sink) -> None:
     assert "X-Rcpt-Args: <eve@example.com>" in texts[1]
 
 
-# Postfix's rmail runs /usr/lib/sendmail and Sendmail's runs /usr/sbin/sendmail, which both are ours here: in a
+# Postfix's rmail runs /usr/lib/sendmail and Sendmail's runs /usr/sbin/sendmail; both are ours here, in a
 # namespace, so that the system never sees it.
 UUX = """#!/bin/sh
 for last; do :; done
