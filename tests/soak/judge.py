@@ -21,6 +21,7 @@ EXPLAINED = (
     ("unread: ", "No such file"),
     ("callahead: ", "Connection refused"),
     ("aliases: loop", "the alias is a loop"),
+    ("the programs that aliases name get the rights of root",),
 )
 """Warnings and errors in the log that have their reason, by words of theirs."""
 AFTER_KILL = (*EXPLAINED, ('"event": "reclaimed"',))
