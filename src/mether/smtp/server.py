@@ -4,10 +4,10 @@
     protocol.next_event()           an event, or NEED_DATA, or PAUSED
     protocol.reply(reply) -> bytes  the answer to the latest event, to be written
 
-One event at a time: after an event that wants a reply, the protocol is PAUSED until `reply`.  A
-malformed command is an event, `Invalid`, that carries the reply it deserves, and the session goes on
-in step; only a fault that loses framing is the end, `Broken`.  Commands that stand out of order
-become `Invalid` here, by the state table, so that whoever decides never sees them.
+One event at a time: after an event that wants a reply, the protocol is PAUSED until `reply`. A malformed
+command is an event, `Invalid`, that carries the reply it deserves, and the session goes on in step; only a
+fault that loses framing is the end, `Broken`. Commands that stand out of order become `Invalid` here, by the
+state table, so that whoever decides never sees them.
 
 Content comes as `Content` events, which want no reply, and `EndOfContent`, which does; its `fault`, when
 set, is the reply that the octets themselves deserve (bare CR or LF, NUL, too large), and no `Content` is
