@@ -14,8 +14,8 @@ import ssl
 from typing import Any
 
 import peers
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from aiosmtpd_server import Controller
 from dovecot import USERS, Dovecot
 from exim import EximServer
 from opensmtpd import LOGIN, PASSWORD, OpenSmtpd

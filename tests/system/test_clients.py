@@ -6,7 +6,7 @@ import re
 from email import message_from_bytes
 
 import pytest
-from aiosmtpd.controller import Controller
+from aiosmtpd_server import Controller
 from peers import free_port, until
 
 CONFIG = """

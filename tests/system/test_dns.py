@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
+from aiosmtpd_server import Controller
 from daemon import Client, Daemon
 from peers import until
 

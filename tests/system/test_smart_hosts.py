@@ -7,8 +7,8 @@ from typing import Any
 
 import peers
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from aiosmtpd_server import Controller
 from peers import until
 from postfix import Postfix
 
