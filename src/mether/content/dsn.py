@@ -55,13 +55,14 @@ def report(
     about: About,
     items: Sequence[Item],
     offset: int = 0,
+    brief: bool = False,
 ) -> bytes:
     """The content of a report to the sender of a message, or with `to` None of a notice to the postmaster.
 
     `reporting_mta` is our name, `ident` the report's queue id (its Message-ID is made of both),
     `boundary` a random token of letters and digits, `to` the reverse-path of the original, `postmaster` whom
     the report is from, `at` now, in Unix seconds; `offset` is local time's lead over UTC in seconds.  `about`
-    is the original.
+    is the original; a `brief` report has no more of it than the header.
 
     A notice that cannot be delivered either is to be dropped with a line in the log: there is no one left
     to tell.
@@ -75,7 +76,7 @@ def report(
     utf8 = not to.is_ascii
     if not (utf8 or postmaster.is_ascii):
         postmaster = Address("postmaster", "")  # this report goes out without SMTPUTF8
-    whole = returned.wanted(about.envelope, items, len(about.original))
+    whole = not brief and returned.wanted(about.envelope, items, len(about.original))
     last, complete = returned.part(about, whole=whole, utf8=utf8)
     people = words.part(
         reporting_mta, items, opening=opening, ident=about.ident, complete=complete, offset=offset

@@ -3,6 +3,9 @@
 A report to an alias reaches whom that stands for.  It has a null reverse-path and says NOTIFY=NEVER to all of
 them, so that nothing ever comes of it but itself.  Whoever is owed one is for the caller to know, and it has
 asked where that one's mail goes.
+
+Above an hourly limit to one reader a report waits for the next hour (`queue.pace`), and has no more of the
+original than its header.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from mether.address import Address
     from mether.outcome import Action
     from mether.queue.message import Draft
+    from mether.queue.pace import Pace
     from mether.receive.gathered import Notice
     from mether.routing.resolution import Resolution
 
@@ -30,18 +34,27 @@ APART: Final = 1e-3
 
 class Terms:
     """How reports are made: our `hostname`, the `postmaster`'s address, a `boundary` that makes tokens, the
-    `lifetime` of a report in the queue and local time's lead over UTC (`offset`), both in seconds."""
+    `lifetime` of a report in the queue and local time's lead over UTC (`offset`), both in seconds; `pace` is how
+    many go to one reader in an hour, None for no limit."""
 
-    __slots__ = ("boundary", "hostname", "lifetime", "offset", "postmaster")
+    __slots__ = ("boundary", "hostname", "lifetime", "offset", "pace", "postmaster")
 
     def __init__(
-        self, hostname: str, postmaster: Address, boundary: Callable[[], str], lifetime: float, offset: int
+        self,
+        hostname: str,
+        postmaster: Address,
+        boundary: Callable[[], str],
+        lifetime: float,
+        offset: int,
+        *,
+        pace: Pace | None = None,
     ) -> None:
         self.hostname = hostname
         self.postmaster = postmaster
         self.boundary = boundary
         self.lifetime = lifetime
         self.offset = offset
+        self.pace = pace
 
 
 def draft(
@@ -67,6 +80,7 @@ def draft(
     if not way.deliveries:
         return None
     reader = terms.postmaster if to is None else to
+    later = 0.0 if terms.pace is None else terms.pace.ask(str(reader), ident, now)
     content = dsn.report(
         reporting_mta=terms.hostname,
         ident=ident,
@@ -84,6 +98,7 @@ def draft(
         ),
         items=items,
         offset=terms.offset,
+        brief=later > now,
     )
     its = dsn.envelope(reader, envelope)
     its.recipients = [Recipient(one.address, notify="NEVER") for one in way.deliveries]
@@ -99,6 +114,9 @@ def draft(
         offset=terms.offset,
     )
     made.message.hold = way.hold
+    if later > now:
+        made.due = made.message.release_at = later
+        made.message.expires = later + terms.lifetime
     return made
 
 

@@ -1,0 +1,189 @@
+"""How many reports an hour go to one reader, and which wait for the next hour.
+
+Above `hourly` reports to one address in an hour the others wait in the queue like any message
+(`Message.release_at`), and are listed here; when their time has come the runner sends those that wait for
+the same reader as one message (`runner.merging`).  While any wait, those that follow wait too.  An hour
+begins at another minute for each reader, so that not all that waits is due at once.
+
+It is kept in an SQLite file of its own in the spool, for all kinds of store and all processes: beside the
+queue, and not in it, since what is counted here may be lost.  Then a reader hears more in this hour, and what
+waited goes singly; no report is lost, as every one is in the queue.  So nothing is synced here, a damaged
+file is begun anew, and where none can be written the process counts for itself.  Nothing is ever raised.
+
+Limits: what is kept of an hour goes KEPT seconds after it; a process looks for that every SWEEP reports.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import suppress
+
+from mether.queue.disk import give
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Final, TypeVar
+
+    import apsw
+
+    T = TypeVar("T")
+
+FILE: Final = "reports.sqlite3"
+HOUR: Final = 3600.0
+KEPT: Final = 30 * 86400.0
+"""Seconds after its time until an entry is forgotten: no report waits for so long."""
+SWEEP: Final = 1000
+BUSY: Final = 500
+"""Milliseconds that another process is waited for."""
+
+
+def hour(reader: str, now: float) -> float:
+    """When the reader's hour that is on at `now` ends."""
+    shift = zlib.crc32(reader.encode("utf-8", "replace")) % int(HOUR)
+    return now - (now + shift) % HOUR + HOUR
+
+
+class Pace:
+    """The counts of the spool in `directory` (None: of this process alone), at most `hourly` for each reader.
+
+    `trouble` is told why the file cannot be used.  Used by one thread.
+    """
+
+    __slots__ = ("_asked", "_connection", "_sql", "_trouble", "hourly", "path")
+
+    def __init__(
+        self, directory: str | None, hourly: int, trouble: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.path = None if directory is None else os.path.join(directory, FILE)
+        self.hourly = hourly
+        self._trouble = trouble
+        self._connection: apsw.Connection | None = None
+        self._sql: dict[str, str] = {}
+        self._asked = 0
+
+    def ask(self, reader: str, ident: str, now: float) -> float:
+        """When the report `ident` may go to the reader: 0.0 at once, and it is counted, or a time to come."""
+        return self._do(lambda: self._ask(_key(reader), ident, now))
+
+    def allow(self, reader: str, now: float) -> float:
+        """When those that wait may go: 0.0 now, and they are counted as one, or a time to come."""
+        return self._do(lambda: self._allow(_key(reader), now))
+
+    def reader(self, ident: str) -> str | None:
+        """For whom the report `ident` waits, or waited until it could go; None where it never had to."""
+        return self._do(lambda: self._db().execute(self._sql["reader"], (ident,)).get)  # type: ignore[no-any-return]
+
+    def waiting(self, reader: str, now: float, limit: int) -> list[str]:
+        """Up to `limit` reports that wait for the reader and may go by `now`, those first that were first."""
+        found: list[tuple[str]] = self._do(
+            lambda: self._db().execute(self._sql["waiting"], (_key(reader), now, limit)).fetchall()  # type: ignore[arg-type]
+        )
+        return [ident for (ident,) in found]
+
+    def wait(self, reader: str, idents: Iterable[str], at: float) -> None:
+        """These wait for the reader until then."""
+        rows = [(ident, _key(reader), at) for ident in idents]
+        self._do(lambda: self._db().executemany(self._sql["wait"], rows))
+
+    def forget(self, idents: Iterable[str]) -> None:
+        """These wait no more."""
+        import json
+
+        names = json.dumps(list(idents))
+        self._do(lambda: self._db().execute(self._sql["forget"], (names,)))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close(force=True)
+            self._connection = None
+
+    def _ask(self, reader: str, ident: str, now: float) -> float:
+        db = self._db()
+        until = hour(reader, now)
+        self._asked += 1
+        if self._asked % SWEEP == 1:
+            db.execute(self._sql["told-old"], (now - HOUR,))
+            db.execute(self._sql["waiting-old"], (now - KEPT,))
+        with db:
+            latest = db.execute(self._sql["latest"], (reader, now - HOUR)).get
+            if latest is None:
+                counted = db.execute(self._sql["counted"], (reader, until)).get
+                if counted is None or counted < self.hourly:
+                    db.execute(self._sql["count"], (reader, until)).fetchall()
+                    return 0.0
+            at: float = max(latest or 0.0, until)
+            db.execute(self._sql["wait"], (ident, reader, at))
+        return at
+
+    def _allow(self, reader: str, now: float) -> float:
+        db = self._db()
+        until = hour(reader, now)
+        with db:
+            counted = db.execute(self._sql["counted"], (reader, until)).get
+            if counted is None or counted < self.hourly:
+                db.execute(self._sql["count"], (reader, until)).fetchall()
+                return 0.0
+        return until
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """What the work gives, on a file that is begun anew or left alone where it cannot be used."""
+        import apsw
+
+        try:
+            return work()
+        except (apsw.Error, OSError) as error:
+            damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+            self.close()
+            what = "begun anew" if damaged else "left alone: this process counts for itself"
+            self._trouble(f"the counts of reports {self.path}: {error}; they are {what}")
+            if damaged and self.path is not None:
+                self._remove(self.path)
+            else:
+                self.path = None
+        try:
+            return work()
+        except (apsw.Error, OSError):
+            self.close()
+            self.path = None
+        return work()
+
+    def _remove(self, path: str) -> None:
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with suppress(OSError):
+                os.unlink(name)
+
+    def _db(self) -> apsw.Connection:
+        """The connection.  Raises apsw.Error and OSError."""
+        if self._connection is not None:
+            return self._connection
+        import apsw
+
+        from mether.queue import sql
+
+        if self.path is not None:
+            with suppress(FileExistsError):
+                fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+                try:
+                    give(fd, os.path.dirname(self.path))
+                finally:
+                    os.close(fd)
+        connection = apsw.Connection(self.path or ":memory:")
+        try:
+            connection.set_busy_timeout(BUSY)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.transaction_mode = "IMMEDIATE"
+            self._sql = sql.load("pace.sql")
+            connection.execute(self._sql["schema"])
+        except BaseException:
+            connection.close(force=True)
+            raise
+        self._connection = connection
+        return connection
+
+
+def _key(reader: str) -> str:
+    return reader.casefold()
