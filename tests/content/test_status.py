@@ -23,6 +23,9 @@ def about(envelope: Envelope | None = None) -> status.About:
         ("failed", Reply(550, None, "no"), "5.0.0"),
         ("failed", Reply(451, "4.4.7", "too old"), "4.4.7"),
         ("failed", Reply(550, "5.01.001", "x"), "5.1.1"),
+        ("failed", Reply(550, "5.1.1234", "x"), "5.0.0"),
+        ("failed", Reply(550, "5.1", "x"), "5.0.0"),
+        ("failed", Reply(550, "5.1.x", "x"), "5.0.0"),
         ("failed", Reply(250, "2.0.0", "x"), "5.0.0"),
         ("delayed", Reply(550, "5.1.1", "x"), "4.0.0"),
         ("delivered", Reply(250, "2.1.5", "x"), "2.1.5"),
@@ -86,11 +89,28 @@ def test_the_part_as_it_is_written() -> None:
         b"Action: failed\r\n"
         b"Status: 5.4.6\r\n"
         b"Diagnostic-Code: x-mether; 554 5.4.6 a loop\r\n"
+        b"Final-Log-ID: ABC\r\n"
         b"\r\n"
         b"Final-Recipient: rfc822;dan@example.com\r\n"
         b"Action: failed\r\n"
         b"Status: 4.4.1\r\n"
         b"Diagnostic-Code: x-mether; 451 4.4.1 refused\r\n"
+        b"Final-Log-ID: ABC\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("mx.example.net", "dns; mx.example.net"),
+        ("localhost", "x-local-hostname; localhost"),
+        ("web1", "x-local-hostname; web1"),
+    ],
+)
+def test_a_name_that_is_not_full_is_no_name_of_the_dns(host: str, expected: str) -> None:
+    """BNC-7: RFC 3461 section 6.3 (b)."""
+    assert status.part(host, about(), [], 0).startswith(
+        f"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: {expected}\r\n".encode()
     )
 
 

@@ -8,8 +8,9 @@ One block about the message, one for each recipient.  It is written in one of th
   in quoted-printable: which of the two the way back can take is not known (section 4.5).
 - In a report that goes with SMTPUTF8 itself, in UTF-8 as it is, where there is anything outside ASCII.
 
-What other servers said is quoted without control characters and cut to a bounded length.  Nothing here
-fails.
+What other servers said is quoted without control characters and cut to a bounded length.  Where none spoke,
+this is the last host that the message came to, and its queue id here stands as the Final-Log-ID (RFC 3464
+section 2.3.8).  Nothing here fails.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mether import xtext
 from mether.content import lines, trace
 from mether.content.classify import classify
 from mether.outcome import mta_name
+from mether.reply import is_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def part(
 def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, utf8: bool) -> str:
     fit = lines.clean if utf8 else lines.to_ascii
     envelope = about.envelope
-    out = [f"Reporting-MTA: dns; {reporting_mta}"]
+    out = [f"Reporting-MTA: {_named(reporting_mta)}; {reporting_mta}"]
     if envelope.envid is not None:
         out += _exact("Original-Envelope-Id", lines.to_ascii(xtext.decode(envelope.envid)))
     if about.received_from:
@@ -125,6 +127,8 @@ def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, 
             out += _field("Diagnostic-Code", f"x-mether; {said}")
         if outcome.at:
             out.append(f"Last-Attempt-Date: {trace.date(outcome.at, offset)}")
+        if not outcome.said:
+            out.append(f"Final-Log-ID: {about.ident}")
         if item.will_retry_until is not None and outcome.action == "delayed":
             out.append(f"Will-Retry-Until: {trace.date(item.will_retry_until, offset)}")
     return "\r\n".join(out) + "\r\n"
@@ -137,12 +141,17 @@ def status(outcome: Outcome) -> str:
     code it is what its words and its basic code mean (`classify`), and 5.0.0 or 4.0.0 where nobody knows.
     """
     fitting = "45" if outcome.action == "failed" else "4" if outcome.action == "delayed" else "2"
-    parts = (outcome.reply.status or "").split(".")
-    if len(parts) == 3 and parts[0] in fitting and all(one.isascii() and one.isdigit() for one in parts):
-        return ".".join(str(int(one)) for one in parts)
+    own = outcome.reply.status or ""
+    if is_status(own) and own[0] in fitting:
+        return ".".join(str(int(one)) for one in own.split("."))
     if str(outcome.reply.digit) in fitting and not outcome.reply.ok:
         return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "").status
     return {"failed": "5.0.0", "delayed": "4.0.0"}.get(outcome.action, "2.0.0")
+
+
+def _named(host: str) -> str:
+    """The type of our own name: what is not fully qualified is no name of the DNS (RFC 3461 section 6.3)."""
+    return "dns" if "." in host.rstrip(".") else "x-local-hostname"
 
 
 def _typed(text: str, utf8: bool) -> str:
