@@ -66,7 +66,10 @@ def test_an_alias_of_one_hands_all_parameters_on() -> None:
 
 
 def test_an_alias_of_many_hands_on_all_but_success() -> None:
-    """DSN-7: RFC 3461 section 5.2.7.3 (c): an "expanded" report is made where SUCCESS was asked for."""
+    """DSN-7: RFC 3461 section 5.2.7.3 (c): an "expanded" report is made where SUCCESS was asked for.
+
+    BNC-8: and Original-Recipient will be in it only where ORCPT came.
+    """
     (part,), found = gather(asks("many@example.com"))
     assert shown(part) == [
         ("ann@example.com", "rfc822;many@example.com", "FAILURE"),
@@ -75,6 +78,9 @@ def test_an_alias_of_many_hands_on_all_but_success() -> None:
     (notice,) = found.notices
     assert (notice.to, notice.outcome.action) == (None, "expanded")
     assert str(notice.recipient.forward_path) == "many@example.com"
+    assert notice.recipient.orcpt is None
+    _, found = gather(asks("many@example.com", orcpt="rfc822;First@else.example"))
+    assert found.notices[0].recipient.orcpt == "rfc822;First@else.example"
     (part,), found = gather(asks("many@example.com", None))
     assert [one[2] for one in shown(part)] == [None, None] and not found.notices
 

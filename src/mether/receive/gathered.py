@@ -200,7 +200,10 @@ def notices(recipient: Recipient, resolution: Resolution, at: float, sender: Rev
     out: list[Notice] = []
     asked = (recipient.notify or "FAILURE").upper().split(",")
     path = recipient.forward_path
-    told = Recipient(path, orcpt=recipient.orcpt or original(path), notify=recipient.notify)
+    # An ORCPT that did not come is not reported (RFC 3461 section 6.3 (d)), but beside another address,
+    # which says nothing to the sender.
+    told = Recipient(path, orcpt=recipient.orcpt, notify=recipient.notify)
+    orcpt = recipient.orcpt or original(path)
     if sender is not None and "SUCCESS" in asked:
         deliveries = resolution.deliveries
         action: Action = "delivered"
@@ -214,7 +217,13 @@ def notices(recipient: Recipient, resolution: Resolution, at: float, sender: Rev
         if refused.owner is not None:
             out.append(Notice(refused.owner, Recipient(refused.address), outcome))
         elif sender is not None and "FAILURE" in asked:
-            out.append(Notice(None, Recipient(refused.address, orcpt=told.orcpt), outcome))
+            out.append(
+                Notice(
+                    None,
+                    Recipient(refused.address, orcpt=told.orcpt if refused.address == path else orcpt),
+                    outcome,
+                )
+            )
     return out
 
 
