@@ -1685,6 +1685,25 @@ class StoreContract:
         assert not row.suspect
         assert len(second.attempts(answer.ident)) == 2
 
+    def test_what_a_dead_owner_would_not_try_is_as_it_was(self, make_store: Maker, kill: Killer) -> None:
+        """Who returns mail tries none: what it had in hand cannot have been delivered."""
+        first = make_store()
+        first.runs = False
+        (answer,) = commit(first, draft("bob@example.net", "cat@example.net"))
+        moved = draft("dan@example.net")
+        commit(first, moved)
+        assert len(first.claim(9, T0)) == 2
+        first.change(Filter(idents=frozenset([moved.message.ident])), "hold", now=T0)
+        kill(first)
+        second = make_store()
+        claims = second.claim(9, T0 + 1)
+        assert [claim.message.ident for claim in claims] == [answer.ident]
+        assert [claim.suspect for claim in claims] == [False]
+        assert [(one.attempts, one.last) for one in claims[0].pending] == [(0, None)] * 2
+        assert second.attempts(answer.ident) == []
+        (held,) = second.entries(Filter(status="held"))
+        assert (held.message.ident, held.rows[0].suspect) == (moved.message.ident, False)
+
     def test_suspects_are_tried_one_at_a_time(self, make_store: Maker, kill: Killer) -> None:
         first = make_store()
         commit(first, *(draft(claim=True) for _ in range(3)))

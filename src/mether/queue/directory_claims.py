@@ -24,20 +24,21 @@ COMPACT: Final = 1000
 
 
 class Out:
-    """A claim that is out: recipients `numbers` of `ident`, since `at`; `due` as in `Claim`."""
+    """A claim that is out: recipients `numbers` of `ident`, since `at`; `tried` tells whether they may be
+    tried under it, and so may have been delivered when its owner dies."""
 
-    __slots__ = ("at", "due", "ident", "numbers", "token")
+    __slots__ = ("at", "ident", "numbers", "token", "tried")
 
-    def __init__(self, token: int, ident: str, due: bool, at: float, numbers: list[int]) -> None:
+    def __init__(self, token: int, ident: str, tried: bool, at: float, numbers: list[int]) -> None:
         self.token = token
         self.ident = ident
-        self.due = due
+        self.tried = tried
         self.at = at
         self.numbers = numbers
 
     def line(self) -> str:
         """The line that takes it."""
-        return f"+ {self.token} {self.ident} {int(self.due)} {self.at!r} {','.join(map(str, self.numbers))}\n"
+        return f"+ {self.token} {self.ident} {int(self.tried)} {self.at!r} {','.join(map(str, self.numbers))}\n"
 
 
 def read(files: Files) -> tuple[int | None, list[Out]]:
@@ -54,9 +55,9 @@ def read(files: Files) -> tuple[int | None, list[Out]]:
             if sign == "-":
                 out.pop(int(token), None)
             elif sign == "+":
-                ident, due, at, numbers = rest
+                ident, tried, at, numbers = rest
                 out[int(token)] = Out(
-                    int(token), ident, due == "1", float(at), [int(number) for number in numbers.split(",")]
+                    int(token), ident, tried == "1", float(at), [int(number) for number in numbers.split(",")]
                 )
         except ValueError:
             continue

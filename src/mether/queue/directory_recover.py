@@ -135,7 +135,7 @@ def take_over(files: Files) -> None:
         rows = [row for row in record.rows if row.number in numbers]
         outcomes = []
         for row in rows:
-            if out.due:
+            if out.tried:
                 outcome = Outcome(row.number, "delayed", UNKNOWN, at=out.at, uncertain=True)
                 row.attempts += 1
                 row.last = outcome

@@ -146,7 +146,9 @@ class DirectoryRunner(DirectorySchedule):
         )
         self._claims[claim.token] = claim
         self._index.take(pick, claim.token)
-        self._journal.take([directory_claims.Out(claim.token, ident, pick.due, now, pick.numbers)])
+        # Of what is not to be tried nothing is written down, should this process die.
+        tried = pick.due and self.runs
+        self._journal.take([directory_claims.Out(claim.token, ident, tried, now, pick.numbers)])
         return claim
 
     def _claim_fresh(self, batch: Batch, record: Record, content: Content | None, now: float) -> list[Claim]:

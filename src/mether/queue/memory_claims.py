@@ -70,7 +70,9 @@ class MemoryClaims(Store):
         ]:
             del self.memory.owners[dead]
             hand = [(ident, each) for ident, each in self.memory.all() if each.row.owner == dead]
-            suspects = {ident for ident, each in hand if each.row.suspect}
+            store = self.memory.stores.get(dead)
+            tried = store is None or store.runs
+            suspects = {ident for ident, each in hand if each.row.suspect} if tried else set()
             if len(suspects) == 1:
                 queued = self.memory.messages[suspects.pop()]
                 queued.strikes += 1
@@ -79,6 +81,10 @@ class MemoryClaims(Store):
             died: dict[tuple[str, int], Attempt] = {}
             for ident, each in hand:
                 queued, row = self.memory.messages[ident], each.row
+                if not tried:
+                    self._decide(queued, each, None)
+                    self.memory.tidy(ident)
+                    continue
                 outcome = Outcome(row.number, "delayed", _DIED, scope="transaction", at=now, uncertain=True)
                 if (ident, each.token) not in died:
                     attempt = Attempt(row.route, [], started=now, uncertain=True)

@@ -44,13 +44,17 @@ def _past(until: object, now: float) -> bool:
 
 
 def take_over(db: Database, settling: Settling, dead: int, now: float) -> None:
-    """Write down what a dead owner had in hand, and make it claimable again."""
+    """Write down what a dead owner had in hand, and make it claimable again.
+
+    Of one that tries nothing there is nothing to write down.
+    """
     rows = db.execute(SQL["owner-claims"], (dead,)).fetchall()
-    in_hand = {row[0] for row in rows if row[4]}
+    tried = rows if db.value(SQL["owner-runs"], (dead,)) != 0 else []
+    in_hand = {row[0] for row in tried if row[4]}
     if len(in_hand) == 1:
         db.execute(SQL["message-strike"], (next(iter(in_hand)), STRUCK))
     attempts: dict[tuple[int, int, int], list[int]] = {}
-    for message, hop, token, number, _, _ in rows:
+    for message, hop, token, number, _, _ in tried:
         attempts.setdefault((message, hop, token), []).append(number)
     touched = {row[1] for row in rows}
     for (message, hop, _), recipients in attempts.items():
@@ -66,7 +70,10 @@ def take_over(db: Database, settling: Settling, dead: int, now: float) -> None:
             db.execute(SQL["recipient-delete"], (message, number))
         else:
             held = db.value(SQL["message-held"], (message,)) is not None
-            db.execute(SQL["recipient-suspect"], (message, number, held, str(DIED), now))
+            if tried:
+                db.execute(SQL["recipient-suspect"], (message, number, held, str(DIED), now))
+            else:
+                db.execute(SQL["recipient-return"], (message, number, held))
             settling.obey(message, number, mark, now)
     for message in in_hand:
         if db.value(SQL["message-held"], (message,)) is not None:

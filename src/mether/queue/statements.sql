@@ -113,6 +113,9 @@ SELECT id, until FROM owner WHERE id <> ?1
 -- name: owners-live
 SELECT id, runs, receives FROM owner WHERE id <> ?1 AND until >= ?2
 
+-- name: owner-runs
+SELECT runs FROM owner WHERE id = ?1
+
 -- name: owner-marks
 SELECT token, max(mark) FROM recipient INDEXED BY recipient_marked
 WHERE owner = ?1 AND mark IS NOT NULL GROUP BY token

@@ -10,7 +10,7 @@ draft with `claim` set) gives its owner a fenced right to try recipients: a `Cla
 token, and a settlement is applied only where both still match.  What is refused is returned, and its
 reports are not enqueued.  An owner that stops renewing loses its claims to the others; a claim taken
 over that way is written down as an attempt whose outcome is unknown, and its message becomes a
-suspect.
+suspect; unless its owner tries nothing (`Store.runs`).
 
 **How it fails.**  Every verb may raise `StoreError`: `NoSpace` (a full disk: 452 4.3.1), `Damaged`
 (what is stored cannot be read), or the plain one (any other trouble: 451 4.3.0).  A verb that raised
@@ -126,7 +126,11 @@ class Store(ABC):
     """Whether only one process may take claims at a time (the directory store)."""
 
     runs = True
-    """Whether this owner takes claims, and is counted among the runners; set before it is first used."""
+    """Whether this owner tries what it claims, and is counted among the runners; set before it is first used.
+
+    One that tries nothing (who returns mail because a person says so) can have delivered nothing: what it has
+    in hand when it dies is as it was before.
+    """
 
     receives = False
     """Whether this owner accepts mail, and is counted among the receivers; set before it is first used."""
