@@ -38,7 +38,9 @@ class Out:
 
     def line(self) -> str:
         """The line that takes it."""
-        return f"+ {self.token} {self.ident} {int(self.tried)} {self.at!r} {','.join(map(str, self.numbers))}\n"
+        return (
+            f"+ {self.token} {self.ident} {int(self.tried)} {self.at!r} {','.join(map(str, self.numbers))}\n"
+        )
 
 
 def read(files: Files) -> tuple[int | None, list[Out]]:
