@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mether.address import Address, parse
-from mether.content import dsn, returned
+from mether.content import convert, dsn, returned
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Outcome
 from mether.reply import Reply
@@ -195,11 +195,11 @@ def test_the_original_comes_back_whole() -> None:
         {"envelope": Envelope(None, ret="FULL", requiretls=True)},
         {"complete": False},
         {"original": ORIGINAL + b"x" * 70 + b"\r\n" * returned.MAX_RETURNED},
-        {"original": ORIGINAL + b"caf\xc3\xa9\r\n"},
+        {"original": b"X: \xe9\r\n" + ORIGINAL},
         {"original": ORIGINAL + b"x" * 1000 + b"\r\n"},
         {"original": ORIGINAL + b"\0\r\n"},
     ],
-    ids=["hdrs", "requiretls", "requiretls and full", "cut", "large", "8bit", "long line", "nul"],
+    ids=["hdrs", "requiretls", "requiretls and full", "cut", "large", "8bit header", "long line", "nul"],
 )
 def test_only_the_header_comes_back(changes: dict[str, object]) -> None:
     """BNC-6."""
@@ -211,6 +211,20 @@ def test_only_the_header_comes_back(changes: dict[str, object]) -> None:
     assert b"The body" not in content
     assert content.isascii()
     assert "header of the message" in text(message)
+
+
+def test_eight_bits_come_back_and_seven_can_be_made_of_them() -> None:
+    """BNC-6, 8BM-2: the report goes wherever a message goes."""
+    head = b"Subject: hi\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+    content = report(about=about(original=head + "\r\nSchöner Tag.\r\n".encode()))
+    message = read(content)
+    assert message["Content-Transfer-Encoding"] == "8bit"
+    assert "Schöner Tag." in message.get_payload(2).get_payload(0).get_content()  # type: ignore[union-attr]
+    seven = b"".join(convert.rewrite((content,), convert.plan((content,), "7bit")))
+    assert seven.isascii()
+    again = read(seven)
+    assert again["Content-Transfer-Encoding"] == "7bit"
+    assert "Schöner Tag." in again.get_payload(2).get_payload(0).get_content()  # type: ignore[union-attr]
 
 
 def test_a_header_in_eight_bits_is_returned_in_quoted_printable() -> None:

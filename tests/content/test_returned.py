@@ -93,14 +93,55 @@ def test_a_message_in_utf8_that_holds_none_goes_back_as_ever() -> None:
     assert octets == b"Content-Type: text/rfc822-headers\r\n\r\nA: b\r\n"
 
 
-def test_undeclared_eight_bits_go_back_by_their_header() -> None:
-    """BNC-6."""
-    octets, whole = returned.part(about(smtputf8=False), whole=True)
+TEXT = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+BOUND = b"Content-Type: multipart/%s; boundary=b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        b"Subject: hi\r\n" + TEXT + "\r\nEinen schönen Tag.\r\n".encode(),
+        b"Subject: hi\r\n\r\nEinen sch\xf6nen Tag.\r\n",
+        BOUND % b"mixed" + b"--b\r\n" + TEXT + "\r\nGrüße\r\n--b--\r\n".encode(),
+    ],
+    ids=["declared", "undeclared", "in a part"],
+)
+def test_eight_bits_go_back_as_they_are(original: bytes) -> None:
+    """BNC-6: RFC 3461 section 6.2: the full message SHOULD be returned."""
+    octets, whole = returned.part(about(original, smtputf8=False), whole=True)
+    assert whole
+    head = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    assert octets == head + original
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        EIGHT,
+        BOUND % b"signed" + b"--b\r\n" + TEXT + "\r\nGrüße\r\n--b--\r\n".encode(),
+        b"Subject: hi\r\n\r\n" + b"\xe9" * 1000 + b"\r\n",
+        b"Subject: hi\r\n\r\n\xe9\0\r\n",
+        b"Subject: hi\r\n\r\n\xe9\rbare\r\n",
+        b"Subject: hi\r\n\r\nbare\n",
+        b"Subject: hi\r\nContent-Transfer-Encoding: binary\r\n\r\n\x00\xff\r\n",
+        b"Content-Type: message/rfc822\r\n\r\n" * 100 + b"\r\n\xe9\r\n",
+    ],
+    ids=["header", "signed", "long line", "nul", "bare CR", "bare LF", "binary", "nested"],
+)
+def test_what_could_not_go_everywhere_goes_back_by_its_header(original: bytes) -> None:
+    """BNC-6: nobody hears of a report that no conversion helps."""
+    octets, whole = returned.part(about(original, smtputf8=False), whole=True)
     assert not whole
-    assert octets.startswith(
-        b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n"
-    )
+    assert octets.startswith(b"Content-Type: text/rfc822-headers\r\n")
     assert octets.isascii()
+
+
+def test_a_header_in_eight_bits_is_encoded() -> None:
+    """BNC-6, RFC 6522 section 4."""
+    octets, _ = returned.part(about(smtputf8=False), whole=True)
+    head, _, body = octets.partition(b"\r\n\r\n")
+    assert head.endswith(b"\r\nContent-Transfer-Encoding: quoted-printable")
+    assert quopri.decodestring(body) == HEADER.encode()
 
 
 def test_what_is_not_complete_is_no_message() -> None:

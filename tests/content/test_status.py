@@ -99,6 +99,13 @@ def test_the_part_as_it_is_written() -> None:
     )
 
 
+def test_what_has_no_queue_id_has_no_log_id() -> None:
+    """What sendmail refuses was never queued."""
+    of = status.About(Envelope(None), "", arrival=0.0, original=b"", complete=True)
+    items = [status.Item(Recipient(parse("postmaster")), Outcome(0, "failed", Reply(550, "5.1.1", "no")))]
+    assert b"Final-Log-ID" not in status.part("mx.example.net", of, items, 0)
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from clock import T0
 from mail import NEVER, address
 from names import aliased
@@ -19,7 +20,7 @@ from mether.routing.rule import Rule
 TERMS = report.Terms("mx.example.com", address("postmaster@example.com"), lambda: "b0undary", 86400.0, 0)
 
 
-def made(router: Router, to: str) -> Draft | None:
+def made(router: Router, to: str, original: bytes = b"Subject: x\r\n\r\n") -> Draft | None:
     return report.draft(
         "0RQD9T0XK3ANZ",
         TERMS,
@@ -29,7 +30,7 @@ def made(router: Router, to: str) -> Draft | None:
         about="0RQD9T0XK3ANY",
         arrival=Arrival(T0),
         items=[Item(Recipient(address("x@example.net")), Outcome(0, "failed", NEVER))],
-        original=b"Subject: x\r\n\r\n",
+        original=original,
         complete=True,
         now=T0,
     )
@@ -46,6 +47,16 @@ def test_a_report_to_an_alias_reaches_all_whom_it_stands_for() -> None:
         ("carol@example.net", "NEVER"),
     ]
     assert isinstance(draft.content, bytes) and b"To: <ann@example.com>\r\n" in draft.content
+
+
+@pytest.mark.parametrize(
+    ("original", "body"), [(b"A: b\r\n\r\nc\r\n", "7BIT"), (b"A: b\r\n\r\n\xe9\r\n", "8BITMIME")]
+)
+def test_the_envelope_says_what_is_in_it(original: bytes, body: str) -> None:
+    """BNC-6, 8BM-1: 8-bit text is returned as such."""
+    draft = made(aliased({}), "ann@example.net", original)
+    assert draft is not None and draft.message.envelope.body == body
+    assert isinstance(draft.content, bytes) and draft.content.isascii() is (body == "7BIT")
 
 
 def test_a_report_that_is_held_is_held() -> None:

@@ -146,6 +146,13 @@ def test_eight_bit_to_seven() -> None:
     assert made.missing == "8BITMIME"
 
 
+def test_a_report_is_converted_though_nothing_else_is() -> None:
+    """BNC-6: it could be returned to nobody."""
+    report = Envelope(None, [Recipient(address.parse("a@example.com"))], body="8BITMIME")
+    made = _fit(report, EIGHT, NOTHING, policy=Policy(convert=False))
+    assert made.convert == "7bit" and made.refusal is None
+
+
 def test_what_needs_no_eight_bits_is_not_said_to() -> None:
     """8BM-3: declared 8BITMIME, but seven bits in fact: nothing stands in its way."""
     made = _fit(_envelope(body="8BITMIME"), PLAIN, NOTHING)

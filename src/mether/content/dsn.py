@@ -8,9 +8,10 @@ same as a notice for the postmaster.  `envelope` is what either is sent with.
 One report tells of all recipients of a message whose time it was at once, whatever became of each: RFC 3464
 section 2 has a block for each, with an action of its own, and so the sender hears once of what happened once.
 
-The content that comes back is in CRLF lines of at most 998 octets and, with one exception, in 7 bits, so
-that it goes wherever a message goes.  The exception: a report *to* an address outside ASCII has that address
-in its To field in UTF-8 (RFC 6532), and its envelope asks for SMTPUTF8.
+The content that comes back is in CRLF lines of at most 998 octets, and in 7 bits where it can be, so that it
+goes wherever a message goes.  There are two exceptions.  A report *to* an address outside ASCII has that
+address in its To field in UTF-8 (RFC 6532), and its envelope asks for SMTPUTF8.  And 8-bit text is returned
+as it is where a host that takes 7 bits only can be given it by conversion; the envelope then says so.
 
 Which recipients a report is about (NOTIFY) is decided by the caller.  Nothing here fails.
 """
@@ -31,7 +32,8 @@ def envelope(to: Address, about: Envelope) -> Envelope:
     """The envelope of a report on a message that had the envelope `about`.
 
     Null reverse-path, one recipient, NOTIFY=NEVER (RFC 3461 section 6.1); REQUIRETLS as the message had it
-    (RFC 8689 section 5), and its priority (RFC 6710 section 4.6).
+    (RFC 8689 section 5), and its priority (RFC 6710 section 4.6).  BODY is for the caller to say, who has the
+    content.
     """
     utf8 = not to.is_ascii
     return Envelope(
@@ -96,7 +98,7 @@ def report(
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         f'\tboundary="{boundary}"\r\n'
     )
-    if utf8:
+    if utf8 or not last.isascii():
         # What a multipart holds in 8 bits it says itself (RFC 2045 section 6.4).
         top += "Content-Transfer-Encoding: 8bit\r\n"
     top += "\r\nThis is a delivery report in MIME form (RFC 3464).\r\n"

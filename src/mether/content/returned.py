@@ -1,14 +1,17 @@
 """The last part of a report: the message reported on, or its header (RFC 3464 section 2, RFC 6522 section 3).
 
 `wanted` says whether the whole message is to be returned, `part` writes it.  Nothing is re-encoded inside
-a returned message: it may be signed.  Without SMTPUTF8 for the report itself, which only a sender outside
-ASCII has, the part is in 7 bits, so that it goes wherever a message goes:
+a returned message: it may be signed.  And it must go wherever a message goes, for nobody is told of a report
+that could not:
 
 - What is itself 7-bit text is returned as message/rfc822, or its header as text/rfc822-headers.
 - An SMTPUTF8 message that is not goes as message/global in base64, or its header as message/global-headers
-  in quoted-printable (RFC 6533 section 4.5); in a report with SMTPUTF8 both are left in 8 bits.
-- Of any other the header alone is returned, in quoted-printable where it is not plain ASCII (RFC 6522
-  section 4 allows that).
+  in quoted-printable (RFC 6533 section 4.5); in a report with SMTPUTF8, which only a sender outside ASCII
+  gets, both are left in 8 bits.
+- Any other 8-bit text goes as message/rfc822 in 8 bits, declared or not, provided that `content.convert` can
+  make 7 bits of it for a host that takes no others.
+- Of what is left (binary, long lines, bare CR or LF, eight bits in a header or in what is signed) the header
+  alone is returned, in quoted-printable where it is not plain ASCII (RFC 6522 section 4 allows that).
 
 Nothing here fails.
 """
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import binascii
 
-from mether.content import header, lines
+from mether.content import convert, header, lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ MAX_RETURNED: Final = 64 * 1024
 MAX_HEADER: Final = 32 * 1024
 """Octets of the original's header section that are returned."""
 
+_MESSAGE: Final = b"Content-Type: message/rfc822\r\n"
 _BASE64_LINE: Final = 57
 """Octets that make a line of 76 characters."""
 _DOWN: Final = bytes(range(128)) + b"x" * 128
@@ -61,12 +65,14 @@ def part(about: About, *, whole: bool, utf8: bool = False) -> tuple[bytes, bool]
     original = about.original
     if whole and about.complete:
         if lines.is_seven_bit(original):
-            return b"Content-Type: message/rfc822\r\n\r\n" + original, True
+            return _MESSAGE + b"\r\n" + original, True
         if about.envelope.smtputf8:
             head = b"Content-Type: message/global\r\nContent-Transfer-Encoding: "
             if utf8 and _is_eight_bit(original):
                 return head + b"8bit\r\n\r\n" + original, True
             return head + b"base64\r\n\r\n" + _base64(original), True
+        if _is_convertible(original):
+            return _MESSAGE + b"Content-Transfer-Encoding: 8bit\r\n\r\n" + original, True
     fields = original[: header.split(original)]
     if len(fields) > MAX_HEADER:
         cut = fields.rfind(b"\r\n", 0, MAX_HEADER)
@@ -90,6 +96,17 @@ def _is_eight_bit(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return lines.is_seven_bit(data.translate(_DOWN))
+
+
+def _is_convertible(original: bytes) -> bool:
+    """Whether this message is "8bit", and "7bit" can be made of it where it lies in a report."""
+    if not lines.is_seven_bit(original.translate(_DOWN)):
+        return False
+    try:
+        convert.plan((_MESSAGE + b"\r\n" + _MESSAGE + b"\r\n", original), "7bit")
+    except convert.Unconvertible:
+        return False
+    return True
 
 
 def _base64(data: bytes) -> bytes:

@@ -127,7 +127,7 @@ def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, 
             out += _field("Diagnostic-Code", f"x-mether; {said}")
         if outcome.at:
             out.append(f"Last-Attempt-Date: {trace.date(outcome.at, offset)}")
-        if not outcome.said:
+        if about.ident and not outcome.said:
             out.append(f"Final-Log-ID: {about.ident}")
         if item.will_retry_until is not None and outcome.action == "delayed":
             out.append(f"Will-Retry-Until: {trace.date(item.will_retry_until, offset)}")

@@ -114,6 +114,7 @@ def draft(
         offset=terms.offset,
     )
     made.message.hold = way.hold
+    its.body = "7BIT" if content.isascii() else "8BITMIME"
     if later > now:
         made.due = made.message.release_at = later
         made.message.expires = later + terms.lifetime

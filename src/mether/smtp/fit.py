@@ -188,7 +188,10 @@ def fit(
     if made.refusal is not None:
         return made
     if made.convert is not None:
-        return made if policy.convert else made.refuse(NOT_CONVERTED, _content_extension(made.convert, facts))
+        # A report is converted in any case: it could not be returned to anybody.
+        if policy.convert or envelope.reverse_path is None:
+            return made
+        return made.refuse(NOT_CONVERTED, _content_extension(made.convert, facts))
     limit = offer.size_limit
     if limit is not None and facts.size > limit:
         text = f"the next hop takes messages of up to {limit} octets, this one has {facts.size}"
