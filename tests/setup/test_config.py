@@ -14,6 +14,7 @@ from mether.setup.config import (
     Login,
     Queue,
     Relay,
+    Reports,
     Retry,
     Route,
     Service,
@@ -178,6 +179,7 @@ def test_every_key_of_a_struct_has_a_shape_and_no_other():
         "login": Login,
         "relay": Relay,
         "retry": Retry,
+        "reports": Reports,
         "dns": Dns,
         "log": Log,
     }

@@ -27,6 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mether.content.classify import Rules
+    from mether.content.words_texts import Texts
+
 
 def envelope(to: Address, about: Envelope) -> Envelope:
     """The envelope of a report on a message that had the envelope `about`.
@@ -58,13 +61,18 @@ def report(
     items: Sequence[Item],
     offset: int = 0,
     brief: bool = False,
+    texts: Texts | None = None,
+    rules: Rules | None = None,
+    remark: str | None = None,
 ) -> bytes:
     """The content of a report to the sender of a message, or with `to` None of a notice to the postmaster.
 
     `reporting_mta` is our name, `ident` the report's queue id (its Message-ID is made of both),
     `boundary` a random token of letters and digits, `to` the reverse-path of the original, `postmaster` whom
     the report is from, `at` now, in Unix seconds; `offset` is local time's lead over UTC in seconds.  `about`
-    is the original; a `brief` report has no more of it than the header.
+    is the original; a `brief` report has no more of it than the header.  `texts` are what people read and
+    `rules` tell what replies mean, None for those alone that come with mether; `remark` is what a person says
+    who returns the message, "" for nothing, None where nobody does.
 
     A notice that cannot be delivered either is to be dropped with a line in the log: there is no one left
     to tell.
@@ -83,7 +91,7 @@ def report(
     people = words.part(
         reporting_mta, items, opening=opening, ident=about.ident, complete=complete, offset=offset
     )
-    programs = status.part(reporting_mta, about, items, offset, utf8=utf8)
+    programs = status.part(reporting_mta, about, items, offset, utf8=utf8, rules=rules)
     # A boundary must not occur in what it bounds (RFC 2046 section 5.1.1), whoever wrote that.
     while any(boundary.encode() in part for part in (last, people, programs)):
         boundary += "x"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
+    from mether.content.classify import Rules
     from mether.envelope import Envelope, Recipient
     from mether.outcome import Outcome
 
@@ -77,23 +78,32 @@ class About:
 
 
 def part(
-    reporting_mta: str, about: About, items: Sequence[Item], offset: int, *, utf8: bool = False
+    reporting_mta: str,
+    about: About,
+    items: Sequence[Item],
+    offset: int,
+    *,
+    utf8: bool = False,
+    rules: Rules | None = None,
 ) -> bytes:
-    """The part with its header (RFC 3464 section 2.1); `utf8` tells that the report goes with SMTPUTF8."""
+    """The part with its header (RFC 3464 section 2.1); `utf8` tells that the report goes with SMTPUTF8, and
+    `rules` tell the status of replies that have none (None: the built-in ones)."""
     if utf8:
-        text = _text(reporting_mta, about, items, offset, True)
+        text = _text(reporting_mta, about, items, offset, True, rules)
         if not text.isascii():
             return _GLOBAL + b"Content-Transfer-Encoding: 8bit\r\n\r\n" + text.encode("utf-8", "replace")
     elif about.envelope.smtputf8 and any(not str(item.outcome.reply).isascii() for item in items):
-        text = _text(reporting_mta, about, items, offset, True)
+        text = _text(reporting_mta, about, items, offset, True, rules)
         encoded = lines.quoted_printable(text.encode("utf-8", "replace"))
         return _GLOBAL + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
     else:
-        text = _text(reporting_mta, about, items, offset, False)
+        text = _text(reporting_mta, about, items, offset, False, rules)
     return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii", "replace")
 
 
-def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, utf8: bool) -> str:
+def _text(
+    reporting_mta: str, about: About, items: Sequence[Item], offset: int, utf8: bool, rules: Rules | None
+) -> str:
     fit = lines.clean if utf8 else lines.to_ascii
     envelope = about.envelope
     out = [f"Reporting-MTA: {_named(reporting_mta)}; {reporting_mta}"]
@@ -116,7 +126,7 @@ def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, 
             out += _exact("Original-Recipient", fit(original))
         out += _exact("Final-Recipient", _typed(str(item.recipient.forward_path), utf8))
         out.append(f"Action: {outcome.action}")
-        out.append(f"Status: {status(outcome)}")
+        out.append(f"Status: {status(outcome, rules)}")
         said = fit(lines.clean(str(outcome.reply)))[:MAX_QUOTED]
         if outcome.said:
             out += _field("Remote-MTA", f"dns; {lines.to_ascii(mta_name(outcome.remote_mta))}")
@@ -134,7 +144,7 @@ def _text(reporting_mta: str, about: About, items: Sequence[Item], offset: int, 
     return "\r\n".join(out) + "\r\n"
 
 
-def status(outcome: Outcome) -> str:
+def status(outcome: Outcome, rules: Rules | None = None) -> str:
     """The Status field's value: the outcome's, where its class fits the action (RFC 3464 section 2.3.4).
 
     A failure may carry class 4 (it was temporary until the message expired).  Of a reply without an enhanced
@@ -145,7 +155,7 @@ def status(outcome: Outcome) -> str:
     if is_status(own) and own[0] in fitting:
         return ".".join(str(int(one)) for one in own.split("."))
     if str(outcome.reply.digit) in fitting and not outcome.reply.ok:
-        return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "").status
+        return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "", rules).status
     return {"failed": "5.0.0", "delayed": "4.0.0"}.get(outcome.action, "2.0.0")
 
 

@@ -175,12 +175,19 @@ def _reports(
 ) -> list[Draft]:
     from mether.receive import report
 
+    texts = rules = None
+    if basics.loaded is not None:
+        from mether.setup import replies, reports
+
+        texts, rules = reports.texts(basics.loaded), replies.rules(basics.loaded)
     terms = report.Terms(
         basics.hostname,
         router.postmaster or parse(basics.postmaster, utf8=True),
         lambda: os.urandom(12).hex(),
         basics.expire,
         offset,
+        texts=texts,
+        rules=rules,
     )
     made = report.drafts(
         terms,

@@ -93,6 +93,8 @@ class Coming:
             reception.boundary,
             reception.lifetime,
             reception.offset(),
+            texts=reception.texts,
+            rules=reception.rules,
         )
         return report.drafts(
             terms,

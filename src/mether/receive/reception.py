@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from mether.address import Address
+    from mether.content.classify import Rules
+    from mether.content.words_texts import Texts
     from mether.queue.content import Writer
     from mether.queue.message import Draft
     from mether.queue.store import Committed, StoreError
@@ -68,7 +70,8 @@ class Reception:
     With `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain
     for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
     say what is known of a mailbox.  `learn` has a table asked that a decision waits for, and `boundary` makes
-    a token for a report; `turns` are those at large lists, None where nobody else waits.  `banner` and
+    a token for a report; people read the `texts` in it, and the `rules` tell what replies mean (None: those
+    that come with mether).  `turns` are those at large lists, None where nobody else waits.  `banner` and
     `farewell` are the replies that begin and end a session.
     """
 
@@ -100,9 +103,11 @@ class Reception:
         "require_tls",
         "role",
         "router",
+        "rules",
         "stage",
         "start",
         "starttls",
+        "texts",
         "turns",
         "vrfy",
         "warn",
@@ -142,6 +147,8 @@ class Reception:
         turns: Turns | None = None,
         domains: Domains | None = None,
         boundary: Callable[[], str] | None = None,
+        texts: Texts | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.hostname = hostname
         self.postmaster = postmaster
@@ -172,6 +179,8 @@ class Reception:
         self.learn = learn
         self.turns = turns
         self.domains = domains
+        self.texts = texts
+        self.rules = rules
         self.boundary = boundary or (lambda: f"mether{ident(clock())}")
         self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")
         self.hello = Reply(250, None, hostname)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.address import Address
+    from mether.content.classify import Rules
+    from mether.content.words_texts import Texts
     from mether.outcome import Action
     from mether.queue.message import Draft
     from mether.queue.pace import Pace
@@ -34,10 +36,11 @@ APART: Final = 1e-3
 
 class Terms:
     """How reports are made: our `hostname`, the `postmaster`'s address, a `boundary` that makes tokens, the
-    `lifetime` of a report in the queue and local time's lead over UTC (`offset`), both in seconds; `pace` is how
-    many go to one reader in an hour, None for no limit."""
+    `lifetime` of a report in the queue and local time's lead over UTC (`offset`), both in seconds; `pace` is
+    how many go to one reader in an hour, None for no limit.  `texts` are what people read, and `rules` tell
+    what replies mean; None for those alone that come with mether."""
 
-    __slots__ = ("boundary", "hostname", "lifetime", "offset", "pace", "postmaster")
+    __slots__ = ("boundary", "hostname", "lifetime", "offset", "pace", "postmaster", "rules", "texts")
 
     def __init__(
         self,
@@ -48,7 +51,11 @@ class Terms:
         offset: int,
         *,
         pace: Pace | None = None,
+        texts: Texts | None = None,
+        rules: Rules | None = None,
     ) -> None:
+        self.texts = texts
+        self.rules = rules
         self.hostname = hostname
         self.postmaster = postmaster
         self.boundary = boundary
@@ -70,12 +77,13 @@ def draft(
     original: bytes,
     complete: bool,
     now: float,
+    remark: str | None = None,
 ) -> Draft | None:
     """The report `ident` on the message with the id `about`, its `envelope` and `arrival`.
 
     `to` is its sender, None for a notice to the postmaster; `way` is what the reader's address comes to, and
     where that is nobody there is no report.  `original` is trace and content from the start, and `complete`
-    whether that is all of it.
+    whether that is all of it.  `remark` is that of `dsn.report`.
     """
     if not way.deliveries:
         return None
@@ -99,10 +107,14 @@ def draft(
         items=items,
         offset=terms.offset,
         brief=later > now,
+        texts=terms.texts,
+        rules=terms.rules,
+        remark=remark,
     )
     its = dsn.envelope(reader, envelope)
     its.recipients = [Recipient(one.address, notify="NEVER") for one in way.deliveries]
     its.smtputf8 = its.smtputf8 or not all(one.address.is_ascii for one in way.deliveries)
+    its.body = "7BIT" if content.isascii() else "8BITMIME"
     made = accept.draft(
         ident,
         its,
@@ -114,7 +126,6 @@ def draft(
         offset=terms.offset,
     )
     made.message.hold = way.hold
-    its.body = "7BIT" if content.isascii() else "8BITMIME"
     if later > now:
         made.due = made.message.release_at = later
         made.message.expires = later + terms.lifetime

@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.address import Address
+    from mether.content.classify import Rules
+    from mether.content.words_texts import Texts
     from mether.outcome import Action, Outcome
     from mether.queue.claim import Claim, Pending
     from mether.queue.message import Draft
+    from mether.queue.pace import Pace
     from mether.routing.router import Router
 
 
@@ -45,7 +48,8 @@ _GRAVEST_FIRST: Final[tuple[Action, ...]] = ("failed", "delayed", "delivered", "
 class Reporter:
     """How reports are made: our `hostname`, the `postmaster`'s address, whether a report that cannot
     be delivered is shown to the postmaster (`tell_postmaster`), held (`hold`) or dropped, and the `lifetime`
-    of a report in the queue, in seconds.  `boundary` makes a token."""
+    of a report in the queue, in seconds.  `boundary` makes a token; `texts` are what people read, None for
+    the built-in ones, and `rules` tell what replies mean, None for those alone that come with mether."""
 
     __slots__ = (
         "boundary",
@@ -53,9 +57,12 @@ class Reporter:
         "hostname",
         "lifetime",
         "offset",
+        "pace",
         "postmaster",
         "router",
+        "rules",
         "tell_postmaster",
+        "texts",
     )
 
     def __init__(
@@ -69,8 +76,14 @@ class Reporter:
         boundary: Callable[[], str],
         offset: Callable[[], int] = lambda: 0,
         hold: bool = False,
+        pace: Pace | None = None,
+        texts: Texts | None = None,
+        rules: Rules | None = None,
     ) -> None:
+        self.texts = texts
+        self.rules = rules
         self.hold = hold
+        self.pace = pace
         self.hostname = hostname
         self.postmaster = postmaster
         self.tell_postmaster = tell_postmaster
@@ -85,12 +98,15 @@ class Reporter:
         outcomes: Iterable[tuple[Pending, Outcome]],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
+        *,
+        remark: str | None = None,
     ) -> list[Draft]:
         """The draft owed for these recipients of the claim; [] when nobody is to be told, or can be.
 
         A *delayed* one among them is a warning: give those only when it is time for one.  `original` gives
         the beginning of the message, trace included, and whether that is all of it; it is asked only when
-        a report is made.  Raises TableError or Needs where a table decides where the report goes.
+        a report is made.  `remark` is what a person says who returns the message, "" for nothing; None: no
+        person does.  Raises TableError or Needs where a table decides where the report goes.
         """
         message = claim.message
         late = message.envelope.by is not None and settle.overdue(message, now)
@@ -108,11 +124,11 @@ class Reporter:
             ]
         if not owed:
             return []
-        draft = self._draft(to, claim, owed, original, now)
+        draft = self._draft(to, claim, owed, original, now, remark)
         if draft is None and to is not None and self.tell_postmaster:
             # As with a report that came back: the postmaster has to do.
             owed = [(one, outcome) for one, outcome in owed if outcome.action == "failed"]
-            draft = self._draft(None, claim, owed, original, now) if owed else None
+            draft = self._draft(None, claim, owed, original, now, remark) if owed else None
         return [] if draft is None else [draft]
 
     def keeps(self, claim: Claim, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
@@ -146,6 +162,7 @@ class Reporter:
         owed: Sequence[tuple[Pending, Outcome]],
         original: Callable[[], tuple[bytes, bool]],
         now: float,
+        remark: str | None,
     ) -> Draft | None:
         """A report to the sender, a notice to the postmaster where there is none.
 
@@ -156,7 +173,16 @@ class Reporter:
         way = resolve(self.router, Request(to))
         octets, complete = original()
         message = claim.message
-        terms = report.Terms(self.hostname, self.postmaster, self.boundary, self.lifetime, self.offset())
+        terms = report.Terms(
+            self.hostname,
+            self.postmaster,
+            self.boundary,
+            self.lifetime,
+            self.offset(),
+            pace=self.pace,
+            texts=self.texts,
+            rules=self.rules,
+        )
         draft = report.draft(
             report_id(message.ident, claim.settlement),
             terms,
@@ -172,6 +198,7 @@ class Reporter:
             original=octets,
             complete=complete,
             now=now,
+            remark=remark,
         )
         if draft is None:
             event.dropped(message.ident, f"<{to}> cannot be told: {way.reply or 'mail for it is discarded'}")

@@ -20,6 +20,7 @@ from mether.setup import (
     login_check,
     logins,
     replies,
+    reports,
     resolving,
     rewriting,
     sending,
@@ -88,6 +89,7 @@ def findings(
         *alias_check.troubles(router.rules),
         *rewriting.troubles(config),
         *replies.troubles(config),
+        *reports.troubles(config),
         *programs(config, environ, receives=receives),
     ):
         yield Finding(line, fatal=True)

@@ -1,11 +1,11 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
 One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [srs] [[table]] [[route]] [[login]]
-[relay] [retry] [dns] [log]``; every key may be left out.  `load` gives a `Config` in which every default is
-filled in and every value checked, together with where each value came from.  Relative paths in the file (the
-spool's, a Maildir's, a program's that has a slash) are relative to the file's own directory, so that a
-service does not depend on where it is started; those on a command line and in the environment are relative to
-the working directory.
+[relay] [retry] [reports] [dns] [log]``; every key may be left out.  `load` gives a `Config` in which every
+default is filled in and every value checked, together with where each value came from.  Relative paths in the
+file (the spool's, a Maildir's, a program's that has a slash) are relative to the file's own directory, so
+that a service does not depend on where it is started; those on a command line and in the environment are
+relative to the working directory.
 
 What no route takes goes by MX.  A file without ``[[listen]]`` listens as one without a file would.
 
@@ -19,12 +19,13 @@ import os
 
 from mether.address import parse as parse_address
 from mether.routing.router import Router
-from mether.setup import callahead, decode, locate, rewriting, route_check, routes, sending, shape
+from mether.setup import callahead, decode, locate, reports, rewriting, route_check, routes, sending, shape
 from mether.setup import listen as listening
 from mether.setup import tables as tabling
 from mether.setup.listen import Auth as Auth
 from mether.setup.listen import Listen as Listen
 from mether.setup.relaying import Relay as Relay
+from mether.setup.reports import Reports as Reports
 from mether.setup.resolving import Dns as Dns
 from mether.setup.rewriting import Srs as Srs
 from mether.setup.routes import Route as Route
@@ -143,6 +144,7 @@ class Config(Struct):
     login: tuple[Login, ...] = ()
     relay: Relay = Relay()
     retry: Retry = Retry()
+    reports: Reports = Reports()
     dns: Dns = Dns()
     log: Log = Log()
     path: str | None = None
@@ -197,7 +199,7 @@ def loads(
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
     decode.sections(
         document,
-        ("service", "queue", "auth", "tls", "srs", "relay", "retry", "dns", "log"),
+        ("service", "queue", "auth", "tls", "srs", "relay", "retry", "reports", "dns", "log"),
         ("listen", "table", "route", "login"),
         shape.SHAPES,
     )
@@ -288,6 +290,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         login=tuple(Login(**each) for each in accounts),
         relay=Relay(**one("relay", shape.SHAPES["relay"])),
         retry=_retry(document, one("retry", shape.RETRY), find),
+        reports=reports.check(document, one("reports", shape.SHAPES["reports"]), find),
         dns=dns,
         log=Log(**one("log", shape.LOG)),
         path=path,

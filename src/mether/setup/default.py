@@ -180,6 +180,12 @@ maildir = "mail/{user}"
 # Rules of your own of what replies mean, before the built-in ones: see docs/bounces.md.
 # reply_rules = "replies.txt"
 
+[reports]
+# The languages in which people are told what became of their mail, one after the other.
+#languages = ["en"]
+# Texts of your own, before the built-in ones: see docs/reports.md.
+# texts = "texts.txt"
+
 [dns]
 # Without the DNS only the hosts file and addresses are known; every route then has to name such a host.
 #enabled = true

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
+    from mether.setup.config import Config
+
 SYSTEM: Final = "/etc/mether/mether.toml"
 SYSTEM_SPOOL: Final = "sqlite:/var/spool/smtpq"
 EXPIRE: Final = 5 * 86400.0
@@ -39,11 +41,11 @@ class ConfigError(Exception):
 class Basics:
     """What even a one-shot program needs to know.
 
-    `config` is the configuration file's path or None; `hostname` our own name; `postmaster` an address
-    as text; `spool` a store's URL; `expire` and the ages `warn` in seconds.
+    `config` is the configuration file's path or None, `loaded` what it says; `hostname` our own name;
+    `postmaster` an address as text; `spool` a store's URL; `expire` and the ages `warn` in seconds.
     """
 
-    __slots__ = ("config", "expire", "hostname", "postmaster", "spool", "warn")
+    __slots__ = ("config", "expire", "hostname", "loaded", "postmaster", "spool", "warn")
 
     def __init__(
         self,
@@ -53,7 +55,9 @@ class Basics:
         spool: str,
         expire: float = EXPIRE,
         warn: tuple[float, ...] = WARN,
+        loaded: Config | None = None,
     ) -> None:
+        self.loaded = loaded
         self.config = config
         self.hostname = hostname
         self.postmaster = postmaster
@@ -74,7 +78,9 @@ def basics(
 
     loaded = load(path, spool=spool, environ=environ)
     service, retry = loaded.service, loaded.retry
-    return Basics(path, service.hostname, service.postmaster, loaded.queue.spool, retry.expire, retry.warn)
+    return Basics(
+        path, service.hostname, service.postmaster, loaded.queue.spool, retry.expire, retry.warn, loaded
+    )
 
 
 def find_config(named: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:

@@ -6,7 +6,18 @@ what they expected: see `decode`.
 
 from __future__ import annotations
 
-from mether.setup import decode, endpoint, listen, relaying, resolving, rewriting, route_keys, sending, tables
+from mether.setup import (
+    decode,
+    endpoint,
+    listen,
+    relaying,
+    reports,
+    resolving,
+    rewriting,
+    route_keys,
+    sending,
+    tables,
+)
 from mether.setup.spelling import nearest
 from mether.setup.struct import Struct, fields
 from mether.setup.units import duration_text, size_text
@@ -179,6 +190,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "login": sending.LOGIN,
     "relay": relaying.RELAY,
     "retry": RETRY,
+    "reports": reports.SHAPE,
     "dns": resolving.SHAPE,
     "log": LOG,
 }

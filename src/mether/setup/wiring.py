@@ -81,7 +81,9 @@ def postmaster(config: Config, router: Router) -> Address:
 
 
 def reporter(config: Config, router: Router) -> Reporter:
-    """Who writes reports."""
+    """Who writes reports.  Raises ConfigError."""
+    from mether.setup import replies, reports
+
     return Reporter(
         hostname=config.service.hostname,
         postmaster=postmaster(config, router),
@@ -91,6 +93,8 @@ def reporter(config: Config, router: Router) -> Reporter:
         boundary=_boundary,
         offset=offset,
         hold=config.service.undeliverable_reports == "hold",
+        texts=reports.texts(config),
+        rules=replies.rules(config),
     )
 
 
@@ -126,10 +130,11 @@ def reception(
     tls: bool = False,
 ) -> Reception:
     """What the sessions of one listener share; without `tls` there is none to be had, whatever it says, and
-    without `learn` who decides waits for slow tables in place."""
+    without `learn` who decides waits for slow tables in place.  Raises ConfigError."""
     from mether.receive.learning import Learning, in_place
     from mether.receive.offer import Offers
     from mether.routing.networks import Networks
+    from mether.setup import replies, reports
 
     starttls = tls and listen.tls == "starttls"
     return Reception(
@@ -174,6 +179,8 @@ def reception(
         turns=learn.turns if isinstance(learn, Learning) else None,
         domains=domains(config, listen),
         boundary=_boundary,
+        texts=reports.texts(config),
+        rules=replies.rules(config),
     )
 
 
