@@ -20,7 +20,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Final
 
     from mether.address import Address, ReversePath
@@ -326,6 +326,12 @@ def reported(ident: str, report: str, kind: str) -> None:
     "delivered"."""
     if sinks:
         _emit("reported", {"queue_id": ident, "report": report, "kind": kind})
+
+
+def merged(idents: Sequence[str], reader: str) -> None:
+    """These reports, which had to wait for another hour, go to their reader as one message."""
+    if sinks:
+        _emit("merged", {"queue_id": idents[0], "reports": list(idents), "to": reader})
 
 
 def dropped(ident: str, why: str) -> None:

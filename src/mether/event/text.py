@@ -316,6 +316,12 @@ def _reported(fields: Fields) -> Lines:
     return (("bounce", f"{fields['queue_id']}: sender {kind} notification: {fields['report']}"),)
 
 
+def _merged(fields: Fields) -> Lines:
+    reports = fields["reports"]
+    text = f"{fields['queue_id']}: {len(reports)} reports for <{fields['to']}> go as one: {' '.join(reports)}"
+    return (("bounce", text),)
+
+
 def _dropped(fields: Fields) -> Lines:
     return (("bounce", f"{fields['queue_id']}: dropped: {fields['why']}"),)
 
@@ -358,6 +364,7 @@ _LINES: Final[dict[str, Callable[[Fields], Lines]]] = {
     "unreachable": _unreachable,
     "expired": _expired,
     "reported": _reported,
+    "merged": _merged,
     "dropped": _dropped,
     "held": _held,
     "reclaimed": _reclaimed,

@@ -77,10 +77,10 @@ class Pace:
 
     def waiting(self, reader: str, now: float, limit: int) -> list[str]:
         """Up to `limit` reports that wait for the reader and may go by `now`, those first that were first."""
-        found: list[tuple[str]] = self._do(
-            lambda: self._db().execute(self._sql["waiting"], (_key(reader), now, limit)).fetchall()  # type: ignore[arg-type]
+        found = self._do(
+            lambda: self._db().execute(self._sql["waiting"], (_key(reader), now, limit)).fetchall()
         )
-        return [ident for (ident,) in found]
+        return [str(ident) for (ident,) in found]
 
     def wait(self, reader: str, idents: Iterable[str], at: float) -> None:
         """These wait for the reader until then."""

@@ -94,7 +94,7 @@ class Routing:
         if why is not None:
             if once is not None:
                 once.tried(claim)
-            self._move(claim, settle.stay(claim), why)
+            self.move(claim, settle.stay(claim), why=why)
             return
         try:
             moves = settle.reroute(claim, self._way, now) if claim.due else []
@@ -112,7 +112,7 @@ class Routing:
 
     def _go(self, claim: Claim, moves: list[Decision], once: Once | None) -> None:
         if moves:
-            self._move(claim, moves, None)
+            self.move(claim, moves)
             return
         if once is not None:
             once.tried(claim)
@@ -154,8 +154,8 @@ class Routing:
         ]
         self._done(claim, outcomes, now, now)
 
-    def _move(self, claim: Claim, moves: list[Decision], why: str | None) -> None:
-        """Settle a claim untried: by moving its recipients to another next hop, or by holding it."""
+    def move(self, claim: Claim, moves: list[Decision], why: str | None = None) -> None:
+        """Settle a claim untried: its recipients go to another next hop, or wait on, or it is held."""
         self._queue.settle(Settlement(claim, moves, hold=why), None, partial(self._moved, claim, why))
 
     def _moved(self, claim: Claim, why: str | None, applied: bool) -> None:

@@ -30,6 +30,7 @@ from mether.runner.ending import Ending
 from mether.runner.giving import RETRY, Giving
 from mether.runner.hand import Hand
 from mether.runner.lease import Lease
+from mether.runner.merging import Merging
 from mether.runner.news import News
 from mether.runner.once import Once
 from mether.runner.others import Others
@@ -120,12 +121,24 @@ class Runner:
             done=self.done,
             faulted=self._faulted,
         )
+        self._merging = Merging(
+            loop=loop,
+            ask=self._call,
+            hand=self._hand,
+            reporter=reporter,
+            clock=clock,
+            begin=lambda claim, now: self._routing.begin(claim, now, None),
+            offer=self._offer,
+            put_off=self._routing.move,
+            faulted=self._faulted,
+        )
 
     def adopt(self, *, router: Router, reporter: Reporter, retry: Retry) -> None:
         """Go by a newer configuration from now on; what is in hand ends by it too."""
         self._retry = retry
         self._routing.adopt(router, retry)
         self._ending.adopt(reporter, retry)
+        self._merging.adopt(reporter)
         self._transports().share(max(1, self._lease.live.runners))
         self._changed()
 
@@ -243,9 +256,28 @@ class Runner:
         transcript: str = "",
     ) -> None:
         """A transport has worked a claim."""
+        if not self._merging.sent:
+            self._worked(claim, outcomes, started, connected, transcript)
+            return
+        for number, (one, its) in enumerate(self._merging.share(claim, outcomes)):
+            self._worked(one, its, started, connected, transcript, again=number > 0)
+
+    def _worked(
+        self,
+        claim: Claim,
+        outcomes: list[Outcome],
+        started: float,
+        connected: float,
+        transcript: str,
+        *,
+        again: bool = False,
+    ) -> None:
+        """A claim was worked; `again` where it went with another, so that its next hop is known already."""
         now = self._clock()
         hop = self._ways.to[claim.route].hop
         verdict = settle.decide(claim, outcomes, hop, self._retry, now, self._random)
+        if again:
+            verdict.hop = None
         if verdict.hop is not None:
             self._ways.learn(verdict.hop)
             if verdict.hop.failures:
@@ -260,6 +292,7 @@ class Runner:
 
     def returned(self, claims: list[Claim]) -> None:
         """A transport gives claims back untried."""
+        claims = self._merging.parts(claims)
         for claim in claims:
             self._hand.give(claim)
         self._giving.give(claims)
@@ -317,7 +350,8 @@ class Runner:
         now = self._clock()
         course = settle.course(claim.message, now, due=claim.due)
         if course == "try":
-            self._transports().transport(claim.route).offer(claim)
+            if not (claim.message.release_at and self._merging.takes(claim)):
+                self._transports().transport(claim.route).offer(claim)
         elif course == "warn":
             self._ending.warn(claim, now)
         else:
@@ -325,6 +359,13 @@ class Runner:
             verdict = settle.expire(claim, now)
             self._ending.tell(claim, verdict.decisions, now, now)
             self._ending.end(claim, verdict, now, now)
+
+    def _offer(self, claim: Claim) -> None:
+        """Hand a claim that waited for others to its transport."""
+        if self._stopping:
+            self.returned([claim])
+        else:
+            self._transports().transport(claim.route).offer(claim)
 
     # Other processes
 
