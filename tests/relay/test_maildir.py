@@ -123,7 +123,7 @@ def test_new_directories_are_synced_into_those_above(tmp_path: Path) -> None:
     ("error", "code", "status"),
     [
         (errno.ENOSPC, 452, "4.3.1"),
-        (errno.EDQUOT, 452, "4.3.1"),
+        (errno.EDQUOT, 452, "4.2.2"),
         (errno.EACCES, 451, "4.3.0"),
         (errno.EIO, 451, "4.3.0"),
         (errno.ENAMETOOLONG, 550, "5.1.1"),

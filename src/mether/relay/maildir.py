@@ -54,6 +54,7 @@ SWEPT: Final = 100
 
 DELIVERED: Final = Reply(250, "2.0.0", "delivered to the mailbox")
 FULL: Final = Reply(452, "4.3.1", "not enough storage for the mailbox now")
+OVER_QUOTA: Final = Reply(452, "4.2.2", "the mailbox is full")
 NO_MAILBOX: Final = Reply(550, "5.1.1", "this address can name no mailbox here")
 
 _OURS: Final = re.compile(r"[0-9]+\.M[0-9]{6}P[0-9]+Q[0-9]+\.")
@@ -186,8 +187,10 @@ def unique(now: float, pid: int, number: int, hostname: str) -> str:
 
 def trouble(error: OSError) -> Reply:
     """The reply where a mailbox cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno == errno.ENOSPC:
         return FULL
+    if error.errno == errno.EDQUOT:
+        return OVER_QUOTA  # its owner's quota, and not the disk: it is for him to mend
     if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
         return NO_MAILBOX
     # The path stays out of the text: it goes to the sender.
