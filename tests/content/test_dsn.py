@@ -282,6 +282,13 @@ def test_the_envelope() -> None:
     assert envelope == Envelope(None, [Recipient(alice, notify="NEVER")])
 
 
+def test_a_source_route_is_left_out() -> None:
+    """BNC-1: RFC 5321 section 6.1."""
+    to = parse("@relay.example,@hub.example:alice@example.org")
+    assert str(dsn.envelope(to, Envelope(to)).recipients[0].forward_path) == "alice@example.org"
+    assert b"\r\nTo: <alice@example.org>\r\n" in report(to=to)
+
+
 def test_the_envelope_keeps_what_protects_and_ranks_the_message() -> None:
     """RFC 8689 section 5; EXT-3."""
     envelope = dsn.envelope(parse("alice@example.org"), Envelope(None, requiretls=True, priority=4))

@@ -62,7 +62,7 @@ def test_no_such_domain_is_for_good() -> None:
 
 
 def test_a_silent_dns_is_not() -> None:
-    """MX-2."""
+    """MX-2, ENH-14."""
     assert failure("example.org", TWO, broken=("example.org",)) == "451 4.4.3"
 
 
@@ -74,7 +74,7 @@ def test_without_mx_the_domain_is_its_own_host() -> None:
 
 
 def test_neither_mx_nor_address() -> None:
-    """MX-2, MX-3."""
+    """MX-2, MX-3, ENH-14."""
     assert failure("example.org", {"example.org": ["TXT x"]}) == "550 5.4.4"
 
 
@@ -85,7 +85,7 @@ def test_with_an_mx_the_domains_own_address_is_never_used() -> None:
 
 
 def test_null_mx() -> None:
-    """MX-4."""
+    """MX-4, ENH-6."""
     assert failure("example.org", {"example.org": ["MX 0 .", "A 192.0.2.9"]}) == "556 5.1.10"
 
 

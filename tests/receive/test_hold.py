@@ -48,7 +48,7 @@ def test_a_time_that_is_past_holds_nothing() -> None:
 
 @pytest.mark.parametrize("mode", ["R", "N"])
 def test_no_hold_beyond_the_time_of_delivery(mode: str) -> None:
-    """RFC 4865 section 5.2.2: refused with 501 5.5.4, as one of the two could not be honoured."""
+    """ENH-1: RFC 4865 section 5.2.2: refused with 501 5.5.4, as one of the two could not be honoured."""
     assert asked("for;3600", By(3600, mode)) == ""
     assert asked("for;3601", By(3600, mode)) == "501 5.5.4"
     assert asked(moment(NOW + 7200), By(7201, mode)) == ""

@@ -276,7 +276,7 @@ def test_a_full_disk_while_content_is_written(spooled: Place) -> None:
 @pytest.mark.parametrize("content", [b"small\r\n", b"large\r\n" * 20_000])
 @pytest.mark.parametrize(("failure", "code"), [(FULL, "452 4.3.1 "), (StoreError("down"), "451 4.3.0 ")])
 def test_trouble_with_the_commit(spooled: Place, content: bytes, failure: StoreError, code: str) -> None:
-    """DAT-7."""
+    """DAT-7, ENH-10, ENH-12."""
     spooled.commit_failure = failure
     client = spooled.client()
     assert client.mail(content, 50_000).startswith(code)

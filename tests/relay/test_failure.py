@@ -87,6 +87,7 @@ def test_a_reply_that_no_command_allows_is_a_protocol_fault(stage: str, code: in
 )
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_lost_session_delays_and_taints_the_host(kind: str, stage: str, status: str, sent: bool) -> None:
+    """ENH-13."""
     outcome = failure.of_lost(1, Lost(kind, stage, "it went away"), remote_mta="mx", content_sent=sent)
     assert (outcome.action, outcome.scope, outcome.status) == ("delayed", "host", status)
     assert not outcome.uncertain

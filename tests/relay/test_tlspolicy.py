@@ -119,6 +119,6 @@ def test_requiretls_is_about_relaying():
     ],
 )
 def test_what_a_shortfall_means(reply, action: str, status: str):
-    """TLS-5: our own demand is tried again; the sender's, REQUIRETLS, goes back with 5.7.10 or 5.7.30."""
+    """TLS-5, ENH-25, ENH-30: our own demand is tried again; the sender's, REQUIRETLS, goes back."""
     outcome = failure.of_host(0, reply)
     assert (outcome.action, outcome.status) == (action, status)

@@ -223,6 +223,27 @@ def test_one_report_for_all_whose_time_it_was() -> None:
     assert kind(draft, zip(about.pending, outcomes, strict=True)) == "failed"
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Auto-Submitted: auto-replied",
+        "Auto-Submitted: auto-generated",
+        "Precedence: bulk",
+        "List-Id: <list.example.com>",
+        "X-Auto-Response-Suppress: All",
+        "Return-Path: <>",
+    ],
+)
+def test_no_header_field_decides_who_is_told(field: str) -> None:
+    """BNC-2, BNC-3: only the null reverse-path does, and that whatever the header says."""
+    octets = f"{field}\r\nFrom: sender@example.com\r\n\r\nx\r\n".encode()
+    (draft,) = reports(claim(), original=lambda: (octets, True))
+    assert rows(draft) == ["sender@example.com"]
+    (notice,) = reports(claim(sender=""), original=lambda: (octets, True))
+    assert rows(notice) == [POSTMASTER]
+    assert reports(claim(sender=""), tell=False, original=lambda: (octets, True)) == []
+
+
 def test_the_log_is_told_the_gravest_that_the_sender_was_told() -> None:
     about = claim("one@example.net", "two@example.net")
     about.pending[0].recipient.notify = "SUCCESS"

@@ -244,7 +244,7 @@ def test_the_message_expires_all_the_same() -> None:
     [("R", "554 5.4.7 delivery time expired"), ("N", "451 4.4.7 the message could not be delivered in time")],
 )
 def test_what_was_never_tried_in_time(mode: str, text: str) -> None:
-    """EXT-1: with mode N it is the message that expired."""
+    """EXT-1, ENH-16: with mode N it is the message that expired."""
     verdict = settle.expire(by(several(2), 600, mode), T0 + 7 * DAY)
     assert [decision.retry_at for decision in verdict.decisions] == [None, None]
     assert [one.number for one, _ in verdict.failed] == [0, 1]

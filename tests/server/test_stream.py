@@ -287,7 +287,7 @@ def test_a_client_that_says_quit_and_takes_no_replies(loop_name: str) -> None:
 
 @both
 def test_stop(loop_name: str) -> None:
-    """CMD-27: 421 4.3.2 at the next safe point, which is after the content."""
+    """CMD-27, ENH-11: 421 4.3.2 at the next safe point, which is after the content."""
 
     async def main() -> None:
         taker = Taker()

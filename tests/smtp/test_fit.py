@@ -146,6 +146,13 @@ def test_eight_bit_to_seven() -> None:
     assert made.missing == "8BITMIME"
 
 
+def test_a_report_asks_for_none() -> None:
+    """BNC-1: RFC 3461 section 6.1: NOTIFY=NEVER, and no RET."""
+    made = _fit(Envelope(None, [Recipient(address.parse("a@example.com"), notify="NEVER")]), PLAIN, SEVEN)
+    assert made.mail == []
+    assert [list(one) for one in made.rcpt] == [["NOTIFY=NEVER"]]
+
+
 def test_a_report_is_converted_though_nothing_else_is() -> None:
     """BNC-6: it could be returned to nobody."""
     report = Envelope(None, [Recipient(address.parse("a@example.com"))], body="8BITMIME")
