@@ -93,6 +93,7 @@ class Coming:
             reception.boundary,
             reception.lifetime,
             reception.offset(),
+            pace=reception.pace,
             texts=reception.texts,
             rules=reception.rules,
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mether.content.words_texts import Texts
     from mether.queue.content import Writer
     from mether.queue.message import Draft
+    from mether.queue.pace import Pace
     from mether.queue.store import Committed, StoreError
     from mether.receive.budget import Budget
     from mether.receive.domains import Domains
@@ -71,8 +72,8 @@ class Reception:
     for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
     say what is known of a mailbox.  `learn` has a table asked that a decision waits for, and `boundary` makes
     a token for a report; people read the `texts` in it, and the `rules` tell what replies mean (None: those
-    that come with mether).  `turns` are those at large lists, None where nobody else waits.  `banner` and
-    `farewell` are the replies that begin and end a session.
+    that come with mether); `pace` is how many go to one reader in an hour.  `turns` are those at large lists,
+    None where nobody else waits.  `banner` and `farewell` are the replies that begin and end a session.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class Reception:
         "name",
         "offers",
         "offset",
+        "pace",
         "postmaster",
         "rates",
         "relay_from",
@@ -148,6 +150,7 @@ class Reception:
         domains: Domains | None = None,
         boundary: Callable[[], str] | None = None,
         texts: Texts | None = None,
+        pace: Pace | None = None,
         rules: Rules | None = None,
     ) -> None:
         self.hostname = hostname
@@ -180,6 +183,7 @@ class Reception:
         self.turns = turns
         self.domains = domains
         self.texts = texts
+        self.pace = pace
         self.rules = rules
         self.boundary = boundary or (lambda: f"mether{ident(clock())}")
         self.banner = Reply(220, None, f"{hostname} {'LMTP' if role == 'lmtp' else 'ESMTP'} mether")

@@ -60,7 +60,10 @@ def _step(
     if row.owner is not None:
         return Step(row, "leave", "it is being tried now")
     if message.release_at > at:
-        return Step(row, "wait", "its sender asked for a later delivery", message.release_at)
+        why = "its sender asked for a later delivery"
+        if message.envelope.reverse_path is None and message.envelope.hold is None:
+            why = "too many reports went to its reader in this hour; it goes with the others that wait"
+        return Step(row, "wait", why, message.release_at)
     due = regardless or (row.next_attempt <= at and (hop is None or not hop.blocked(at)))
     course = settle.course(message, at, due=due)
     if course == "try":

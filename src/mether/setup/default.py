@@ -185,6 +185,8 @@ maildir = "mail/{user}"
 #languages = ["en"]
 # Texts of your own, before the built-in ones: see docs/reports.md.
 # texts = "texts.txt"
+# The most that go to one address in an hour: those beyond wait for the next, and go as one.
+#hourly = 100
 
 [dns]
 # Without the DNS only the hosts file and addresses are known; every route then has to name such a host.

@@ -1,4 +1,5 @@
-"""``[reports]``: in which languages reports speak, and an administrator's own texts for them.
+"""``[reports]``: in which languages reports speak, an administrator's own texts for them, and how many go
+to one reader.
 
 `texts` gives what `content.dsn` takes.  How a file of texts reads is told in docs/reports.md and at the top
 of `mether/content/texts/en.txt`.  It is read when the service starts and when it is reloaded; what is wrong
@@ -29,10 +30,12 @@ MAX_LANGUAGES: Final = 8
 
 class Reports(Struct):
     """``[reports]``: the `languages` in which people read what happened, one after the other, and the file of
-    an administrator's own `texts` (None: those that come with mether)."""
+    an administrator's own `texts` (None: those that come with mether); the most that go to one address in an
+    hour (`hourly`): those beyond wait for the next, and go as one."""
 
     languages: tuple[str, ...] = ("en",)
     texts: str | None = None
+    hourly: int = 100
 
 
 def _language(value: object) -> str:
@@ -61,6 +64,7 @@ def _languages(value: object) -> tuple[str, ...]:
 SHAPE: Final[Shape] = {
     "languages": _languages,
     "texts": decode.text,
+    "hourly": decode.whole(1, 1_000_000),
 }
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Writer
     from mether.queue.message import Draft
+    from mether.queue.pace import Pace
     from mether.queue.store import Store
     from mether.receive.budget import Budget
     from mether.receive.domains import Domains
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 
 _offset = (-1, 0)
+_paces: dict[str, Pace] = {}
 
 
 def new_id(now: float) -> str:
@@ -95,7 +97,20 @@ def reporter(config: Config, router: Router) -> Reporter:
         hold=config.service.undeliverable_reports == "hold",
         texts=reports.texts(config),
         rules=replies.rules(config),
+        pace=pace(config),
     )
+
+
+def pace(config: Config) -> Pace:
+    """How many reports an hour go to one reader; the same for all who ask of this spool."""
+    from mether.queue.pace import Pace
+
+    url = config.queue.spool
+    if url not in _paces:
+        _, _, path = url.partition(":")
+        _paces[url] = Pace(path or None, 0, event.error)
+    _paces[url].hourly = config.reports.hourly
+    return _paces[url]
 
 
 def _boundary() -> str:
@@ -179,6 +194,7 @@ def reception(
         turns=learn.turns if isinstance(learn, Learning) else None,
         domains=domains(config, listen),
         boundary=_boundary,
+        pace=pace(config),
         texts=reports.texts(config),
         rules=replies.rules(config),
     )
