@@ -113,3 +113,18 @@ def test_nothing_is_too_odd(lines: list[str]) -> None:
 def test_it_is_bounded() -> None:
     text = "Final-Recipient: rfc822;a@b.example\nAction: failed\n\n" * 10_000
     assert len(read(text).recipients) <= bounce_dsn.MAX_RECIPIENTS
+
+
+def test_what_a_server_said_makes_no_field_where_it_was_folded() -> None:
+    """BNC-10: a line that begins with a space goes on with the field above."""
+    text = (
+        "Reporting-MTA: dns; mx.example.net\n\n"
+        "Final-Recipient: rfc822;bob@example.com\nAction: failed\nStatus: 5.1.1\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 no\n Action: delivered\n Final-Recipient: rfc822;eve@example.com\n"
+    )
+    (one,) = bounce_dsn.read(text).recipients
+    assert (one.recipient, one.action, one.status) == ("bob@example.com", "failed", "5.1.1")
+    assert one.diagnostic == "550 5.1.1 no Action: delivered Final-Recipient: rfc822;eve@example.com"
+    # But where all are indented alike, as in a text that quotes them, each is a field.
+    (one,) = bounce_dsn.read("".join(f"  {line}\n" for line in text.splitlines()[2:5])).recipients
+    assert (one.recipient, one.action, one.status) == ("bob@example.com", "failed", "5.1.1")

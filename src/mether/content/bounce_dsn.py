@@ -69,11 +69,15 @@ def read(text: str) -> Report:
     """The fields in a text; what is none is passed over."""
     report = Report()
     group: dict[str, str] = {}
-    last = ""
+    last, margin = "", 0
     for line in [*bounce_text.lines(text, MAX_TEXT, 20 * MAX_RECIPIENTS), ""]:
         match = _FIELD.match(line)
         name = match[1].lower() if match else ""
+        if match and last and line[0] in " \t" and match.start(1) > margin:
+            name = ""  # a line that goes on, whatever a server had it begin with
         if match and (name in _KNOWN or name.startswith("x-")):
+            if not group:
+                margin = match.start(1)
             if name in group and (name in _START or name == "action"):
                 _end(report, group)
                 group = {}
