@@ -5,6 +5,7 @@ from queues import NOW, defer, put
 
 from mether.programs.cleansmtpq import main
 from mether.queue.store import Filter
+from mether.runner.returning import UNTRIED
 
 DAY = 86400.0
 
@@ -55,7 +56,8 @@ def test_what_was_to_go_later_counts_its_days_from_then(store, capsys):
     waits = put(store, age=30 * DAY, release_at=NOW + DAY)
     old = put(store, age=30 * DAY, release_at=NOW - 4 * DAY)
     assert main(["-n"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [old]
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines() if "would be returned to" in line] == [old]
     assert main([]) == 0
     assert {young, waits} < set(waiting(store))
     assert old not in waiting(store)
@@ -64,11 +66,43 @@ def test_what_was_to_go_later_counts_its_days_from_then(store, capsys):
 def test_dry_run_changes_nothing(store, capsys):
     ident, orphan = put(store, age=4 * DAY), put(store, age=4 * DAY, sender="")
     assert main(["-n"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, why, second, _, last = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{ident} of ")
     assert first.endswith(" would be returned to <ann@example.org>")
-    assert second.endswith(" would be returned to nobody: it has no sender")
+    assert why.strip() == f"bob@example.net (smtp:example.net): {UNTRIED}"
+    assert second.startswith(f"{orphan} of ")
+    assert second.endswith(" would be held: nobody can be told")
+    assert last == "-- 2 messages, 2 recipients would be returned: 1 to the sender, 1 held for a person"
     assert waiting(store) == sorted([ident, orphan])
+
+
+def test_only_what_waits_at_a_next_hop_goes_and_the_others_of_the_message_stay(store, capsys):
+    ident = put(store, "bob@example.net", "dan@else.test", age=4 * DAY)
+    young = put(store, "eve@else.test")
+    assert main(["--next-hop", "ELSE.*"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{ident} returned to <ann@example.org> in ")
+    assert out.endswith("; 1 other recipient stays\n")
+    assert out.count("\n") == 1
+    left = {entry.message.ident: entry for entry in store.entries(Filter())}
+    assert [str(row.recipient.forward_path) for row in left[ident].rows] == ["bob@example.net"]
+    assert young in left
+
+
+def test_held_messages_are_returned_when_asked_for(store, capsys):
+    held, other = put(store, age=9 * DAY), put(store, age=9 * DAY)
+    store.change(Filter(idents=frozenset([held])), "hold", now=NOW)
+    assert main(["--status", "held"]) == 0
+    assert capsys.readouterr().out.startswith(f"{held} returned to ")
+    assert held not in waiting(store)
+    assert other in waiting(store)
+
+
+def test_older_is_days_in_other_units(store, capsys):
+    old, young = put(store, age=7300), put(store, age=7100)
+    assert main(["--older", "2h"]) == 0
+    assert capsys.readouterr().out.startswith(f"{old} ")
+    assert young in waiting(store)
 
 
 def test_what_is_being_tried_is_left_alone(store, capsys):
@@ -85,6 +119,8 @@ def test_what_is_being_tried_is_left_alone(store, capsys):
     [
         (["-d", "x"], "--days: 'x' is not a number of at least 0"),
         (["-d", "-1"], "--days: '-1' is not a number of at least 0"),
+        (["-d", "1", "--older", "1d"], "--days and --older exclude each other"),
+        (["--next-hop", ""], "--next-hop is empty"),
         (["ID"], "unexpected operand 'ID'; returnsmtpmail returns single messages"),
     ],
 )

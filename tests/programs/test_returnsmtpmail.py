@@ -110,7 +110,20 @@ def test_one_that_is_not_queued_is_told_and_the_others_returned(store, capsys):
 
 
 @pytest.mark.parametrize(
-    ("argv", "text"), [([], "expected the ids of messages to return"), (["x.sh"], "'x.sh' is not a queue id")]
+    ("argv", "text"),
+    [
+        ([], "expected IDs, a filter, or --all"),
+        (["x.sh"], "'x.sh' is not a queue id"),
+        ([""], "'' is not a queue id"),
+        (["--all", "--sender", "*"], "--all contradicts an ID or a filter"),
+        (["--next-hop", ""], "--next-hop is empty"),
+        (["--recipient="], "--recipient is empty"),
+        (["--all", "ID"], "'ID' is not a queue id"),
+        (["--sender", "\udcff*"], "--sender: the text is not in the encoding of arguments"),
+        (["--all", "--reason", "\udcff"], "--reason: the text is not in the encoding of arguments"),
+        (["--all", "--reason", " \n\x1b"], "--reason says nothing"),
+        (["--all", "--reason", "x" * 256], "--reason has 256 characters, and at most 255 are kept"),
+    ],
 )
 def test_a_wrong_argument_is_one_line(argv, text, capsys):
     assert main(argv) == 64

@@ -218,8 +218,11 @@ def _system(error: OSError) -> tuple[int, str]:
 
 def _reader_gone(error: OSError) -> bool:
     """Whether the error is that nobody reads our stdout any more (and not some other pipe's end)."""
-    if not isinstance(error, BrokenPipeError):
-        return False
+    return isinstance(error, BrokenPipeError) and nobody_reads()
+
+
+def nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader has gone, so that what is printed now is lost.  Never raises."""
     import select
 
     try:

@@ -1,11 +1,14 @@
 """Returning messages because a person says so: what `cleansmtpq` and `returnsmtpmail` do.
 
 A claimed message's recipients fail, with the last thing that was said of them, or of their next hop, as the
-reason; the report to its sender is queued in the transaction that removes it.  A message with a null
-reverse-path is never returned (RFC 5321 section 6.1): `notify` says who is told instead.
+reason; the report to its sender is queued in the transaction that removes them.  A message with a null
+reverse-path is never returned (RFC 5321 section 6.1), nor is one of whose sender nothing is known any more:
+`notify` says who is told instead, and whether it is held.  What a person says beside it, the `remark`, is in
+the report as the postmaster's words; in no field of it, as no server said them.
 
 What another owner is trying is not claimed here, and what another has taken over meanwhile is refused by
-the store: neither is returned.  Raises StoreError, and then nothing was done.
+the store: neither is returned.  `give_back` raises StoreError, and then nothing was done; `foresee` tells
+what it would do, and does nothing.
 """
 
 from __future__ import annotations
@@ -13,21 +16,24 @@ from __future__ import annotations
 from mether.content.returned import MAX_RETURNED
 from mether.event import mail as event
 from mether.outcome import Outcome
-from mether.queue.claim import Decision, Settlement
+from mether.queue.claim import Claim, Decision, Pending, Settlement
+from mether.queue.glob import glob
 from mether.queue.store import StoreError
 from mether.relay import failure
 from mether.reply import Reply
+from mether.routing.expand import resolve
+from mether.routing.request import Request
 from mether.routing.source import TableError, settled
 from mether.runner import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Final
 
-    from mether.address import ReversePath
-    from mether.queue.claim import Claim, Pending
-    from mether.queue.message import Draft
+    from mether.outcome import Route
+    from mether.queue.claim import Hop
+    from mether.queue.message import Draft, Entry, Message, Row
     from mether.queue.store import Store
     from mether.runner.notify import Reporter
 
@@ -35,48 +41,139 @@ UNTRIED: Final = Reply(554, "5.0.0", "returned by the postmaster before it was t
 
 
 class Returned:
-    """What became of one claim: the message's `ident` and `reverse_path`, how many `recipients` were given
-    up, and the `reports` that were queued, by id.  With `refused` nothing was done."""
+    """What becomes of one claim, or would.
 
-    __slots__ = ("ident", "recipients", "refused", "reports", "reverse_path")
+    `recipients` of the `message`, at the next hop `route`, were given up, each with its outcome; `reports`
+    were queued that say so, to the sender or, with `notice`, to the postmaster.  `kept` is why it is held for
+    a person instead.  With `refused` the claim was lost, with `trouble` no report could be written, and
+    without `recipients` none of them was meant: then nothing was done.  `open` tells that the claim is still
+    to be released.
+    """
 
-    def __init__(
-        self, ident: str, reverse_path: ReversePath, recipients: int, reports: list[str], *, refused: bool
-    ) -> None:
-        self.ident = ident
-        self.reverse_path = reverse_path
+    __slots__ = ("kept", "message", "notice", "open", "recipients", "refused", "reports", "route", "trouble")
+
+    def __init__(self, message: Message, route: Route, recipients: list[tuple[Pending, Outcome]]) -> None:
+        self.message = message
+        self.route = route
         self.recipients = recipients
-        self.reports = reports
-        self.refused = refused
+        self.reports: list[str] = []
+        self.notice = False
+        self.kept: str | None = None
+        self.open = True
+        self.refused = False
+        self.trouble = ""
+
+    @property
+    def given_up(self) -> set[int]:
+        """The numbers of the recipients that are in the queue no more."""
+        if self.open or self.refused or self.kept is not None:
+            return set()
+        return {one.number for one, _ in self.recipients}
 
 
-def give_back(store: Store, claims: Sequence[Claim], reporter: Reporter, now: float) -> list[Returned]:
-    """Return what these claims hold, in one transaction; an answer for each.  Raises StoreError."""
-    settlements = [_settlement(store, claim, reporter, now) for claim in claims]
-    refused = {id(one) for one in store.settle(settlements, now=now)}
-    answers = []
-    for one in settlements:
-        message = one.claim.message
-        lost = id(one) in refused
-        reports = [] if lost else [report.message.ident for report in one.reports]
-        answers.append(
-            Returned(message.ident, message.envelope.reverse_path, len(one.decisions), reports, refused=lost)
-        )
-        _tell(one, lost)
+def give_back(
+    store: Store,
+    claims: Sequence[Claim],
+    reporter: Reporter,
+    now: float,
+    *,
+    remark: str = "",
+    recipient: str | None = None,
+) -> list[Returned]:
+    """Return what these claims hold, in one transaction; an answer for each.  Raises StoreError.
+
+    With `recipient`, a glob, only those that are like it.
+    """
+    answers: list[Returned] = []
+    settlements: list[tuple[Returned, Settlement]] = []
+    for claim in claims:
+        meant = [one for one in claim.pending if _like(recipient, one)]
+        answer = Returned(claim.message, claim.route, _failed(meant, claim.hop, now))
+        answers.append(answer)
+        if not meant:
+            continue
+        try:
+            reports = _decide(answer, claim, store, reporter, now, remark)
+        except StoreError:
+            raise
+        except Exception as error:
+            # Nobody is removed without the report that is owed; and the others need not wait for it.
+            answer.trouble = f"a report cannot be written: {error!r}"
+            event.error(answer.trouble, ident=claim.message.ident)
+            continue
+        if answer.kept is not None and claim.message.hold is not None:
+            answer.kept = claim.message.hold
+            continue
+        decisions = []
+        if answer.kept is None:
+            decisions = [Decision(one.number, outcome, None) for one, outcome in answer.recipients]
+        one = Settlement(claim, decisions, reports=reports, hold=answer.kept)
+        settlements.append((answer, one))
+    applied = store.apply((), [one for _, one in settlements], now=now)
+    refused = {id(one) for one in applied.refused}
+    for answer, one in settlements:
+        answer.open, answer.refused = False, id(one) in refused
+        answer.reports = [] if answer.refused else [report.message.ident for report in one.reports]
+        _tell(answer, reporter, remark)
+    for ident in applied.gone:
+        event.removed(ident)
     return answers
 
 
-def _settlement(store: Store, claim: Claim, reporter: Reporter, now: float) -> Settlement:
-    cause = claim.hop.last if claim.hop is not None else ""
-    failed = [(one, _outcome(one, cause, now)) for one in claim.pending]
-    decisions = [Decision(one.number, outcome, None) for one, outcome in failed]
+def foresee(
+    entry: Entry,
+    rows: Sequence[Row],
+    hops: Mapping[Route, Hop],
+    reporter: Reporter,
+    now: float,
+    remark: str = "",
+) -> list[Returned]:
+    """What `give_back` would do with these recipients of an entry, one answer for each next hop.
+
+    `hops` are the next hops in trouble.  Raises StoreError.
+    """
+    answers = []
+    for route in dict.fromkeys(row.route for row in rows):
+        pending = [Pending.of(row) for row in rows if row.route == route]
+        claim = Claim(entry.message, route, pending, owner=0, token=0, hop=hops.get(route))
+        answer = Returned(entry.message, route, _failed(pending, claim.hop, now))
+        reports = _decide(answer, claim, None, reporter, now, remark)
+        if answer.kept is not None and entry.message.hold is not None:
+            answer.kept = entry.message.hold
+        answer.reports = [report.message.ident for report in reports]
+        answers.append(answer)
+    return answers
+
+
+def _like(recipient: str | None, one: Pending) -> bool:
+    return recipient is None or glob(recipient, str(one.recipient.forward_path))
+
+
+def _decide(
+    answer: Returned, claim: Claim, store: Store | None, reporter: Reporter, now: float, remark: str
+) -> list[Draft]:
+    """Note in the answer who is told, and the reports that do.  Raises StoreError."""
+    failed, sender = answer.recipients, claim.message.envelope.reverse_path
     try:
-        reports: list[Draft] = settled(
-            lambda: reporter.reports(claim, failed, lambda: _original(store, claim), now)
+        reports = settled(
+            lambda: reporter.reports(claim, failed, lambda: _original(store, claim), now, remark=remark)
         )
+        answer.notice = sender is None
+        if reports and sender is not None:
+            # Where there is nobody behind the sender's address any more, it is the postmaster who is told.
+            answer.notice = not settled(lambda: resolve(reporter.router, Request(sender))).deliveries
     except TableError as error:
         raise StoreError(f"nothing is returned, since a report cannot be addressed: {error}") from None
-    return Settlement(claim, decisions, reports=reports)
+    if not reports and reporter.keeps(claim, failed):
+        why = f"cannot be returned, as nobody can be told: {failed[0][1].reply}"
+        answer.kept = f"{why} ({remark})" if remark else why
+    return reports
+
+
+def _failed(pending: Sequence[Pending], hop: Hop | None, now: float) -> list[tuple[Pending, Outcome]]:
+    """The recipients, each with what is said of it."""
+    cause = hop.last if hop is not None else ""
+    return [(one, _outcome(one, cause, now)) for one in pending]
 
 
 def _outcome(one: Pending, cause: str, now: float) -> Outcome:
@@ -87,37 +184,44 @@ def _outcome(one: Pending, cause: str, now: float) -> Outcome:
     return outcome
 
 
-def _original(store: Store, claim: Claim) -> tuple[bytes, bool]:
+def _original(store: Store | None, claim: Claim) -> tuple[bytes, bool]:
     """The beginning of the message for its report, and whether that is all."""
     content = claim.content
     try:
-        if content is None:
+        if content is None and store is not None:
             content = store.content(claim.message.ident)
+        if content is None:
+            return claim.message.trace, False  # nobody will read it
         octets = content.read(MAX_RETURNED)
     except (StoreError, OSError):
         return claim.message.trace, False  # the sender is told all the same
     return claim.message.trace + octets, len(octets) == content.size
 
 
-def _tell(one: Settlement, lost: bool) -> None:
-    message = one.claim.message
-    if lost:
+def _tell(answer: Returned, reporter: Reporter, remark: str) -> None:
+    message = answer.message
+    if answer.refused:
         event.refused(message.ident)
         return
+    if answer.kept is not None:
+        event.held(message.ident, answer.kept)
+        return
     if event.sinks:
-        for pending, decision in zip(one.claim.pending, one.decisions, strict=True):
-            assert decision.outcome is not None
+        event.noted(
+            f"returned by a person: {remark}" if remark else "returned by a person", ident=message.ident
+        )
+        for one, outcome in answer.recipients:
             event.tried(
                 message.ident,
-                pending.recipient.forward_path,
-                one.claim.route,
-                decision.outcome,
-                orcpt=pending.recipient.orcpt,
+                one.recipient.forward_path,
+                answer.route,
+                outcome,
+                orcpt=one.recipient.orcpt,
                 arrival=message.arrival.at,
-                attempts=pending.attempts,
-                kind=failure.kind(decision.outcome),
+                attempts=one.attempts,
+                kind=failure.kind(outcome, reporter.rules),
             )
-    for report in one.reports:
-        event.reported(message.ident, report.message.ident, "failed")
-    if not one.reports and message.envelope.reverse_path is None:
+    for report in answer.reports:
+        event.reported(message.ident, report, "failed")
+    if not answer.reports and message.envelope.reverse_path is None:
         event.dropped(message.ident, "it has no sender to be returned to")
