@@ -782,6 +782,39 @@ NONE = {
 }
 
 
+NOTICES = sorted((HERE / "bounces" / "notices").glob("*.txt"))
+OTHERS = sorted((HERE / "bounces" / "none").glob("*.eml"))
+SENDERS = [
+    ("MAILER-DAEMON@mail.example.org", "Returned mail"),
+    ("", "Delivery report"),
+    ("postmaster@mail.example.org", "failure notice"),
+    ("Symantec_AntiVirus_for_SMTP_Gateways@mail.example.org", "Delivery problem"),
+]
+
+
+@pytest.mark.parametrize("path", NOTICES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("sender", "subject"), SENDERS)
+def test_a_notice_of_any_mailer(path: Path, sender: str, subject: str) -> None:
+    """The forms that flufl.bounce knows by their words, whoever signs them; w- are warnings."""
+    head = f"Return-Path: <>\nFrom: {sender}\nTo: ann@example.org\nSubject: {subject}\n\n"
+    found = read(head + path.read_text(encoding="utf-8"))
+    assert [one.recipient for one in found.recipients] == ["bob@example.net"]
+    assert found.recipients[0].action == ("delayed" if path.stem.startswith("w-") else "failed")
+
+
+def test_users_without_a_domain_are_at_that_of_the_reporter() -> None:
+    found = read(
+        "From: MAILER-DAEMON@mail.example.org\nTo: ann@example.org\nSubject: Returned mail\n\n"
+        "Message not delivered to the following:\n\n    bob    No matches to query\n\n-- Error Detail --\n"
+    )
+    assert [one.recipient for one in found.recipients] == ["bob@mail.example.org"]
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
+def test_what_is_like_a_report_and_none(path: Path) -> None:
+    assert bounce.read(path.read_bytes()) is None
+
+
 @pytest.mark.parametrize("name", NONE)
 def test_what_is_no_report(name: str) -> None:
     assert bounce.read(NONE[name].encode()) is None

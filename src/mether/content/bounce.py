@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import re
 
-from mether.content import bounce_dsn, bounce_json, bounce_mime, bounce_prose, bounce_text, bounce_why, verp
+from mether.content import bounce_dsn, bounce_json, bounce_prose, bounce_text, bounce_why, verp
 from mether.content.bounce_found import Bounce, Failed
+from mether.content.bounce_message import AWAY, DAEMON, LISTS, SUBJECT, TITLE, Message
 from mether.content.bounce_mime import Fields
 
 TYPE_CHECKING = False
@@ -33,107 +34,13 @@ if TYPE_CHECKING:
 MAX_SIZE: Final = 1024 * 1024
 """Octets of a message that are looked at."""
 
-_DAEMON: Final = re.compile(
-    r"mailer.?d[ae]+mon|mail.?daemon|mail(?:er)? deliver|post.?master|mdaemon|maildelivery"
-    r"|delivery (?:sub)?system"
-    r"|mail (?:system|server|administrator|admin)|system administrator|internet mail (?:delivery"
-    r"|service)|interscan"
-    r"|mail.?router|mail.?gateway|mta.?admin|no-?reply@sns\.amazonaws|exchange server|message router"
-    r"|mailsweeper",
-    re.IGNORECASE,
-)
-_SUBJECT: Final = re.compile(
-    r"undeliver|deliver(?:y|ed)?\b.{0,40}\b(?:status|fail|problem|notif|report|error|delay|impossible"
-    r"|incomplete|subsystem)"
-    r"|(?:fail(?:ed|ure)?|error|problem|unable|could not|not|warning|non).{0,30}\b(?:deliver"
-    r"|be delivered|send message|be sent)"
-    r"|(?:failure|delivery|bounce) notice|failure notification|returned (?:e-?)?mail|returned to sender"
-    r"|mail (?:failed|failure|error|returned)"
-    r"|returning (?:to|message)|rejected mail|rejected message|automatically rejected|mail system error"
-    r"|warning: (?:could|message)|message (?:status|delayed)"
-    r"|nondeliver|non.?deliver|undelivered|bounced mail|errors? from|bounce|failed mail|mail error"
-    r"|unzustellbar|nicht zugestellt|zustellung|non remis|[ée]chec|no entregad|no se pudo entregar"
-    r"|n[ãa]o entreg|n[ãa]o foi"
-    r"|mancata consegna|non consegnat|onbestelbaar|nicht übermittelt|недостав|не доставлен"
-    r"|не может быть доставлено"
-    r"|エラー|配信でき|送信でき|届きません|不達|退信|退回|无法|無法|실패|반송",
-    re.IGNORECASE,
-)
-_TITLE: Final = re.compile(
-    r"^[\W_]*(?:non-?delivery|undeliver\w+|mail delivery|delivery (?:status|failure))[\w ]{0,20}"
-    r"(?:report|notification|notice|message)",
-    re.IGNORECASE,
-)
-"""A heading that only reports have."""
-_AWAY: Final = re.compile(
-    r"out of (?:the )?office|auto(?:matic(?:ally)?|mated)?[ -]?(?:reply|response|respond|answer)"
-    r"|autoresponse|vacation|away from|on leave|abwesen"
-    r"|r[ée]ponse automatique|respuesta autom"
-    r"|risposta automatica|automatische antwort|自動応答|自動返信|不在",
-    re.IGNORECASE,
-)
-_ANSWER: Final = re.compile(r"^\s*(?:re|aw|sv|fw|fwd|antw|tr)\s*(?:\[\d+\])?:", re.IGNORECASE)
 _IDENT: Final = re.compile(r"<?([^\s<>]{1,400}@[^\s<>]{1,400})>?")
 _TEXT_ID: Final = re.compile(
     r"^[\s>]{0,10}(?:original-|x-original-)?message-?id\s*:\s*<?([^\s<>]{1,400}@?[^\s<>]{0,400})>?",
     re.IGNORECASE | re.MULTILINE,
 )
 _SCREEN_NAME: Final = re.compile(r"^\s{1,20}([A-Za-z0-9._-]{3,64})\s*$")
-
-
-class _Message:
-    """A message taken apart: its header, its parts, and the notice that it holds."""
-
-    __slots__ = (
-        "auto",
-        "came_back",
-        "header",
-        "kind",
-        "notice",
-        "parameters",
-        "parts",
-        "returned",
-        "sender",
-        "subject",
-    )
-
-    def __init__(self, data: bytes) -> None:
-        section, body = bounce_mime.split(bounce_mime.unix(data[:MAX_SIZE]))
-        self.header = Fields(section)
-        self.kind, self.parameters = bounce_mime.content_type(self.header.get("content-type"))
-        self.parts = bounce_mime.parts(self.header, body)
-        self.sender = self.header.get("from")
-        self.subject = self.header.get("subject")
-        self.auto = self.header.get("auto-submitted").lower()
-        self.notice: list[str] = []
-        self.came_back = b""
-        self.returned = Fields(b"")
-        self._find()
-
-    def _find(self) -> None:
-        """Where the notice ends and what came back begins."""
-        seen = False
-        left = bounce_text.MAX_TEXT
-        for part in self.parts:
-            if part.is_message:
-                if not self.returned.raw:
-                    self.came_back = part.data.lstrip(b"\n")
-                    header, _ = bounce_mime.split(self.came_back)
-                    self.returned = Fields(header)
-                seen = True
-            elif part is not self.parts[0] and "received" in part.fields and "from" in part.fields:
-                # It stands there as a part without a header of that part's own.
-                self.returned, seen = part.fields, True
-            elif part.kind.startswith("text/") and not seen and left > 0:
-                if part.within == "multipart/alternative" and self.notice and part.kind == "text/html":
-                    continue
-                text = bounce_text.lines(part.text, left)
-                left -= len(part.text)
-                end = bounce_text.notice(text)
-                self.notice += ["", *text[:end]]
-                if end < len(text) and not self.returned.raw:
-                    self.returned = _fields_within(text[end:])
-                    seen = bool(self.returned.raw)
+_NAMED: Final = re.compile(r"^\s{1,20}([A-Za-z0-9._-]{2,64})\s{2,40}\S")
 
 
 def read(message: bytes, recipient: str = "") -> Bounce | None:
@@ -142,14 +49,14 @@ def read(message: bytes, recipient: str = "") -> Bounce | None:
     `recipient` is the address that the message was sent to, where the caller knows it: with VERP it tells
     whose message came back.  Else it is looked for in Delivered-To, X-Original-To and To.
     """
-    whole = _Message(message)
+    whole = Message(message[:MAX_SIZE])
     if _is_complaint(whole):
         return None
     verp_sent = _sent_to(recipient, whole.header)
     bounce = _from_json(whole) or _from_status(whole) or _from_refusal(whole)
-    if bounce is None and _is_daemon(whole) and _is_report(whole.returned):
+    if bounce is None and whole.is_daemon and _is_report(whole.returned):
         # A filter that sends bounces on in a bounce of its own.
-        inner = _Message(whole.came_back)
+        inner = Message(whole.came_back)
         bounce = _from_status(inner) or _from_prose(inner, None)
         whole = inner if bounce else whole
     bounce = bounce or _from_prose(whole, verp_sent)
@@ -163,7 +70,7 @@ def read(message: bytes, recipient: str = "") -> Bounce | None:
     return bounce
 
 
-def _is_complaint(whole: _Message) -> bool:
+def _is_complaint(whole: Message) -> bool:
     return "feedback-report" in whole.parameters.get("report-type", "").lower() or any(
         part.kind == "message/feedback-report" for part in whole.parts
     )
@@ -172,12 +79,12 @@ def _is_complaint(whole: _Message) -> bool:
 def _is_report(returned: Fields) -> bool:
     """Whether what came back is a report itself."""
     return (
-        _DAEMON.search(returned.get("from")) is not None
-        and _SUBJECT.search(returned.get("subject")) is not None
+        DAEMON.search(returned.get("from")) is not None
+        and SUBJECT.search(returned.get("subject")) is not None
     )
 
 
-def _from_json(whole: _Message) -> Bounce | None:
+def _from_json(whole: Message) -> Bounce | None:
     for part in whole.parts[:3]:
         if part.kind.startswith(("text/", "application/json")):
             found = bounce_json.read(part.text)
@@ -186,10 +93,10 @@ def _from_json(whole: _Message) -> Bounce | None:
     return None
 
 
-def _from_status(whole: _Message) -> Bounce | None:
+def _from_status(whole: Message) -> Bounce | None:
     """A report in fields: in parts of that type, or in a notice of somebody who does not know the type."""
     texts = [part.text for part in whole.parts if part.kind.endswith("delivery-status")]
-    if whole.kind != "multipart/report" and _ANSWER.match(whole.subject) and not _is_daemon(whole):
+    if whole.kind != "multipart/report" and whole.is_answer and not whole.is_daemon:
         return None
     if not any(map(bounce_dsn.present, texts)):
         texts = [
@@ -200,7 +107,7 @@ def _from_status(whole: _Message) -> Bounce | None:
             and part.kind != "message/disposition-notification"
             and bounce_dsn.present(part.text)
         ][:1]
-        if not texts or not (_is_daemon(whole) or _SUBJECT.search(whole.subject)):
+        if not texts or not (whole.is_daemon or (whole.names_failure and _may_be_sent(whole))):
             return None
     found: list[Failed] = []
     out = Bounce(found)
@@ -215,7 +122,14 @@ def _from_status(whole: _Message) -> Bounce | None:
     return out if out.recipients else None
 
 
-def _from_refusal(whole: _Message) -> Bounce | None:
+def _may_be_sent(whole: Message) -> bool:
+    """Whether fields of a report in the text of somebody are a report, and not shown to somebody else."""
+    return whole.kind == "multipart/report" or (
+        not whole.is_of_list and (whole.has_null_path or bool(whole.returned.raw))
+    )
+
+
+def _from_refusal(whole: Message) -> Bounce | None:
     """A mailbox that refused a message and says so by a disposition notification."""
     for part in whole.parts:
         if part.kind == "message/disposition-notification":
@@ -231,20 +145,22 @@ def _from_refusal(whole: _Message) -> Bounce | None:
     return None
 
 
-def _from_prose(whole: _Message, sent: verp.Sent | None) -> Bounce | None:
+def _from_prose(whole: Message, sent: verp.Sent | None) -> Bounce | None:
     """A report in words, if it is one."""
-    header = whole.header
     listed = [
-        address for value in header.all("x-failed-recipients") for address in bounce_text.addresses(value)
+        address
+        for name in ("x-failed-recipients", "final-recipient", "original-recipient")
+        for value in whole.header.all(name)
+        for address in bounce_text.addresses(bounce_dsn.typed(value))
     ]
     text = bounce_text.joined(whole.notice)
-    failure = bounce_text.FAILURE.search(text) is not None
-    daemon, subject = _is_daemon(whole), _SUBJECT.search(whole.subject) is not None
-    if not listed and not ((failure or subject) if daemon else (failure and subject and _may_report(whole))):
+    failure, subject = bounce_text.FAILURE.search(text) is not None, whole.names_failure
+    if not listed and not _tells(whole, text, failure=failure):
         return None
-    if not listed and _AWAY.search(whole.subject) and not (failure and subject):
+    if not listed and AWAY.search(whole.subject) and not (failure and subject):
         return None
-    found = bounce_prose.read(whole.notice, _others(whole), sentences=daemon or bool(listed))
+    own = whole.is_daemon or (whole.has_null_path and subject and failure)
+    found = bounce_prose.read(whole.notice, _others(whole), sentences=own or bool(listed))
     if listed:
         if len(found) == len(listed) == 1 and found[0].recipient.lower() in _to(whole):
             listed = [found[0].recipient]
@@ -253,9 +169,8 @@ def _from_prose(whole: _Message, sent: verp.Sent | None) -> Bounce | None:
             by_address.get(address.lower()) or Failed(address, diagnostic=_only(found, listed))
             for address in dict.fromkeys(listed)
         ]
-    if not found:
-        null = header.get("return-path").strip() == "<>"
-        found = _guessed(whole, sent) if daemon or (null and subject and failure) else []
+    if not found and own:
+        found = _guessed(whole, sent)
     if not found:
         return None
     delayed = _is_delayed(whole, text)
@@ -264,30 +179,54 @@ def _from_prose(whole: _Message, sent: verp.Sent | None) -> Bounce | None:
     return Bounce(found[: bounce_prose.MAX_RECIPIENTS], reporting_mta="")
 
 
+def _tells(whole: Message, text: str, *, failure: bool) -> bool:
+    """Whether its words may be a report: by who wrote them, the subject, and the words themselves.
+
+    The less of a mailer there is in the sender and in the subject, the more must be in the rest: a message
+    that came back, the reply of a server, the null reverse-path.
+    """
+    replied = any(map(bounce_text.reply_at, whole.notice))
+    if whole.is_daemon:
+        return whole.names_failure or (
+            failure and (whole.is_surely_daemon or whole.has_null_path or replied or bool(whole.returned.raw))
+        )
+    plain = bounce_text.PLAIN.search(text) is not None
+    if not _may_report(whole) or not (failure and (whole.names_failure or plain)):
+        return False
+    if whole.returned.raw or _is_titled(whole):
+        return True
+    return whole.has_null_path and (replied or (plain and whole.names_failure))
+
+
 def _only(found: Sequence[Failed], listed: Sequence[str]) -> str:
     """The diagnostic that must be that of a recipient which a notice names otherwise than its header."""
     return found[0].diagnostic if len(found) == len(listed) == 1 else ""
 
 
-def _guessed(whole: _Message, sent: verp.Sent | None) -> list[Failed]:
+def _guessed(whole: Message, sent: verp.Sent | None) -> list[Failed]:
     """The recipient where the notice names none: that of the VERP, or the only one the message had."""
     if sent is not None and sent.recipient:
         return [Failed(sent.recipient)]
     to = _to(whole)
-    if len(to) == 1 and not any(name in whole.returned for name in _LISTS):
+    if len(to) == 1 and not any(name in whole.returned for name in LISTS):
         return [Failed(next(iter(to.values())))]
     domain = next(iter(bounce_text.addresses(whole.sender)), "").rpartition("@")[2]
-    names = [match[1] for line in whole.notice[1:] if (match := _SCREEN_NAME.match(line))]
-    if domain and names and _is_daemon(whole):
+    names = [match[1] for line in whole.notice[1:] if (match := _SCREEN_NAME.match(line))] or _named(whole)
+    if domain and names and whole.is_daemon:
         return [Failed(f"{name}@{domain}") for name in dict.fromkeys(names)]
     return []
 
 
-_LISTS: Final = ("list-id", "list-post", "list-unsubscribe", "x-beenthere", "x-mailing-list", "mailing-list")
-"""Fields of mail that went to more than its To field says."""
+def _named(whole: Message) -> list[str]:
+    """Names of users below a line that says they failed, with a reason behind each or none."""
+    for at, line in enumerate(whole.notice[:100]):
+        if line.endswith(":") and bounce_text.FAILURE.search(line):
+            below = [each for each in whole.notice[at + 1 : at + 8] if each.strip()]
+            return [match[1] for each in below if (match := _NAMED.match(each))]
+    return []
 
 
-def _to(whole: _Message) -> dict[str, str]:
+def _to(whole: Message) -> dict[str, str]:
     """Whom the message that came back was for, by the address in lower case."""
     return {
         address.lower(): address
@@ -296,36 +235,33 @@ def _to(whole: _Message) -> dict[str, str]:
     }
 
 
-def _others(whole: _Message) -> frozenset[str]:
+def _others(whole: Message) -> frozenset[str]:
     """Addresses that a notice mentions without saying that they failed: the sender's, the reporter's."""
     values = [whole.header.get(name) for name in ("to", "from", "delivered-to", "x-original-to", "reply-to")]
     values += [whole.returned.get(name) for name in ("from", "return-path", "sender", "message-id")]
     return frozenset(address.lower() for value in values for address in bounce_text.addresses(value))
 
 
-def _is_daemon(whole: _Message) -> bool:
-    """Whether a mailer wrote it, by its From."""
-    return _DAEMON.search(whole.sender) is not None or not bounce_text.addresses(whole.sender)
-
-
-def _may_report(whole: _Message) -> bool:
+def _may_report(whole: Message) -> bool:
     """Whether it may be a report though nobody with such a name wrote it: no answer, and nothing that was
     said on a mailing list."""
-    if _ANSWER.match(whole.subject) or "disposition" in whole.parameters.get("report-type", ""):
+    if whole.is_answer or "disposition" in whole.parameters.get("report-type", ""):
         return False
-    if any(name in whole.header for name in _LISTS):
-        first = next((line for line in whole.notice if line.strip()), "")
-        return _TITLE.match(first) is not None
-    return True
+    return not whole.is_of_list or _is_titled(whole)
 
 
-def _is_delayed(whole: _Message, text: str) -> bool:
+def _is_titled(whole: Message) -> bool:
+    """Whether its first line is a heading that only reports have."""
+    return TITLE.match(next((line for line in whole.notice if line.strip()), "")) is not None
+
+
+def _is_delayed(whole: Message, text: str) -> bool:
     if bounce_text.GIVEN_UP.search(text):
         return False
     return bounce_text.DELAYED.search(f"{whole.subject}\n{text}") is not None
 
 
-def _message_id(whole: _Message) -> str:
+def _message_id(whole: Message) -> str:
     """The Message-ID of the message that came back."""
     match = _IDENT.search(whole.returned.get("message-id"))
     if match:
@@ -340,15 +276,6 @@ def _message_id(whole: _Message) -> str:
         if found:
             return str(found[-1])
     return ""
-
-
-def _fields_within(lines: Sequence[str]) -> Fields:
-    """The header of a message that came back within a text."""
-    start = next(
-        (at for at, line in enumerate(lines[:12]) if re.match(r"[A-Za-z][A-Za-z0-9-]*\s*:", line)), len(lines)
-    )
-    end = next((at for at in range(start, len(lines)) if not lines[at].strip()), len(lines))
-    return Fields("\n".join(lines[start:end]).encode("utf-8", "replace"))
 
 
 def _sent_to(recipient: str, header: Fields) -> verp.Sent | None:

@@ -14,6 +14,8 @@ replied
     Postfix, InterScan, EZweb.
 told
     ``Unable to deliver your message to <ann@example.net>``: a sentence, as of the DragonFly agent.
+alone
+    the only address in a notice that could have failed, wherever it stands.
 
 `read` takes the first of these that a notice has.  Nothing here fails.
 """
@@ -37,6 +39,9 @@ MAX_RECIPIENTS: Final = 1000
 MAX_DIAGNOSTIC: Final = 2000
 """Characters of a notice that are taken for one recipient."""
 
+MAX_GAP: Final = 5
+"""Empty lines, or nearly so, between an address and what is said of it."""
+
 _ANY: Final = rf"(?:<[^<>\s]{{1,320}}@[^<>\s]{{1,255}}>|\"{ADDRESS}\"|'{ADDRESS}'|{ADDRESS})"
 _HEADED: Final = re.compile(
     rf"^[\s*>]{{0,10}}({_ANY})\s{{0,3}}(\((?:expanded|generated|originally|reason"
@@ -51,14 +56,16 @@ _LABEL: Final = re.compile(
     r"|undeliverable)(?: to)?|failed (?:to|address)"
     r"|(?:account|mailbox|user)(?: (?:is )?(?:full|unknown|disabled))|(?:could not be |un)delivered to"
     r"|e-?mail address|user mailbox exceeds allowed size"
-    r"|not delivered to|destination|empf[äa]nger|destinataire|destinatario|送信先|宛先|受信者|收件人)"
+    r"|not delivered to|error[- ]for|destination|empf[äa]nger|destinataire|destinatario"
+    r"|送信先|宛先|受信者|收件人)"
     rf"\s*[:=]\s*(.{{0,60}}?)({_ANY})(.*)$",
     re.IGNORECASE,
 )
 _LISTED: Final = re.compile(
     rf"^[\s>*•·|\-–\[(]{{0,20}}({_ANY})"
     rf"(\s*$|\s*[.,;:>)\]]\s*$|\s+<{ADDRESS}>\s*$|\s*(?:\.\.\.|[(\[\-–,]|on |error|smtp|host |was |is |:"
-    rf"|\().*$)",
+    rf"|\(|(?:for|has|had|have|because|due|did|does|could|cannot|not|no|user|unknown|invalid|failed|reason|account"
+    rf"|mailbox)\b).*$)",
     re.IGNORECASE,
 )
 _RCPT: Final = re.compile(rf"\bRCPT TO:\s?({_ANY})", re.IGNORECASE)
@@ -91,6 +98,13 @@ _SENTENCE: Final = re.compile(
     re.IGNORECASE,
 )
 _SENDER: Final = re.compile(rf"\b(?:from|by|sender|contact|please \w+)\b:?\s{{0,3}}{_ANY}", re.IGNORECASE)
+_ASIDE: Final = re.compile(
+    r"^[\s>|]{0,10}(?:from|sender|reply-to|return-path|message-?id|in-reply-to|references|contact|cc)\s*:"
+    r"|https?://|mailto:",
+    re.IGNORECASE,
+)
+"""A line of a notice with an address of somebody else."""
+_ERROR: Final = re.compile(r"^[\s>]{0,10}(?:[45]\d\d[ -]\S|error\b)", re.IGNORECASE)
 _NOISE: Final = re.compile(r"^[\s\-=*_#+|~.>]*$")
 _NOT_FAILED: Final = re.compile(
     r"^(?:postmaster|mailer-daemon|mailerdaemon|mail-daemon|abuse|hostmaster|noc|support|helpdesk|admin"
@@ -112,9 +126,10 @@ def read(notice: Sequence[str], others: Collection[str], *, sentences: bool = Tr
         _sentence,
         _replied,
         _told,
+        _alone,
     )
     for shape in shapes:
-        if not sentences and shape in (_sentence, _told):
+        if not sentences and shape in _LOOSE:
             continue
         found: dict[str, Failed] = {}
         for one in shape(notice):
@@ -122,12 +137,15 @@ def read(notice: Sequence[str], others: Collection[str], *, sentences: bool = Tr
                 found.setdefault(one.recipient.lower(), one)
         # People write to themselves, so in a clear place these may be meant nevertheless.
         kept = {key: one for key, one in found.items() if key not in others}
-        found = kept if kept or shape is _told else found
-        if len(found) > 1 or shape is _told:
+        loose = shape in (_told, _alone)
+        found = kept if kept or loose else found
+        if len(found) > 1 or loose:
             # A notice says whom to ask, too.
             found = {key: one for key, one in found.items() if not _NOT_FAILED.match(key)} or (
-                {} if shape is _told else found
+                {} if loose else found
             )
+        if shape is _alone and len(found) > 1:
+            return []
         if found:
             return list(found.values())
     return []
@@ -270,6 +288,23 @@ def _told(notice: Sequence[str]) -> list[Failed]:
     return out
 
 
+def _alone(notice: Sequence[str]) -> list[Failed]:
+    out: list[Failed] = []
+    if not (FAILURE.search(bounce_text.joined(notice)) or any(map(_ERROR.match, notice))):
+        return out
+    for at, line in enumerate(notice):
+        if "@" in line and not _ASIDE.search(line):
+            below = _below(notice, at + 1, lambda text: "@" in text, extra=True)
+            out += [
+                _made(each, [line, *below]) for each in bounce_text.addresses(_SENDER.sub(" ", line))[:20]
+            ]
+    return out
+
+
+_LOOSE: Final = (_sentence, _told, _alone)
+"""Shapes that only a mailer's own words are searched for."""
+
+
 def _made(recipient: str, why: Sequence[str], origin: str = "") -> Failed:
     diagnostic = bounce_text.joined([line for line in why if not _NOISE.match(line)])[:MAX_DIAGNOSTIC]
     source = _FROM.search(f"{origin} {diagnostic}")
@@ -290,7 +325,8 @@ def _below(notice: Sequence[str], at: int, stops: Callable[[str], bool], *, extr
     """
     out: list[str] = []
     paragraphs = 0
-    while at < len(notice) and len(out) < 40:
+    start = at
+    while at < len(notice) and len(out) < 40 and (out or at - start < MAX_GAP):
         line = notice[at]
         at += 1
         if stops(line):

@@ -104,6 +104,7 @@ FAILURE: Final = re.compile(
     r"|refused|no longer)"
     r"|(?:unknown|invalid|no such|bad|non-?existent) (?:user|recipient|address|mailbox|local|host|domain"
     r"|final delivery|destination)"
+    r"|not a (?:valid|known) (?:user|recipient|mailbox|address)|(?:has|have) (?:failed|been postponed)\b"
     r"|no (?:valid recipients|mailbox here)|quota (?:exceeded|violation)|over\s?quota"
     r"|mailbox (?:is )?full|over (?:disk )?quota"
     r"|(?:message|mail)\b.{0,60}\b(?:rejected|refused|returned|bounced|blocked|delayed|expired"
@@ -136,7 +137,9 @@ DELAYED: Final = re.compile(
     r"|(?:could|has) not (?:yet )?be(?:en)? (?:delivered )?(?:yet|for more than|for the last)"
     r"|not yet (?:been )?delivered"
     r"|still being retried|will (?:be retried|keep trying|continue (?:to )?(?:try|attempt))"
-    r"|attempts to deliver .{0,60} will continue|no action is required on your part|transient non-fatal"
+    r"|attempts to deliver .{0,60} will continue|delivery attempts will continue|has been postponed"
+    r"|advisory-only"
+    r"|we will continue to (?:try|attempt)|no action is required on your part|transient non-fatal"
     r"|warning: could not send|warning: message .{0,60} delayed|temporarily deferred",
     re.IGNORECASE,
 )
@@ -149,6 +152,18 @@ GIVEN_UP: Final = re.compile(
     r"|permanent delivery failure",
     re.IGNORECASE,
 )
+
+
+PLAIN: Final = re.compile(
+    r"(?:could not|cannot|can't|couldn't|was not|wasn't|has not been|not) be(?:en)? (?:successfully )?"
+    r"delivered"
+    r"|(?:was not|wasn't|not) delivered to|unable to deliver|undeliverable|wasn't able to deliver"
+    r"|deliver(?:y|ing) (?:of .{0,60} )?(?:to .{0,60} )?(?:has |was )?(?:failed|aborted|delayed)"
+    r"|did not reach the following|following address(?:es|\(es\))? (?:failed|had )|unzustellbar"
+    r"|nicht zugestellt",
+    re.IGNORECASE,
+)
+"""Words of a failure that hardly anybody uses for another thing than mail."""
 
 
 def lines(text: str, size: int = MAX_TEXT, count: int = MAX_LINES) -> list[str]:
@@ -183,7 +198,9 @@ def clean(text: str) -> str:
         text = text.strip('"').strip()
     local, sign, domain = text.rpartition("@")
     domain = domain.rstrip(".")
-    if not sign or not local or not domain or len(text) > 320 or not text.isprintable():
+    if not sign or not local or local.startswith("//") or not domain or len(text) > 320:
+        return ""
+    if not text.isprintable():
         return ""
     if any(char.isspace() for char in domain):
         return ""

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 _VAGUE: Final = (".0.0", ".3.0", ".5.0")
 """Statuses that are given for want of a better one."""
 
+_CERTAIN: Final = (".1.1", ".1.2", ".1.6", ".1.10", ".2.2", ".2.3", ".3.4")
+"""Statuses that say more than the words of a mailer around them."""
+
 _rules: classify.Rules | None = None
 
 
 def explain(one: Failed, notice: Sequence[str], subject: str) -> None:
     """Say why, from the diagnostic or else from what the notice says, and complete what is missing."""
-    if not one.diagnostic:
+    quoted = bool(one.diagnostic)
+    if not quoted:
         one.diagnostic = bounce_prose.about(one.recipient, notice)
     one.status = one.status or bounce_text.status(one.diagnostic)
     if one.action in ("delivered", "relayed", "expanded"):
@@ -38,7 +42,9 @@ def explain(one: Failed, notice: Sequence[str], subject: str) -> None:
     given = one.status if one.status[:1] in ("4", "5") else ""
     digit = "4" if one.action == "delayed" else "5"
     words, verdict = "", _judged("", given or f"{digit}.0.0")
-    if one.diagnostic or given.endswith(_VAGUE) or not given or verdict.kind == "other":
+    if not quoted and given[1:] in _CERTAIN and not bounce_text.reply_at(one.diagnostic):
+        pass  # what stands around it may as well be a footer
+    elif one.diagnostic or given.endswith(_VAGUE) or not given or verdict.kind == "other":
         for text in chain((one.diagnostic,), _more(one, notice, subject)):
             found = _judged(text, given or f"{digit}.0.0") if text else verdict
             if text and found.kind != "other":
