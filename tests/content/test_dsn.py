@@ -312,6 +312,15 @@ def test_the_postmaster_is_told_of_a_report_that_cannot_be_delivered() -> None:
     assert "550 5.1.1" in text(message)
 
 
+def test_a_notice_is_known_again_on_its_way() -> None:
+    """BNC-2: so that there is none about it, wherever it comes to nothing."""
+    notice = report(to=None, about=about(Envelope(None)))
+    assert dsn.is_notice(notice)
+    assert dsn.is_notice(b"Return-Path: <>\r\nReceived: by somebody\r\n" + notice)
+    for other in (report(), b"Subject: what is this?\r\n\r\n" + notice, b""):
+        assert not dsn.is_notice(other)
+
+
 @settings(max_examples=60)
 @given(
     reply=st.text(max_size=1500),

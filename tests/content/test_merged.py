@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flufl.bounce import all_failures  # type: ignore[import-untyped]
 
-from mether.content import merged
+from mether.content import dsn, merged
 
 AT = 1_772_529_164.0
 GOLDEN = Path(__file__).parent / "reports"
@@ -53,6 +53,12 @@ def test_it_is_from_and_to_whom_each_was() -> None:
     assert message["Date"] == "Tue, 03 Mar 2026 09:12:44 +0000"
     for name in ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"):
         assert len(message.get_all(name) or ()) == 1
+
+
+def test_with_a_notice_in_it_it_is_one() -> None:
+    """BNC-2: nobody is told of it when it comes to nothing."""
+    content, _ = merge(golden("failed"), golden("notice"))
+    assert dsn.is_notice(content)
 
 
 def test_every_report_is_in_it_whole() -> None:

@@ -116,6 +116,14 @@ def test_a_notice_about_a_notice_is_dropped() -> None:
     assert reports(claim(POSTMASTER, sender="")) == []
 
 
+def test_nor_is_there_one_about_another_hosts_notice() -> None:
+    """BNC-2: the postmaster's mail may go on to others, and that of theirs come here."""
+    (notice,) = reports(claim(sender=""))
+    octets = b"Received: by others\r\n" + text(notice).encode()
+    elsewhere = claim("chief@example.net", sender="")
+    assert reports(elsewhere, original=lambda: (octets, True)) == []
+
+
 def test_the_chain_of_reports_ends() -> None:
     """A report that fails becomes a notice, and a notice that fails becomes nothing."""
     (report,) = reports(claim())

@@ -8,6 +8,9 @@ same as a notice for the postmaster.  `envelope` is what either is sent with.
 One report tells of all recipients of a message whose time it was at once, whatever became of each: RFC 3464
 section 2 has a block for each, with an action of its own, and so the sender hears once of what happened once.
 
+A notice says what it is in Auto-Submitted, in a comment (RFC 3834 section 5), by which `is_notice` knows it,
+whoever's it is: about one that came to nothing nobody is told, on its way over however many hosts.
+
 The content that comes back is in CRLF lines of at most 998 octets, and in 7 bits where it can be, so that it
 goes wherever a message goes.  There are two exceptions.  A report *to* an address outside ASCII has that
 address in its To field in UTF-8 (RFC 6532), and its envelope asks for SMTPUTF8.  And 8-bit text is returned
@@ -19,16 +22,21 @@ Which recipients a report is about (NOTIFY) is decided by the caller.  Nothing h
 from __future__ import annotations
 
 from mether.address import Address
-from mether.content import lines, returned, status, trace, words
+from mether.content import header, lines, returned, status, trace, words
 from mether.content.status import About, Item
 from mether.envelope import Envelope, Recipient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from mether.content.classify import Rules
     from mether.content.words_texts import Texts
+
+
+_NOTICE: Final = "(postmaster notice)"
+"""What Auto-Submitted says of a notice besides."""
 
 
 def envelope(to: Address, about: Envelope) -> Envelope:
@@ -77,6 +85,7 @@ def report(
     A notice that cannot be delivered either is to be dropped with a line in the log: there is no one left
     to tell.
     """
+    comment = f" {_NOTICE}" if to is None else ""
     subject = words.subject(items, notice=to is None)
     if to is None:
         to = postmaster
@@ -101,7 +110,7 @@ def report(
         f"Subject: {subject}\r\n"
         f"Date: {trace.date(at, offset)}\r\n"
         f"Message-ID: <{ident}@{reporting_mta}>\r\n"
-        "Auto-Submitted: auto-replied\r\n"
+        f"Auto-Submitted: auto-replied{comment}\r\n"
         "MIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         f'\tboundary="{boundary}"\r\n'
@@ -115,9 +124,22 @@ def report(
     return b"".join((top.encode("utf-8", "replace"), mark, people, mark, programs, mark, last, end))
 
 
+def is_notice(content: bytes) -> bool:
+    """Whether a message, given from the beginning of its trace fields on, is a notice to a postmaster.
+
+    Ask it of messages with the null reverse-path.  A stranger may claim as much; it then is not shown to the
+    postmaster, and that is all.
+    """
+    mark = _NOTICE.encode()
+    return any(
+        name.lower() == b"auto-submitted" and mark in value
+        for name, value in header.fields(content[: header.split(content)])
+    )
+
+
 def _at(address: Address, host: str) -> str:
     """The address for a header field, where even the postmaster needs a domain."""
     return lines.clean(str(address if address.domain else Address(address.local_part, host)))
 
 
-__all__ = ["About", "Item", "envelope", "report"]
+__all__ = ["About", "Item", "envelope", "is_notice", "report"]

@@ -11,7 +11,7 @@ sees to it that they are not too many.  Nothing here fails.
 
 from __future__ import annotations
 
-from mether.content import header, lines, trace
+from mether.content import dsn, header, lines, trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MAX_LISTED: Final = 20
 """Recipients of one report that are listed in the text."""
 
 _FIELDS: Final = (b"from", b"to", b"auto-submitted")
-"""Fields of the first report that stand over all of them."""
+"""Fields of the first report, or the first notice, that stand over all of them."""
 _STATUS: Final = b"\r\nContent-Type: message/delivery-status"
 _GLOBAL_STATUS: Final = b"\r\nContent-Type: message/global-delivery-status"
 
@@ -35,7 +35,8 @@ def merge(
     `ident` is the queue id of the first, and of the message; `boundary` a random token of letters and digits,
     `at` now in Unix seconds, `offset` local time's lead over UTC in seconds.
     """
-    first = reports[0]
+    # One notice among them makes it one: what comes of nothing by it is told to nobody.
+    first = next(filter(dsn.is_notice, reports), reports[0])
     over = b"".join(
         name + b":" + value + b"\r\n"
         for name, value in header.fields(first[: header.split(first)])

@@ -8,7 +8,9 @@ only, which is what keeps it from being sent twice.
 
 A message with a null reverse-path is never returned: it goes to the postmaster as a notice, or is dropped
 with a log line, or is held for a person (`Reporter.keeps`), as configured; a notice that fails itself is
-dropped, so there is never an error about an error.  Nobody is told of its success or delay.
+dropped, ours or another host's, so there is never an error about an error: not even where the mail of the
+postmaster goes on to other hosts and fails there, and that of theirs comes here.  Nobody is told of its
+success or delay.
 
 A report goes the way of all mail for its reader: who has an alias gets it where that says.  Where a table
 that decides about it cannot be read, or has to be waited for, there is no report yet, and its recipients stay
@@ -114,7 +116,7 @@ class Reporter:
         if to is None:
             # NOTIFY is about what a sender is told; reports say NEVER, and the postmaster hears of them.
             owed = [(one, outcome) for one, outcome in outcomes if outcome.action == "failed"]
-            if not self.tell_postmaster or self._about_a_notice(owed):
+            if not self.tell_postmaster or self._about_a_notice(owed, original):
                 return []
         else:
             owed = [
@@ -146,11 +148,15 @@ class Reporter:
         """
         return self.reports(claim, settle.waiting(claim), original, now)
 
-    def _about_a_notice(self, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
-        """Whether it is the postmaster who could not be reached, with no reverse-path to fall back on, or one
-        whom that address stands for.  Raises TableError or Needs."""
+    def _about_a_notice(
+        self, failed: Sequence[tuple[Pending, Outcome]], original: Callable[[], tuple[bytes, bool]]
+    ) -> bool:
+        """Whether it is a notice that failed, or the postmaster who could not be reached otherwise, with no
+        reverse-path to fall back on, or one whom that address stands for.  Raises TableError or Needs."""
         if not failed:
             return False
+        if dsn.is_notice(original()[0]):
+            return True
         his = {one.address for one in resolve(self.router, Request(self.postmaster)).deliveries}
         his.add(self.postmaster)
         return any(one.recipient.forward_path in his for one, _ in failed)
