@@ -5,51 +5,89 @@ from __future__ import annotations
 import quopri
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mether.address import parse
-from mether.content import words
+from mether.content import words, words_texts
+from mether.content.classify import parse as parse_rules
 from mether.content.status import Item
+from mether.content.words_texts import Texts
 from mether.envelope import Recipient
 from mether.outcome import Outcome
 from mether.reply import Reply
 
+AT = 1772529164.0
+ENGLISH = Texts()
+
 
 def item(
-    action: str, reply: Reply, to: str = "bob@example.com", remote_mta: str = "mx.example.com", **more: float
+    action: str,
+    reply: Reply,
+    to: str = "bob@example.com",
+    remote_mta: str = "mx.example.com",
+    at: float = AT,
+    **more: object,
 ) -> Item:
-    outcome = Outcome(0, action, reply, remote_mta=remote_mta)  # type: ignore[arg-type]
-    return Item(Recipient(parse(to, utf8=True)), outcome, **more)
+    outcome = Outcome(0, action, reply, remote_mta=remote_mta, at=at)  # type: ignore[arg-type]
+    return Item(Recipient(parse(to, utf8=True)), outcome, **more)  # type: ignore[arg-type]
 
 
-FAILED = item("failed", Reply(550, "5.1.1", "no such user"))
-DELAYED = item("delayed", Reply(451, "4.2.1", "asleep"), "dan@example.com", will_retry_until=86400.0)
+def part(*items: Item, texts: Texts = ENGLISH, **more: object) -> str:
+    """The text as people read it."""
+    given: dict[str, object] = {
+        "mta": "mx.example.net",
+        "postmaster": "pm@example.net",
+        "ident": "ABC",
+        "arrival": AT - 4,
+        **more,
+    }
+    octets = words.part(items, texts, **given)  # type: ignore[arg-type]
+    head, _, body = octets.partition(b"\r\n\r\n")
+    assert octets.isascii()
+    assert octets.count(b"\r") == octets.count(b"\n") == octets.count(b"\r\n")
+    assert max(map(len, octets.split(b"\r\n"))) <= 998
+    if b"quoted-printable" in head:
+        body = quopri.decodestring(body)
+    return body.decode()
+
+
+NO_USER = Reply(550, "5.1.1", "no such user")
+FAILED = item("failed", NO_USER, attempts=1)
+DELAYED = item("delayed", Reply(451, "4.2.1", "asleep"), "dan@example.com", will_retry_until=AT + 86400)
 DELIVERED = item("delivered", Reply(250, "2.0.0", "delivered to the mailbox"), "eve@example.net", "")
 RELAYED = item("relayed", Reply(250, "2.0.0", "queued as 1"), "fay@example.com")
+EXPIRED = item("failed", Reply(451, "4.4.1", "connecting to x: refused"), remote_mta="", attempts=40)
 
 
 def test_a_failure() -> None:
-    assert words.part("mx.example.net", [FAILED], ident="ABC", complete=True).decode().split("\r\n") == [
-        "Content-Type: text/plain; charset=us-ascii",
-        "",
+    """BNC-3: what happened, to whom, what was said, what was done, and what can be done."""
+    assert part(FAILED, complete=True).split("\r\n") == [
         "This is the mail system at mx.example.net.",
         "",
-        "Your message could not be delivered to one or more recipients, and nothing more",
-        "will be tried for those.  The reason for each is below.  When what it names has been",
-        "put right, you can send the message to them again.",
+        "Your message could not be delivered to the recipients below.",
+        "",
+        "There is no mailbox with this address, or it is closed.",
         "",
         "<bob@example.com>:",
-        "    Not delivered.",
-        "    mx.example.com said: 550 5.1.1 no such user",
+        "    mx.example.com said:",
+        "    > 550 5.1.1 no such user",
+        "",
+        "Delivery attempts: 1, the last one at 2026-03-03 09:12 +0000. Nothing more",
+        "will be tried.",
+        "",
+        "Please check the address for mistakes, above all in front of the @. If it is",
+        "right, ask the recipient in another way for the present address.",
         "",
         "The message is attached in full.",
-        "Its queue id was ABC.",
+        "Its queue id was ABC; it came here at 2026-03-03 09:12 +0000.",
         "",
     ]
 
 
 def test_each_thing_that_happened_has_its_section_the_worst_first() -> None:
     """BNC-3: one report, and nobody reads of a success as if it had failed."""
-    text = words.part("mx.example.net", [RELAYED, DELIVERED, DELAYED, FAILED]).decode()
+    text = part(RELAYED, DELIVERED, DELAYED, FAILED)
     places = [
         text.index(said)
         for said in (
@@ -57,17 +95,65 @@ def test_each_thing_that_happened_has_its_section_the_worst_first() -> None:
             "<bob@example.com>",
             "A WARNING ONLY",
             "<dan@example.com>",
-            "tried until Fri, 02 Jan 1970 00:00:00 +0000",
+            "until 2026-03-04 09:12 +0000",
             "was delivered to the recipients below",
             "<eve@example.net>",
-            "Result: 250 2.0.0 delivered to the mailbox",
+            "> 250 2.0.0 delivered to the mailbox",
             "was handed on",
             "<fay@example.com>",
-            "mx.example.com said: 250 2.0.0 queued as 1",
+            "> 250 2.0.0 queued as 1",
             "The header of the message",
         )
     ]
     assert places == sorted(places)
+
+
+def test_recipients_with_the_same_trouble_stand_together() -> None:
+    other = item("failed", Reply(550, None, "user unknown"), "carol@example.com", attempts=1)
+    full = item("failed", Reply(552, "5.2.2", "mailbox full"), "dan@example.com", attempts=1)
+    text = part(FAILED, full, other)
+    assert text.count("There is no mailbox") == 1
+    assert (
+        text.index("<carol@")
+        < text.index("Please check")
+        < text.index("mailbox is full")
+        < text.index("<dan@")
+    )
+
+
+def test_time_that_ran_out_is_told_and_how_often_it_was_tried() -> None:
+    text = " ".join(part(EXPIRED).split())
+    assert "did not answer" in text
+    assert "Delivery attempts: 40, the last one at 2026-03-03 09:12 +0000." in text
+    assert "waiting here since 2026-03-03 09:12 +0000" in text
+
+
+def test_who_returns_it_is_told_with_the_remark_in_quotation() -> None:
+    text = part(EXPIRED, remark="moved house\nwrite to <b@x>\x1b[2J")
+    assert "The postmaster of this mail system has taken the message out of the queue" in text
+    assert "The postmaster's remark:\r\n    > moved house\r\n    > write to <b@x> [2J\r\n" in text
+    assert "remark" not in part(EXPIRED, remark="")
+    assert "taken the message out" in part(EXPIRED, remark="")
+
+
+def test_a_remark_without_end_is_cut() -> None:
+    """LIM"""
+    text = part(FAILED, remark="line\n" * 5000)
+    assert text.count("> line") == words.MAX_REMARK
+
+
+def test_an_administrators_rules_reach_the_words() -> None:
+    silly = item("failed", Reply(550, None, "wer bist du?"))
+    rules = parse_rules("[mailbox full x.2.2]\nwer bist du\n")
+    assert "refused the message" in part(silly)
+    assert "mailbox is full" in part(silly, rules=rules)
+
+
+def test_a_notice_tells_the_postmaster_and_gives_no_advice() -> None:
+    text = part(FAILED, notice=True)
+    assert "most likely a report itself" in text
+    assert "There is no mailbox with this address" in text
+    assert "Please check" not in text
 
 
 @pytest.mark.parametrize(
@@ -79,18 +165,47 @@ def test_each_thing_that_happened_has_its_section_the_worst_first() -> None:
     ],
 )
 def test_the_subject_tells_the_worst(items: list[Item], subject: str) -> None:
-    assert words.subject(items) == subject
+    assert words.subject(items, ENGLISH) == subject
+    assert words.subject(items, ENGLISH, notice=True).startswith("Postmaster notice")
+
+
+def test_several_languages_stand_one_behind_the_other() -> None:
+    own = words_texts.parse("[language qaa]\n[name]\nÄÖ\n[no such user]\nNiemand.\n")
+    texts = Texts(("qaa", "en"), own)
+    octets = words.part([FAILED], texts, mta="mx", postmaster="pm@x", ident="", arrival=0.0)
+    assert b"charset=utf-8\r\nContent-Language: qaa, en\r\n" in octets
+    text = part(FAILED, texts=texts)
+    assert text.startswith("ÄÖ / English\r\n\r\n=== ÄÖ ===\r\n")
+    assert text.index("Niemand.") < text.index("=== English ===") < text.index("There is no mailbox")
+    assert text.count("> 550 5.1.1 no such user") == 2
 
 
 def test_words_outside_ascii_can_be_read() -> None:
-    text = words.part("mx.example.net", [item("failed", Reply(550, None, "unbekannt"), "jürgen@example.com")])
-    assert text.isascii()
-    assert b"charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n" in text
-    assert "<jürgen@example.com>:" in quopri.decodestring(text).decode()
+    assert "<jürgen@example.com>:" in part(
+        item("failed", Reply(550, None, "unbekannt"), "jürgen@example.com")
+    )
 
 
-def test_what_a_server_said_begins_no_line() -> None:
+@pytest.mark.parametrize(
+    "said", ["no\r\n\r\n--b1\r\nX: y", "a\u2028b", "\x1b]0;x\x07", "\u202e gpj", "word " * 900]
+)
+def test_what_a_server_said_is_quoted_whatever_it_is(said: str) -> None:
     """BNC-10"""
-    text = words.part("mx", [item("failed", Reply(550, None, "no\r\n\r\n--b1\r\nX: y"))])
-    assert b"\r\n--b1" not in text
-    assert b"\r\nX" not in text
+    text = part(item("failed", Reply(550, None, said)))
+    lines = text.split("\r\n")
+    start = lines.index("    mx.example.com said:") + 1
+    quoted = lines[start : lines.index("", start)]
+    assert all(line.startswith("    > ") and line.isprintable() for line in quoted)
+    assert sum(map(len, quoted)) < 1100
+    assert "--b1" not in lines
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=2000))
+def test_nobody_else_can_break_the_text(said: str, server: str, remark: str) -> None:
+    part(item("failed", Reply(550, None, said), remote_mta=server), remark=remark)
+
+
+def test_times_are_written_in_digits() -> None:
+    assert words.when(0.0, 0) == "1970-01-01 00:00 +0000"
+    assert words.when(1772529164.0, 3600) == "2026-03-03 10:12 +0100"
+    assert words.when(1772529164.0, -12600) == "2026-03-03 05:42 -0330"

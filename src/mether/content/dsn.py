@@ -24,6 +24,7 @@ from __future__ import annotations
 from mether.address import Address
 from mether.content import header, lines, returned, status, trace, words
 from mether.content.status import About, Item
+from mether.content.words_texts import Texts
 from mether.envelope import Envelope, Recipient
 
 TYPE_CHECKING = False
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.content.classify import Rules
-    from mether.content.words_texts import Texts
 
 
 _NOTICE: Final = "(postmaster notice)"
@@ -85,20 +85,28 @@ def report(
     A notice that cannot be delivered either is to be dropped with a line in the log: there is no one left
     to tell.
     """
-    comment = f" {_NOTICE}" if to is None else ""
-    subject = words.subject(items, notice=to is None)
-    if to is None:
-        to = postmaster
-        opening = words.NOTICE
-    else:
-        opening = ""
+    texts = texts or Texts()
+    notice = to is None
+    comment = f" {_NOTICE}" if notice else ""
+    subject = words.subject(items, texts, notice=notice)
+    to = to or postmaster
     utf8 = not to.is_ascii
     if not (utf8 or postmaster.is_ascii):
         postmaster = Address("postmaster", "")  # this report goes out without SMTPUTF8
     whole = not brief and returned.wanted(about.envelope, items, len(about.original))
     last, complete = returned.part(about, whole=whole, utf8=utf8)
     people = words.part(
-        reporting_mta, items, opening=opening, ident=about.ident, complete=complete, offset=offset
+        items,
+        texts,
+        mta=reporting_mta,
+        postmaster=_at(postmaster, reporting_mta),
+        ident=about.ident,
+        arrival=about.arrival,
+        complete=complete,
+        notice=notice,
+        offset=offset,
+        rules=rules,
+        remark=remark,
     )
     programs = status.part(reporting_mta, about, items, offset, utf8=utf8, rules=rules)
     # A boundary must not occur in what it bounds (RFC 2046 section 5.1.1), whoever wrote that.
@@ -107,7 +115,7 @@ def report(
     top = (
         f"From: Mail Delivery System <{_at(postmaster, reporting_mta)}>\r\n"
         f"To: <{_at(to, reporting_mta)}>\r\n"
-        f"Subject: {subject}\r\n"
+        f"Subject: {lines.encoded(subject, len('Subject: '))}\r\n"
         f"Date: {trace.date(at, offset)}\r\n"
         f"Message-ID: <{ident}@{reporting_mta}>\r\n"
         f"Auto-Submitted: auto-replied{comment}\r\n"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MAX_LINE: Final = 998
 """Octets of a line without its CRLF (RFC 5322 section 2.1.1)."""
 
+_WORD: Final = 76 - len("=?utf-8?q?" + "?=")
+"""Characters that an encoded word has on a line of its own (RFC 2047 section 2)."""
+
 FOLD: Final = 78
 """Characters of a line that people like to read."""
 
@@ -34,6 +37,25 @@ def quoted_printable(data: bytes) -> bytes:
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n") + b"\n"
     # b2a_qp breaks lines as the first line of its input ends, hence CRLF throughout.
     return binascii.b2a_qp(data.replace(b"\n", b"\r\n"), istext=True)
+
+
+def encoded(text: str, taken: int) -> str:
+    """The text for a header field: as it is where it is ASCII, else folded into encoded words (RFC 2047).
+
+    `taken` are the characters of the field's first line before it.
+    """
+    if text.isascii():
+        return text
+    words, word, room = [], "", _WORD - taken
+    for char in text:
+        plain = char.isascii() and char.isalnum()
+        octets = char.encode("utf-8", "replace")
+        piece = char if plain else "_" if char == " " else "".join(f"={octet:02X}" for octet in octets)
+        if len(word) + len(piece) > room:
+            words.append(word)
+            word, room = "", _WORD - 1
+        word += piece
+    return "\r\n ".join(f"=?utf-8?q?{one}?=" for one in [*words, word])
 
 
 def wrap(text: str, first: str, then: str) -> list[str]:

@@ -37,13 +37,20 @@ _GLOBAL: Final = b"Content-Type: message/global-delivery-status\r\n"
 
 
 class Item:
-    """What a report says of one recipient; `will_retry_until` (Unix seconds) goes with action *delayed*."""
+    """What a report says of one recipient; `will_retry_until` (Unix seconds) goes with action *delayed*, and
+    `attempts` is how often it was tried, 0 where that is not known."""
 
-    __slots__ = ("outcome", "recipient", "will_retry_until")
+    __slots__ = ("attempts", "outcome", "recipient", "will_retry_until")
 
     def __init__(
-        self, recipient: Recipient, outcome: Outcome, *, will_retry_until: float | None = None
+        self,
+        recipient: Recipient,
+        outcome: Outcome,
+        *,
+        will_retry_until: float | None = None,
+        attempts: int = 0,
     ) -> None:
+        self.attempts = attempts
         self.recipient = recipient
         self.outcome = outcome
         self.will_retry_until = will_retry_until
@@ -92,7 +99,7 @@ def part(
         text = _text(reporting_mta, about, items, offset, True, rules)
         if not text.isascii():
             return _GLOBAL + b"Content-Transfer-Encoding: 8bit\r\n\r\n" + text.encode("utf-8", "replace")
-    elif about.envelope.smtputf8 and any(not str(item.outcome.reply).isascii() for item in items):
+    elif about.envelope.smtputf8 and not all(quoted(item.outcome).isascii() for item in items):
         text = _text(reporting_mta, about, items, offset, True, rules)
         encoded = lines.quoted_printable(text.encode("utf-8", "replace"))
         return _GLOBAL + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
@@ -127,7 +134,7 @@ def _text(
         out += _exact("Final-Recipient", _typed(str(item.recipient.forward_path), utf8))
         out.append(f"Action: {outcome.action}")
         out.append(f"Status: {status(outcome, rules)}")
-        said = fit(lines.clean(str(outcome.reply)))[:MAX_QUOTED]
+        said = fit(quoted(outcome))
         if outcome.said:
             out += _field("Remote-MTA", f"dns; {lines.to_ascii(mta_name(outcome.remote_mta))}")
             out += _field("Diagnostic-Code", f"smtp; {said}")
@@ -142,6 +149,11 @@ def _text(
         if item.will_retry_until is not None and outcome.action == "delayed":
             out.append(f"Will-Retry-Until: {trace.date(item.will_retry_until, offset)}")
     return "\r\n".join(out) + "\r\n"
+
+
+def quoted(outcome: Outcome) -> str:
+    """What is quoted of a reply: on one line, without control characters, cut."""
+    return lines.clean(str(outcome.reply))[:MAX_QUOTED]
 
 
 def status(outcome: Outcome, rules: Rules | None = None) -> str:

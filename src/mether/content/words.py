@@ -1,110 +1,210 @@
 """The part of a report that people read: what happened, to whom, what was said, and what comes next.
 
-One section for each thing that became of recipients, the worst first.  What other servers said is quoted
-on one line without control characters, cut to a bounded length, and never mixed up with words of our own.
-The text is ASCII where it can be, else UTF-8 in quoted-printable.  Nothing here fails.
+One section for each thing that became of recipients, the worst first, and in it one for each kind of
+trouble: what it is, the addresses with what was said of each, what was done and will be, and what the sender
+can do.  The words are `Texts`, in each of its languages one after the other; `words_kind` says which.
+
+What other servers said, and what a person remarks, is quoted: on lines that begin with ``>``, without control
+characters, cut to a bounded length, so that it is never taken for words of our own.  Times are written as
+digits, the same in any language.  The part is ASCII where it can be, else UTF-8 in quoted-printable; its
+Content-Language (RFC 3282) names the languages.  Nothing here fails.
 """
 
 from __future__ import annotations
 
-from mether.content import lines, trace
+from mether.content import lines
 from mether.content.status import MAX_QUOTED
+from mether.content.trace import civil
+from mether.content.words_kind import kind
+from mether.content.words_texts import Texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Final
 
+    from mether.content.classify import Rules
     from mether.content.status import Item
 
-NOTICE: Final = (
-    "A message with the null reverse-path, most likely a report itself, could not be\n"
-    "delivered to the recipients below.  No sender may be told of that, so it comes to\n"
-    "the postmaster.  Nothing more will be tried."
-)
+_ACTIONS: Final = ("failed", "delayed", "delivered", "relayed", "expanded")
+"""The order in which they come."""
 
-_SECTIONS: Final = {
-    "failed": (
-        "Your message could not be delivered to one or more recipients, and nothing more\n"
-        "will be tried for those.  The reason for each is below.  When what it names has been\n"
-        "put right, you can send the message to them again."
-    ),
-    "delayed": (
-        "THIS IS A WARNING ONLY.  YOU DO NOT NEED TO SEND YOUR MESSAGE AGAIN to the recipients\n"
-        "below.  It has not reached them yet, and it will be tried again.  If that does not\n"
-        "help in time, it will be returned to you."
-    ),
-    "delivered": "Your message was delivered to the recipients below.  You asked to be told.",
-    "relayed": (
-        "Your message was handed on to another mail system for the recipients below.  That\n"
-        "system may not report it when the message is delivered, so you may hear nothing more."
-    ),
-    "expanded": (
-        "Your message was delivered to an address below that stands for several.  No report\n"
-        "of success will follow on those."
-    ),
-}
-"""What is said of each action, in the order in which they come."""
-
-_SAID: Final = {
-    "failed": "Not delivered.",
-    "delayed": "Not delivered yet.",
-    "delivered": "Delivered.",
-    "relayed": "Handed on.",
-    "expanded": "Delivered to a list of addresses.",
-}
+_QUOTE: Final = "    > "
+MAX_REMARK: Final = 20
+"""Lines of a person's remark."""
 
 
-def subject(items: Sequence[Item], *, notice: bool = False) -> str:
-    """The subject of the report."""
-    if notice:
-        return "Postmaster notice: undeliverable report"
+def subject(items: Sequence[Item], texts: Texts, *, notice: bool = False) -> str:
+    """The subject of the report, in its first language: by the worst that it tells."""
     actions = {item.outcome.action for item in items}
-    if "failed" in actions:
-        return "Undelivered mail returned to sender"
-    return "Mail delivery is delayed" if "delayed" in actions else "Mail delivery report"
+    worst = "failed" if "failed" in actions else "delayed" if "delayed" in actions else "done"
+    return texts.find(texts.languages[0], f"subject: {'notice' if notice else worst}")
 
 
 def part(
-    reporting_mta: str,
     items: Sequence[Item],
+    texts: Texts,
     *,
-    opening: str = "",
-    ident: str = "",
+    mta: str,
+    postmaster: str,
+    ident: str,
+    arrival: float,
     complete: bool = False,
+    notice: bool = False,
     offset: int = 0,
+    rules: Rules | None = None,
+    remark: str | None = None,
 ) -> bytes:
     """The part with its header.
 
-    `opening` replaces what is said of failures, `ident` is the original's queue id, `complete` tells whether
-    it is attached in full, `offset` is local time's lead over UTC in seconds.
+    `mta` is our name, `postmaster` whom people may ask, `ident` the original's queue id and `arrival` when it
+    came (Unix seconds).  `complete` tells whether it is attached in full; a `notice` is for the postmaster.
+    `offset` is local time's lead over UTC in seconds; `rules` and `remark` are those of `dsn.report`.
     """
-    out = [f"This is the mail system at {reporting_mta}.", ""]
-    for action, section in _SECTIONS.items():
-        those = [item for item in items if item.outcome.action == action]
-        if those:
-            out += [*(opening or section).split("\n"), ""]
-        for item in those:
-            out += _about(item, offset)
-    out.append("The message is attached in full." if complete else "The header of the message is attached.")
-    if ident:
-        out.append(f"Its queue id was {ident}.")
+    values = {
+        "mta": lines.clean(mta),
+        "postmaster": lines.clean(postmaster),
+        "id": lines.clean(ident),
+        "arrival": when(arrival, offset),
+    }
+    groups = _groups(items, rules, returned=remark is not None)
+    several = len(texts.languages) > 1
+    out: list[str] = []
+    if several:
+        out += lines.wrap(" / ".join(texts.find(one, "name") for one in texts.languages), "", "")
+    for language in texts.languages:
+        say = _Say(texts, language, values, offset)
+        if several:
+            out += ["", f"=== {texts.find(language, 'name')} ===", ""]
+        out += say("opening")
+        begun = False
+        for action in _ACTIONS:
+            those = [one for one in groups if one.action == action]
+            if those:
+                out += [
+                    "",
+                    *([""] if begun else []),
+                    *say("notice" if notice and action == "failed" else action),
+                ]
+                begun = True
+            for one in those:
+                out += ["", *_about(one, say, remark, advise=not notice)]
+        out += ["", *say("full" if complete else "header"), *(say("id") if ident else ())]
     text = "\r\n".join(out) + "\r\n"
+    head = f"Content-Language: {', '.join(texts.languages)}\r\n"
     if text.isascii():
-        return f"Content-Type: text/plain; charset=us-ascii\r\n\r\n{text}".encode()
-    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return head + lines.quoted_printable(text.encode("utf-8", "replace"))
+        return f"Content-Type: text/plain; charset=us-ascii\r\n{head}\r\n{text}".encode()
+    head += "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return f"Content-Type: text/plain; charset=utf-8\r\n{head}".encode() + lines.quoted_printable(
+        text.encode("utf-8", "replace")
+    )
 
 
-def _about(item: Item, offset: int) -> list[str]:
-    """The lines about one recipient, with an empty one at the end."""
-    outcome = item.outcome
-    out = [f"<{lines.clean(str(item.recipient.forward_path))}>:", f"    {_SAID[outcome.action]}"]
-    if item.will_retry_until is not None and outcome.action == "delayed":
-        out.append(f"    It will be tried until {trace.date(item.will_retry_until, offset)}.")
-    said = lines.clean(str(outcome.reply))[:MAX_QUOTED]
-    if outcome.said:
-        who = f"{lines.clean(outcome.remote_mta)} said:"
-    else:
-        who = "Reason:" if outcome.action in ("failed", "delayed") else "Result:"
-    return [*out, *lines.wrap(f"{who} {said}", "    ", "        "), ""]
+class _Group:
+    """Items of which the same is to be told: the `kind` of trouble ("" for none), and what was done."""
+
+    __slots__ = ("action", "attempts", "expired", "items", "kind", "until")
+
+    def __init__(self, item: Item, kind: str) -> None:
+        self.action = item.outcome.action
+        self.kind = kind
+        self.attempts = item.attempts
+        self.expired = self.action == "failed" and item.outcome.reply.temporary
+        self.until = item.will_retry_until if self.action == "delayed" else None
+        self.items: list[Item] = []
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.action, self.kind, self.attempts, self.expired, self.until)
+
+
+def _groups(items: Sequence[Item], rules: Rules | None, *, returned: bool) -> list[_Group]:
+    found: dict[tuple[object, ...], _Group] = {}
+    for item in items:
+        trouble = item.outcome.action in ("failed", "delayed")
+        made = _Group(item, kind(item.outcome, rules, returned=returned) if trouble else "")
+        found.setdefault(made.key, made).items.append(item)
+    return list(found.values())
+
+
+class _Say:
+    """The texts of one language, with `values` in the place of placeholders."""
+
+    __slots__ = ("_language", "_texts", "_values", "offset")
+
+    def __init__(self, texts: Texts, language: str, values: Mapping[str, str], offset: int) -> None:
+        self._texts = texts
+        self._language = language
+        self._values = values
+        self.offset = offset
+
+    def __call__(self, *keys: str, indent: str = "", **more: str) -> list[str]:
+        """The lines of these texts, one behind the other; none for texts that are empty."""
+        # The placeholders were checked when the text was read.
+        texts = [self._texts.find(self._language, key).format_map({**self._values, **more}) for key in keys]
+        out: list[str] = []
+        for number, paragraph in enumerate(" ".join(filter(None, texts)).split("\n")):
+            if paragraph:
+                out += [""] * (number > 0) + lines.wrap(paragraph, indent, indent)
+        return out
+
+
+def _about(group: _Group, say: _Say, remark: str | None, *, advise: bool) -> list[str]:
+    """The lines about some recipients."""
+    out = say(group.kind) if group.kind else []
+    if group.kind == "returned" and remark:
+        out += ["", *say("remark"), *_quoted(remark.splitlines()[:MAX_REMARK])]
+    if out:
+        out.append("")
+    for item in group.items:
+        outcome = item.outcome
+        out.append(f"<{lines.clean(str(item.recipient.forward_path))}>:")
+        if outcome.said:
+            out += say("said", indent="    ", server=lines.clean(outcome.remote_mta)[:MAX_QUOTED])
+        else:
+            out += say("ours", indent="    ")
+        out += _quoted([str(outcome.reply)])
+    done = _done(group, say)
+    if done:
+        out += ["", *done]
+    if advise and group.action == "failed" and (advice := say(f"{group.kind}: advice")):
+        out += ["", *advice]
+    return out
+
+
+def _done(group: _Group, say: _Say) -> list[str]:
+    """The lines on what was done for these recipients, and what will be."""
+    keys, more = [], {}
+    last = max(item.outcome.at for item in group.items)
+    if not group.kind:
+        return []
+    if group.attempts and last and group.kind != "suppressed":
+        keys.append("tries")
+        more = {"tries": str(group.attempts), "last": when(last, say.offset)}
+    if group.until is not None:
+        keys.append("waits")
+        more["until"] = when(group.until, say.offset)
+    elif group.action == "failed" and group.kind not in ("returned", "suppressed"):
+        keys.append("expired" if group.expired else "final")
+    return say(*keys, **more)
+
+
+def _quoted(said: Iterable[str]) -> list[str]:
+    out, room = [], MAX_QUOTED
+    for line in said:
+        line = lines.clean(line)[:room]
+        room -= len(line)
+        out += lines.wrap(line, _QUOTE, _QUOTE) if line.strip() else []
+    return out
+
+
+def when(at: float, offset: int) -> str:
+    """A time, given in Unix seconds and with local time's lead over UTC, as ``2026-01-31 14:05 +0100``."""
+    local = int(at) + offset
+    days, seconds = divmod(local, 86400)
+    year, month, day = civil(days)
+    sign, lead = ("-" if offset < 0 else "+"), abs(offset) // 60
+    return (
+        f"{year:04d}-{month:02d}-{day:02d} {seconds // 3600:02d}:{seconds // 60 % 60:02d} "
+        f"{sign}{lead // 60:02d}{lead % 60:02d}"
+    )

@@ -1,12 +1,17 @@
 """The texts of reports: how their files read, and which is used.  Pure.
 
 `parse` makes languages of a file's text, `Texts` finds the text of a key in the languages of a report: the
-administrator's own, else ours in that language, else ours in the language without its region, else English.
-`texts/en.txt` beside this module says at its top how such a file reads.  Ours are read when the first report
-is written.  A file that cannot be read is a `TextsError` with its line.
+administrator's own, else ours in that language, else the same for the language without its region, else
+English.  `texts/en.txt` beside this module says at its top how such a file reads.  Ours are read when the
+first report is written.
+
+A file that cannot be read is a `TextsError` with its line: a key or a placeholder that there is not, a
+control character, a text that is too long.  So no text can break a report, or ask for what is not known.
 """
 
 from __future__ import annotations
+
+from mether.content.words_kind import ALL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +24,61 @@ LANGUAGES: Final = ("en",)
 """Those that come with mether."""
 
 USUAL: Final = "en"
+
+MAX_TEXT: Final = 4000
+"""Characters of a text."""
+
+MAX_LINE: Final = 200
+"""Characters of a text that is one line: a subject, what stands above a quotation, a name."""
+
+LINES: Final = (
+    "name",
+    "subject: failed",
+    "subject: delayed",
+    "subject: done",
+    "subject: notice",
+    "said",
+    "ours",
+    "remark",
+)
+"""The keys of texts that are one line."""
+
+ADVICE: Final = tuple(f"{kind}: advice" for kind in ALL)
+
+KEYS: Final = (
+    *LINES,
+    "opening",
+    "failed",
+    "delayed",
+    "delivered",
+    "relayed",
+    "expanded",
+    "notice",
+    "tries",
+    "final",
+    "expired",
+    "waits",
+    "full",
+    "header",
+    "id",
+    *ALL,
+    *ADVICE,
+)
+"""The keys of all texts."""
+
+EVERYWHERE: Final = ("mta", "id", "arrival", "postmaster")
+"""The placeholders of all texts."""
+
+MORE: Final[Mapping[str, tuple[str, ...]]] = {
+    "said": ("server",),
+    "tries": ("tries", "last"),
+    "waits": ("until",),
+}
+"""Those of single ones."""
+
+_SPACES: Final = " \t"
+_UNSEEN: Final = "\u00a0\u202f\u3000\u200c\u200d\u200e\u200f"
+"""Characters that are not printable by themselves, and that languages need."""
 
 _built_in: dict[str, dict[str, str]] = {}
 
@@ -48,7 +108,7 @@ class Texts:
         return any(tag in LANGUAGES or tag in self._own for tag in _broader(language))
 
     def find(self, language: str, key: str) -> str:
-        """The text of a key; the language is one of `languages`, or any."""
+        """The text of one of KEYS in a language: its paragraphs, a line each."""
         for tag in (*_broader(language), USUAL):
             text = self._own.get(tag, {}).get(key)
             if text is None and tag in LANGUAGES:
@@ -64,8 +124,8 @@ def _broader(language: str) -> list[str]:
     return ["-".join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
-def built_in(language: str) -> Mapping[str, str]:
-    """The texts of a language that comes with mether, read when they are first asked for."""
+def built_in(language: str) -> Language:
+    """The texts of one of LANGUAGES, read when they are first asked for."""
     if language not in _built_in:
         path = __file__.removesuffix("words_texts.py") + f"texts/{language}.txt"
         with open(path, encoding="utf-8") as file:
@@ -73,10 +133,110 @@ def built_in(language: str) -> Mapping[str, str]:
     return _built_in[language]
 
 
-def parse(text: str) -> dict[str, dict[str, str]]:
-    """The texts of each language of a file.
+def is_language(tag: str) -> bool:
+    """Whether this may be a language's tag (RFC 5646 section 2.1), such as ``en`` or ``pt-br``."""
+    first, *parts = tag.split("-")
+    return (
+        len(tag) <= 35
+        and tag.isascii()
+        and 2 <= len(first) <= 8
+        and first.isalpha()
+        and all(1 <= len(part) <= 8 and part.isalnum() for part in parts)
+    )
 
-    Raises TextsError.
-    """
-    found: dict[str, dict[str, str]] = {}
-    return found
+
+def parse(text: str) -> dict[str, dict[str, str]]:
+    """The texts of each language in a file, by their keys.  Raises TextsError."""
+    reading = _Reading()
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        reading.take(number, line.removesuffix("\r"))
+    reading.end()
+    return reading.found
+
+
+class _Reading:
+    """A file, line by line."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, str]] = {}
+        self._language: dict[str, str] | None = None
+        self._key = ""
+        self._at = 0
+        self._paragraphs: list[list[str]] = []
+
+    def take(self, number: int, line: str) -> None:
+        if line.startswith("#"):
+            return
+        for char in line:
+            if not (char.isprintable() or char == "\t" or char in _UNSEEN):
+                raise TextsError(number, f"a control character (U+{ord(char):04X}) may not stand in a text")
+        line = line.strip(_SPACES)
+        if line.startswith("[") and line.endswith("]"):
+            self.end()
+            self._head(number, " ".join(line[1:-1].split()))
+        elif self._key:
+            if not line:
+                self._paragraphs.append([])
+            else:
+                _check(number, line, self._key)
+                self._paragraphs[-1].append(line)
+        elif line:
+            raise TextsError(number, "expected [language TAG] and then a [key] before the first text")
+
+    def _head(self, number: int, name: str) -> None:
+        word, _, tag = name.partition(" ")
+        self._key = ""
+        if word == "language" and tag:
+            if not is_language(tag):
+                raise TextsError(number, f'{tag[:80]!r} is no language tag, such as "en" or "pt-br"')
+            self._language = self.found.setdefault(tag.lower(), {})
+            return
+        if self._language is None:
+            raise TextsError(number, "expected [language TAG] before the first key")
+        if name not in KEYS:
+            raise TextsError(number, f"there is no text of the name {name[:80]!r}{_meant(name, KEYS)}")
+        if name in self._language:
+            raise TextsError(number, f"[{name}] is there twice in this language")
+        self._key, self._at, self._paragraphs = name, number, [[]]
+
+    def end(self) -> None:
+        """The text before this line is whole."""
+        key = self._key
+        if not key:
+            return
+        assert self._language is not None
+        text = "\n".join(" ".join(lines) for lines in self._paragraphs if lines)
+        most = MAX_LINE if key in LINES else MAX_TEXT
+        if len(text) > most:
+            raise TextsError(self._at, f"[{key}] is longer than {most} characters")
+        if key in LINES and "\n" in text:
+            raise TextsError(self._at, f"[{key}] is one line, and has no paragraphs")
+        if not text and key not in ADVICE:
+            raise TextsError(self._at, f"[{key}] has no text; only an advice may be empty")
+        self._language[key] = text
+        self._key = ""
+
+
+def _check(number: int, line: str, key: str) -> None:
+    """Raises TextsError for a placeholder that is none of this key's."""
+    known = (*EVERYWHERE, *MORE.get(key, ()))
+    rest = line.replace("{{", "").replace("}}", "")
+    while rest:
+        before, brace, rest = rest.partition("{")
+        if "}" in before:
+            raise TextsError(number, "a } without its {; a brace itself is written }}")
+        if not brace:
+            return
+        name, brace, rest = rest.partition("}")
+        if not brace:
+            raise TextsError(number, "a { without its }; a brace itself is written {{")
+        if name not in known:
+            have = ", ".join(f"{{{one}}}" for one in known)
+            raise TextsError(number, f"there is no {{{name[:40]}}} in [{key}]; expected one of {have}")
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name[:80].lower(), known, 1)
+    return f" (did you mean [{close[0]}]?)" if close else ""

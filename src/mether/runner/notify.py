@@ -198,7 +198,12 @@ class Reporter:
             about=message.ident,
             arrival=message.arrival,
             items=[
-                dsn.Item(one.recipient, outcome, will_retry_until=settle.ends(message))
+                dsn.Item(
+                    one.recipient,
+                    outcome,
+                    will_retry_until=settle.ends(message),
+                    attempts=_attempts(one, outcome) if remark is None else one.attempts,
+                )
                 for one, outcome in owed
             ],
             original=octets,
@@ -211,6 +216,13 @@ class Reporter:
             return None
         draft.tells = [one.number for one, _ in owed]
         return draft
+
+
+def _attempts(one: Pending, outcome: Outcome) -> int:
+    """How often a recipient was tried, with the attempt that had this outcome; one that is given up untried
+    has the time of its last."""
+    before = one.last.at if one.last is not None else 0.0
+    return one.attempts + (outcome.at > before)
 
 
 def wants(notify: str | None, outcome: Outcome) -> bool:

@@ -40,13 +40,9 @@ class Reports(Struct):
 
 def _language(value: object) -> str:
     tag: str = decode.text(value).lower()
-    parts = tag.split("-")
-    if not (
-        len(tag) <= 35
-        and 2 <= len(parts[0]) <= 8
-        and parts[0].isalpha()
-        and all(part.isascii() and part.isalnum() and len(part) <= 8 for part in parts)
-    ):
+    from mether.content.words_texts import is_language
+
+    if not is_language(tag):
         raise ValueError('expected a language tag, such as "en" or "pt-br"')
     return tag
 
