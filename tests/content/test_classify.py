@@ -66,6 +66,35 @@ def test_each_class_and_the_status_that_goes_with_it(reply: Reply, kind: str, st
 
 
 @pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("no such user", "<bob@example.com>...User unknown"),
+        ("no such user", "There is no one at this address"),
+        ("no such user", "Account terminated"),
+        ("mailbox full", "Recipient rejected: mailbox would exceed maximum allowed storage"),
+        ("policy", "Not an open relay, so get lost"),
+        ("policy", "The recipient is only accepting mail from specific addresses"),
+        ("reputation", "Too many spams from your IP"),
+        ("content", "Blocked by SpamAssassin"),
+        ("content", "Blacklisted URL in message"),
+        ("rate limited", "Sending rate too high"),
+        ("dns", "Mail domain mentioned in email address is unknown"),
+        ("connection", "Connection was dropped by remote host"),
+        ("other", "unknown mailer error 127"),
+    ],
+)
+def test_a_class_is_known_by_the_words(kind: str, words: str) -> None:
+    assert classify.classify(Reply(550, None, words)).kind == kind
+    assert classify.classify(Reply(550, "5.7.1", words)).kind in (kind, "policy")
+
+
+def test_a_status_as_qmail_writes_it() -> None:
+    assert classify.text("550 #5.1.0 Address rejected.") == Verdict("5.1.0", "no such user")
+    assert classify.text("Sorry. (#5.1.1)") == Verdict("5.1.1", "no such user")
+    assert classify.text("550 Sorry (#9)") == Verdict("5.0.0", "other")
+
+
+@pytest.mark.parametrize(
     ("code", "status", "stage", "kind"),
     [
         (550, "5.1.1", "", "no such user"),

@@ -185,7 +185,7 @@ def _tells(whole: Message, text: str, *, failure: bool) -> bool:
     The less of a mailer there is in the sender and in the subject, the more must be in the rest: a message
     that came back, the reply of a server, the null reverse-path.
     """
-    replied = any(map(bounce_text.reply_at, whole.notice))
+    replied = any(bounce_text.is_reply(line) or bounce_text.reply_at(line) for line in whole.notice)
     if whole.is_daemon:
         return whole.names_failure or (
             failure and (whole.is_surely_daemon or whole.has_null_path or replied or bool(whole.returned.raw))

@@ -106,10 +106,17 @@ def text(diagnostic: str, status: str = "", rules: Rules | None = None) -> Verdi
         own, first = reply.status, reply.text
     elif is_status(first.partition(" ")[0]):
         own = first.partition(" ")[0]
+    if own is None:
+        own = next((one for one in map(_hashed, first[:MAX_TEXT].split()) if is_status(one)), None)
     if own is None and is_status(status):
         own = status
     digit = str(code)[0] if code else (own or status or "5")[0]
     return _judge(digit if digit in "245" else "5", code, own, first, stage, rules)
+
+
+def _hashed(word: str) -> str:
+    """The status in a word such as ``(#5.1.1)``, as qmail and others write it; "" for another word."""
+    return word.strip("()[].,;")[1:] if word.lstrip("([")[:1] == "#" else ""
 
 
 def built_in() -> Rules:
@@ -155,7 +162,9 @@ def fold(words: str) -> str:
     kept, room = [], MAX_TEXT
     for word in words[:_MAX_RAW].lower().split():
         if "@" in word and "://" not in word:
-            continue
+            word = word.partition("...")[2]  # sendmail's way: <ann@example.net>...User unknown
+            if not word:
+                continue
         if word[0] in "245":
             if word[:3].isdigit() and word[3:4] in ("", "-"):
                 word = word[4:]
