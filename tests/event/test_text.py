@@ -176,11 +176,13 @@ def test_the_end_of_a_message(log):
     mail.expired("0ABC", ANN)
     mail.reported("0ABC", "0DEF", "failed")
     mail.reported("0ABC", "0DEF", "delayed")
+    mail.merged(["0DEF", "0GHJ"], "ann@example.org")
     mail.removed("0ABC")
     assert log == [
         "qmgr: 0ABC: from=<ann@example.org>, status=expired, returned to sender",
         "bounce: 0ABC: sender non-delivery notification: 0DEF",
         "bounce: 0ABC: sender delay notification: 0DEF",
+        "bounce: 0DEF: 2 reports for <ann@example.org> go as one: 0DEF 0GHJ",
         "qmgr: 0ABC: removed",
     ]
 

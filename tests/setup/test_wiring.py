@@ -80,6 +80,17 @@ def test_the_reporter(config: Config) -> None:
     assert reporter.boundary() != reporter.boundary()
 
 
+def test_all_who_report_count_together(config: Config) -> None:
+    """At acceptance, from the queue, and by a newer configuration of the same spool."""
+    pace = wiring.pace(config)
+    assert pace.hourly == 100
+    assert wiring.reporter(config, config.router()).pace is pace
+    newer = config_.loads(f'[queue]\nspool = "{config.queue.spool}"\n[reports]\nhourly = 7\n')
+    assert wiring.pace(newer) is pace
+    assert pace.hourly == 7
+    assert wiring.pace(config_.loads('[queue]\nspool = "memory:"\n')).path is None
+
+
 def test_the_reception(config: Config) -> None:
     store = MemoryStore(now=0.0)
     reception = wiring.reception(
