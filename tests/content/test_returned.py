@@ -136,6 +136,13 @@ def test_what_could_not_go_everywhere_goes_back_by_its_header(original: bytes) -
     assert octets.isascii()
 
 
+def test_a_message_in_utf8_with_an_ascii_header_goes_back_as_text() -> None:
+    """RFC 6533 section 4.4: what any reader can show."""
+    original = b"Subject: hi\r\n" + TEXT + "\r\nGrüße\r\n".encode()
+    octets, whole = returned.part(about(original), whole=True)
+    assert whole and octets.startswith(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n")
+
+
 def test_a_header_in_eight_bits_is_encoded() -> None:
     """BNC-6, RFC 6522 section 4."""
     octets, _ = returned.part(about(smtputf8=False), whole=True)

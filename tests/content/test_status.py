@@ -167,6 +167,15 @@ def test_the_type_of_the_part(smtputf8: bool, utf8: bool, reply: str, kind: byte
     assert f"Diagnostic-Code: smtp; 550 5.1.1 {reply if encoding else reply.replace('ö', '?')}" in text
 
 
+@pytest.mark.parametrize("reply", ["no\x85", "no " + "x" * 800 + "ö"])
+def test_what_is_not_quoted_asks_for_no_new_type(reply: str) -> None:
+    """EAI-9: RFC 6533 section 4.4: controls are taken out, and long replies cut."""
+    outcome = Outcome(0, "failed", Reply(550, "5.1.1", reply), remote_mta="mx.example.com")
+    items = [status.Item(Recipient(parse("bob@example.com")), outcome)]
+    octets = status.part("mx.example.net", about(Envelope(None, smtputf8=True)), items, 0)
+    assert octets.startswith(b"Content-Type: message/delivery-status\r\n\r\n")
+
+
 def test_a_utf8_report_without_any_keeps_the_old_type() -> None:
     """EAI-9: RFC 6533 section 4.4."""
     items = [status.Item(Recipient(parse("bob@example.com")), Outcome(0, "failed", Reply(550, None, "no")))]

@@ -5,11 +5,11 @@ a returned message: it may be signed.  And it must go wherever a message goes, f
 that could not:
 
 - What is itself 7-bit text is returned as message/rfc822, or its header as text/rfc822-headers.
-- An SMTPUTF8 message that is not goes as message/global in base64, or its header as message/global-headers
-  in quoted-printable (RFC 6533 section 4.5); in a report with SMTPUTF8, which only a sender outside ASCII
-  gets, both are left in 8 bits.
-- Any other 8-bit text goes as message/rfc822 in 8 bits, declared or not, provided that `content.convert` can
-  make 7 bits of it for a host that takes no others.
+- 8-bit text goes as message/rfc822 in 8 bits, declared or not, provided that `content.convert` can make 7
+  bits of it for a host that takes no others.
+- An SMTPUTF8 message of which that can't be made, as its header is in UTF-8, goes as message/global in
+  base64, or its header as message/global-headers in quoted-printable (RFC 6533 section 4.5); in a report with
+  SMTPUTF8, which only a sender outside ASCII gets, both are left in 8 bits.
 - Of what is left (binary, long lines, bare CR or LF, eight bits in a header or in what is signed) the header
   alone is returned, in quoted-printable where it is not plain ASCII (RFC 6522 section 4 allows that).
 
@@ -66,13 +66,13 @@ def part(about: About, *, whole: bool, utf8: bool = False) -> tuple[bytes, bool]
     if whole and about.complete:
         if lines.is_seven_bit(original):
             return _MESSAGE + b"\r\n" + original, True
+        if _is_convertible(original):
+            return _MESSAGE + b"Content-Transfer-Encoding: 8bit\r\n\r\n" + original, True
         if about.envelope.smtputf8:
             head = b"Content-Type: message/global\r\nContent-Transfer-Encoding: "
             if utf8 and _is_eight_bit(original):
                 return head + b"8bit\r\n\r\n" + original, True
             return head + b"base64\r\n\r\n" + _base64(original), True
-        if _is_convertible(original):
-            return _MESSAGE + b"Content-Transfer-Encoding: 8bit\r\n\r\n" + original, True
     fields = original[: header.split(original)]
     if len(fields) > MAX_HEADER:
         cut = fields.rfind(b"\r\n", 0, MAX_HEADER)
