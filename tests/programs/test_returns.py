@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from denied import forbidden
 from queues import BUSY, NOW, defer, put
 
 from mether.programs import returns, returns_batch
@@ -356,6 +357,18 @@ def test_a_filter_that_nothing_matches_says_nothing(store, capsys):
     put(store)
     assert main(["--next-hop", "else.test"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("argv", [["--all"], ["--all", "-n"], ["--sender", "ann@*", "--json"]])
+def test_who_may_not_use_the_queue_is_told_so(argv, store, tmp_path, capsys):
+    ident = put(store)
+    with forbidden(str(tmp_path / "spool")):
+        assert main(argv) == 77
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(": Permission denied\n")
+    assert err.count("\n") == 1
+    assert list(waiting(store)) == [ident]
 
 
 def test_no_queue_is_one_line(url, capsys):
