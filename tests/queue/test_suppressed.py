@@ -214,7 +214,7 @@ def test_one_that_is_locked_is_an_error_and_works_again(tmp_path: Path) -> None:
     mine.put([failure()])
     other = apsw.Connection(str(tmp_path / FILE))
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="cannot be used: .*database is locked"):
+    with pytest.raises(StoreError, match=r"cannot be used: .*database is locked"):
         mine.put([failure("ann@example.net")])
     assert mine.find(BOB) is not None  # readers do not wait for writers
     other.execute("ROLLBACK")

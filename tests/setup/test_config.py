@@ -19,6 +19,7 @@ from mether.setup.config import (
     Route,
     Service,
     Srs,
+    Suppress,
     Table,
     Tls,
     load,
@@ -180,6 +181,7 @@ def test_every_key_of_a_struct_has_a_shape_and_no_other():
         "relay": Relay,
         "retry": Retry,
         "reports": Reports,
+        "suppress": Suppress,
         "dns": Dns,
         "log": Log,
     }

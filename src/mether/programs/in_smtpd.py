@@ -113,7 +113,7 @@ def session(
     from mether.reply import Reply
     from mether.server import pipe
     from mether.server.dialogue import Dialogue
-    from mether.setup import wiring
+    from mether.setup import suppress, wiring
     from mether.setup.struct import replace
     from mether.smtp.server import ServerProtocol
 
@@ -133,6 +133,7 @@ def session(
             Budget(config.queue.memory),
             stage=store.stage,
             commit=_committer(store),
+            watch=suppress.watch(config),
         )
         dialogue: Dialogue
 

@@ -144,11 +144,19 @@ class Named:
         return words.RECIPIENT_OK
 
     def _unfit(self, path: Address, route: Route) -> Reply | None:
-        """What is against sending mail for an address there: no Maildir can have its name, or the DNS knows
-        something of a domain to which no rule sends its mail.  Raises Needs."""
+        """What is against sending mail for an address there: no Maildir can have its name, it is on the
+        suppression list, or the DNS knows something of a domain to which no rule sends its mail.
+
+        A program of this host may not read what is answered: its mail is taken, and returned with a report.
+        Raises Needs.
+        """
         if route.transport == "maildir":
             return None if mailbox_name(path.local_part) else words.NO_SUCH_USER
         reception = self._reception
+        if reception.suppressed is not None and not self._client.trusted:
+            refusal = reception.suppressed(path, route)
+            if refusal is not None:
+                return refusal
         if reception.domains is None or route.transport != "smtp" or reception.router.rule(route) is not None:
             return None
         return reception.domains.recipient(path.domain)

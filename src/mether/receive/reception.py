@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from mether.address import Address
+    from mether.outcome import Route
     from mether.content.classify import Rules
     from mether.content.words_texts import Texts
     from mether.queue.content import Writer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     Role = Literal["mx", "submission", "local", "lmtp"]
     Commit = Callable[[Draft, Callable[[Committed], None]], None]
+    Suppressed = Callable[[Address, Route], Reply | None]
     Start = Callable[[str, Callable[[int | StoreError], None]], None]
 
 NOBODY = Networks(())
@@ -66,7 +68,8 @@ class Reception:
     taken.
 
     `role` and `name` are the listener's; `offers` what its EHLO says; `starttls` whether TLS may be begun,
-    `domains` is asked about those of senders and recipients, None where nobody wants to know;
+    `domains` is asked about those of senders and recipients, None where nobody wants to know, and
+    `suppressed` about recipients that go to a next hop: the reply where no mail is sent to them;
     `require_tls` whether nothing else may be done before; `authentication` is None where nobody can log in.
     With `add_sender` the login goes into a submitted message's Sender.  `start` starts the queue of a domain
     for ETRN, which clients in `etrn_from` may ask for; those in `xclient_from` may speak for others.  `vrfy`:
@@ -109,6 +112,7 @@ class Reception:
         "stage",
         "start",
         "starttls",
+        "suppressed",
         "texts",
         "turns",
         "vrfy",
@@ -148,6 +152,7 @@ class Reception:
         learn: Learn = in_place,
         turns: Turns | None = None,
         domains: Domains | None = None,
+        suppressed: Suppressed | None = None,
         boundary: Callable[[], str] | None = None,
         texts: Texts | None = None,
         pace: Pace | None = None,
@@ -182,6 +187,7 @@ class Reception:
         self.learn = learn
         self.turns = turns
         self.domains = domains
+        self.suppressed = suppressed
         self.texts = texts
         self.pace = pace
         self.rules = rules

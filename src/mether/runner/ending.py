@@ -104,7 +104,7 @@ class Ending:
                 outcomes,
                 started=started,
                 seconds=max(0.0, now - started),
-                remote_mta=outcomes[0].remote_mta,
+                remote_mta=next((one.remote_mta for one in outcomes if one.remote_mta), ""),
                 uncertain=any(outcome.uncertain for outcome in outcomes),
                 transcript=transcript,
             )

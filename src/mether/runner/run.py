@@ -35,6 +35,7 @@ from mether.runner.news import News
 from mether.runner.once import Once
 from mether.runner.others import Others
 from mether.runner.routing import Routing
+from mether.runner.suppressing import NOBODY, Suppressing
 from mether.runner.waking import CROWDED, PAUSE, Waking
 from mether.runner.window import Window
 
@@ -61,7 +62,7 @@ class Runner:
 
     `transports` gives the transports in use, `each` is the room of a next hop that is not in use; `random` a
     number from 0 to 1; `clock` Unix seconds.  `shared` is told how many processes share the work, at first
-    and when that changes.
+    and when that changes.  `suppressing` knows to which addresses no mail is sent.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Runner:
         random: Callable[[], float],
         window: Window | None = None,
         shared: Callable[[Live], None] = lambda live: None,
+        suppressing: Suppressing = NOBODY,
     ) -> None:
         self.window = window or Window()
         self.shared = shared
@@ -85,6 +87,7 @@ class Runner:
         self._queue = queue
         self._call = asker(loop, queue)
         self._transports = transports
+        self._suppressing = suppressing
         self._retry = retry
         self._clock = clock
         self._random = random
@@ -107,7 +110,6 @@ class Runner:
             changed=self._changed,
             waits=self._waking.by,
         )
-
         self._routing = Routing(
             loop=loop,
             queue=queue,
@@ -248,14 +250,10 @@ class Runner:
         return await self._call(lambda store: store.content(claim.message.ident))
 
     def done(
-        self,
-        claim: Claim,
-        outcomes: list[Outcome],
-        started: float,
-        connected: float,
-        transcript: str = "",
+        self, claim: Claim, outcomes: list[Outcome], started: float, connected: float, transcript: str = ""
     ) -> None:
         """A transport has worked a claim."""
+        outcomes = self._suppressing.ended(claim, outcomes, self._clock())
         if not self._merging.sent:
             self._worked(claim, outcomes, started, connected, transcript)
             return
@@ -281,7 +279,7 @@ class Runner:
         if verdict.hop is not None:
             self._ways.learn(verdict.hop)
             if verdict.hop.failures:
-                last = outcomes[0]
+                last = next((one for one in outcomes if one.scope == "host"), outcomes[0])
                 event.unreachable(
                     claim.route, last.remote_mta, verdict.hop.last, not_before=verdict.hop.not_before
                 )
@@ -292,7 +290,7 @@ class Runner:
 
     def returned(self, claims: list[Claim]) -> None:
         """A transport gives claims back untried."""
-        claims = self._merging.parts(claims)
+        claims = self._merging.parts(self._suppressing.returned(claims))
         for claim in claims:
             self._hand.give(claim)
         self._giving.give(claims)
@@ -351,7 +349,7 @@ class Runner:
         course = settle.course(claim.message, now, due=claim.due)
         if course == "try":
             if not (claim.message.release_at and self._merging.takes(claim)):
-                self._transports().transport(claim.route).offer(claim)
+                self._offer(claim)
         elif course == "warn":
             self._ending.warn(claim, now)
         else:
@@ -361,9 +359,11 @@ class Runner:
             self._ending.end(claim, verdict, now, now)
 
     def _offer(self, claim: Claim) -> None:
-        """Hand a claim that waited for others to its transport."""
+        """Hand a claim to its transport, unless no mail is sent to any of its recipients."""
         if self._stopping:
             self.returned([claim])
+        elif known := self._suppressing.begin(claim, now := self._clock()):
+            self.done(claim, known, now, now)
         else:
             self._transports().transport(claim.route).offer(claim)
 

@@ -1,11 +1,11 @@
 """The configuration: its structs, their defaults, and the file that they are read from.
 
 One TOML file has the shape ``[service] [queue] [[listen]] [auth] [tls] [srs] [[table]] [[route]] [[login]]
-[relay] [retry] [reports] [dns] [log]``; every key may be left out.  `load` gives a `Config` in which every
-default is filled in and every value checked, together with where each value came from.  Relative paths in the
-file (the spool's, a Maildir's, a program's that has a slash) are relative to the file's own directory, so
-that a service does not depend on where it is started; those on a command line and in the environment are
-relative to the working directory.
+[relay] [retry] [reports] [suppress] [dns] [log]``; every key may be left out.  `load` gives a `Config` in
+which every default is filled in and every value checked, together with where each value came from.  Relative
+paths in the file (the spool's, a Maildir's, a program's that has a slash) are relative to the file's own
+directory, so that a service does not depend on where it is started; those on a command line and in the
+environment are relative to the working directory.
 
 What no route takes goes by MX.  A file without ``[[listen]]`` listens as one without a file would.
 
@@ -31,6 +31,7 @@ from mether.setup.rewriting import Srs as Srs
 from mether.setup.routes import Route as Route
 from mether.setup.sending import Login as Login
 from mether.setup.struct import Struct
+from mether.setup.suppress import Suppress as Suppress
 from mether.setup.tables import Table as Table
 from mether.setup.tables import Tables
 from mether.setup.units import duration_text
@@ -145,6 +146,7 @@ class Config(Struct):
     relay: Relay = Relay()
     retry: Retry = Retry()
     reports: Reports = Reports()
+    suppress: Suppress = Suppress()
     dns: Dns = Dns()
     log: Log = Log()
     path: str | None = None
@@ -199,7 +201,7 @@ def loads(
 def _build(document: Document, path: str | None, spool: str | None, environ: Mapping[str, str]) -> Config:
     decode.sections(
         document,
-        ("service", "queue", "auth", "tls", "srs", "relay", "retry", "reports", "dns", "log"),
+        ("service", "queue", "auth", "tls", "srs", "relay", "retry", "reports", "suppress", "dns", "log"),
         ("listen", "table", "route", "login"),
         shape.SHAPES,
     )
@@ -291,6 +293,7 @@ def _build(document: Document, path: str | None, spool: str | None, environ: Map
         relay=Relay(**one("relay", shape.SHAPES["relay"])),
         retry=_retry(document, one("retry", shape.RETRY), find),
         reports=reports.check(document, one("reports", shape.SHAPES["reports"]), find),
+        suppress=Suppress(**one("suppress", shape.SHAPES["suppress"])),
         dns=dns,
         log=Log(**one("log", shape.LOG)),
         path=path,

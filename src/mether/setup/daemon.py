@@ -135,6 +135,7 @@ class Daemon:
                 tls=tls,
                 logins=logins,
                 learn=self._learn,
+                watch=working.kept.watch if working.kept is not None else None,
             )
         return Prepared(config, router, tls, logins, pool, rules)
 
@@ -305,9 +306,12 @@ def woken(working: wiring.Working) -> None:
 
 
 async def sweep(working: wiring.Working) -> None:
-    """Remove what dead processes left of messages they never queued, now and then."""
+    """Remove what dead processes left of messages they never queued, and forget what is over of addresses,
+    now and then."""
     while True:
         working.queue.call(lambda store: store.sweep(time.time()), _swept)
+        if working.kept is not None:
+            working.kept.expire()
         await asyncio.sleep(SWEEP)
 
 

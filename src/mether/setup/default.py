@@ -142,6 +142,7 @@ address = "127.0.0.1:2525"
 #   masquerade = ["example.org"]     but for masquerade_exceptions = ["root"]
 #   rewrite = "table:names"; srs = true, for mail of others that is sent on
 #   verp = ["example.org"]           bounces that say which message and recipient: ann+ID=bob=example.net@
+#   suppress = false                 whatever is remembered of its addresses; see [suppress]
 [[route]]
 domains = ["example.test"]
 maildir = "mail/{user}"
@@ -187,6 +188,16 @@ maildir = "mail/{user}"
 # texts = "texts.txt"
 # The most that go to one address in an hour: those beyond wait for the next, and go as one.
 #hourly = 100
+
+[suppress]
+# Whether addresses are remembered that do not exist, so that no mail is sent to them again; or for which
+# failures: ["no such user", "mailbox full", "policy", "other"].  See docs/suppression.md and mether suppress.
+#remember = false
+# After how many failures, and for how long; "forever".
+#after = 1
+#keep = "13w"
+# Whether a client that names such an address is refused; else its mail is taken, and returned.
+#refuse = true
 
 [dns]
 # Without the DNS only the hosts file and addresses are known; every route then has to name such a host.

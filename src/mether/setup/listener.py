@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mether.net.tlsserver import ServerTls
     from mether.queue.content import Writer
     from mether.queue.message import Draft
+    from mether.queue.suppressed_watch import Watch
     from mether.receive.budget import Budget
     from mether.receive.learning import Learn
     from mether.receive.rate import Rates
@@ -98,6 +99,7 @@ class Rules:
         tls: ServerTls | None = None,
         logins: Logins | None = None,
         learn: Learn | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.listen = listen
         self.rates = rates
@@ -119,6 +121,7 @@ class Rules:
             rates=rates,
             authentication=logins.authentication if logins is not None and listen.auth else None,
             learn=learn,
+            watch=watch,
             tls=self.tls is not None,
         )
 

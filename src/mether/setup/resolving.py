@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mether.dns.answer import Resolver
     from mether.dns.hosts import Hosts
     from mether.dns.private import Level
-    from mether.setup.config import Config
+    from mether.receive.domains import Domains
+    from mether.setup.config import Config, Listen
     from mether.setup.decode import Shape
     from mether.setup.routes import Route
 
@@ -104,6 +105,32 @@ def hosts(dns: Dns) -> Hosts | None:
     from mether.dns.hosts import Hosts
 
     return Hosts() if dns.hosts else None
+
+
+def domains(config: Config, listen: Listen) -> Domains | None:
+    """What a listener asks the DNS about whom its clients name, None where it does not want to know."""
+    if not (listen.check_sender_domain or listen.check_recipient_domain):
+        return None
+    import random
+    import time
+
+    from mether.net.own import At
+    from mether.receive.domains import Domains
+    from mether.routing.target import SMTP_PORT
+    from mether.setup import finding
+
+    known = hosts(config.dns)
+    return Domains(
+        lambda: running(config.dns),
+        random.random,
+        time.monotonic,
+        senders=listen.check_sender_domain,
+        recipients=listen.check_recipient_domain,
+        ourselves={config.service.hostname.lower()},
+        own_addresses=At(finding.own_endpoints(config), SMTP_PORT),
+        level=config.dns.level,
+        in_hosts=lambda name: known is not None and name in known,
+    )
 
 
 def complaints(config: Config, *, known: Hosts | None = None) -> Iterator[str]:

@@ -42,6 +42,7 @@ _FOR: Final = {
     "rewrite": _SENDING,
     "srs": ("smtp", "mx"),
     "verp": ("smtp", "mx"),
+    "suppress": ("smtp", "mx"),
 }
 """The actions that a key is for; where aliases stand alone, it is for none unless `_BESIDE` has it."""
 _BESIDE: Final = ("aliases", "delimiter")
@@ -57,6 +58,7 @@ OWN: Final = (
     "rewrite",
     "srs",
     "verp",
+    "suppress",
     *sending.ROUTE_TLS,
     *relaying.ROUTE,
 )

@@ -276,6 +276,7 @@ ROUTE: Final[Shape] = {
     "rewrite": _rewrite,
     "srs": decode.boolean,
     "verp": decode.list_of(rewriting.sender_domain, "domains"),
+    "suppress": decode.boolean,
     **sending.ROUTE_TLS,
     **relaying.ROUTE,
 }

@@ -39,7 +39,8 @@ class Route(Struct):
     whether there is one.  `smtp` is a targethost or several, `maildir` a path template, `pipe` an argument
     vector template with its time limit `timeout` in seconds, `refuse` a reply.  `from_line` begins what a
     program gets with the line of an mbox, and `delivered_to` is whether that field is written and loops are
-    found by it.  `tls` None means the level
+    found by it.  `suppress` None means that
+    the suppression list is for its mail unless it is `open`, `tls` None the level
     for all, `tls_names` None the names that `relay.tlspolicy` takes then, and None in a limit that of
     ``[relay]``.
     """
@@ -80,6 +81,7 @@ class Route(Struct):
     rewrite: str | dict[str, str] | None = None
     srs: bool = False
     verp: tuple[str, ...] | None = None
+    suppress: bool | None = None
     tls: str | None = None
     tls_names: tuple[str, ...] | None = None
     tls_fingerprints: tuple[str, ...] | None = None

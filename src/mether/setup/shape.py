@@ -16,6 +16,7 @@ from mether.setup import (
     rewriting,
     route_keys,
     sending,
+    suppress,
     tables,
 )
 from mether.setup.spelling import nearest
@@ -191,6 +192,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "relay": relaying.RELAY,
     "retry": RETRY,
     "reports": reports.SHAPE,
+    "suppress": suppress.SHAPE,
     "dns": resolving.SHAPE,
     "log": LOG,
 }
@@ -208,6 +210,7 @@ _DURATIONS: Final = frozenset(
         "greylisted",
         "mailbox_full",
         "cache",
+        "keep",
     )
 )
 

@@ -11,10 +11,8 @@ import time
 
 from mether import address
 from mether.event import mail as event
-from mether.net.own import At
 from mether.queue import ident
 from mether.receive.reception import Limits, Reception
-from mether.routing.target import SMTP_PORT
 from mether.runner.notify import Reporter
 from mether.runner.schedule import Retry
 
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
     from mether.queue.message import Draft
     from mether.queue.pace import Pace
     from mether.queue.store import Store
+    from mether.queue.suppressed_watch import Watch
     from mether.receive.budget import Budget
-    from mether.receive.domains import Domains
     from mether.receive.learning import Learn
     from mether.receive.login import Authentication
     from mether.receive.rate import Rates
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from mether.routing.router import Router
     from mether.runner.run import Runner
     from mether.setup.config import Config, Listen
+    from mether.setup.suppress import Kept
 
 
 _offset = (-1, 0)
@@ -142,6 +141,7 @@ def reception(
     rates: Rates | None = None,
     authentication: Authentication | None = None,
     learn: Learn | None = None,
+    watch: Watch | None = None,
     tls: bool = False,
 ) -> Reception:
     """What the sessions of one listener share; without `tls` there is none to be had, whatever it says, and
@@ -149,7 +149,7 @@ def reception(
     from mether.receive.learning import Learning, in_place
     from mether.receive.offer import Offers
     from mether.routing.networks import Networks
-    from mether.setup import replies, reports
+    from mether.setup import replies, reports, resolving, suppress
 
     starttls = tls and listen.tls == "starttls"
     return Reception(
@@ -192,32 +192,12 @@ def reception(
         xclient_from=Networks(listen.xclient_from),
         learn=learn or in_place,
         turns=learn.turns if isinstance(learn, Learning) else None,
-        domains=domains(config, listen),
+        domains=resolving.domains(config, listen),
+        suppressed=suppress.refusing(config, router, watch),
         boundary=_boundary,
         pace=pace(config),
         texts=reports.texts(config),
         rules=replies.rules(config),
-    )
-
-
-def domains(config: Config, listen: Listen) -> Domains | None:
-    """What a listener asks the DNS about whom its clients name, None where it does not want to know."""
-    if not (listen.check_sender_domain or listen.check_recipient_domain):
-        return None
-    from mether.receive.domains import Domains
-    from mether.setup import finding, resolving
-
-    known = resolving.hosts(config.dns)
-    return Domains(
-        lambda: resolving.running(config.dns),
-        random.random,
-        time.monotonic,
-        senders=listen.check_sender_domain,
-        recipients=listen.check_recipient_domain,
-        ourselves={config.service.hostname.lower()},
-        own_addresses=At(finding.own_endpoints(config), SMTP_PORT),
-        level=config.dns.level,
-        in_hosts=lambda name: known is not None and name in known,
     )
 
 
@@ -231,10 +211,19 @@ class Working:
     """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports.
 
     `adopt` lets it go by a newer configuration, with a pool that `pool` below has made for it.  What is known
-    of hosts (`health`) is for all of them.
+    of hosts (`health`) is for all of them, and so is what is of addresses (`kept`).
     """
 
-    def __init__(self, store: Store, queue: GroupCommit, runner: Runner, pool: Pool, health: Health) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: GroupCommit,
+        runner: Runner,
+        pool: Pool,
+        health: Health,
+        kept: Kept | None = None,
+    ) -> None:
+        self.kept = kept
         self.health = health
         self.store = store
         self.queue = queue
@@ -251,6 +240,8 @@ class Working:
         window = self.runner.window
         window.messages, window.octets = config.queue.window, config.queue.window_memory
         self.runner.adopt(router=router, reporter=reporter(config, router), retry=retry(config, pool.rules))
+        if self.kept is not None:
+            self.kept.adopt(config, router, pool.rules)
         closing = asyncio.ensure_future(before.close())
         self._closing[closing] = before
         closing.add_done_callback(self._closing.pop)
@@ -295,6 +286,8 @@ class Working:
             ended.cancel()
             await asyncio.wait((ended,))
         rushed.cancel()
+        if self.kept is not None:
+            self.kept.close()
         self.queue.close()
         self.store.close(leave=self.runner.in_hand)
 
@@ -306,14 +299,18 @@ def working(
     loop: asyncio.AbstractEventLoop,
     helper: Helper | None = None,
 ) -> Working:
-    """A runner over the store, with every transport it may need.  Raises ConfigError."""
+    """A runner over the store, with every transport it may need.  Raises ConfigError, and StoreError where
+    the suppression list is damaged."""
     from mether.queue.commit import GroupCommit
     from mether.relay.health import Health
     from mether.relay.nexthop import FIRST_ROOM
     from mether.runner.run import Runner
     from mether.runner.window import Window
     from mether.setup import replies
+    from mether.setup.suppress import Kept
 
+    rules = replies.rules(config)
+    kept = Kept(config, router, loop, rules)
     queue = GroupCommit(
         store,
         loop.call_soon_threadsafe,
@@ -329,13 +326,14 @@ def working(
         each=FIRST_ROOM,
         router=router,
         reporter=reporter(config, router),
-        retry=retry(config, replies.rules(config)),
+        retry=retry(config, rules),
         clock=time.time,
         random=random.random,
         window=Window(config.queue.window, config.queue.window_memory),
+        suppressing=kept.suppressing,
     )
     health = Health()
-    made = Working(store, queue, runner, pool(config, router, runner, loop, health, helper), health)
+    made = Working(store, queue, runner, pool(config, router, runner, loop, health, helper), health, kept)
     runner.former(made.closing)
     return made
 
