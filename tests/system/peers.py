@@ -2,12 +2,12 @@
 
     python tests/system/peers.py
 
-unpacks Postfix, Exim, OpenSMTPD, nullmailer, dma, Dovecot, PostgreSQL, swaks, msmtp, mutt and what delivers
-mail (procmail, maildrop, rmail, Cyrus' deliver) from Debian's archive under .peers/root, with the libraries
-that the system lacks.  Nothing is installed: the packages are fetched with ``apt-get download`` and unpacked
-with ``dpkg -x``, so that a machine's own mail service is never touched.  It needs no privilege, only apt-get
-with its lists.  Prints a line for each thing it cannot get; then the exit status is 1.  Run again it does
-nothing, unless what is wanted has changed.
+unpacks Postfix, Exim, OpenSMTPD, nullmailer, dma, Dovecot, PostgreSQL, swaks, msmtp, what delivers mail
+(procmail, maildrop, rmail, Cyrus' deliver) and what shows it (mutt, mblaze) from Debian's archive under
+.peers/root, with the libraries that the system lacks.  Nothing is installed: the packages are fetched with
+``apt-get download`` and unpacked with ``dpkg -x``, so that a machine's own mail service is never touched.
+It needs no privilege, only apt-get with its lists.  Prints a line for each thing it cannot get; then the exit
+status is 1.  Run again it does nothing, unless what is wanted has changed.
 
 The rest is for the fixtures in conftest.py.  A program unpacked there is run with `environment`.
 """
@@ -45,6 +45,7 @@ PACKAGES = (
     "rmail",
     "cyrus-common",
     "mutt",
+    "mblaze",
     "postgresql",  # the newest there is: see _meant
 )
 
@@ -64,6 +65,7 @@ WHERE = {
     "rmail": "usr/sbin/rmail",
     "cyrus-deliver": "usr/lib/cyrus/bin/deliver",
     "mutt": "usr/bin/mutt",
+    "mshow": "usr/bin/mshow",
     "postgres": "usr/lib/postgresql/*/bin/postgres",
 }
 

@@ -246,11 +246,15 @@ def test_mutt_reads_what_we_write(smtpd, tmp_path: Path) -> None:
         assert printed.count("From there\n") == 2
 
 
-def read(mutt: str, box: Path, out: Path) -> str:
-    """All messages of a box, as mutt reads them; it needs a terminal, and is given one."""
+def read(mutt: str, box: Path, out: Path, *, decoded: bool = False) -> str:
+    """All messages of a box, as mutt reads them, or with `decoded` as it shows them.
+
+    It needs a terminal, and is given one.
+    """
     rules = out.with_suffix(".rc")
     rules.write_text(
-        f"set pipe_decode=no wait_key=no quit=yes sort=date folder={box.parent} spoolfile={box}\n"
+        f"set pipe_decode={'yes' if decoded else 'no'} charset=utf-8 wait_key=no quit=yes sort=date\n"
+        f"set folder={box.parent} spoolfile={box}\n"
         f'push "<tag-pattern>~A<enter><tag-prefix><pipe-message>cat >{out}<enter><quit>"\n'
     )
     pid, terminal = pty.fork()
