@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from mether.event import mail as event
 from mether.queue.open import open_store
 
 SUPPORT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support")
@@ -22,6 +23,12 @@ def _present(request, monkeypatch):
     monkeypatch.setattr(queues, "NOW", now)
     if getattr(request.module, "NOW", None) == imported:
         monkeypatch.setattr(request.module, "NOW", now)
+
+
+@pytest.fixture(autouse=True)
+def _sinks(monkeypatch):
+    """Whom a program has told of events is not told any more when its test is over."""
+    monkeypatch.setattr(event, "sinks", list(event.sinks))
 
 
 @pytest.fixture(params=["sqlite", "directory"])

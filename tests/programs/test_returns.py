@@ -1,5 +1,7 @@
 """What is returned is what was chosen; what was printed is done, and what was not is as it was."""
 
+import email
+import email.policy
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import pytest
 from denied import forbidden
 from queues import BUSY, NOW, defer, put
 
+from mether.event import mail as event
 from mether.programs import returns, returns_batch
 from mether.programs.returnsmtpmail import main
 from mether.queue.open import open_store
@@ -119,11 +122,26 @@ def test_the_persons_words_are_in_the_report(url, store, capsys):
     defer(url)
     assert main([ident, "--reason", " Zweigstelle\t geschlossen: süß\x1b[2J "]) == 0
     (entry,) = waiting(store).values()
-    text = store.content(entry.message.ident).read().decode()
-    status = text.partition("Content-Type: message/delivery-status")[2]
-    assert "\x1b" not in text
-    assert "4.2.0 mailbox busy" in status
-    assert "Zweigstelle" not in status.partition("\n--")[0]
+    parsed = email.message_from_bytes(store.content(entry.message.ident).read(), policy=email.policy.default)
+    words, status, _ = parsed.iter_parts()
+    assert "    > Zweigstelle geschlossen: süß [2J" in words.get_content().splitlines()
+    (fields,) = status.get_payload()[1:]
+    assert fields["Diagnostic-Code"] == f"smtp; {BUSY}"
+    assert fields["Status"] == "4.2.0"
+    assert "Zweigstelle" not in status.as_string()
+
+
+def test_the_persons_words_are_in_the_log(store, capsys, monkeypatch):
+    heard = []
+    monkeypatch.setattr(
+        "mether.setup.logs.to_syslog", lambda config: event.sinks.append(lambda *one: heard.append(one))
+    )
+    monkeypatch.setattr(event, "sinks", [])
+    ident = put(store)
+    assert main([ident, "--reason", "closed"]) == 0
+    assert [name for name, _ in heard] == ["noted", "failed", "reported", "removed"]
+    assert heard[0][1] == {"queue_id": ident, "what": "returned by a person: closed"}
+    assert {fields["queue_id"] for _, fields in heard} == {ident}
 
 
 @pytest.mark.parametrize(

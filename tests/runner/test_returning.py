@@ -13,7 +13,7 @@ from mether.queue.store import Filter, Select, StoreError
 from mether.reply import Reply
 from mether.routing.router import Router
 from mether.runner.notify import Reporter
-from mether.runner.returning import give_back
+from mether.runner.returning import UNTRIED, foresee, give_back
 
 NOW = 1_800_000_000.0
 PM = Address("pm", "home.test")
@@ -96,3 +96,87 @@ def test_content_that_cannot_be_read_does_not_keep_the_sender_in_the_dark(store,
         broken.setattr(store, "content", damaged)
         (answer,) = give_back(store, found, reporter, NOW)
     assert queued(store) == set(answer.reports)
+
+
+def put_several(store, *paths, sender="ann@x.test"):
+    """A message whose recipients wait at one next hop; its id."""
+    ident = new_id(NOW + next(_numbers), 1)
+    recipients = [Recipient(parse(each)) for each in paths]
+    message = Message(
+        ident,
+        Envelope(parse(sender) if sender else None, recipients),
+        Arrival(NOW),
+        size=20,
+        expires=NOW + 9,
+    )
+    routes = [Route("smtp", "y.test")] * len(recipients)
+    store.commit([Draft(message, b"Subject: s\r\n\r\n", routes, due=NOW)], now=NOW)
+    return ident
+
+
+def test_only_those_that_are_meant(store, reporter):
+    ident = put_several(store, "bob@y.test", "cat@y.test")
+    found = claims(store)
+    (answer,) = give_back(store, found, reporter, NOW, recipient="CAT@*")
+    assert answer.given_up == {1}
+    (report,) = answer.reports
+    assert b"bob@y.test" not in store.content(report).read()
+    (row,) = store.entries(Filter(idents=frozenset([ident])))[0].rows
+    assert (str(row.recipient.forward_path), row.owner, row.attempts) == ("bob@y.test", None, 0)
+    (left,) = give_back(store, claims(store)[:1], reporter, NOW, recipient="nobody@*")
+    assert (left.open, left.given_up, left.reports) == (True, set(), [])
+
+
+def test_the_remark_is_the_postmasters_and_no_servers(store, reporter):
+    """DSN: a Diagnostic-Code is what was said by SMTP; what a person says is for people."""
+    put(store)
+    (answer,) = give_back(store, claims(store), reporter, NOW, remark="the branch is closed")
+    text = store.content(answer.reports[0]).read().decode()
+    words, _, status = text.partition("Content-Type: message/delivery-status")
+    assert "the branch is closed" in words
+    assert "the branch is closed" not in status
+    assert "Diagnostic-Code: smtp" not in status
+    assert "Status: 5.0.0" in status
+
+
+@pytest.mark.parametrize("notify", [None, "SUCCESS,FAILURE"])
+def test_where_nobody_can_be_told_it_is_held(store, reporter, notify):
+    """Not dropped: RFC 5321 section 6.1 forbids to return it, and a person asked for holding such."""
+    reporter.hold, reporter.tell_postmaster = True, False
+    ident = put(store, sender="", notify=notify)
+    (answer,) = give_back(store, claims(store), reporter, NOW, remark="late")
+    assert answer.kept == f"cannot be returned, as nobody can be told: {UNTRIED} (late)"
+    assert answer.given_up == set()
+    (entry,) = store.entries(Filter())
+    assert (entry.message.ident, entry.message.hold, entry.rows[0].last) == (ident, answer.kept, None)
+    (again,) = give_back(store, claims(store), reporter, NOW + 1)
+    assert (again.kept, again.open) == (answer.kept, True)
+
+
+def test_what_cannot_be_written_is_left_and_the_others_go(store, reporter, monkeypatch):
+    first, second = put(store), put(store)
+    real = Reporter.reports
+
+    def odd(self, claim, *args, **named):
+        if claim.message.ident == first:
+            raise ValueError("odd")
+        return real(self, claim, *args, **named)
+
+    monkeypatch.setattr(Reporter, "reports", odd)
+    answers = {one.message.ident: one for one in give_back(store, claims(store), reporter, NOW)}
+    assert (answers[first].open, answers[first].trouble) == (
+        True,
+        "a report cannot be written: ValueError('odd')",
+    )
+    assert queued(store) == {first, *answers[second].reports}
+
+
+@pytest.mark.parametrize("sender", ["ann@x.test", ""])
+def test_what_is_foreseen_is_what_happens(store, reporter, sender):
+    put_several(store, "bob@y.test", "cat@y.test", sender=sender)
+    (entry,) = store.entries(Filter())
+    (seen,) = foresee(entry, entry.rows, {}, reporter, NOW)
+    assert queued(store) == {entry.message.ident}
+    (done,) = give_back(store, claims(store), reporter, NOW)
+    assert (seen.notice, seen.kept, len(seen.reports)) == (done.notice, done.kept, len(done.reports))
+    assert [str(outcome.reply) for _, outcome in seen.recipients] == [str(UNTRIED)] * 2
