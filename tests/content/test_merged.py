@@ -22,7 +22,12 @@ def golden(name: str) -> bytes:
 
 def merge(*reports: bytes, boundary: str = "c0ffee") -> tuple[bytes, EmailMessage]:
     content = merged.merge(
-        reports, hostname="mx.example.net", ident="1H9F3QVK2A7C5", boundary=boundary, at=AT, offset=0
+        reports,
+        hostname="mx.example.net",
+        postmaster="postmaster@example.net",
+        ident="1H9F3QVK2A7C5",
+        boundary=boundary,
+        at=AT,
     )
     message = email.message_from_bytes(content, policy=policy.default)
     assert isinstance(message, EmailMessage)

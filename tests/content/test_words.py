@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import quopri
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from mether.address import parse
 from mether.content import words, words_texts
 from mether.content.classify import parse as parse_rules
 from mether.content.status import Item
+from mether.content.words import Facts
 from mether.content.words_texts import Texts
 from mether.envelope import Recipient
 from mether.outcome import Outcome
@@ -33,16 +35,21 @@ def item(
     return Item(Recipient(parse(to, utf8=True)), outcome, **more)  # type: ignore[arg-type]
 
 
-def part(*items: Item, texts: Texts = ENGLISH, **more: object) -> str:
+def facts(**more: Any) -> Facts:
+    given = {"mta": "mx.example.net", "postmaster": "pm@example.net", "ident": "ABC", "arrival": AT - 4}
+    return Facts(**given | more)
+
+
+def part(*items: Item, texts: Texts = ENGLISH, **more: Any) -> str:
     """The text as people read it."""
-    given: dict[str, object] = {
-        "mta": "mx.example.net",
-        "postmaster": "pm@example.net",
-        "ident": "ABC",
-        "arrival": AT - 4,
-        **more,
+    about = {
+        name: more.pop(name) for name in ("mta", "postmaster", "ident", "arrival", "offset") if name in more
     }
-    octets = words.part(items, texts, **given)  # type: ignore[arg-type]
+    return read(words.part(items, texts, facts(**about), **more))
+
+
+def read(octets: bytes) -> str:
+    """A part as people read it."""
     head, _, body = octets.partition(b"\r\n\r\n")
     assert octets.isascii()
     assert octets.count(b"\r") == octets.count(b"\n") == octets.count(b"\r\n")
@@ -165,14 +172,31 @@ def test_a_notice_tells_the_postmaster_and_gives_no_advice() -> None:
     ],
 )
 def test_the_subject_tells_the_worst(items: list[Item], subject: str) -> None:
-    assert words.subject(items, ENGLISH) == subject
-    assert words.subject(items, ENGLISH, notice=True).startswith("Postmaster notice")
+    assert words.subject(items, ENGLISH, facts()) == subject
+    assert words.subject(items, ENGLISH, facts(), notice=True).startswith("Postmaster notice")
+
+
+def test_a_subject_may_name_what_other_texts_may() -> None:
+    own = words_texts.parse(
+        "[language en]\n[subject: failed]\n{mta}: {id} failed\n[subject: merged]\n{count}!\n"
+    )
+    texts = Texts(("en",), own)
+    assert words.subject([FAILED], texts, facts()) == "mx.example.net: ABC failed"
+    assert words.merged_subject(7, texts, facts()) == "7!"
+
+
+def test_reports_in_one_message_are_introduced_in_each_language() -> None:
+    own = words_texts.parse("[language qaa]\n[merged]\nÜber {count}:\n")
+    text = read(words.merged(3, ["1. <bob@example.com>"], Texts(("qaa", "en"), own), facts()))
+    assert "Über 3:\r\n\r\n1. <bob@example.com>\r\n" in text
+    assert "The 3 reports that had to wait" in text
+    assert text.count("1. <bob@example.com>") == 2
 
 
 def test_several_languages_stand_one_behind_the_other() -> None:
     own = words_texts.parse("[language qaa]\n[name]\nÄÖ\n[no such user]\nNiemand.\n")
     texts = Texts(("qaa", "en"), own)
-    octets = words.part([FAILED], texts, mta="mx", postmaster="pm@x", ident="", arrival=0.0)
+    octets = words.part([FAILED], texts, facts())
     assert b"charset=utf-8\r\nContent-Language: qaa, en\r\n" in octets
     text = part(FAILED, texts=texts)
     assert text.startswith("ÄÖ / English\r\n\r\n=== ÄÖ ===\r\n")

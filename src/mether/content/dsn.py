@@ -88,26 +88,21 @@ def report(
     texts = texts or Texts()
     notice = to is None
     comment = f" {_NOTICE}" if notice else ""
-    subject = words.subject(items, texts, notice=notice)
     to = to or postmaster
     utf8 = not to.is_ascii
     if not (utf8 or postmaster.is_ascii):
         postmaster = Address("postmaster", "")  # this report goes out without SMTPUTF8
     whole = not brief and returned.wanted(about.envelope, items, len(about.original))
     last, complete = returned.part(about, whole=whole, utf8=utf8)
-    people = words.part(
-        items,
-        texts,
+    facts = words.Facts(
         mta=reporting_mta,
         postmaster=_at(postmaster, reporting_mta),
         ident=about.ident,
         arrival=about.arrival,
-        complete=complete,
-        notice=notice,
         offset=offset,
-        rules=rules,
-        remark=remark,
     )
+    subject = words.subject(items, texts, facts, notice=notice)
+    people = words.part(items, texts, facts, complete=complete, notice=notice, rules=rules, remark=remark)
     programs = status.part(reporting_mta, about, items, offset, utf8=utf8, rules=rules)
     # A boundary must not occur in what it bounds (RFC 2046 section 5.1.1), whoever wrote that.
     while any(boundary.encode() in part for part in (last, people, programs)):

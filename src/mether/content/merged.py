@@ -11,7 +11,8 @@ sees to it that they are not too many.  Nothing here fails.
 
 from __future__ import annotations
 
-from mether.content import dsn, header, lines, trace
+from mether.content import dsn, header, lines, trace, words
+from mether.content.words_texts import Texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +29,26 @@ _GLOBAL_STATUS: Final = b"\r\nContent-Type: message/global-delivery-status"
 
 
 def merge(
-    reports: Sequence[bytes], *, hostname: str, ident: str, boundary: str, at: float, offset: int = 0
+    reports: Sequence[bytes],
+    *,
+    hostname: str,
+    postmaster: str,
+    ident: str,
+    boundary: str,
+    at: float,
+    offset: int = 0,
+    texts: Texts | None = None,
 ) -> bytes:
     """The content of these reports (the content of each, at least two) in one message.
 
-    `ident` is the queue id of the first, and of the message; `boundary` a random token of letters and digits,
-    `at` now in Unix seconds, `offset` local time's lead over UTC in seconds.
+    `hostname` is our name and `postmaster` whom people may ask; `ident` is the queue id of the first, and of
+    the message; `boundary` a random token of letters and digits, `at` now in Unix seconds, `offset` local
+    time's lead over UTC in seconds; `texts` are what people read, None for those that come with mether.
     """
+    texts = texts or Texts()
+    facts = words.Facts(mta=hostname, postmaster=postmaster, ident=ident, arrival=at, offset=offset)
+    subject = words.merged_subject(len(reports), texts, facts)
+    people = words.merged(len(reports), list(_lines(reports)), texts, facts)
     # One notice among them makes it one: what comes of nothing by it is told to nobody.
     first = next(filter(dsn.is_notice, reports), reports[0])
     over = b"".join(
@@ -43,12 +57,12 @@ def merge(
         if name.lower() in _FIELDS
     )
     seven_bit = all(map(lines.is_seven_bit, reports))
-    while any(boundary.encode() in one for one in reports):
+    while any(boundary.encode() in one for one in (people, *reports)):
         boundary += "x"
     inner = f"{boundary}-d"
     encoding = "" if seven_bit else "Content-Transfer-Encoding: 8bit\r\n"
     top = (
-        f"Subject: {len(reports)} delivery reports\r\n"
+        f"Subject: {lines.encoded(subject, len('Subject: '))}\r\n"
         f"Date: {trace.date(at, offset)}\r\n"
         f"Message-ID: <{ident}.{len(reports)}@{hostname}>\r\n"
         "MIME-Version: 1.0\r\n"
@@ -62,7 +76,7 @@ def merge(
         "One report after the other.\r\n"
     )
     mark = f"\r\n--{inner}\r\n".encode()
-    out = [over, top.encode(), _text(reports, hostname), digest.encode()]
+    out = [over, top.encode(), people, digest.encode()]
     for one in reports:
         out += (mark, _head(one), b"\r\n", one)
     out.append(f"\r\n--{inner}--\r\n\r\n--{boundary}--\r\n".encode())
@@ -99,23 +113,10 @@ def _head(report: bytes) -> bytes:
     return kind + b"Content-Transfer-Encoding: 8bit\r\n"
 
 
-def _text(reports: Sequence[bytes], hostname: str) -> bytes:
-    """The part for people, with its header."""
-    text = "\r\n".join(_lines(reports, hostname)) + "\r\n"
-    if text.isascii():
-        return f"Content-Type: text/plain; charset=us-ascii\r\n\r\n{text}".encode()
-    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    return head + lines.quoted_printable(text.encode("utf-8", "replace"))
-
-
-def _lines(reports: Sequence[bytes], hostname: str) -> Iterator[str]:
-    yield f"This is the mail system at {hostname}."
-    yield ""
-    yield f"There was more to report to you in one hour than is reported one by one, so {len(reports)}"
-    yield "reports are attached to this message.  Each tells of one message, as follows."
+def _lines(reports: Sequence[bytes]) -> Iterator[str]:
+    """On a line each, of whom each report tells and what."""
     for number, report in enumerate(reports, 1):
         recipients = told(report)
-        yield ""
         for recipient, action, status in recipients[:MAX_LISTED]:
             yield from lines.wrap(f"{number}. <{lines.clean(recipient)}>: {action} ({status})", "", "    ")
         if len(recipients) > MAX_LISTED:

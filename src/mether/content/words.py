@@ -20,7 +20,7 @@ from mether.content.words_texts import Texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Final
 
     from mether.content.classify import Rules
@@ -34,62 +34,89 @@ MAX_REMARK: Final = 20
 """Lines of a person's remark."""
 
 
-def subject(items: Sequence[Item], texts: Texts, *, notice: bool = False) -> str:
+class Facts:
+    """What every text may name.
+
+    `mta` is our name, `postmaster` whom people may ask, `ident` the original's queue id and `arrival` when it
+    came (Unix seconds); `offset` is local time's lead over UTC in seconds.
+    """
+
+    __slots__ = ("ident", "offset", "values")
+
+    def __init__(self, *, mta: str, postmaster: str, ident: str, arrival: float, offset: int = 0) -> None:
+        self.ident = ident
+        self.offset = offset
+        self.values = {
+            "mta": lines.clean(mta),
+            "postmaster": lines.clean(postmaster),
+            "id": lines.clean(ident),
+            "arrival": when(arrival, offset),
+        }
+
+
+def subject(items: Sequence[Item], texts: Texts, facts: Facts, *, notice: bool = False) -> str:
     """The subject of the report, in its first language: by the worst that it tells."""
     actions = {item.outcome.action for item in items}
     worst = "failed" if "failed" in actions else "delayed" if "delayed" in actions else "done"
-    return texts.find(texts.languages[0], f"subject: {'notice' if notice else worst}")
+    return _subject("notice" if notice else worst, texts, facts)
 
 
 def part(
     items: Sequence[Item],
     texts: Texts,
+    facts: Facts,
     *,
-    mta: str,
-    postmaster: str,
-    ident: str,
-    arrival: float,
     complete: bool = False,
     notice: bool = False,
-    offset: int = 0,
     rules: Rules | None = None,
     remark: str | None = None,
 ) -> bytes:
     """The part with its header.
 
-    `mta` is our name, `postmaster` whom people may ask, `ident` the original's queue id and `arrival` when it
-    came (Unix seconds).  `complete` tells whether it is attached in full; a `notice` is for the postmaster.
-    `offset` is local time's lead over UTC in seconds; `rules` and `remark` are those of `dsn.report`.
+    `complete` tells whether the original is attached in full; a `notice` is for the postmaster.  `rules` and
+    `remark` are those of `dsn.report`.
     """
-    values = {
-        "mta": lines.clean(mta),
-        "postmaster": lines.clean(postmaster),
-        "id": lines.clean(ident),
-        "arrival": when(arrival, offset),
-    }
     groups = _groups(items, rules, returned=remark is not None)
+
+    def body(say: _Say) -> list[str]:
+        out: list[str] = []
+        for action in _ACTIONS:
+            those = [one for one in groups if one.action == action]
+            if those:
+                out += [""] if out else []
+                out += ["", *say("notice" if notice and action == "failed" else action)]
+            for one in those:
+                out += ["", *_about(one, say, remark, advise=not notice)]
+        return [*out, "", *say("full" if complete else "header"), *(say("id") if facts.ident else ())]
+
+    return _part(texts, facts, body)
+
+
+def merged_subject(count: int, texts: Texts, facts: Facts) -> str:
+    """The subject of so many reports in one message."""
+    return _subject("merged", texts, facts, count=str(count))
+
+
+def merged(count: int, those: Sequence[str], texts: Texts, facts: Facts) -> bytes:
+    """The part, with its header, of so many reports in one message; `those` are lines on what each tells."""
+    return _part(texts, facts, lambda say: ["", *say("merged", count=str(count)), "", *those])
+
+
+def _subject(key: str, texts: Texts, facts: Facts, **more: str) -> str:
+    return texts.find(texts.languages[0], f"subject: {key}").format_map({**facts.values, **more})
+
+
+def _part(texts: Texts, facts: Facts, body: Callable[[_Say], list[str]]) -> bytes:
+    """A part with its header: in each language the opening and what `body` says."""
     several = len(texts.languages) > 1
     out: list[str] = []
     if several:
         out += lines.wrap(" / ".join(texts.find(one, "name") for one in texts.languages), "", "")
     for language in texts.languages:
-        say = _Say(texts, language, values, offset)
+        say = _Say(texts, language, facts)
         if several:
             out += ["", f"=== {texts.find(language, 'name')} ===", ""]
-        out += say("opening")
-        begun = False
-        for action in _ACTIONS:
-            those = [one for one in groups if one.action == action]
-            if those:
-                out += [
-                    "",
-                    *([""] if begun else []),
-                    *say("notice" if notice and action == "failed" else action),
-                ]
-                begun = True
-            for one in those:
-                out += ["", *_about(one, say, remark, advise=not notice)]
-        out += ["", *say("full" if complete else "header"), *(say("id") if ident else ())]
+        out += [*say("opening"), *body(say)]
     text = "\r\n".join(out) + "\r\n"
     head = f"Content-Language: {', '.join(texts.languages)}\r\n"
     if text.isascii():
@@ -128,15 +155,15 @@ def _groups(items: Sequence[Item], rules: Rules | None, *, returned: bool) -> li
 
 
 class _Say:
-    """The texts of one language, with `values` in the place of placeholders."""
+    """The texts of one language, with `facts` in the place of placeholders."""
 
     __slots__ = ("_language", "_texts", "_values", "offset")
 
-    def __init__(self, texts: Texts, language: str, values: Mapping[str, str], offset: int) -> None:
+    def __init__(self, texts: Texts, language: str, facts: Facts) -> None:
         self._texts = texts
         self._language = language
-        self._values = values
-        self.offset = offset
+        self._values = facts.values
+        self.offset = facts.offset
 
     def __call__(self, *keys: str, indent: str = "", **more: str) -> list[str]:
         """The lines of these texts, one behind the other; none for texts that are empty."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Language = Mapping[str, str]
 
-LANGUAGES: Final = ("en",)
+LANGUAGES: Final = ("en", "de", "fr", "es", "nl", "it", "pt", "pl")
 """Those that come with mether."""
 
 USUAL: Final = "en"
@@ -37,6 +37,7 @@ LINES: Final = (
     "subject: delayed",
     "subject: done",
     "subject: notice",
+    "subject: merged",
     "said",
     "ours",
     "remark",
@@ -54,6 +55,7 @@ KEYS: Final = (
     "relayed",
     "expanded",
     "notice",
+    "merged",
     "tries",
     "final",
     "expired",
@@ -71,6 +73,8 @@ EVERYWHERE: Final = ("mta", "id", "arrival", "postmaster")
 
 MORE: Final[Mapping[str, tuple[str, ...]]] = {
     "said": ("server",),
+    "merged": ("count",),
+    "subject: merged": ("count",),
     "tries": ("tries", "last"),
     "waits": ("until",),
 }

@@ -187,10 +187,12 @@ class Merging:
         data = merged.merge(
             [claim.content.read() for claim in claims if claim.content is not None],
             hostname=reporter.hostname,
+            postmaster=str(reporter.postmaster),
             ident=lead.message.ident,
             boundary=reporter.boundary(),
             at=now,
             offset=reporter.offset(),
+            texts=reporter.texts,
         )
         its = lead.message
         message = Message(
