@@ -101,3 +101,16 @@ def test_a_writer_of_much_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_errors(arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == status
     assert said in capsys.readouterr().err
+
+
+def test_a_bounce_that_a_person_attached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "letter"
+    path.write_bytes(
+        b"From: ann@example.org\nSubject: what is that?\nContent-Type: multipart/mixed; boundary=x\n\n"
+        b"--x\n\nLook.\n--x\nContent-Type: message/rfc822\n\n" + BOUNCE + b"--x--\n"
+    )
+    assert main(["bounce", str(path)]) == 65
+    capsys.readouterr()
+    assert main(["bounce", "--attached", str(path)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["message_id"] == "1@example.org"

@@ -54,7 +54,7 @@ def read(message: bytes, recipient: str = "") -> Bounce | None:
         return None
     verp_sent = _sent_to(recipient, whole.header)
     bounce = _from_json(whole) or _from_status(whole) or _from_refusal(whole)
-    if bounce is None and whole.is_daemon and _is_report(whole.returned):
+    if bounce is None and whole.is_daemon and not whole.is_of_list and _is_report(whole.returned):
         # A filter that sends bounces on in a bounce of its own.
         inner = Message(whole.came_back)
         bounce = _from_status(inner) or _from_prose(inner, None)

@@ -87,6 +87,11 @@ class Part:
         return self._text
 
     @property
+    def is_whole_message(self) -> bool:
+        """Whether it is a message, and not its header alone."""
+        return self.kind in ("message/rfc822", "message/global")
+
+    @property
     def is_message(self) -> bool:
         """Whether it is the message that came back, or its header."""
         return self.kind in (
@@ -215,25 +220,25 @@ def content_type(value: str) -> tuple[str, dict[str, str]]:
     return (kind if "/" in kind else "text/plain"), out
 
 
-def parts(header: Fields, body: bytes) -> list[Part]:
-    """The leaves of a message (LF at the ends of lines) in order.
+def parts(header: Fields, body: bytes, most: int = MAX_PARTS) -> list[Part]:
+    """The leaves of a message (LF at the ends of lines) in order, the first `most`.
 
     A text before the first boundary is not a part, unless the boundary is nowhere: then the whole body is
     text.
     """
     out: list[Part] = []
-    _gather(header, body, "", 0, out)
+    _gather(header, body, "", 0, most, out)
     return out
 
 
-def _gather(header: Fields, body: bytes, within: str, depth: int, out: list[Part]) -> None:
+def _gather(header: Fields, body: bytes, within: str, depth: int, most: int, out: list[Part]) -> None:
     kind, parameters = content_type(header.get("content-type"))
     boundary = parameters.get("boundary", "")
     if kind.startswith("multipart/") and depth < MAX_DEPTH:
-        pieces = _pieces(body, boundary)
+        pieces = _pieces(body, boundary, most)
         if pieces:
             for piece in pieces:
-                if len(out) >= MAX_PARTS:
+                if len(out) >= most:
                     return
                 section, inner = split(piece)
                 if section and not _NAME.match(section):
@@ -242,7 +247,7 @@ def _gather(header: Fields, body: bytes, within: str, depth: int, out: list[Part
                 if kind == "multipart/digest" and "content-type" not in below:
                     out.append(Part("message/rfc822", {}, below, inner, kind))
                 else:
-                    _gather(below, inner, kind, depth + 1, out)
+                    _gather(below, inner, kind, depth + 1, most, out)
             return
         kind = "text/plain"
     encoding = header.get("content-transfer-encoding").lower()
@@ -253,14 +258,12 @@ def _gather(header: Fields, body: bytes, within: str, depth: int, out: list[Part
     out.append(Part(kind, parameters, header, body, within))
 
 
-def _pieces(body: bytes, boundary: str) -> list[bytes]:
+def _pieces(body: bytes, boundary: str, most: int) -> list[bytes]:
     """What stands between the boundaries; [] where there is none."""
     mark = boundary.strip().encode("utf-8", "surrogateescape")
     if not mark or len(mark) > 1000:
         return []
-    found = re.split(
-        rb"(?:\A|\n)--" + re.escape(mark) + rb"(--)?[ \t]*(?=\n|\Z)", body, maxsplit=4 * MAX_PARTS
-    )
+    found = re.split(rb"(?:\A|\n)--" + re.escape(mark) + rb"(--)?[ \t]*(?=\n|\Z)", body, maxsplit=4 * most)
     out = []
     for at in range(2, len(found), 2):
         if found[at - 1]:

@@ -2,13 +2,16 @@
 
 It reads a message on stdin, or one in each FILE, and prints an object a line for each recipient that it
 tells of: ``recipient``, ``action``, ``status``, ``class``, ``diagnostic``, ``message_id`` and what else is
-known, null where nothing is (`content.bounce`).  The status is 0 when every message was a report, and 65 when
-one was none; the line on stderr says which.  Beyond its first mebibyte a message is not looked at.
+known, null where nothing is (`content.bounce`).  Of many reports in one message all are read, and with
+``--attached`` also those that somebody attached to a letter (`content.bounce_merged`).  The status is 0 when
+every message was a report, and 65 when one was none; the line on stderr says which.  Beyond its first
+mebibyte a report is not looked at, and beyond 16 not many in one message.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import chain
 
 from mether.programs.errors import DATAERR, complain
 from mether.programs.options import UsageError
@@ -27,7 +30,7 @@ def work(options: Parsed, operands: list[str]) -> int:
     import json
 
     from mether.address import AddressError, parse_argument
-    from mether.content import bounce
+    from mether.content import bounce_merged
 
     recipient = options.text("recipient")
     if recipient is not None:
@@ -36,17 +39,19 @@ def work(options: Parsed, operands: list[str]) -> int:
         except AddressError as error:
             raise UsageError(f"--recipient {recipient}: {error}") from None
     status = 0
+    attached = options.flag("attached")
     for name in operands or ["-"]:
         if name == "-":
-            found = bounce.read(_message(sys.stdin.buffer, bounce.MAX_SIZE), recipient or "")
+            message = _message(sys.stdin.buffer, bounce_merged.MAX_SIZE)
         else:
             with open(name, "rb") as file:
-                found = bounce.read(file.read(bounce.MAX_SIZE), recipient or "")
-        if found is None:
+                message = file.read(bounce_merged.MAX_SIZE)
+        found = bounce_merged.read(message, recipient or "", attached=attached)
+        if not found:
             complain("mether", f"{'standard input' if name == '-' else name}: no bounce, nor another report")
             status = DATAERR
             continue
-        for facts in rows(found):
+        for facts in chain.from_iterable(map(rows, found)):
             if name != "-":
                 facts = {"file": name, **facts}
             sys.stdout.write(json.dumps(facts) + "\n")

@@ -37,7 +37,7 @@ PROGRAM = Program(
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
         "fsck [--repair] [--json]",
         "import --from SOURCE [--dry-run] [--hold] [--force] DIR",
-        "bounce [--recipient ADDRESS] [FILE...]",
+        "bounce [--recipient ADDRESS] [--attached] [FILE...]",
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
@@ -85,6 +85,7 @@ PROGRAM = Program(
         Option("", "hold", "import: hold what is imported"),
         Option("", "force", "import: though that program seems to be running"),
         Option("", "recipient", "bounce: where the bounce was sent to, which VERP reads", value="ADDRESS"),
+        Option("", "attached", "bounce: read the bounces that somebody attached to a letter, too"),
         Option("", "repair", "fsck: set right what is wrong, while no process works the queue"),
         JSON,
     ],
