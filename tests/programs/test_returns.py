@@ -389,6 +389,23 @@ def test_who_may_not_use_the_queue_is_told_so(argv, store, tmp_path, capsys):
     assert list(waiting(store)) == [ident]
 
 
+def test_a_queue_of_plain_files_that_is_being_worked(store, capsys):
+    """It says what to do; a dry run needs nothing of the kind."""
+    if not store.single_runner:
+        pytest.skip("any number of processes work it")
+    ident = put(store)
+    store.release(store.claim(1, NOW + 1))
+    assert main(["--all", "-n"]) == 0
+    assert "1 to the sender" in capsys.readouterr().out
+    assert main(["--all"]) == 75
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(
+        f" is being run by another process ({os.getpid()}); stop it first, or wait for its end\n"
+    )
+    assert list(waiting(store)) == [ident]
+
+
 def test_no_queue_is_one_line(url, capsys):
     assert main(["--all"]) == 66
     assert capsys.readouterr().err.startswith("returnsmtpmail: there is no queue in ")

@@ -137,6 +137,7 @@ def test_the_remark_is_the_postmasters_and_no_servers(store, reporter):
     assert "the branch is closed" not in status
     assert "Diagnostic-Code: smtp" not in status
     assert "Status: 5.0.0" in status
+    assert "Last-Attempt-Date" not in status  # there was none: RFC 3464 section 2.3.7
 
 
 @pytest.mark.parametrize("notify", [None, "SUCCESS,FAILURE"])

@@ -14,7 +14,7 @@ among those that work the queue, and when it dies nothing is suspected of having
 from __future__ import annotations
 
 from mether.programs.choice import missing
-from mether.programs.errors import NOINPUT, TEMPFAIL, complain
+from mether.programs.errors import NOINPUT, TEMPFAIL, Failure, complain
 from mether.programs.options import JSON, Option, UsageError, is_text
 
 TYPE_CHECKING = False
@@ -129,10 +129,14 @@ def work(wish: Wish, options: Parsed, idents: list[str], now: float) -> int:
             foretell(wish, store, reporter, pages, now)
         else:
             from mether.programs.returns_batch import Returning
+            from mether.queue.store import Busy
 
             logs.to_syslog(config)
-            with ending:
-                busy = Returning(wish, store, reporter, now).go(pages, ending)
+            try:
+                with ending:
+                    busy = Returning(wish, store, reporter, now).go(pages, ending)
+            except Busy as error:
+                raise Failure(TEMPFAIL, f"{error}; stop it first, or wait for its end") from None
     finally:
         store.close()
     for each in unknown:

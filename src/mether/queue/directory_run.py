@@ -23,7 +23,7 @@ from mether.queue.directory_slots import Pick
 from mether.queue.disk import REAL, Disk, read_only
 from mether.queue.figures import Live
 from mether.queue.spool import trouble
-from mether.queue.store import Damaged, StoreError
+from mether.queue.store import Busy, Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class DirectoryRunner(DirectorySchedule):
         claims: list[Claim] = []
         try:
             if not self._become_runner():
-                raise StoreError(f"{self._files.queue} is being run by another process{self._holder()}")
+                raise Busy(f"{self._files.queue} is being run by another process{self._holder()}")
             with self._lock:
                 self._recover()
                 self._refresh()

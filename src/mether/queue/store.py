@@ -62,6 +62,10 @@ class NotAllowed(StoreError):
     sysexit = 77
 
 
+class Busy(StoreError):
+    """Another process takes the claims of this queue, and only one can."""
+
+
 class Absent(StoreError):
     """There is no queue."""
 

@@ -88,7 +88,7 @@ def give_back(
     settlements: list[tuple[Returned, Settlement]] = []
     for claim in claims:
         meant = [one for one in claim.pending if _like(recipient, one)]
-        answer = Returned(claim.message, claim.route, _failed(meant, claim.hop, now))
+        answer = Returned(claim.message, claim.route, _failed(meant, claim.hop))
         answers.append(answer)
         if not meant:
             continue
@@ -136,7 +136,7 @@ def foresee(
     for route in dict.fromkeys(row.route for row in rows):
         pending = [Pending.of(row) for row in rows if row.route == route]
         claim = Claim(entry.message, route, pending, owner=0, token=0, hop=hops.get(route))
-        answer = Returned(entry.message, route, _failed(pending, claim.hop, now))
+        answer = Returned(entry.message, route, _failed(pending, claim.hop))
         reports = _decide(answer, claim, None, reporter, now, remark)
         if answer.kept is not None and entry.message.hold is not None:
             answer.kept = entry.message.hold
@@ -170,18 +170,16 @@ def _decide(
     return reports
 
 
-def _failed(pending: Sequence[Pending], hop: Hop | None, now: float) -> list[tuple[Pending, Outcome]]:
+def _failed(pending: Sequence[Pending], hop: Hop | None) -> list[tuple[Pending, Outcome]]:
     """The recipients, each with what is said of it."""
     cause = hop.last if hop is not None else ""
-    return [(one, _outcome(one, cause, now)) for one in pending]
+    return [(one, _outcome(one, cause)) for one in pending]
 
 
-def _outcome(one: Pending, cause: str, now: float) -> Outcome:
+def _outcome(one: Pending, cause: str) -> Outcome:
     if one.last is None and not cause:
-        return Outcome(one.number, "failed", UNTRIED, at=now)
-    outcome = settle.give_up(one, one.last, cause)
-    outcome.at = outcome.at or now
-    return outcome
+        return Outcome(one.number, "failed", UNTRIED)  # and with no time, as there was no attempt
+    return settle.give_up(one, one.last, cause)
 
 
 def _original(store: Store | None, claim: Claim) -> tuple[bytes, bool]:
