@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemon import Client, Daemon
@@ -68,3 +69,42 @@ def test_each_recipient_is_reported_as_was_asked(service: Daemon, by: str, actio
         b"Original-Recipient: rfc822;Bob+x@example.org\n"
     )
     assert not any(b"mallory" in octets for octets in service.mailbox("alice"))
+
+
+TWO = """
+[[route]]
+domains = ["refuses.example"]
+smtp = "127.0.0.1:{refusing}"
+[[route]]
+domains = ["seven.example"]
+smtp = "127.0.0.1:{seven}"
+"""
+
+
+@pytest.mark.parametrize(("options", "kind"), [(("-8",), "quoted-printable"), ((), "8bit")])
+def test_a_message_in_eight_bits_comes_back_to_a_host_of_seven(
+    smtp_sink: Any, tmp_path: Path, options: tuple[str, ...], kind: str
+) -> None:
+    """BNC-1, BNC-6, 8BM-2: whole, as it was where that can be, and else with the same words."""
+    refusing, seven = smtp_sink("-f", "RCPT"), smtp_sink(*options)
+    daemon = Daemon(tmp_path, routes=TWO.format(refusing=refusing.port, seven=seven.port))
+    try:
+        client = Client(daemon.port)
+        client.say("EHLO client.example")
+        replies = client.say(
+            "MAIL FROM:<ann@seven.example> BODY=8BITMIME", "RCPT TO:<bob@refuses.example>", "DATA"
+        )
+        assert replies[-1].startswith("354"), replies
+        head = "Subject: hi\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+        client.socket.sendall(f"{head}\r\nEin schöner Tag.\r\n.\r\n".encode())
+        assert client.reply().startswith("250")
+        client.close()
+        daemon.wait_for('"relayed"', "ann@seven.example")
+    finally:
+        assert daemon.stop() == 0
+    (text,) = seven.messages()
+    assert "X-Mail-Args: <>" in text
+    report = message_from_bytes(text.encode(errors="surrogateescape"), policy=policy.default)
+    (original,) = report.get_payload(2).get_payload()  # type: ignore[union-attr,misc]
+    assert original["Content-Transfer-Encoding"] == kind  # type: ignore[index]
+    assert original.get_content() == "Ein schöner Tag.\n"  # type: ignore[union-attr]
