@@ -96,6 +96,22 @@ def test_the_filters_of_smtpq(argv, which, store, config, capsys):
     assert set(idents) - set(waiting(store)) == set(gone)
 
 
+def test_all_that_waits_for_a_host_that_is_down(url, store, capsys):
+    """It is not probed for that, and stays as down as it was; what it said last is the reason."""
+    idents = [put(store)]
+    defer(url, failures=4)
+    (before,) = store.hops()
+    idents += [put(store) for _ in range(6)]
+    store.suspend([before.route], reason="moving house", until=None)
+    assert main(["--next-hop", "example.net"]) == 0
+    assert returned(capsys.readouterr().out) == idents
+    (hop,) = store.hops("example.net")
+    assert (hop.failures, hop.not_before, hop.suspended) == (4, before.not_before, "moving house")
+    texts = [store.content(ident).read() for ident in waiting(store)]
+    assert len(texts) == 7
+    assert all(b"mailbox busy" in text for text in texts)
+
+
 def test_ids_and_filters_hold_together(store, capsys):
     one, other = put(store), put(store, "dan@else.test")
     assert main([one, other, "--next-hop", "else.test"]) == 0
