@@ -65,8 +65,9 @@ def read(message: bytes, recipient: str = "") -> Bounce | None:
     if verp_sent is not None:
         bounce.queue_id = verp_sent.queue_id
     bounce.message_id = bounce.message_id or _message_id(whole)
+    why = bounce_why.Why(whole.notice, whole.subject)
     for one in bounce.recipients:
-        bounce_why.explain(one, whole.notice, whole.subject)
+        why.explain(one)
     return bounce
 
 

@@ -151,14 +151,31 @@ def read(notice: Sequence[str], others: Collection[str], *, sentences: bool = Tr
     return []
 
 
+class About:
+    """What a notice says of each recipient; each shape is looked for once, however many they are."""
+
+    __slots__ = ("_found", "_left", "_notice")
+
+    def __init__(self, notice: Sequence[str]) -> None:
+        self._notice = notice
+        self._found: dict[str, str] = {}
+        self._left = [_headed, _labelled, _listed, _sentence, _replied, _told]
+
+    def __call__(self, recipient: str) -> str:
+        """What it says of that one, "" for nothing."""
+        key = recipient.lower()
+        while key not in self._found and self._left:
+            for one in self._left.pop(0)(self._notice):
+                if one.diagnostic:
+                    self._found.setdefault(one.recipient.lower(), one.diagnostic)
+                    if one.original:
+                        self._found.setdefault(one.original.lower(), one.diagnostic)
+        return self._found.get(key, "")
+
+
 def about(recipient: str, notice: Sequence[str]) -> str:
     """What a notice says of that recipient, "" for nothing."""
-    key = recipient.lower()
-    for shape in (_headed, _labelled, _listed, _sentence, _replied, _told):
-        for one in shape(notice):
-            if key in (one.recipient.lower(), one.original.lower()) and one.diagnostic:
-                return one.diagnostic
-    return ""
+    return About(notice)(recipient)
 
 
 def replies(notice: Sequence[str]) -> str:

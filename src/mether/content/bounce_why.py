@@ -30,29 +30,66 @@ _CERTAIN: Final = (".1.1", ".1.2", ".1.6", ".1.10", ".2.2", ".2.3", ".3.4")
 _rules: classify.Rules | None = None
 
 
+class Why:
+    """The judge of a notice: the lines of it, and the subject of the report."""
+
+    __slots__ = ("_judged", "_texts", "about", "notice", "subject")
+
+    def __init__(self, notice: Sequence[str], subject: str) -> None:
+        self.notice = notice
+        self.subject = subject
+        self.about = bounce_prose.About(notice)
+        self._texts: tuple[str, str] | None = None
+        self._judged: dict[tuple[str, str], classify.Verdict] = {}
+
+    def explain(self, one: Failed) -> None:
+        """Say why, from the diagnostic or else from what the notice says, and complete what is missing."""
+        quoted = bool(one.diagnostic)
+        if not quoted:
+            one.diagnostic = self.about(one.recipient)
+        one.status = one.status or bounce_text.status(one.diagnostic)
+        if one.action in ("delivered", "relayed", "expanded"):
+            one.status = one.status or "2.0.0"
+            return
+        given = one.status if one.status[:1] in ("4", "5") else ""
+        digit = "4" if one.action == "delayed" else "5"
+        words, verdict = "", self._verdict("", given or f"{digit}.0.0")
+        if not quoted and given[1:] in _CERTAIN and not bounce_text.reply_at(one.diagnostic):
+            pass  # what stands around it may as well be a footer
+        elif one.diagnostic or given.endswith(_VAGUE) or not given or verdict.kind == "other":
+            for text in chain((one.diagnostic,), self._more(one)):
+                found = self._verdict(text, given or f"{digit}.0.0") if text else verdict
+                if text and found.kind != "other":
+                    words, verdict = text, found
+                    break
+        one.kind = verdict.kind if words or not given.endswith(_VAGUE) else "other"
+        if not given or given.endswith(".0.0"):
+            one.status = _detailed(words, verdict) or given or f"{digit}.0.0"
+
+    def _verdict(self, words: str, status: str) -> classify.Verdict:
+        found = self._judged.get((words, status))
+        if found is None:
+            found = self._judged[words, status] = _judged(words, status)
+        return found
+
+    def _more(self, one: Failed) -> Iterable[str]:
+        """What else may tell why; without the whole notice where a server said something to the point."""
+        yield from filter(None, one.more)
+        own = self.about(one.recipient)
+        yield own
+        said = max(one.diagnostic, own, key=len)
+        if bounce_text.reply_at(said) or bounce_text.is_reply(said):
+            return
+        if self._texts is None:
+            whole = bounce_text.joined(self.notice)[: 2 * bounce_prose.MAX_DIAGNOSTIC]
+            self._texts = (bounce_prose.replies(self.notice), whole)
+        yield from self._texts
+        yield self.subject
+
+
 def explain(one: Failed, notice: Sequence[str], subject: str) -> None:
-    """Say why, from the diagnostic or else from what the notice says, and complete what is missing."""
-    quoted = bool(one.diagnostic)
-    if not quoted:
-        one.diagnostic = bounce_prose.about(one.recipient, notice)
-    one.status = one.status or bounce_text.status(one.diagnostic)
-    if one.action in ("delivered", "relayed", "expanded"):
-        one.status = one.status or "2.0.0"
-        return
-    given = one.status if one.status[:1] in ("4", "5") else ""
-    digit = "4" if one.action == "delayed" else "5"
-    words, verdict = "", _judged("", given or f"{digit}.0.0")
-    if not quoted and given[1:] in _CERTAIN and not bounce_text.reply_at(one.diagnostic):
-        pass  # what stands around it may as well be a footer
-    elif one.diagnostic or given.endswith(_VAGUE) or not given or verdict.kind == "other":
-        for text in chain((one.diagnostic,), _more(one, notice, subject)):
-            found = _judged(text, given or f"{digit}.0.0") if text else verdict
-            if text and found.kind != "other":
-                words, verdict = text, found
-                break
-    one.kind = verdict.kind if words or not given.endswith(_VAGUE) else "other"
-    if not given or given.endswith(".0.0"):
-        one.status = _detailed(words, verdict) or given or f"{digit}.0.0"
+    """Say of one recipient why it failed."""
+    Why(notice, subject).explain(one)
 
 
 def _judged(words: str, status: str) -> classify.Verdict:
@@ -84,16 +121,3 @@ def _detailed(words: str, verdict: classify.Verdict) -> str:
         if again.kind == verdict.kind and not again.status.endswith(".0.0"):
             return again.status
     return ""
-
-
-def _more(one: Failed, notice: Sequence[str], subject: str) -> Iterable[str]:
-    """What else may tell why; without the whole notice where a server said something to the point."""
-    yield from filter(None, one.more)
-    own = bounce_prose.about(one.recipient, notice)
-    yield own
-    said = max(one.diagnostic, own, key=len)
-    if bounce_text.reply_at(said) or bounce_text.is_reply(said):
-        return
-    yield bounce_prose.replies(notice)
-    yield bounce_text.joined(notice)[: 2 * bounce_prose.MAX_DIAGNOSTIC]
-    yield subject
