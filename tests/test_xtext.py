@@ -62,6 +62,10 @@ def test_what_names_no_character_of_an_address_stays(bad: str) -> None:
         ("utf-8;j\\x{FC}@b", "utf-8;j\\x{FC}@b", "utf-8;jü@b"),
         ("UTF-8;jü@b", "UTF-8;j\\x{FC}@b", "UTF-8;jü@b"),
         ("utf-8;a+2Bb", "utf-8;a+2Bb", "utf-8;a+2Bb"),
+        # RFC 6533 section 3: what is not of its form is left alone.
+        ("utf-8;j\\x{FC@b", "utf-8;j\\x{FC@b", "utf-8;j\\x{FC@b"),
+        ("utf-8;j\\x{D800}\\x{FC}@b", "utf-8;j\\x{D800}\\x{FC}@b", "utf-8;j\\x{D800}\\x{FC}@b"),
+        ("utf-8;j\\x{0D}\\x{0A}@b", "utf-8;j\\x{0D}\\x{0A}@b", "utf-8;j\\x{0D}\\x{0A}@b"),
         ("nothing", "", ""),
         ("a b;c", "", ""),
         ("rfc822;", "", ""),

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import binascii
 
-from mether.content import convert, header, lines
+from mether.content import header, lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def _is_convertible(original: bytes) -> bool:
     """Whether this message is "8bit", and "7bit" can be made of it where it lies in a report."""
     if not lines.is_seven_bit(original.translate(_DOWN)):
         return False
+    from mether.content import convert
+
     try:
         convert.plan((_MESSAGE + b"\r\n" + _MESSAGE + b"\r\n", original), "7bit")
     except convert.Unconvertible:
