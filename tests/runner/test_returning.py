@@ -128,7 +128,7 @@ def test_only_those_that_are_meant(store, reporter):
 
 
 def test_the_remark_is_the_postmasters_and_no_servers(store, reporter):
-    """DSN: a Diagnostic-Code is what was said by SMTP; what a person says is for people."""
+    """RFC 3464 section 2.3.6: a Diagnostic-Code of smtp is what a server said."""
     put(store)
     (answer,) = give_back(store, claims(store), reporter, NOW, remark="the branch is closed")
     text = store.content(answer.reports[0]).read().decode()
