@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import quopri
+from email.header import decode_header, make_header
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,3 +42,17 @@ def test_what_is_quoted_makes_no_line_of_its_own(text: str) -> None:
     assert len(lines.clean(text).splitlines()) <= 1
     assert lines.clean(text).isprintable()
     assert lines.to_ascii(text).isascii()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), max_size=200), st.integers(0, 30))
+def test_words_for_a_header_field_are_read_as_they_were(text: str, taken: int) -> None:
+    """RFC 2047 section 2."""
+    encoded = lines.encoded(text, taken)
+    assert encoded.isascii()
+    if text.isascii():
+        assert encoded == text
+        return
+    first, *rest = encoded.split("\r\n")
+    assert len(first) + taken <= 76
+    assert all(line[0] == " " and len(line) <= 76 for line in rest)
+    assert str(make_header(decode_header(encoded))) == text

@@ -9,11 +9,15 @@ from clock import T0
 from mail import CONTENT, LATER, NEVER, OK, TRACE, address, claim, heard, router
 from names import Names, aliased, users
 
+from mether.content import words_texts
+from mether.content.classify import parse as parse_rules
 from mether.envelope import By
 from mether.outcome import Outcome
 from mether.queue.claim import Claim, Pending
 from mether.queue.message import Draft
+from mether.reply import Reply
 from mether.routing.source import Needs, TableError
+from mether.runner import settle
 from mether.runner.notify import Reporter, kind, wants
 
 POSTMASTER = "postmaster@example.com"
@@ -368,3 +372,33 @@ def test_a_table_that_cannot_be_read_is_told_to_who_asked() -> None:
     for names, error in ((Names({}, broken=True), TableError), (Names({}, slow=True), Needs)):
         with pytest.raises(error):
             aliased_reporter(names).reports(about, failed(about), lambda: (b"", True), T0)
+
+
+def test_the_texts_and_the_rules_of_the_configuration_are_in_the_report() -> None:
+    """ENH: the status too is what an administrator's rules say."""
+    ours = reporter()
+    ours.texts = words_texts.Texts(("nl",))
+    ours.rules = parse_rules("[mailbox full x.2.2]\nwer bist du\n")
+    about = claim()
+    failed = Outcome(0, "failed", Reply(550, None, "wer bist du"), remote_mta="mx.example.net", at=T0)
+    (draft,) = ours.reports(about, [(about.pending[0], failed)], lambda: (TRACE + CONTENT, True), T0 + 9)
+    assert "\r\nContent-Language: nl\r\n" in text(draft)
+    assert "Het postvak van de ontvanger is vol." in text(draft)
+    assert "\r\nStatus: 5.2.2\r\n" in text(draft)
+    assert "Subject: Niet bezorgd: uw bericht komt terug\r\n" in text(draft)
+
+
+def test_how_often_it_was_tried_is_told() -> None:
+    about = claim()
+    (one,) = about.pending
+    one.attempts, one.last = 4, Outcome(0, "delayed", LATER, at=T0 - 60)
+    said = lambda: (TRACE + CONTENT, True)  # noqa: E731
+    (tried,) = reporter().reports(about, [(one, Outcome(0, "failed", NEVER, at=T0))], said, T0)
+    assert "Delivery attempts: 5, the last one at" in text(tried)
+    (given_up,) = reporter().reports(about, [(one, settle.give_up(one, one.last))], said, T0)
+    assert "Delivery attempts: 4, the last one at" in text(given_up)
+    (by_hand,) = reporter().reports(
+        about, [(one, Outcome(0, "failed", NEVER, at=T0))], said, T0, remark="moved"
+    )
+    assert "Delivery attempts: 4, the last one at" in text(by_hand)
+    assert "    > moved\r\n" in text(by_hand)

@@ -39,9 +39,9 @@ class Reports(Struct):
 
 
 def _language(value: object) -> str:
-    tag: str = decode.text(value).lower()
     from mether.content.words_texts import is_language
 
+    tag: str = decode.text(value).lower()
     if not is_language(tag):
         raise ValueError('expected a language tag, such as "en" or "pt-br"')
     return tag
