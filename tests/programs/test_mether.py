@@ -147,7 +147,8 @@ def test_check_warns_of_a_login_that_no_mail_can_go_by(tmp_path, capsys):
         (
             [],
             64,
-            "mether: expected a command: config, route, passwd, fsck, import or bounce; try mether --help\n",
+            "mether: expected a command: config, route, passwd, fsck, import, bounce or suppress; "
+            "try mether --help\n",
         ),
         (["confg"], 64, "mether: unknown command 'confg' (did you mean config?); try mether --help\n"),
         (["config", "x"], 64, "mether: config takes no operand; 'x' is one too many; try mether --help\n"),

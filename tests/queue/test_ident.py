@@ -86,3 +86,9 @@ def test_a_clock_that_is_wrong_is_said_to_be_in_the_same_words(at: float, said: 
 def test_the_first_and_the_last_id() -> None:
     assert ident.decode(ident.new_id(ident.EPOCH, 0)) == 0
     assert ident.decode(ident.new_id(ident.EPOCH + 2**51 / 1e6 - 1, 0)) < 1 << 63
+
+
+def test_an_id_tells_when_its_message_arrived() -> None:
+    assert ident.arrived(ident.new_id(1_700_000_000.25, 99)) == 1_700_000_000.25
+    with pytest.raises(ValueError, match="is not a queue id"):
+        ident.arrived("none")

@@ -100,18 +100,18 @@ def test_a_person_decides_what_was_learned(suppressions: Suppressions) -> None:
 
 def test_a_file_makes_nothing_shorter_and_overrules_no_person(suppressions: Suppressions) -> None:
     suppressions.put([failure(source="person", reason="mine", until=None)])
-    suppressions.put([failure(source="import", reason="theirs", until=300.0)])
+    suppressions.put([failure(source="import", reason="theirs", until=300.0)], file=True)
     found = suppressions.find(BOB)
     assert found is not None and (found.reason, found.until, found.source) == ("mine", None, "person")
-    suppressions.put([failure("ann@example.net", source="import", until=500.0)])
-    suppressions.put([failure("ann@example.net", source="import", until=300.0)])
+    suppressions.put([failure("ann@example.net", source="import", until=500.0)], file=True)
+    suppressions.put([failure("ann@example.net", source="import", until=300.0)], file=True)
     found = suppressions.find(address("ann@example.net"))
     assert found is not None and found.until == 500.0
 
 
 def test_the_same_file_twice_is_the_same(suppressions: Suppressions) -> None:
     for _ in range(2):
-        suppressions.put([failure(source="import", times=4)])
+        suppressions.put([failure(source="import", times=4)], file=True)
     found = suppressions.find(BOB)
     assert found is not None and found.times == 4
     assert suppressions.count() == 1

@@ -5,7 +5,9 @@ tells of: ``recipient``, ``action``, ``status``, ``class``, ``diagnostic``, ``me
 known, null where nothing is (`content.bounce`).  Of many reports in one message all are read, and with
 ``--attached`` also those that somebody attached to a letter (`content.bounce_merged`).  The status is 0 when
 every message was a report, and 65 when one was none; the line on stderr says which.  Beyond its first
-mebibyte a report is not looked at, and beyond 16 not many in one message.
+mebibyte a report is not looked at, and beyond 4 not many in one message.
+
+With ``--suppress`` who has failed for good is put on the suppression list (`programs.bounce_suppress`).
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ from mether.programs.options import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from mether.content.bounce import Bounce
     from mether.programs.options import Parsed
+    from mether.setup.config import Config
 
 
-def work(options: Parsed, operands: list[str]) -> int:
+def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> int:
     """Do what the arguments after ``bounce`` say; returns the exit status."""
     import json
 
@@ -40,6 +43,11 @@ def work(options: Parsed, operands: list[str]) -> int:
             raise UsageError(f"--recipient {recipient}: {error}") from None
     status = 0
     attached = options.flag("attached")
+    remember = None
+    if options.flag("suppress"):
+        from mether.programs import bounce_suppress
+
+        remember = bounce_suppress.remembering(recipient, load)
     for name in operands or ["-"]:
         if name == "-":
             message = _message(sys.stdin.buffer, bounce_merged.MAX_SIZE)
@@ -55,6 +63,8 @@ def work(options: Parsed, operands: list[str]) -> int:
             if name != "-":
                 facts = {"file": name, **facts}
             sys.stdout.write(json.dumps(facts) + "\n")
+        if remember is not None:
+            remember(found)
     return status
 
 

@@ -5,7 +5,8 @@ value came from; ``--check`` only says what is wrong.  ``mether route`` (`mether
 mail for an address goes and why.  ``mether passwd`` (`mether.programs.passwd`) keeps the password file.
 ``mether fsck`` (`mether.programs.fsck`) looks over the queue, and repairs it.  ``mether import``
 (`mether.programs.import_`) takes over the queue of another program.  ``mether bounce``
-(`mether.programs.bounce`) says what a bounce means.
+(`mether.programs.bounce`) says what a bounce means.  ``mether suppress`` (`mether.programs.suppress`) keeps
+the list of addresses to which no mail is sent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mether.programs import route
+from mether.programs import route, suppress
 from mether.programs.errors import CANTCREAT, CONFIG, Failure, complain, run
 from mether.programs.options import JSON, Option, Program, UsageError, parse
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mether.setup.config import Config
     from mether.setup.struct import Struct
 
-COMMANDS = ("config", "route", "passwd", "fsck", "import", "bounce")
+COMMANDS = ("config", "route", "passwd", "fsck", "import", "bounce", "suppress")
 
 PROGRAM = Program(
     "mether",
@@ -37,7 +38,8 @@ PROGRAM = Program(
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
         "fsck [--repair] [--json]",
         "import --from SOURCE [--dry-run] [--hold] [--force] DIR",
-        "bounce [--recipient ADDRESS] [--attached] [FILE...]",
+        "bounce [--recipient ADDRESS] [--attached] [--suppress] [FILE...]",
+        *suppress.SYNOPSIS,
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
     came from.
@@ -56,7 +58,11 @@ PROGRAM = Program(
     often it is run, and changes nothing there.  Stop that program before.
 
     bounce reads a bounce or another delivery report, on stdin or in each FILE, and prints what it says: a
-    JSON object a line for each recipient.""",
+    JSON object a line for each recipient.
+
+    suppress keeps the list of addresses to which no mail is sent: list shows it, check all that is known of
+    some of them, add and remove change it, and import puts there what files say: an address a line, CSV with
+    a header, or JSON, as mail services export it.""",
     [
         Option("", "check", "config: print nothing unless something is wrong; passwd: is this the password?"),
         Option("", "write-default", "config: write the default configuration to a new file", value="FILE"),
@@ -81,11 +87,13 @@ PROGRAM = Program(
             value="SOURCE",
             choices=("postfix", "exim", "nullmailer", "dma", "opensmtpd"),
         ),
-        Option("n", "dry-run", "import: only say what would be imported"),
+        Option("n", "dry-run", "import, suppress remove, suppress import: only say what would be done"),
         Option("", "hold", "import: hold what is imported"),
         Option("", "force", "import: though that program seems to be running"),
         Option("", "recipient", "bounce: where the bounce was sent to, which VERP reads", value="ADDRESS"),
         Option("", "attached", "bounce: read the bounces that somebody attached to a letter, too"),
+        Option("", "suppress", "bounce: put on the suppression list who failed, where VERP tells so"),
+        *suppress.OPTIONS,
         Option("", "repair", "fsck: set right what is wrong, while no process works the queue"),
         JSON,
     ],
@@ -95,10 +103,14 @@ PROGRAM = Program(
         (
             65,
             "the password cannot be used; the queue is damaged, or something could not be saved or read; "
-            "what bounce was given is no report",
+            "what bounce was given is no report; some of a file could not be imported",
         ),
         (66, "there is no queue, or none of that kind in DIR"),
-        (67, "there is no such login; route: mail for an address is refused"),
+        (
+            67,
+            "there is no such login; route: mail for an address is refused; suppress: an address is not on "
+            "the list",
+        ),
         (69, "Argon2id is not available"),
         70,
         (73, "the file to write is there already, or cannot be created"),
@@ -131,6 +143,9 @@ def _work(argv: list[str]) -> int:
     for name in route.OPTIONS:
         if command in COMMANDS and command != "route" and options.flag(name):
             raise UsageError(f"--{name} is for route, and not for {command}")
+    for name in suppress.NAMES:
+        if command in COMMANDS and command != "suppress" and options.flag(name):
+            raise UsageError(f"--{name} is for suppress, and not for {command}")
     if command == "config":
         return _config(options, operands)
     if command == "route":
@@ -150,7 +165,9 @@ def _work(argv: list[str]) -> int:
     if command == "bounce":
         from mether.programs import bounce
 
-        return bounce.work(options, operands)
+        return bounce.work(options, operands, lambda: _load(options))
+    if command == "suppress":
+        return suppress.work(options, operands, lambda: _load(options))
     from mether.setup.spelling import nearest
 
     meant = nearest(command, COMMANDS)
@@ -228,7 +245,7 @@ def effective(config: Config) -> Iterator[str]:
     for name in ("listen", "table", "route", "login"):
         for number, each in enumerate(getattr(config, name)):
             yield from _table(f"[[{name}]]", f"{name}[{number}]", each, config)
-    for name in ("auth", "tls", "srs", "relay", "retry", "dns", "log"):
+    for name in ("auth", "tls", "srs", "relay", "retry", "reports", "suppress", "dns", "log"):
         if getattr(config, name) is not None:
             yield from _table(f"[{name}]", name, getattr(config, name), config)
 

@@ -74,6 +74,11 @@ def new_id(now: float, random: int) -> str:
     return EARLY if number < 0 else LATE
 
 
+def arrived(ident: str) -> float:
+    """When the message of that id arrived, in Unix seconds.  Raises ValueError."""
+    return EPOCH + (decode(ident) >> 12) / 1e6
+
+
 def report_id(ident: str, settlement: int) -> str:
     """The id of the report that settlement number `settlement` (from 1) of message `ident` enqueues.
 

@@ -180,10 +180,10 @@ class Suppressions:
     # What people and files say
 
     @_verb
-    def put(self, some: Sequence[Suppressed]) -> None:
+    def put(self, some: Sequence[Suppressed], *, file: bool = False) -> None:
         """Have these on the list, in one transaction.
 
-        What a person says takes the place of what was known; what a file says does not, where that was a
+        What a person says takes the place of what was known; what a `file` says does not, where that was a
         person's, and makes none of it shorter.
         """
         db = self._db()
@@ -191,9 +191,8 @@ class Suppressions:
             for one in some:
                 at = key(one.address)
                 assert at is not None, "an address without a domain is on no list"
-                statement = _SQL["import" if one.source == "import" else "put"]
                 row = (*_texts(at, one), one.since, one.last, one.times, one.until)
-                db.execute(statement, row)
+                db.execute(_SQL["import" if file else "put"], row)
 
     @_verb
     def remove(self, some: Iterable[Address]) -> list[bool]:
@@ -290,13 +289,15 @@ class Suppressions:
             connection.execute(_SQL["schema"])
             self._connection = connection
             return connection
-        if not os.path.exists(self.path):
+        try:
+            self._inode = os.stat(self.path).st_ino
+        except FileNotFoundError:
             if missing:
                 return _empty()
             if not self._create:
-                raise StoreError(f"there is no suppression list {self.path}")
+                raise StoreError(f"there is no suppression list {self.path}") from None
             self._make()
-        self._inode = os.stat(self.path).st_ino
+            self._inode = os.stat(self.path).st_ino
         connection = database.connect(self.path, statements=20)
         try:
             connection.set_busy_timeout(self._busy)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from mether.address import Address
-    from mether.outcome import Route
     from mether.content.classify import Rules
     from mether.content.words_texts import Texts
+    from mether.outcome import Route
     from mether.queue.content import Writer
     from mether.queue.message import Draft
     from mether.queue.pace import Pace

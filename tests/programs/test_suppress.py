@@ -1,0 +1,160 @@
+"""``mether suppress``: seen, changed, and every mistake told in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from mail import address
+
+from mether.programs.mether import main
+from mether.queue.suppressed import FILE, Suppressions
+from mether.queue.suppressed_row import Suppressed
+
+
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("METHER_SPOOL", f"sqlite:{tmp_path / 'spool'}")
+    monkeypatch.setenv("METHER_CONFIG", "")
+    monkeypatch.delenv("NOSYSEXITS", raising=False)
+    return tmp_path / "spool"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(["suppress", *arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_added_shown_and_removed(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
+    assert run(capsys, "list") == (0, "", "")
+    assert not spool.exists()
+    assert run(capsys, "add", "--reason", "asked for it", "Bob@Example.net", "ann@example.org") == (0, "", "")
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    first, second = out.splitlines()
+    assert first.startswith("Bob@example.net ") and first.endswith("policy: asked for it")
+    assert "for ever" in second
+    assert run(capsys, "remove", "BOB@example.net") == (0, "1 address removed\n", "")
+    assert run(capsys, "list")[1].splitlines() == [second]
+    assert (spool / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "add", "--for", "30d", "--kind", "no such user", "bob@example.net")
+    status, out, err = run(capsys, "check", "bob@example.net", "eve@example.net")
+    assert status == 67
+    assert err == "mether: eve@example.net is not on the suppression list\n"
+    assert out.startswith("bob@example.net\n  since ") and "class     no such user 5.1.1\n" in out
+    assert "known by  person\n" in out
+    assert run(capsys, "show", "bob@example.net")[0] == 0
+
+
+def test_what_stops_no_mail_is_told_so(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
+    run(capsys, "add", "ann@example.net")
+    known = Suppressions(str(spool), create=True)
+    known.record([failure("bob@example.net")], keep=None, after=2)
+    known.put([failure("eve@example.net", until=5.0)])
+    known.close()
+    assert run(capsys, "list")[1].count("\n") == 1
+    assert run(capsys, "list", "--all")[1].count("\n") == 3
+    for one, why in (("bob", "has not failed often enough"), ("eve", "that is over")):
+        status, out, _ = run(capsys, "check", f"{one}@example.net")
+        assert status == 67 and why in out
+
+
+def failure(text: str, **named: object) -> Suppressed:
+    usual = {"source": "delivery", "since": 1.0, "kind": "no such user"}
+    return Suppressed(address(text), **{**usual, **named})  # type: ignore[arg-type]
+
+
+def test_chosen_by_filters(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
+    run(capsys, "add", "ann@example.org")
+    known = Suppressions(str(spool), create=True)
+    known.put([failure("bob@example.net"), failure("eve@example.net", kind="mailbox full")])
+    known.close()
+
+    def listed(*filters: str) -> list[str]:
+        return [line.split()[0] for line in run(capsys, "list", *filters)[1].splitlines()]
+
+    assert listed("--match", "*@example.net") == ["bob@example.net", "eve@example.net"]
+    assert listed("--kind", "mailbox full") == ["eve@example.net"]
+    assert listed("--source", "person") == listed("--newer", "1d") == ["ann@example.org"]
+    assert listed("--older", "1d", "--kind", "no such user") == ["bob@example.net"]
+    dry = run(capsys, "remove", "--source", "delivery", "--dry-run")
+    assert dry == (0, "2 addresses would be removed\n", "")
+    assert run(capsys, "remove", "--source", "delivery")[1] == "2 addresses removed\n"
+    assert listed() == ["ann@example.org"]
+    assert run(capsys, "remove", "--all")[1] == "1 address removed\n"
+    assert listed() == []
+
+
+def test_json_is_a_copy_that_import_reads(
+    capsys: pytest.CaptureFixture[str], spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(capsys, "add", "--reason", "who?", "bob@example.net")
+    known = Suppressions(str(spool), create=True)
+    known.record([failure("eve@example.net", since=2.0, remote="mx")], keep=None, after=1)
+    known.close()
+    out = run(capsys, "list", "--json")[1]
+    assert [json.loads(line)["address"] for line in out.splitlines()] == [
+        "bob@example.net",
+        "eve@example.net",
+    ]
+    run(capsys, "remove", "--all")
+    monkeypatch.setattr(sys, "stdin", type("", (), {"buffer": BytesIO(out.encode())}))
+    assert run(capsys, "import")[:2] == (0, "2 addresses imported\n")
+    assert run(capsys, "list", "--json")[1] == out
+    assert json.loads(run(capsys, "check", "--json", "eve@example.net")[1])["source"] == "delivery"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "what"),
+    [
+        ((), 64, "suppress needs one of list, check, add, remove and import"),
+        (("lst",), 64, "unknown: suppress 'lst' (did you mean list?)"),
+        (("list", "x@y.example"), 64, "takes no operand"),
+        (("add",), 64, "suppress add needs an address"),
+        (("add", "nobody"), 64, "'nobody' is not an address"),
+        (("add", "postmaster"), 64, "is not an address with a domain"),
+        (("add", "--for", "soon", "a@x.example"), 64, "--for: expected a duration"),
+        (("add", "--kind", "mailbox ful", "a@x.example"), 64, "did you mean 'mailbox full'?"),
+        (("add", "--match", "x", "a@x.example"), 64, "--match is not for suppress add"),
+        (("list", "--older", "x"), 64, "--older: expected a duration"),
+        (("remove",), 64, "needs addresses, filters, or --all"),
+        (("remove", "--all", "a@x.example"), 64, "takes addresses or filters, and not both"),
+        (("remove", "a@x.example"), 67, "a@x.example is not on the suppression list"),
+        (("remove", "-n", "a@x.example"), 67, "a@x.example is not on the suppression list"),
+        (("list", "--repair"), 0, ""),
+    ],
+)
+def test_mistakes(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, what: str
+) -> None:
+    got, _, err = run(capsys, *arguments)
+    assert got == status
+    assert what in err and err.count("\n") == (1 if what else 0)
+
+
+def test_options_of_suppress_are_for_no_other_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "--match", "x"]) == 64
+    assert "--match is for suppress, and not for config" in capsys.readouterr().err
+
+
+def test_a_damaged_list_is_one_line(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
+    spool.mkdir()
+    (spool / FILE).write_bytes(b"no database " * 999)
+    status, _, err = run(capsys, "list")
+    assert status == 75
+    assert err.startswith(f"mether: the suppression list {spool / FILE} is damaged") and err.count("\n") == 1
+
+
+def test_a_queue_in_memory_has_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METHER_SPOOL", "memory:")
+    status, _, err = run(capsys, "list")
+    assert status == 78 and "in memory" in err
