@@ -24,6 +24,7 @@ STRUCTS = {
     "login": config.Login,
     "relay": config.Relay,
     "retry": config.Retry,
+    "reports": config.Reports,
     "suppress": config.Suppress,
     "dns": config.Dns,
     "log": config.Log,
