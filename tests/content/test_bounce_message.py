@@ -39,6 +39,12 @@ def test_what_the_header_tells() -> None:
     assert (found.has_null_path, found.is_of_list, found.is_answer) == (False, False, True)
 
 
+@pytest.mark.parametrize("field", ["Return-Path", "X-Envelope-From", "Envelope-From"])
+def test_the_null_path_by_other_names(field: str) -> None:
+    assert message(f"{field}: <>\n\n").has_null_path
+    assert not message(f"{field}: <ann@example.org>\n\n").has_null_path
+
+
 def test_the_notice_ends_where_the_message_begins() -> None:
     found = message("Subject: x\n\nIt failed.\n\n--- Original message follows ---\n\nMessage-Id: <1@a>\n")
     assert next(line for line in found.notice if line) == "It failed."

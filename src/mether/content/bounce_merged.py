@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mether.content.bounce_found import Bounce
 
-MAX_SIZE: Final = 16 * 1024 * 1024
+MAX_SIZE: Final = 4 * 1024 * 1024
 """Octets of a message with many reports that are looked at."""
 
 MAX_REPORTS: Final = 1000

@@ -57,6 +57,7 @@ AWAY: Final = re.compile(
     re.IGNORECASE,
 )
 ANSWER: Final = re.compile(r"^\s*(?:re|aw|sv|fw|fwd|antw|tr)\s*(?:\[\d+\])?:", re.IGNORECASE)
+_PATHS: Final = ("return-path", "x-envelope-from", "envelope-from", "x-envelope-sender")
 LISTS: Final = ("list-id", "list-post", "list-unsubscribe", "x-beenthere", "x-mailing-list", "mailing-list")
 """Fields of mail that went to more than its To field says."""
 
@@ -132,7 +133,7 @@ class Message:
     @property
     def has_null_path(self) -> bool:
         """Whether it came from the null reverse-path (RFC 5321 section 4.5.5), as far as its header tells."""
-        return self.header.get("return-path").replace(" ", "") == "<>"
+        return any(self.header.get(name).replace(" ", "") == "<>" for name in _PATHS)
 
     @property
     def is_of_list(self) -> bool:
