@@ -10,6 +10,7 @@ import email
 import quopri
 from email import policy
 from email.message import EmailMessage, Message
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ from mether.envelope import Envelope, Recipient
 from mether.outcome import Outcome, mta_name
 from mether.reply import Reply
 
+REPORTS = Path(__file__).parent / "reports"
+FILES = sorted(REPORTS.rglob("*.eml"))
 FIELDS = (
     "Original-Recipient",
     "Final-Recipient",
@@ -169,6 +172,56 @@ def test_our_own_reader_reads_it(name: str) -> None:
     assert found.message_id == ("1@example.org" if b"Message-ID" in original else "")
 
 
+# Every file
+
+
+def said(content: bytes) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """The fields of a report of ours, of the message and of each recipient, read as plainly as can be."""
+    body = content[content.index(b"delivery-status\r\n", content.index(b"\r\n\r\n")) :]
+    head, _, body = body.partition(b"\r\n\r\n")
+    body = body[: body.index(b"\r\n--")]
+    if b"quoted-printable" in head:
+        body = quopri.decodestring(body)
+    groups = body.decode().replace("\r\n ", " ").strip().split("\r\n\r\n")
+    whole, *those = [dict(line.split(": ", 1) for line in group.split("\r\n")) for group in groups]
+    return whole, those
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(REPORTS).as_posix())
+def test_every_file_is_read_by_all(path: Path) -> None:
+    """BNC-5, BNC-7, BNC-8, BNC-9: without defects, with the same recipients, actions and status, in whatever
+    language people read it."""
+    content = path.read_bytes().replace(b"\n", b"\r\n")
+    whole, those = said(content)
+    assert those
+    _, (people, programs, last) = parts(content)
+    assert [dict(block.items()) for block in blocks(programs)] == [whole, *those]
+    told = people.get_content()  # type: ignore[attr-defined]
+    found = bounce.read(content)
+    assert found is not None
+    assert found.envid == whole.get("Original-Envelope-Id", "")
+    # Our own reader counts once who is named twice, be it in other letters.
+    once = {(block["Final-Recipient"].lower(), block["Action"]): block for block in reversed(those)}
+    unique = [block for block in those if block in once.values()]
+    assert len(found.recipients) == len(unique)
+    for one, block in zip(found.recipients, unique, strict=True):
+        final = xtext.decode_utf8_address(block["Final-Recipient"].partition(";")[2])
+        assert (one.recipient, one.action) == (final, block["Action"])
+        assert one.status == block["Status"] or block["Status"].endswith(".0.0")
+        assert f"<{final}>" in told
+    expected: dict[str, set[str]] = {"delayed": set(), "failed": set()}
+    for block in those:
+        address = block.get("Original-Recipient", block["Final-Recipient"])
+        expected.get(block["Action"], set()).add(address.partition(";")[2])
+    if last.get_content_type() == "message/rfc822":
+        original = last.get_payload(0)
+        assert found.message_id == str(original["Message-ID"] or "").strip("<>")  # type: ignore[index]
+    if programs.get_content_type() == "message/delivery-status" and all(
+        address.isascii() and "\\" not in address for some in expected.values() for address in some
+    ):
+        assert read_by_flufl(content) == (expected["delayed"], expected["failed"])
+
+
 # Whatever it is about
 
 WORDS = st.text(max_size=200) | st.sampled_from(
@@ -303,8 +356,8 @@ def test_whatever_it_is_about(
     content = written(to, envelope, octets, items)
     hold(content, envelope, items)
     read_by_us(content, envelope, items)
-    # flufl.bounce knows ASCII alone, reads what stands behind a "=" as the value of a parameter, and believes a
-    # report that came back, too.
+    # flufl.bounce knows ASCII alone, reads what stands behind a "=" as the value of a parameter, and
+    # believes a report that came back, too.
     simple = original != "a report" and all(
         str(one.recipient.forward_path).isascii() and "=" not in addressed(one) for one in items
     )
