@@ -81,6 +81,10 @@ def test_each_class_and_the_status_that_goes_with_it(reply: Reply, kind: str, st
         ("dns", "Mail domain mentioned in email address is unknown"),
         ("connection", "Connection was dropped by remote host"),
         ("other", "unknown mailer error 127"),
+        ("reputation", "Message refused. Refer to the error codes. AUP#CXBL"),
+        ("rate limited", "Message refused. Refer to the error codes. AUP#CXMXRT"),
+        ("no such user", "RCP-P1 See the response codes"),
+        ("size", "MSG-P1 See the response codes"),
     ],
 )
 def test_a_class_is_known_by_the_words(kind: str, words: str) -> None:
