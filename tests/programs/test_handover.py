@@ -102,6 +102,8 @@ def test_the_others_are_queued_and_the_sender_is_told(
     assert str(given).encode() not in report.content  # where its socket is is nobody's business
     assert b"\r\nSubject: hi\r\n" in report.content
     assert b"ann@example.net" not in report.content
+    assert b"\r\nThere is no mailbox with this address" in report.content
+    assert b" said:" not in report.content  # the service is no other host
 
 
 @pytest.mark.parametrize("quiet", [("-f", "<>"), ("-N", "never"), ("-N", "delay")])

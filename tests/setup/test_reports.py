@@ -104,3 +104,14 @@ def test_what_is_wrong_in_the_file_is_told_with_its_place(
     assert list(reports.troubles(config)) == [str(caught.value)]
     fatal = [one.what for one in check.findings(config, 0.0, receives=False) if one.fatal]
     assert str(caught.value) in fatal
+
+
+def test_a_fault_in_the_words_keeps_nobodys_mail(tmp_path: Path) -> None:
+    """A program that has a report to write now says what is wrong, and takes the built-in texts."""
+    told: list[str] = []
+    broken = configured(tmp_path, b"[language en]\n[ful]\nx\n")
+    assert reports.at_once(broken, told.append) == (None, None)
+    assert told == [f"{tmp_path}/texts.txt:2: there is no text of the name 'ful' (did you mean [full]?)"]
+    texts, rules = reports.at_once(loads('[reports]\nlanguages = ["it"]\n', environ=ENV), told.append)
+    assert texts is not None and texts.languages == ("it",)
+    assert rules is None and len(told) == 1

@@ -177,7 +177,8 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
 
         await take(config.router())
         router = newer.router()
-        working.adopt(newer, router, wiring.pool(newer, router, working.runner, loop, working.health))
+        pool = wiring.pool(newer, router, working.runner, loop, working.health)
+        working.adopt(newer, router, pool, wiring.reporter(newer, router))
         await take(router)
         assert working.runner.window.messages == 70
         await working.close()

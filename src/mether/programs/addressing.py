@@ -177,9 +177,9 @@ def _reports(
 
     texts = rules = None
     if basics.loaded is not None:
-        from mether.setup import replies, reports
+        from mether.setup import reports
 
-        texts, rules = reports.texts(basics.loaded), replies.rules(basics.loaded)
+        texts, rules = reports.at_once(basics.loaded, lambda what: errors.complain("sendmail", what))
     terms = report.Terms(
         basics.hostname,
         router.postmaster or parse(basics.postmaster, utf8=True),

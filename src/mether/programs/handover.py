@@ -36,16 +36,14 @@ def socket(config: Config) -> str | None:
     return next((one.path for one in config.listen if one.path and one.role == "local"), None)
 
 
-def deliver(
-    program: str, path: str, envelope: Envelope, data: bytes | Scratch, hostname: str, postmaster: str
-) -> int:
+def deliver(program: str, path: str, envelope: Envelope, data: bytes | Scratch, config: Config) -> int:
     """Hand the message over; the exit status.  What is refused is said on stderr, a line a recipient.
 
     Where the others are taken, the sender gets a report of those that are refused, as when they are queued
     from here, and the status is 0: whoever called has nothing to send again.
     """
     content, eight_bit = message.content(data)
-    outcomes = _talk(path, envelope, content, hostname, eight_bit=eight_bit)
+    outcomes = _talk(path, envelope, content, config.service.hostname, eight_bit=eight_bit)
     said = set()
     refused = []
     for recipient, outcome in zip(envelope.recipients, outcomes, strict=True):
@@ -60,7 +58,7 @@ def deliver(
             errors.complain(program, what)
         said.add(what)
     some = 0 < len(refused) < len(outcomes) and all(one.action == "failed" for _, one in refused)
-    if some and _told(path, envelope, content, refused, hostname, postmaster):
+    if some and _told(path, envelope, content, refused, config):
         return errors.OK
     return failure.exit_status(outcomes)
 
@@ -77,8 +75,7 @@ def _told(
     envelope: Envelope,
     content: Content,
     refused: list[tuple[Recipient, Outcome]],
-    hostname: str,
-    postmaster: str,
+    config: Config,
 ) -> bool:
     """Whether the sender is told of these recipients, or did not want to be: a report goes to the service."""
     import time
@@ -88,13 +85,16 @@ def _told(
     from mether.programs import queueing, submission
     from mether.queue.content import in_memory
     from mether.runner.notify import wants
+    from mether.setup import reports
 
+    hostname = config.service.hostname
     sender = envelope.reverse_path
     owed = [(one, outcome) for one, outcome in refused if wants(one.notify, outcome)]
     if sender is None or not owed:
         return True
     for _, outcome in owed:
-        outcome.remote_mta = ""  # the service is no other host
+        outcome.remote_mta, outcome.said = "", False  # the service is no other host
+    texts, rules = reports.at_once(config, lambda what: errors.complain("sendmail", what))
     now = time.time()
     head = content.read(submission.MAX_HEADER)
     octets = dsn.report(
@@ -102,7 +102,7 @@ def _told(
         ident=queueing.new_id(now),
         boundary=os.urandom(12).hex(),
         to=sender,
-        postmaster=parse(postmaster, utf8=True),
+        postmaster=parse(config.service.postmaster, utf8=True),
         at=now,
         about=dsn.About(
             envelope,
@@ -113,6 +113,8 @@ def _told(
         ),
         items=[dsn.Item(one, outcome) for one, outcome in owed],
         offset=time.localtime(now).tm_gmtoff,
+        texts=texts,
+        rules=rules,
     )
     its = dsn.envelope(sender, envelope)
     (outcome,) = _talk(path, its, in_memory(octets), hostname, eight_bit=not octets.isascii())

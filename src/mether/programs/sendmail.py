@@ -209,8 +209,7 @@ def _hand_over(
 
     path = _service(config, trouble)
     data: bytes | message.Scratch = whole(message.Scratch)  # type: ignore[assignment]
-    service = config.service
-    return handover.deliver("sendmail", path, envelope, data, service.hostname, service.postmaster)
+    return handover.deliver("sendmail", path, envelope, data, config)
 
 
 def _service(config: Config, trouble: StoreError) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mether.relay.asuser import Helper
     from mether.relay.pool import Pool
     from mether.routing.router import Router
+    from mether.runner.notify import Reporter
     from mether.server.stream import Connection
     from mether.setup.config import Config, Listen
     from mether.setup.places import Key
@@ -48,9 +49,10 @@ SWEEP: Final = 3600.0
 
 
 class Prepared:
-    """All that a configuration asks for, ready to be adopted; `pool` is None where it is at work already."""
+    """All that a configuration asks for, ready to be adopted; `pool` and `reporter` are None where they are
+    at work already."""
 
-    __slots__ = ("config", "logins", "pool", "router", "rules", "tls")
+    __slots__ = ("config", "logins", "pool", "reporter", "router", "rules", "tls")
 
     def __init__(
         self,
@@ -59,8 +61,10 @@ class Prepared:
         tls: ServerTls | None,
         logins: Logins | None,
         pool: Pool | None,
+        reporter: Reporter | None,
         rules: dict[Key, Rules],
     ) -> None:
+        self.reporter = reporter
         self.config = config
         self.router = router
         self.tls = tls
@@ -118,6 +122,7 @@ class Daemon:
             if first
             else wiring.pool(config, router, working.runner, self._loop, working.health, self._helper)
         )
+        reporter = None if first else wiring.reporter(config, router)
         logins: Logins | None = None
         if config.auth is not None and self.receives:
             known = self._logins.throttle if self._logins is not None else None
@@ -137,7 +142,7 @@ class Daemon:
                 learn=self._learn,
                 watch=working.kept.watch if working.kept is not None else None,
             )
-        return Prepared(config, router, tls, logins, pool, rules)
+        return Prepared(config, router, tls, logins, pool, reporter, rules)
 
     async def adopt(
         self, prepared: Prepared, sockets: Mapping[Key, list[socket.socket]], *, told: bool = True
@@ -145,8 +150,8 @@ class Daemon:
         """Go by it from now on; `sockets` are those of the listeners that are new.  With `told`, say in the
         log what is not as it should be."""
         config = self.config = prepared.config
-        if prepared.pool is not None:
-            self.working.adopt(config, prepared.router, prepared.pool)
+        if prepared.pool is not None and prepared.reporter is not None:
+            self.working.adopt(config, prepared.router, prepared.pool, prepared.reporter)
         self._router = prepared.router
         before, self._logins = self._logins, prepared.logins
         if before is not None:
@@ -300,8 +305,10 @@ async def lively(daemon: Daemon, tell: Callable[[], None], every: float) -> None
 
 
 def woken(working: wiring.Working) -> None:
-    """Another process says that there is work."""
+    """Another process says that there is work, or that somebody has changed the suppression list."""
     working.store.wait(0)
+    if working.kept is not None:
+        working.kept.watch.changed()
     working.runner.wake()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Final
 
+    from mether.content.classify import Rules
     from mether.content.words_texts import Texts
     from mether.setup.config import Config
     from mether.setup.decode import Document, Shape
@@ -110,3 +111,21 @@ def troubles(config: Config) -> Iterator[str]:
         texts(config)
     except ConfigError as error:
         yield str(error)
+
+
+def at_once(config: Config, complain: Callable[[str], None]) -> tuple[Texts | None, Rules | None]:
+    """The texts, and the rules of what replies mean, for a program that has a report to write now.
+
+    A fault in a file of words must not keep anybody's mail, nor a report that is owed: it is complained of,
+    and those that come with mether will do.
+    """
+    from mether.setup import replies
+
+    found: list[Texts | Rules | None] = []
+    for read in (texts, replies.rules):
+        try:
+            found.append(read(config))
+        except ConfigError as error:
+            complain(str(error))
+            found.append(None)
+    return found[0], found[1]  # type: ignore[return-value]

@@ -210,8 +210,8 @@ MOMENT: Final = 0.1
 class Working:
     """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports.
 
-    `adopt` lets it go by a newer configuration, with a pool that `pool` below has made for it.  What is known
-    of hosts (`health`) is for all of them, and so is what is of addresses (`kept`).
+    `adopt` lets it go by a newer configuration, with what `pool` and `reporter` have made for it.  What is
+    known of hosts (`health`) is for all of them, and so is what is of addresses (`kept`).
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class Working:
         self.pool = pool
         self._closing: dict[asyncio.Task[None], Pool] = {}
 
-    def adopt(self, config: Config, router: Router, pool: Pool) -> None:
+    def adopt(self, config: Config, router: Router, pool: Pool, reporter: Reporter) -> None:
         """Decide about and send by this what is tried from now on; the former pool ends what it is at, and
         what only waits there comes back untried."""
         import asyncio
@@ -239,7 +239,7 @@ class Working:
         before, self.pool = self.pool, pool
         window = self.runner.window
         window.messages, window.octets = config.queue.window, config.queue.window_memory
-        self.runner.adopt(router=router, reporter=reporter(config, router), retry=retry(config, pool.rules))
+        self.runner.adopt(router=router, reporter=reporter, retry=retry(config, pool.rules))
         if self.kept is not None:
             self.kept.adopt(config, router, pool.rules)
         closing = asyncio.ensure_future(before.close())
