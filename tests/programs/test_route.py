@@ -405,3 +405,22 @@ def test_what_is_refused_for_now_is_a_passing_trouble(
     path = tmp_path / "m.toml"
     path.write_text('[[route]]\nrefuse = "450 4.7.1 later"\n')
     assert "refused 450 4.7.1 later" in said(capsys, "--no-dns", "-C", str(path), "a@b.test", status=75)
+
+
+def test_an_address_on_the_suppression_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and the status says that nothing is sent; an exempt route and a mailbox here are not."""
+    monkeypatch.setenv("METHER_SPOOL", f"sqlite:{tmp_path / 'spool'}")
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[[route]]\ndomains = ["far.test"]\nsmtp = "[127.0.0.1]"\n'
+        '[[route]]\ndomains = ["near.test"]\nsmtp = "[127.0.0.2]"\nsuppress = false\n'
+        '[[route]]\ndomains = ["here.test"]\nmaildir = "m/{user}"\n'
+    )
+    config = ("-C", str(path))
+    assert main(["suppress", "add", *config, "a@far.test", "a@near.test", "a@here.test"]) == 0
+    lines = said(capsys, "--no-dns", *config, "A@far.test", status=67)
+    assert any(line.startswith("not sent 550 5.7.1 suppressed address: ") for line in lines)
+    for other in ("b@far.test", "a@near.test", "a@here.test"):
+        assert not any(line.startswith("not sent") for line in said(capsys, "--no-dns", *config, other))

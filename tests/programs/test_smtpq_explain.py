@@ -98,3 +98,21 @@ def test_under_which_addresses_it_leaves(store, file, capsys):
     assert "  leaves from   <Ann.Lee@lee.test>\n" in text
     assert "  with From     Ann.Lee@lee.test\n" in text
     assert json.loads(explained(capsys, "--json", ident))["leaves"]["recipient"] == "bob@example.net"
+
+
+def test_an_address_on_the_suppression_list(store, file, capsys, url):
+    from mail import address
+
+    from mether.queue.open import parted
+    from mether.queue.suppressed import Suppressions
+    from mether.queue.suppressed_row import Suppressed
+
+    ident = put(store)
+    move(store, Route("smtp", "[192.0.2.7]:2525,[192.0.2.8]", via="night"))
+    (entry,) = store.entries(Filter())
+    path = entry.rows[0].recipient.forward_path
+    known = Suppressions(parted(url)[1], create=True)
+    known.put([Suppressed(address(str(path)), source="person", since=NOW, reason="asked for it")])
+    known.close()
+    assert "  not sent      550 5.7.1 suppressed address: " in explained(capsys, ident)
+    assert "asked for it" in json.loads(explained(capsys, "--json", ident))["suppressed"]

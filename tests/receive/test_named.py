@@ -160,3 +160,30 @@ def test_in_place_there_is_nothing_to_see_of_it() -> None:
 )
 def test_names_of_maildirs(local: str, good: bool) -> None:
     assert mailbox_name(local) is good
+
+
+def test_an_address_to_which_no_mail_is_sent_is_refused_when_it_is_named() -> None:
+    """BNC-1: so that no report has to be sent; who may not relay hears nothing of the list."""
+    here = place({})
+    known = Reply(550, "5.1.1", "suppressed address: mail for it came back")
+    here.options["suppressed"] = lambda path, route: known if str(path) == "gone@far.example" else None
+    assert rcpt(here, "gone@far.example", "127.0.0.1") == str(known)
+    assert rcpt(here, "ann@far.example", "127.0.0.1").startswith("250 ")
+    assert rcpt(here, "gone@far.example").startswith("550 5.7.1 relaying denied")
+
+
+def test_a_program_of_this_host_gets_a_report_in_its_stead() -> None:
+    """It may not read the replies: an exported queue must lose nothing on its way in."""
+    here = place({})
+    here.options["suppressed"] = lambda path, route: Reply(550, "5.1.1", "suppressed")
+    client = here.client("", trusted=True)
+    replies = client.say("EHLO c", "MAIL FROM:<s@client.example>", "RCPT TO:<gone@far.example>")
+    assert replies[-1].startswith("250 ")
+
+
+def test_what_is_delivered_here_is_on_no_list() -> None:
+    here = place({}, users=users("ann"))
+    asked: list[str] = []
+    here.options["suppressed"] = lambda path, route: asked.append(str(path))
+    assert rcpt(here, "ann@example.com").startswith("250 ")
+    assert asked == []

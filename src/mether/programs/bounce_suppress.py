@@ -38,7 +38,7 @@ def remembering(recipient: str | None, load: Callable[[], Config]) -> Callable[[
     """
     from mether.content import verp
     from mether.content.suppression import USUAL
-    from mether.programs.suppress import opened
+    from mether.programs.suppress import changed, opened
 
     to = recipient or os.environ.get("RECIPIENT", "")
     if not to:
@@ -55,7 +55,7 @@ def remembering(recipient: str | None, load: Callable[[], Config]) -> Callable[[
         elif some:
             known = opened(config, create=True)
             known.record(some, keep=config.suppress.seconds, after=config.suppress.after)
-            known.close()
+            changed(known)
 
     return remember
 

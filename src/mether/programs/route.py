@@ -4,7 +4,8 @@ It asks the same functions as the service does, for mail from whoever the option
 what aliases and users make of it, and for each next hop its hosts in order, TLS and the login.  The DNS is
 asked for the hosts, and never with --no-dns; what a table or the DNS cannot say now is told in its place.
 A name without a domain is at `origin`, as sendmail has it, but for postmaster.  The exit status is 67 where
-an address is refused, as of ``sendmail -bv``, and 75 where that may be otherwise later.
+an address is refused, or on the suppression list, as of ``sendmail -bv``, and 75 where that may be otherwise
+later.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> in
             _ask(facts, config, router)
         reply = str(facts.get("reply") or "")
         later = later or reply.startswith("4")
-        refused = refused or reply.startswith("5")
+        refused = refused or reply.startswith("5") or _stopped(facts)
         if options.flag("json"):
             import json
 
@@ -62,6 +63,11 @@ def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> in
     return USAGE if wrong else TEMPFAIL if later else NOUSER if refused else 0
 
 
+def _stopped(facts: Facts) -> bool:
+    """Whether no mail is sent to the address, and it is no alias."""
+    return any(one["how"] == "direct" and "suppressed" in one for one in _tables(facts, "deliveries"))
+
+
 def verify(config: Config, requests: list[Request]) -> int:
     """``sendmail -bv``: tell of each as with ``--no-dns``; 0, 67 where one is refused, 75 where one cannot be
     told of now."""
@@ -71,7 +77,7 @@ def verify(config: Config, requests: list[Request]) -> int:
         facts = told(request, config, router)
         reply = str(facts.get("reply") or "")
         later = later or reply.startswith("4")
-        refused = refused or reply.startswith("5")
+        refused = refused or reply.startswith("5") or _stopped(facts)
         sys.stdout.writelines(f"{line}\n" for line in ([""] if number else []) + list(lines(facts)))
     return TEMPFAIL if later else NOUSER if refused else 0
 
@@ -145,7 +151,9 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
     from mether.routing.source import TableError, settled
     from mether.setup.facts import of_next_hop, of_recipient
     from mether.setup.rewriting import rewritings
+    from mether.setup.suppress import shown
 
+    suppressed = shown(config, router)
     facts: Facts = {"address": str(request.recipient)}
     rewriting = rewritings(config, router)
     other = router.postmaster
@@ -189,6 +197,7 @@ def told(request: Request, config: Config, router: Router, anybody: bool = False
                     one.address,
                     anybody=anybody and one.owner is None,
                 ),
+                **suppressed(one.address, one.route),
                 "place": None,
             }
             for one in resolution.deliveries
@@ -313,6 +322,8 @@ def delivery(one: Facts, rule: str) -> Iterator[str]:
     if one["place"] is not None:
         yield _line("into", one["place"])
     yield from _of_message(one)
+    if "suppressed" in one:
+        yield _line("not sent", one["suppressed"])
     if "trouble" in one:
         yield _line("but", one["trouble"])
     for key, word in (("helo", "EHLO name"), ("source", "from address"), ("failover", "next host at")):

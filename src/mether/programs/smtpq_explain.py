@@ -71,10 +71,12 @@ class Ways:
 
     def __init__(self, config: Config, *, dns: bool) -> None:
         from mether.setup.rewriting import rewritings
+        from mether.setup.suppress import shown
 
         self._config = config
         self._router: Router = config.router()
         self._dns = dns
+        self._suppressed = shown(config, self._router)
         self._known: dict[tuple[Route, str], Facts] = {}
         self._hosts: dict[Route, list[Facts]] = {}
         self._rewriting: Callable[[Route], Rewriting | None] = rewritings(config, self._router)
@@ -96,7 +98,8 @@ class Ways:
             self._known[row.route, str(sender)] = facts
         rewriting = self._rewriting(row.route)
         path = row.recipient.forward_path
-        return facts | of_recipient(row.route, self._config, self._router, rewriting, sender, path)
+        facts = facts | of_recipient(row.route, self._config, self._router, rewriting, sender, path)
+        return facts | self._suppressed(path, row.route)
 
     def change(self, entry: Entry, row: Row) -> str | None:
         """What becomes of a recipient's next hop when it is due, None where it stays."""

@@ -134,6 +134,22 @@ def opened(config: Config, *, create: bool = False) -> Suppressions:
     return Suppressions(where, create=create)
 
 
+def changed(known: Suppressions) -> None:
+    """Let go of a list to which something was written, and tell whoever works the queue to look.
+
+    Never raises: who is not told looks soon.
+    """
+    import os
+
+    from mether.queue.wake import Wake
+
+    known.close()
+    try:
+        Wake(os.path.join(os.path.dirname(known.path), "wake"), "suppress").wake()
+    except OSError:
+        pass
+
+
 def until(options: Parsed, now: float) -> float | None:
     """When what is put on the list is over; None: never.  Raises UsageError."""
     given = options.text("for")
@@ -217,7 +233,7 @@ def _add(options: Parsed, named: list[Address], config: Config, now: float) -> i
             for address in named
         ]
     )
-    known.close()
+    changed(known)
     return 0
 
 

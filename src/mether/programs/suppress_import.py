@@ -12,7 +12,7 @@ import sys
 from contextlib import ExitStack
 
 from mether.programs.errors import DATAERR, NOINPUT, Failure, complain
-from mether.programs.suppress import opened, until
+from mether.programs.suppress import changed, opened, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Import:
     def close(self) -> None:
         """Let go of the list."""
         if self._known is not None:
-            self._known.close()
+            changed(self._known)
 
     def _write(self) -> None:
         if self._some and self._known is not None:

@@ -1,9 +1,9 @@
 """The suppression list as the service asks about it, for each recipient.
 
 There mostly is none, or nothing in it: then asking costs a comparison of times, and the file is looked for
-every LOOK seconds.  So an address that another process puts on an empty list stops mail within that time, and
-on any other at once.  Looking up an address is a read of some microseconds from pages in memory, which waits
-for nobody who writes.
+every LOOK seconds and when another process wakes this one.  So an address that is put on an empty list stops
+mail within that time, and on any other at once.  Looking up an address is a read of some microseconds from
+pages in memory, which waits for nobody who writes.
 
 A list that cannot be read stops no mail: an error says so, and it is tried again.  At start it is an error of
 the service (`check`), since what a person has asked for would silently not be done.
@@ -74,7 +74,7 @@ class Watch:
             return False  # told when it is looked for again
 
     def changed(self) -> None:
-        """Something was written by this process."""
+        """Something was written, by this process or by one that has told so."""
         self._next = 0.0
 
     def check(self) -> None:

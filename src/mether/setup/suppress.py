@@ -139,6 +139,20 @@ def refusing(
     return refusal
 
 
+def shown(config: Config, router: Router) -> Callable[[Address, Route], dict[str, object]]:
+    """A function that tells a person what stops mail to an address at a next hop: "suppressed", the reply; {}
+    where nothing does, and where this user may not know."""
+    known, concerns = watch(config), applies(config, router)
+
+    def facts(address: Address, route: Route) -> dict[str, object]:
+        from mether.runner.suppressing import told
+
+        found = known.find(address) if concerns(route) else None
+        return {} if found is None else {"suppressed": str(told(found))}
+
+    return facts
+
+
 class Kept:
     """The list of a process at work: what is asked about recipients (`watch`), and what its runner does about
     them (`suppressing`).  Raises StoreError where there is a list that cannot be read."""
