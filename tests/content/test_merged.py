@@ -83,6 +83,12 @@ def test_a_person_reads_of_whom_each_tells() -> None:
     assert "2. <dan@example.com>: delayed (4.7.1)" in text.splitlines()
 
 
+@pytest.mark.parametrize("name", ["smtputf8", "smtputf8-sender", "smtputf8-headers"])
+def test_a_report_in_utf_8_tells_no_less(name: str) -> None:
+    """Its fields may be in quoted-printable (RFC 6533 section 4.1)."""
+    assert merged.told(golden(name)) == [("例@example.com", "failed", "5.1.1")]
+
+
 def test_bounce_readers_find_what_they_would_have_found_in_each() -> None:
     reports = [golden("failed"), golden("delayed"), golden("failed-headers")]
     temporary, permanent = set(), set()

@@ -11,6 +11,8 @@ sees to it that they are not too many.  Nothing here fails.
 
 from __future__ import annotations
 
+import binascii
+
 from mether.content import dsn, header, lines, trace, words
 from mether.content.words_texts import Texts
 
@@ -91,9 +93,12 @@ def told(report: bytes) -> list[tuple[str, str, str]]:
     end = report.find(b"\r\n--", start + 1)
     if start < 0 or end < 0:
         return []
+    head, _, fields = report[start + 2 : end].partition(b"\r\n\r\n")
+    if b"quoted-printable" in head:
+        fields = binascii.a2b_qp(fields)
     found: list[tuple[str, str, str]] = []
     recipient = action = ""
-    for line in report[start:end].decode("utf-8", "replace").split("\r\n"):
+    for line in fields.decode("utf-8", "replace").split("\r\n"):
         name, _, value = line.partition(": ")
         if name == "Final-Recipient":
             recipient = value.partition(";")[2].strip()
