@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import quopri
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
@@ -12,14 +13,16 @@ from hypothesis import strategies as st
 from mether.address import parse
 from mether.content import words, words_texts
 from mether.content.classify import parse as parse_rules
+from mether.content.dsn import About, report
 from mether.content.status import Item
 from mether.content.words import Facts
 from mether.content.words_texts import Texts
-from mether.envelope import Recipient
+from mether.envelope import Envelope, Recipient
 from mether.outcome import Outcome
 from mether.reply import Reply
 
 AT = 1772529164.0
+ALICE = parse("alice@example.org")
 ENGLISH = Texts()
 
 
@@ -227,6 +230,31 @@ def test_what_a_server_said_is_quoted_whatever_it_is(said: str) -> None:
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=2000))
 def test_nobody_else_can_break_the_text(said: str, server: str, remark: str) -> None:
     part(item("failed", Reply(550, None, said), remote_mta=server), remark=remark)
+
+
+@given(st.text(alphabet=st.characters() | st.sampled_from("-b1 \n."), max_size=400))
+def test_no_text_of_an_administrator_can_break_a_report(text: str) -> None:
+    try:
+        own = words_texts.parse(f"[language en]\n[opening]\n{text}\n--b1\n\n--b1--\n\nFrom x\n{'y' * 3000}")
+    except words_texts.TextsError:
+        return
+    about = About(Envelope(ALICE), "ABC", arrival=AT, original=b"Subject: x\r\n\r\n.\r\n", complete=True)
+    content = report(
+        reporting_mta="mx.example.net",
+        ident="R",
+        boundary="b1",
+        to=ALICE,
+        postmaster=ALICE,
+        at=AT,
+        about=about,
+        items=[FAILED],
+        texts=Texts(("en",), own),
+    )
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
+    message = message_from_bytes(content, policy=policy.SMTP)
+    assert not message.defects
+    assert len(message.get_payload()) == 3
 
 
 def test_times_are_written_in_digits() -> None:

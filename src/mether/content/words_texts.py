@@ -11,6 +11,7 @@ control character, a text that is too long.  So no text can break a report, or a
 
 from __future__ import annotations
 
+from mether.content.language import broader, is_language
 from mether.content.words_kind import ALL
 
 TYPE_CHECKING = False
@@ -109,23 +110,17 @@ class Texts:
 
     def knows(self, language: str) -> bool:
         """Whether there is any text in this language."""
-        return any(tag in LANGUAGES or tag in self._own for tag in _broader(language))
+        return any(tag in LANGUAGES or tag in self._own for tag in broader(language))
 
     def find(self, language: str, key: str) -> str:
         """The text of one of KEYS in a language: its paragraphs, a line each."""
-        for tag in (*_broader(language), USUAL):
+        for tag in (*broader(language), USUAL):
             text = self._own.get(tag, {}).get(key)
             if text is None and tag in LANGUAGES:
                 text = built_in(tag).get(key)
             if text is not None:
                 return text
         raise KeyError(key)
-
-
-def _broader(language: str) -> list[str]:
-    """The language, and what it is called without its regions and scripts."""
-    parts = language.lower().split("-")
-    return ["-".join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
 def built_in(language: str) -> Language:
@@ -135,18 +130,6 @@ def built_in(language: str) -> Language:
         with open(path, encoding="utf-8") as file:
             _built_in.update(parse(file.read()))
     return _built_in[language]
-
-
-def is_language(tag: str) -> bool:
-    """Whether this may be a language's tag (RFC 5646 section 2.1), such as ``en`` or ``pt-br``."""
-    first, *parts = tag.split("-")
-    return (
-        len(tag) <= 35
-        and tag.isascii()
-        and 2 <= len(first) <= 8
-        and first.isalpha()
-        and all(1 <= len(part) <= 8 and part.isalnum() for part in parts)
-    )
 
 
 def parse(text: str) -> dict[str, dict[str, str]]:

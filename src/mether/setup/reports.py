@@ -8,6 +8,7 @@ in it is a ConfigError with its line.
 
 from __future__ import annotations
 
+from mether.content.language import is_language
 from mether.setup import decode
 from mether.setup.locate import ConfigError
 from mether.setup.struct import Struct
@@ -40,8 +41,6 @@ class Reports(Struct):
 
 
 def _language(value: object) -> str:
-    from mether.content.words_texts import is_language
-
     tag: str = decode.text(value).lower()
     if not is_language(tag):
         raise ValueError('expected a language tag, such as "en" or "pt-br"')
