@@ -802,6 +802,34 @@ def test_a_notice_of_any_mailer(path: Path, sender: str, subject: str) -> None:
     assert found.recipients[0].action == ("delayed" if path.stem.startswith("w-") else "failed")
 
 
+@pytest.mark.parametrize(
+    "path", sorted((HERE / "bounces" / "languages").glob("*.eml")), ids=lambda path: path.stem
+)
+def test_a_notice_in_any_language(path: Path) -> None:
+    found = bounce.read(path.read_bytes())
+    assert found is not None
+    assert [(one.recipient, one.kind) for one in found.recipients] == [("bob@example.net", "no such user")]
+
+
+def test_what_a_list_refuses() -> None:
+    """As fml says it."""
+    found = read(
+        "From: cats-admin@example.org\nTo: ann@example.org\nX-MLServer: fml\n"
+        "Subject: You ann@example.org are not member (cats ML)\n\n"
+        "You are not a member of this mailing list <cats@example.org>.\nguide\n"
+    )
+    assert summary(found) == [("cats@example.org", "failed", "5.7.1", "policy")]
+
+
+def test_a_category_of_powermta() -> None:
+    found = read(
+        "From: MAILER-DAEMON@x.example\nContent-Type: message/delivery-status\n\n"
+        "Reporting-MTA: dns;x.example\n\nFinal-Recipient: rfc822;bob@example.net\nAction: failed\n"
+        "Status: 5.0.0\nX-PowerMTA-BounceCategory: bad-mailbox\n"
+    )
+    assert summary(found) == [("bob@example.net", "failed", "5.1.1", "no such user")]
+
+
 def test_users_without_a_domain_are_at_that_of_the_reporter() -> None:
     found = read(
         "From: MAILER-DAEMON@mail.example.org\nTo: ann@example.org\nSubject: Returned mail\n\n"

@@ -92,6 +92,11 @@ def test_a_class_is_known_by_the_words(kind: str, words: str) -> None:
     assert classify.classify(Reply(550, "5.7.1", words)).kind in (kind, "policy")
 
 
+def test_an_address_within_words_without_spaces() -> None:
+    assert classify.fold("收件人（quota@example.net，x@b.example）不存在") == " 收件人（，）不存在 "
+    assert classify.fold("不@" * 3000) == f" {'不' * 1200} "
+
+
 def test_a_status_as_qmail_writes_it() -> None:
     assert classify.text("550 #5.1.0 Address rejected.") == Verdict("5.1.0", "no such user")
     assert classify.text("Sorry. (#5.1.1)") == Verdict("5.1.1", "no such user")

@@ -43,6 +43,8 @@ _KNOWN: Final = frozenset(
     )
 )
 _START: Final = ("final-recipient", "original-recipient")
+_MORE: Final = ("x-supplementary-info", "status", "x-powermta-bouncecategory")
+"""Fields that tell why where the diagnostic does not."""
 
 
 class Report:
@@ -125,7 +127,7 @@ def _end(report: Report, group: dict[str, str]) -> None:
             diagnostic=diagnostic,
             original=original if original.lower() != recipient.lower() else "",
             remote=mta(group.get("remote-mta", "")),
-            more=[group[name] for name in ("x-supplementary-info", "status") if len(group.get(name, "")) > 5],
+            more=[group[name] for name in _MORE if len(group.get(name, "")) > 5],
         )
     )
 

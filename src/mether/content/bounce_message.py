@@ -40,6 +40,10 @@ SUBJECT: Final = re.compile(
     r"|n[ãa]o entreg|n[ãa]o foi"
     r"|mancata consegna|non consegnat|onbestelbaar|nicht übermittelt|недостав|не доставлен"
     r"|не может быть доставлено"
+    r"|no se (?:puede|pudo|ha podido) entregar|error de entrega|devuelto|impossibile recapitare"
+    r"|recapito non|mancato recapito|n[ãa]o (?:é|e) poss[ií]vel entregar|falha na entrega|devolvid"
+    r"|kunde inte levereras|(?:kan|kunne|kunde) ikke leveres|ei voitu toimittaa|niedostarcz"
+    r"|nie mo[żz]na dostarczy|nedoru[čc]|nelze doru[čc]|teslim edilemedi|iletilemedi|k[ée]zbes[íi]thetetlen"
     r"|エラー|配信でき|送信でき|届きません|不達|退信|退回|无法|無法|실패|반송",
     re.IGNORECASE,
 )
@@ -122,13 +126,16 @@ class Message:
 
     @property
     def is_daemon(self) -> bool:
-        """Whether a mailer wrote it, by its From."""
-        return DAEMON.search(self.sender) is not None or not bounce_text.addresses(self.sender)
+        """Whether a mailer wrote it, by its From, or a mailing list's server."""
+        return self.is_surely_daemon or DAEMON.search(self.sender) is not None
 
     @property
     def is_surely_daemon(self) -> bool:
         """Whether nobody but a mailer signs so."""
-        return "daemon" in self.sender.lower() or not bounce_text.addresses(self.sender)
+        sender = self.sender.lower()
+        if "x-mlserver" in self.header and "-admin@" in sender:
+            return True  # fml, which refuses articles
+        return "daemon" in sender or not bounce_text.addresses(sender)
 
     @property
     def has_null_path(self) -> bool:

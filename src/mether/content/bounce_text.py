@@ -104,6 +104,7 @@ FAILURE: Final = re.compile(
     r"|refused|no longer)"
     r"|(?:unknown|invalid|no such|bad|non-?existent) (?:user|recipient|address|mailbox|local|host|domain"
     r"|final delivery|destination)"
+    r"|not a member of|not member article"
     r"|not a (?:valid|known) (?:user|recipient|mailbox|address)|(?:has|have) (?:failed|been postponed)\b"
     r"|no (?:valid recipients|mailbox here)|quota (?:exceeded|violation)|over\s?quota"
     r"|mailbox (?:is )?full|over (?:disk )?quota"
@@ -120,6 +121,7 @@ FAILURE: Final = re.compile(
     r"|entreg)|falha|mensagem n"
     r"|non (?:[eè]|\S+ stat[oa]|recapitat|consegn|pu[oò])|impossibile|niet (?:bezorg|afgelever|worden)"
     r"|onbestelbaar"
+    r"|mislukt|kon niet|error de entrega|teslim edilemedi|iletilemedi|nem (?:siker|lehet)"
     r"|kunde inte|kunne ikke|ei voitu|nie (?:mo[żz]na|zosta|dostarcz|mog)|nedoru[čc]|nebyl|nelze"
     # Russian, Ukrainian, Greek, Japanese, Chinese, Korean
     r"|не (?:может|удалось|доставлен|была?|было)|недостав|невозможно|не вдалося|δεν (?:ήταν|μπόρεσε"

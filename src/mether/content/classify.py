@@ -45,6 +45,8 @@ MAX_TEXT: Final = 1200
 _MAX_RAW: Final = 4 * MAX_TEXT
 """Characters of it that are folded."""
 
+_IN_ADDRESS: Final = "abcdefghijklmnopqrstuvwxyz0123456789.+_=-"
+
 _COMMANDS: Final = {
     "rcpt to": "RCPT",
     "mail from": "MAIL",
@@ -119,6 +121,16 @@ def _hashed(word: str) -> str:
     return word.strip("()[].,;")[1:] if word.lstrip("([")[:1] == "#" else ""
 
 
+def _without_addresses(word: str) -> str:
+    """What is left of a word in lower case, of a language that writes without spaces."""
+    kept = []
+    head, sign, rest = word.partition("@")
+    while sign:
+        kept.append(head.rstrip(_IN_ADDRESS))
+        head, sign, rest = rest.lstrip(_IN_ADDRESS).partition("@")
+    return "".join([*kept, head])
+
+
 def built_in() -> Rules:
     """The rules that come with mether."""
     return classify_rules.built_in()
@@ -162,7 +174,8 @@ def fold(words: str) -> str:
     kept, room = [], MAX_TEXT
     for word in words[:_MAX_RAW].lower().split():
         if "@" in word and "://" not in word:
-            word = word.partition("...")[2]  # sendmail's way: <ann@example.net>...User unknown
+            # Sendmail writes <ann@example.net>...User unknown, and some languages have no spaces.
+            word = word.partition("...")[2] if word.isascii() else _without_addresses(word)
             if not word:
                 continue
         if word[0] in "245":
