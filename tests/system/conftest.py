@@ -262,9 +262,9 @@ def server(
 class Daemon:
     """A running smtpd: `port` takes SMTP; `config` is its configuration file; `base` holds all it wrote."""
 
-    def __init__(self, base: Path, settings: str, *arguments: str) -> None:
+    def __init__(self, base: Path, settings: str, *arguments: str, port: int = 0) -> None:
         self.base = base
-        self.port = peers.free_port()
+        self.port = port or peers.free_port()
         self.config = base / "mether.toml"
         self.config.write_text(settings.format(port=self.port, base=base))
         self.errors = base / "smtpd.log"
