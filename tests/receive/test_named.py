@@ -163,7 +163,7 @@ def test_names_of_maildirs(local: str, good: bool) -> None:
 
 
 def test_an_address_to_which_no_mail_is_sent_is_refused_when_it_is_named() -> None:
-    """BNC-1: so that no report has to be sent; who may not relay hears nothing of the list."""
+    """So that no report has to be sent; who may not relay hears nothing of the list."""
     here = place({})
     known = Reply(550, "5.1.1", "suppressed address: mail for it came back")
     here.options["suppressed"] = lambda path, route: known if str(path) == "gone@far.example" else None

@@ -196,7 +196,7 @@ def test_what_a_person_put_there_is_told_so() -> None:
 
 @virtual
 async def test_a_message_to_nobody_else_is_returned_without_an_attempt() -> None:
-    """BNC-1: with a report that says what is remembered."""
+    """With a report that says what is remembered."""
     service = Service()
     service.runner._suppressing = Place("bob@example.net").suppressing
     service.start()
@@ -209,6 +209,7 @@ async def test_a_message_to_nobody_else_is_returned_without_an_attempt() -> None
 
 @virtual
 async def test_the_others_of_a_message_get_it_in_one_attempt() -> None:
+    """BNC-3: and what failed is settled, and reported, with theirs."""
     service = Service()
     service.runner._suppressing = Place("bob@example.net").suppressing
     service.start()

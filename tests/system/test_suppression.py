@@ -82,7 +82,8 @@ def report(service: Daemon) -> dict[str, str]:
 
 
 def test_an_address_that_was_refused_costs_no_second_connection(service: Daemon, hop: Controller) -> None:
-    """BNC-1: the first message comes back as ever; from then on its sender is told at once."""
+    """BNC-8: no Remote-MTA where no hop was asked.  The first message comes back as ever; from then on its
+    sender is told at once."""
     client = Client(service.port)
     client.say("EHLO client.example")
     assert client.mail("alice@example.com", "gone@far.example").startswith("250 ")
@@ -113,6 +114,7 @@ def test_an_address_that_was_refused_costs_no_second_connection(service: Daemon,
 
 
 def test_the_other_recipients_of_a_message_get_theirs(service: Daemon, hop: Controller) -> None:
+    """BNC-3: the report is about who did not."""
     mether(service, "suppress", "add", "gone@far.example")
     sent = subprocess.run(
         [

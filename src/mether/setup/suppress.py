@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from mether.setup.routes import Route as Configured
 
 FOREVER: Final = "forever"
+PATIENCE: Final = 2000
+"""Milliseconds that another process which writes to the list is waited for when something is remembered."""
 
 
 class Suppress(Struct):
@@ -169,7 +171,7 @@ class Kept:
         self.watch.check()
         self._thread = Thread(loop)
         self._recorder = Recorder(
-            self.watch.list if where is None else Suppressions(where, create=True, learning=True),
+            self.watch.list if where is None else Suppressions(where, create=True, learning=True, busy=PATIENCE),
             self._thread,
             self.watch.changed,
             keep=config.suppress.seconds,
