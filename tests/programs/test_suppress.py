@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from denied import NOBODY, forbidden
 from mail import address
 
 from mether.programs.mether import main
@@ -21,6 +25,27 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("METHER_CONFIG", "")
     monkeypatch.delenv("NOSYSEXITS", raising=False)
     return tmp_path / "spool"
+
+
+@contextmanager
+def others(spool: Path) -> Iterator[None]:
+    """Be a user to whom the spool does not belong, and who may look into it."""
+    above = {one: one.stat().st_mode for one in (spool, *spool.parents)}
+    for path in spool.iterdir():
+        if path.is_file():
+            path.chmod(0o444)
+    for one, mode in above.items():
+        one.chmod(0o555 if one == spool else mode | 0o011)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for one, mode in above.items():
+            one.chmod(mode)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -158,3 +183,34 @@ def test_a_queue_in_memory_has_its_own(
     monkeypatch.setenv("METHER_SPOOL", "memory:")
     status, _, err = run(capsys, "list")
     assert status == 78 and "in memory" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("check", "a@x.example"),
+        ("add", "a@x.example"),
+        ("remove", "a@x.example"),
+        ("remove", "--all"),
+    ],
+)
+def test_who_may_not_see_the_list_is_told_so(
+    capsys: pytest.CaptureFixture[str], spool: Path, arguments: tuple[str, ...]
+) -> None:
+    """An empty list would be a wrong answer."""
+    run(capsys, "add", "bob@example.net")
+    with forbidden(str(spool)):
+        status, out, err = run(capsys, *arguments)
+    assert (status, out) == (77, "")
+    assert err == f"mether: the suppression list {spool / FILE} cannot be used: Permission denied\n"
+
+
+def test_a_list_of_anothers_can_be_read_but_not_changed(
+    capsys: pytest.CaptureFixture[str], spool: Path
+) -> None:
+    run(capsys, "add", "bob@example.net")
+    with others(spool):
+        assert run(capsys, "list")[0] in (0, 77)
+        status, _, err = run(capsys, "add", "ann@example.net")
+    assert status == 77 and "Permission denied" in err and err.count("\n") == 1

@@ -85,9 +85,7 @@ def _translated(error: apsw.Error | OSError, path: str) -> StoreError:
         return StoreError(
             f"{what} is damaged ({error}): move it aside, and import it anew from a copy or an export"
         )
-    if isinstance(error, PermissionError) or (
-        isinstance(error, apsw.CantOpenError) and os.path.exists(path) and not os.access(path, os.R_OK)
-    ):
+    if isinstance(error, PermissionError) or (isinstance(error, apsw.CantOpenError) and _forbidden(path)):
         return NotAllowed(f"{what} cannot be used: Permission denied")
     if isinstance(error, apsw.ReadOnlyError):
         try:
@@ -102,6 +100,15 @@ def _translated(error: apsw.Error | OSError, path: str) -> StoreError:
     if isinstance(error, OSError):
         return trouble(f"{what} cannot be used", error)
     return StoreError(f"{what} cannot be used: {error}")
+
+
+def _forbidden(path: str) -> bool:
+    """Whether this user may not read, or not write beside, what is there."""
+    effective = os.access in os.supports_effective_ids
+    return os.path.exists(path) and not (
+        os.access(path, os.R_OK, effective_ids=effective)
+        and os.access(os.path.dirname(path), os.W_OK, effective_ids=effective)
+    )
 
 
 class Suppressions:

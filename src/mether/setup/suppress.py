@@ -170,8 +170,11 @@ class Kept:
         self.watch = watch(config)
         self.watch.check()
         self._thread = Thread(loop)
+        known = self.watch.list
+        if where is not None:
+            known = Suppressions(where, create=True, learning=True, busy=PATIENCE)
         self._recorder = Recorder(
-            self.watch.list if where is None else Suppressions(where, create=True, learning=True, busy=PATIENCE),
+            known,
             self._thread,
             self.watch.changed,
             keep=config.suppress.seconds,
