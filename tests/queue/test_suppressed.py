@@ -279,3 +279,14 @@ def test_two_processes_write_by_turns(tmp_path: Path) -> None:
     one.close()
     other.close()
     assert os.path.exists(tmp_path / FILE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_root_makes_is_the_spool_owners(tmp_path: Path) -> None:
+    """Else the service, which runs as that owner, could not use what `sudo mether suppress add` made."""
+    os.chown(tmp_path, 65534, 65534)
+    known = Suppressions(str(tmp_path), create=True)
+    known.put([failure()])
+    owners = {path.name: path.stat().st_uid for path in tmp_path.iterdir()}
+    assert owners == dict.fromkeys((FILE, f"{FILE}-wal", f"{FILE}-shm"), 65534)
+    known.close()
