@@ -126,7 +126,7 @@ def _from_status(whole: Message) -> Bounce | None:
 def _may_be_sent(whole: Message) -> bool:
     """Whether fields of a report in the text of somebody are a report, and not shown to somebody else."""
     return whole.kind == "multipart/report" or (
-        not whole.is_of_list and (whole.has_null_path or bool(whole.returned.raw))
+        not whole.is_of_list and (whole.has_null_path or (bool(whole.returned.raw) and not _is_shown(whole)))
     )
 
 
@@ -194,7 +194,7 @@ def _tells(whole: Message, text: str, *, failure: bool) -> bool:
     plain = bounce_text.PLAIN.search(text) is not None
     if not _may_report(whole) or not (failure and (whole.names_failure or plain)):
         return False
-    if whole.returned.raw or _is_titled(whole):
+    if _is_titled(whole) or (whole.returned.raw and not _is_shown(whole)):
         return True
     return whole.has_null_path and (replied or (plain and whole.names_failure))
 
@@ -249,6 +249,14 @@ def _may_report(whole: Message) -> bool:
     if whole.is_answer or "disposition" in whole.parameters.get("report-type", ""):
         return False
     return not whole.is_of_list or _is_titled(whole)
+
+
+def _is_shown(whole: Message) -> bool:
+    """Whether what seems to have come back is shown: it is a report, or whoever writes wrote it, too."""
+    own = bounce_text.addresses(whole.sender.lower())
+    return _is_report(whole.returned) or any(
+        address in own for address in bounce_text.addresses(whole.returned.get("from").lower())
+    )
 
 
 def _is_titled(whole: Message) -> bool:
