@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from denied import forbidden
 from mail import address, claim
 
 from mether.content import suppression
@@ -202,3 +203,15 @@ def test_a_damaged_list_keeps_a_service_from_starting(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="is damaged"):
         asyncio.run(work())
+
+
+def test_a_damaged_list_is_found_by_the_check_of_a_configuration(tmp_path: Path) -> None:
+    config = loaded(spool=f"sqlite:{tmp_path}")
+    assert list(suppress.troubles(config)) == []
+    put(tmp_path)
+    assert list(suppress.troubles(config)) == []
+    with forbidden(str(tmp_path)):
+        assert list(suppress.troubles(config)) == []
+    (tmp_path / FILE).write_bytes(b"no database " * 999)
+    (line,) = suppress.troubles(config)
+    assert line.startswith(f"the suppression list {tmp_path / FILE} is damaged")

@@ -25,6 +25,7 @@ from mether.setup import (
     rewriting,
     sending,
     source_check,
+    suppress,
     tables,
 )
 from mether.setup.locate import ConfigError
@@ -90,6 +91,7 @@ def findings(
         *rewriting.troubles(config),
         *replies.troubles(config),
         *reports.troubles(config),
+        *suppress.troubles(config),
         *programs(config, environ, receives=receives),
     ):
         yield Finding(line, fatal=True)

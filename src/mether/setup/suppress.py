@@ -21,7 +21,7 @@ from mether.setup.struct import Struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Final
 
     from mether.address import Address
@@ -153,6 +153,21 @@ def shown(config: Config, router: Router) -> Callable[[Address, Route], dict[str
         return {} if found is None else {"suppressed": str(told(found))}
 
     return facts
+
+
+def troubles(config: Config) -> Iterator[str]:
+    """A line where the list is damaged, so that no service starts on it; nothing for who may not read it."""
+    from mether.queue.store import NotAllowed, StoreError
+
+    asked = watch(config)
+    try:
+        asked.check()
+    except NotAllowed:
+        return
+    except StoreError as error:
+        yield str(error)
+    finally:
+        asked.close()
 
 
 class Kept:
