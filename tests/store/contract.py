@@ -549,6 +549,18 @@ class StoreContract:
         assert store.settle([fresh], now=T0) == [fresh]
         assert idents(store) == [report.message.ident]
 
+    def test_nobody_is_removed_whose_report_cannot_be_stored(self, store: Store) -> None:
+        """DSN, BNC-3: all of the transaction is undone, and another report may be made."""
+        (answer,) = commit(store, draft(claim=True))
+        report = draft("sender@example.com", sender="")
+        report.routes = []
+        with pytest.raises(StoreError):
+            store.settle([failed(answer.claims[0], report)], now=T0)
+        assert idents(store) == [answer.ident]
+        other = draft("sender@example.com", sender="")
+        assert store.settle([failed(answer.claims[0], other)], now=T0) == []
+        assert idents(store) == [other.message.ident]
+
     @pytest.mark.parametrize("batch", [4, 40])
     def test_refused_and_applied_in_one_batch(self, store: Store, batch: int) -> None:
         answers = commit(store, *(draft(claim=True) for _ in range(batch)))

@@ -77,6 +77,9 @@ class MemoryStore(MemoryPeople):
         *,
         now: float,
     ) -> Applied:
+        for one in settlements:
+            for report in one.reports:
+                self._storable(report)  # before anything has changed: nobody is removed without it
         refused = [one for one in settlements if not self._settle(one, now)]
         answers = [self._insert(draft, now) for draft in drafts]
         for new in hops:
@@ -121,10 +124,15 @@ class MemoryStore(MemoryPeople):
 
     def _checked(self, draft: Draft) -> bytes:
         """The draft's content.  Raises StoreError for a draft that cannot be queued."""
+        ident = draft.message.ident
+        if ident in self.memory.messages:
+            raise StoreError(f"the id {ident} is already queued")
+        return self._storable(draft)
+
+    def _storable(self, draft: Draft) -> bytes:
+        """The draft's content.  Raises StoreError where it could not be queued under any id."""
         message, content = draft.message, draft.content
         _number(message.ident)
-        if message.ident in self.memory.messages:
-            raise StoreError(f"the id {message.ident} is already queued")
         recipients = message.envelope.recipients
         if not recipients or len(draft.routes) != len(recipients):
             raise StoreError(
