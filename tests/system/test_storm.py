@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import smtplib
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from typing import Any
 
 import peers
 import pytest
+from daemon import Client
+from daemon import Daemon as Local
 from postfix import Postfix
 
 from mether.queue.open import open_store
@@ -283,7 +286,7 @@ MAIL: list[tuple[str, str, str, str]] = [
     # Nobody at the other side: the sender is told, once, and in one report of all at one next hop.
     ("a", "user@p.example", "ghost@b.example", "user@p.example"),
     ("a", "user@p.example", "ghost@b.example ghoul@b.example", "user@p.example"),
-    ("a", "user@a.example", "ghost@b.example ghost@p.example", "user@a.example user@a.example"),
+    ("a", "user@a.example", "ghost@b.example ghost@p.example", "user@a.example"),
     ("b", "user@a.example", "ghost@p.example", "user@a.example"),
     ("p", "user@a.example", "ghost@b.example", "user@a.example"),
     ("p", "user@b.example", "x@late.p.example", "user@b.example"),
@@ -296,7 +299,7 @@ MAIL: list[tuple[str, str, str, str]] = [
     ("p", "x@late.a.example", "ghost@b.example", "A"),  # and so do we
     ("b", "x@late.a.example", "ghost@p.example", "A"),
     ("a", "", "ghost@b.example", "A"),
-    ("a", "", "ghost@b.example ghost@p.example", "A A"),
+    ("a", "", "ghost@b.example ghost@p.example", "A"),
     ("b", "", "ghost@a.example", "B"),
     ("p", "", "ghost@a.example", "-"),
     # By way of an alias.
@@ -316,6 +319,10 @@ MAIL: list[tuple[str, str, str, str]] = [
     ("a", "ghost@p.example", "away@a.example", "A"),
     ("b", "away@a.example", "away@b.example", ""),
 ]
+
+
+TWO = {f"t-{number}" for number, one in enumerate(MAIL) if one[2] == "ghost@b.example ghost@p.example"}
+"""What goes to two next hops, each of which refuses it in its own time: one report tells of both, or two."""
 
 
 def foretold(mode: str) -> Counter[tuple[str, str]]:
@@ -363,11 +370,15 @@ def test_whatever_is_sent_in_comes_to_rest(three: Three, request: pytest.Fixture
         three.send(at, sender, recipients, f"t-{number}", LISTS if number % 2 else "")
     never = three.send("a", "user@a.example", "ghost@b.example", "t-never", notify="NEVER")
     ours = sum(told.count("A") + told.count("B") for *_, told in MAIL)
-    # One message has two recipients, whose claims end on their own; it is held by the first.
-    three.quiet(held=ours - 1 if mode == "hold" else 0)
-    assert three.reports() == foretold(mode)
+    three.quiet(held=ours if mode == "hold" else 0)
+    reports = three.reports()
+    for reader, tag in [key for key in reports if key[1] in TWO]:
+        assert reports[reader, tag] <= 2
+        reports[reader, tag] = 1
+    assert reports == foretold(mode)
     # What nobody can be told of is one thing, as configured.
-    assert (three.told("dropped"), three.told("held")) == (ours * (mode == "drop"), ours * (mode == "hold"))
+    for what, other in (("dropped", "drop"), ("held", "hold")):
+        assert ours <= three.told(what) <= ours + 1 if mode == other else not three.told(what)
     fanned = [text for text in three.mailbox("user@a.example") if "delivery-status" not in text]
     assert len(fanned) == ROUNDS
     assert three.unaccounted(never) == []
@@ -405,3 +416,38 @@ def test_a_postmaster_who_is_nobody_is_told_of_no_notice(three: Three) -> None:
     assert not three.reports()
     assert three.told("reported") == 5  # the third has a report, and that a notice; all others a notice
     assert three.unaccounted() == []
+
+
+FAILS = '[[route]]\ndomains = ["gone.example"]\npipe = ["/bin/sh", "-c", "exit 67"]\n'
+FEW = 5
+
+
+def test_who_sends_much_to_nobody_hears_of_it_a_few_times_an_hour(tmp_path: Path) -> None:
+    """BNC-3: above the limit reports wait, each of them in the queue, and none is lost."""
+    daemon = Local(tmp_path, routes=FAILS, retry=f"[reports]\nhourly = {FEW}\n")
+    client = Client(daemon.port)
+    client.say("EHLO client.example")
+    for number in range(300):
+        assert client.mail("ann@example.com", f"n{number}@gone.example").startswith("250")
+    client.close()
+    store = open_store(f"sqlite:{tmp_path / 'spool'}", now=0.0, create=False)
+
+    def waiting() -> list[bytes]:
+        entries = store.entries(Filter())
+        if any(entry.message.envelope.reverse_path is not None for entry in entries):
+            return []
+        return [store.content(entry.message.ident).read() for entry in entries]
+
+    try:
+        peers.until(lambda: len(waiting()) >= 300 - 2 * FEW and daemon.mailbox("ann"))
+        daemon.wait_for('"delivered"', "ann@example.com")
+        assert daemon.stop() == 0
+        reports = waiting()
+    finally:
+        store.close()
+        if daemon.process.poll() is None:
+            daemon.stop(signal.SIGKILL)
+    came = daemon.mailbox("ann")
+    assert 1 <= len(came) <= 2 * FEW + 1  # an hour may end meanwhile
+    named = re.findall(rb"^Final-Recipient: rfc822;\s*n(\d+)@", b"\n".join(came + reports), re.M)
+    assert sorted(map(int, named)) == list(range(300))
