@@ -270,6 +270,52 @@ def test_settle_with_a_report(tmp_path: Path, error: int | None, after: bool, la
     assert steps > 10
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["one-stays", "last"])
+@ERRORS
+def test_settle_two_claims_with_one_report(
+    tmp_path: Path, error: int | None, after: bool, last: bool
+) -> None:
+    """BNC-2, BNC-3: those at both next hops are gone and one report is there, or neither; it is never sent
+    twice, though the settlement be done over after an error that left it half done."""
+
+    def prepare(store: DirectoryStore) -> list[Claim]:
+        paths = ("a@example.net", "b@example.net", "c@example.org")
+        (answer,) = store.commit([draft(ONE, *paths, routes=[HOP, HOP, OTHER], claim=True)], now=T0)
+        return answer.claims
+
+    steps = 0
+    for spool, claims in faults(tmp_path, prepare, error, after=after):
+        assert isinstance(claims, list)
+        steps += 1
+        report = ident_.report_id(ONE, claims[0].settlement)
+        done = bounce(claims[0])
+        gone = Outcome(2, "failed", NO, at=T0)
+        attempt = Attempt(OTHER, [gone], started=T0)
+        done.also = [Settlement(claims[1], [Decision(2, gone, None)], attempt=attempt)]
+        if last:
+            done.decisions[1].retry_at = None
+        before = {ONE: [0, 1, 2]}
+        settled = {report: [0]} if last else {ONE: [1], report: [0]}
+        try:
+            assert spool.store.settle([done], now=T0) == []
+            answered = True
+        except (Death, StoreError):
+            answered = False
+        if not answered and error is not None:
+            # The runner tries again, and what is refused one by one.
+            spool.disk.armed = False
+            if spool.store.settle([done], now=T0):
+                parts, done.also = done.parts, ()
+                for part in parts:
+                    part.reports = done.reports
+                    assert spool.store.settle([part], now=T0) == [part]
+            answered = True
+        spool.kill()
+        found = spool.listed()
+        assert found == settled or (not answered and found == before)
+    assert steps > 10
+
+
 @ERRORS
 def test_two_settlements_drafts_and_hops_at_once(tmp_path: Path, error: int | None, after: bool) -> None:
     def prepare(store: DirectoryStore) -> list[Claim]:

@@ -40,6 +40,7 @@ LATER = Reply(451, "4.3.0", "later, please")
 NO = Reply(550, "5.1.1", "no such user")
 HOP = Route("smtp", "mx.example.net")
 OTHER = Route("smtp", "other.example.org", "helo.example")
+THIRD = Route("smtp", "third.example.com")
 
 Maker = Callable[[], Store]
 Killer = Callable[[Store], None]
@@ -548,6 +549,133 @@ class StoreContract:
         assert idents(store) == [report.message.ident]
         assert store.settle([fresh], now=T0) == [fresh]
         assert idents(store) == [report.message.ident]
+
+    def test_several_claims_are_settled_together_with_one_report(self, make_store: Maker) -> None:
+        """BNC-3: one report for all recipients that failed at the same time, at whatever next hops."""
+        store = make_store()
+        routes = [HOP, OTHER, HOP, THIRD]
+        paths = ("a@example.net", "b@example.org", "c@example.net", "d@example.com")
+        (answer,) = commit(store, draft(*paths, routes=routes, claim=True))
+        first, second, third = answer.claims
+        later = Outcome(2, "delayed", LATER, remote_mta="mx.example.net", at=T0)
+        report = draft("sender@example.com", sender="")
+        lead = failed(first, report)
+        lead.decisions[1] = Decision(2, later, T0 + 60)
+        lead.attempt = Attempt(HOP, [later], started=T0, transcript="said")
+        other = failed(second, report)
+        other.reports = ()
+        other.attempt = Attempt(OTHER, [other.decisions[0].outcome], started=T0, seconds=2.0)
+        lead.also = [other]
+        assert store.settle([lead], now=T0) == []
+        assert sorted(idents(store)) == sorted([answer.ident, report.message.ident])
+        (entry,) = store.entries(Filter(idents=frozenset([answer.ident])))
+        assert [(row.number, row.owner is None, row.attempts) for row in entry.rows] == [
+            (2, True, 1),
+            (3, False, 0),
+        ]
+        assert [one.route for one in store.attempts(answer.ident)] == [HOP, OTHER]
+        assert store.settle([lead], now=T0) == [lead]
+        assert store.settle([settlement(third)], now=T0) == []
+        (claim,) = store.claim(9, T0 + 60, Select(idents=frozenset([answer.ident])))
+        assert store.settle([settlement(claim)], now=T0 + 60) == []
+        assert idents(store) == [report.message.ident]
+        store.close()
+        assert idents(make_store()) == [report.message.ident]
+
+    @pytest.mark.parametrize("lost", [0, 1, 2])
+    def test_settled_together_or_not_at_all(self, store: Store, lost: int) -> None:
+        """BNC-2: where one of several claims is lost the others keep what they had, and nobody is told."""
+        routes = [HOP, OTHER, THIRD]
+        commit(store, draft("a@example.net", "b@example.org", "c@example.com", routes=routes))
+        claims = store.claim(9, T0)
+        report = draft("sender@example.com", sender="")
+        parts = [failed(claim, report) for claim in claims]
+        lead = parts[0]
+        lead.also, lead.hold = parts[1:], "no"
+        store.release([claims[lost]])
+        beside = commit(store, draft(claim=True))[0]
+        beside_done = settlement(beside.claims[0])
+        assert store.settle([lead, beside_done], now=T0) == [lead]
+        (entry,) = store.entries(Filter())
+        assert [row.last for row in entry.rows] == [None] * 3
+        assert [row.owner is None for row in entry.rows].count(True) == 1
+        assert entry.message.hold is None
+        lead.also, lead.hold = (), None
+        for number, part in enumerate(parts):
+            part.reports = ()
+            assert store.settle([part], now=T0) == ([part] if number == lost else [])
+        (entry,) = store.entries(Filter())
+        assert [row.route for row in entry.rows] == [claims[lost].route]
+
+    def test_claims_of_two_messages_are_not_settled_together(self, store: Store) -> None:
+        answers = commit(store, draft(claim=True), draft(claim=True))
+        one, two = (settlement(answer.claims[0]) for answer in answers)
+        one.also = [two]
+        assert store.settle([one], now=T0) == [one]
+        assert len(idents(store)) == 2
+
+    def test_claims_given_up_in_vain_are_given_back_at_the_end(self, make_store: Maker) -> None:
+        store = make_store()
+        commit(store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER]))
+        one, two = store.claim(9, T0)
+        store.release([two])
+        lead = settlement(one, also=[settlement(two)])
+        assert store.settle([lead], now=T0) == [lead]
+        store.close()
+        assert len(make_store().claim(9, T0)) == 2
+
+    def test_a_warning_of_all_next_hops(self, make_store: Maker) -> None:
+        """DSN-6: the sender is told once of all, and next of all again, also when it is opened anew."""
+        store = make_store()
+        both = ("a@example.net", "b@example.org")
+        commit(store, draft(*both, routes=[HOP, OTHER], warn_at=T0 + 100, due=T0 + 1000))
+        for at in (T0 + 100, T0 + 300):
+            one, two = store.claim(9, at)
+            assert {one.due, two.due} == {False}
+            report = draft("sender@example.com", sender="", routes=THIRD, due=T0 + DAY)
+            done = Settlement(
+                one, [], reports=[report], warned=True, warn_at=at + 200, also=[Settlement(two, [])]
+            )
+            assert store.settle([done], now=at) == []
+            assert store.claim(9, at + 199) == []
+            (entry,) = store.entries(Filter(recipient="*@example.net"))
+            assert (entry.message.warn_at, [row.warned for row in entry.rows]) == (at + 200, [False, False])
+            assert {row.owner for row in entry.rows} == {None}
+            store.close()
+            store = make_store()
+        assert len(idents(store)) == 3
+
+    def test_what_is_removed_at_every_next_hop_is_not_reported(self, store: Store) -> None:
+        """A report goes only when all that it tells of were removed by a person, at whatever next hops."""
+        both = ("a@example.net", "b@example.org")
+        for removed in (True, False):
+            (answer,) = commit(store, draft(*both, routes=[HOP, OTHER], claim=True))
+            report = draft("sender@example.com", sender="")
+            one, two = (failed(claim, report) for claim in answer.claims)
+            two.reports, one.also = (), [two]
+            ident = frozenset([answer.ident])
+            if removed:
+                store.change(Filter(idents=ident), "remove", now=T0)
+            assert store.settle([one], now=T0) == []
+            assert one.reports == ([] if removed else [report])
+            assert idents(store) == [each.message.ident for each in one.reports]
+
+    def test_the_probes_of_several_claims_are_over(self, store: Store) -> None:
+        commit(
+            store, draft("a@example.net", "b@example.org", routes=[HOP, OTHER]), draft(), draft(routes=OTHER)
+        )
+        store.apply(hops=[Hop(HOP, failures=2), Hop(OTHER, failures=2)], now=T0)
+        claims = store.claim(9, T0)
+        assert len(claims) == 2
+        if claims[0].message.ident != claims[1].message.ident:
+            store.release(claims)
+            (first, *_) = idents(store)
+            claims = store.claim(9, T0, Select(idents=frozenset([first])))
+        assert store.claim(9, T0) == []
+        one, two = (settlement(claim) for claim in claims)
+        one.also = [two]
+        assert store.settle([one], now=T0) == []
+        assert len(store.claim(9, T0)) == 2
 
     def test_nobody_is_removed_whose_report_cannot_be_stored(self, store: Store) -> None:
         """DSN, BNC-3: all of the transaction is undone, and another report may be made."""

@@ -165,9 +165,13 @@ class Settlement:
     transaction; the store empties it when a person has removed meanwhile all that they tell of.  `warned`
     says that the sender is told here of the delay of the claim's recipients; once that holds for all that
     are left of the message, `warn_at` replaces the message's.  `hold` holds the message.
+
+    `also` are the settlements of other claims of the same message: all are applied or none, so that one
+    report can tell of the recipients of all.  Each has its own decisions and its own attempt; the reports,
+    the warning and the hold of this one are for all of them, and theirs do not count.
     """
 
-    __slots__ = ("attempt", "claim", "decisions", "hold", "reports", "warn_at", "warned")
+    __slots__ = ("also", "attempt", "claim", "decisions", "hold", "reports", "warn_at", "warned")
 
     def __init__(
         self,
@@ -179,7 +183,9 @@ class Settlement:
         warned: bool = False,
         warn_at: float | None = None,
         hold: str | None = None,
+        also: Sequence[Settlement] = (),
     ) -> None:
+        self.also = also
         self.claim = claim
         self.decisions = decisions
         self.attempt = attempt
@@ -188,8 +194,13 @@ class Settlement:
         self.warn_at = warn_at
         self.hold = hold
 
+    @property
+    def parts(self) -> tuple[Settlement, ...]:
+        """This one, and those that are applied with it."""
+        return (self, *self.also)
+
     def forgo(self, removed: Collection[int]) -> None:
         """Drop the reports that tell only of recipients in `removed`, which are to go without one."""
         if self.reports and removed:
-            everyone = [decision.number for decision in self.decisions]
+            everyone = [decision.number for part in self.parts for decision in part.decisions]
             self.reports = [one for one in self.reports if not set(one.tells or everyone).issubset(removed)]

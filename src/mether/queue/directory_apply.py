@@ -23,10 +23,10 @@ from mether.queue.store import Applied, Committed, Damaged, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Final
 
-    from mether.queue.claim import Claim, Settlement
+    from mether.queue.claim import Claim, Decision, Settlement
     from mether.queue.message import Draft
 
 MAX_IDS: Final = 100
@@ -84,11 +84,14 @@ class DirectoryWriter(DirectoryRunner):
             batch.run()
         finally:
             for settlement in done:
-                if settlement.claim.message.ident in batch.switched:
+                ident = settlement.claim.message.ident
+                if ident not in batch.switched:
+                    continue
+                for part in settlement.parts:
                     # Before the message's lock is let go: a script run by hand appends to the same file.
-                    if settlement.attempt is not None and originals[settlement.claim.message.ident].rows:
-                        directory_errs.append(self._files, settlement.claim.message.ident, settlement.attempt)
-                    self._end(settlement.claim)
+                    if part.attempt is not None and originals[ident].rows:
+                        directory_errs.append(self._files, ident, part.attempt)
+                    self._end(part.claim)
             for ident in batch.switched:
                 self._put(ident, originals[ident])
         for report in self._reports:
@@ -180,57 +183,54 @@ class DirectoryWriter(DirectoryRunner):
             raise StoreError(f"{draft.message.ident}: {error}") from None
 
     def _settle(self, batch: Batch, settlement: Settlement, originals: dict[str, Record], now: float) -> bool:
-        """Put the settlement into the batch; False when its claim is not out."""
-        claim = settlement.claim
-        ident = claim.message.ident
-        out = self._claims.get(claim.token)
-        if claim.owner != self.owner or out is None or out.message.ident != ident:
-            return False
-        if claim.token in self._settling:
+        """Put the settlement into the batch; False when one of its claims is not out."""
+        ident = settlement.claim.message.ident
+        outs = [self._mine(part.claim, ident) for part in settlement.parts]
+        if None in outs:
             return False
         try:
             record = originals.get(ident) or self._files.read(ident)
         except Damaged:
             # Changed by hand while it was tried; `check` says how.  It is due again when it is mended.
             record = None
-        numbers = {pending.number for pending in out.pending}
-        rows = {row.number: row for row in record.rows if row.number in numbers} if record else {}
-        if record is None or not rows:
-            self._end(out)
+        # Nothing is changed before all claims were looked at: the record may be another settlement's too.
+        its = [_rows(record, out) for out in outs if out is not None]
+        # A recovery may have completed it, after an error that could not be undone.
+        happened = record is not None and settlement.claim.settlement in record.reported
+        if record is None or happened or not all(its):
+            for out, some in zip(outs, its, strict=True):
+                if out is not None and (happened or not some):
+                    self._end(out)
             return False
-        gone = set()
-        held = settlement.hold
-        for decision in settlement.decisions:
-            row = rows.get(decision.number)
-            if row is None:
-                continue
-            if decision.retry_at is None or row.mark == "remove":
-                gone.add(row.number)
-                continue
-            retry_at = decision.retry_at if row.moved is None else min(now, decision.retry_at)
-            row.next_attempt = max(retry_at, record.message.release_at)
-            row.suspect = False
-            if decision.route is not None:
-                row.route = decision.route
-            if decision.outcome is not None:
-                row.attempts += 1
-                row.last = decision.outcome
+        rows: dict[int, Row] = {}
+        gone: set[int] = set()
+        for part, some in zip(settlement.parts, its, strict=True):
+            rows |= some
+            gone |= _decide(part.decisions, some, record.message.release_at, now)
         settlement.forgo({row.number for row in rows.values() if row.mark == "remove"})
         for row in rows.values():
             row.obey()
-        if held is not None:
-            record.message.hold = held
+        if settlement.hold is not None:
+            record.message.hold = settlement.hold
         if not any(row.suspect for row in record.rows if row.number not in gone):
             record.strikes = 0
         reports = list(settlement.reports)
         for place, draft in enumerate(reports):
             self._report(batch, settlement, draft, place, sorted(gone), sorted(rows))
-        directory_recover.settled(record, claim.settlement, len(reports), gone)
+        directory_recover.settled(record, settlement.claim.settlement, len(reports), gone)
+        record.claims = max(record.claims, *(part.claim.settlement for part in settlement.parts))
         if settlement.warned:
             record.warn(rows, settlement.warn_at)
         originals[ident] = record
-        self._settling.add(claim.token)
+        self._settling.update(part.claim.token for part in settlement.parts)
         return True
+
+    def _mine(self, claim: Claim, ident: str) -> Claim | None:
+        """The claim as it is out on that message; None where it is not, or is in the batch already."""
+        out = self._claims.get(claim.token)
+        if claim.owner != self.owner or out is None or out.message.ident != ident:
+            return None
+        return None if claim.token in self._settling else out
 
     def _report(
         self,
@@ -267,3 +267,34 @@ class DirectoryWriter(DirectoryRunner):
                 return ident
             ident = ident_.report_id(ident, again)
         raise StoreError(f"{claim.message.ident}: no queue id is free for its report")
+
+
+def _rows(record: Record | None, out: Claim) -> dict[int, Row]:
+    """What is left of a claim's recipients, by number."""
+    if record is None:
+        return {}
+    numbers = {pending.number for pending in out.pending}
+    return {row.number: row for row in record.rows if row.number in numbers}
+
+
+def _decide(
+    decisions: Sequence[Decision], rows: Mapping[int, Row], release_at: float, now: float
+) -> set[int]:
+    """Change the rows of a claim by what was decided of them; the numbers of those that go."""
+    gone = set()
+    for decision in decisions:
+        row = rows.get(decision.number)
+        if row is None:
+            continue
+        if decision.retry_at is None or row.mark == "remove":
+            gone.add(row.number)
+            continue
+        retry_at = decision.retry_at if row.moved is None else min(now, decision.retry_at)
+        row.next_attempt = max(retry_at, release_at)
+        row.suspect = False
+        if decision.route is not None:
+            row.route = decision.route
+        if decision.outcome is not None:
+            row.attempts += 1
+            row.last = decision.outcome
+    return gone

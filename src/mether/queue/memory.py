@@ -159,19 +159,26 @@ class MemoryStore(MemoryPeople):
     # Settlements
 
     def _settle(self, one: Settlement, now: float) -> bool:
-        claim = one.claim
-        owned = self._owned(claim)
-        if owned is None:
-            return False
-        queued, recipients = owned
+        parts, recipients = [], []
+        for part in one.parts:
+            owned = self._owned(part.claim)
+            if owned is None or part.claim.message.ident != one.claim.message.ident:
+                return False  # and nothing of it was done
+            parts.append((part, owned[1]))
+            recipients += owned[1]
+        queued = self.memory.messages[one.claim.message.ident]
         if one.hold is not None:
             queued.message.hold = one.hold
-        decisions = {decision.number: decision for decision in one.decisions}
         one.forgo({each.row.number for each in recipients if each.row.mark == "remove"})
-        for each in recipients:
-            decision = decisions.get(each.row.number)
-            self._decide(queued, each, decision, now)
-            self._count(decision)
+        for part, its in parts:
+            decisions = {decision.number: decision for decision in part.decisions}
+            for each in its:
+                decision = decisions.get(each.row.number)
+                self._decide(queued, each, decision, now)
+                self._count(decision)
+            if part.attempt is not None and part.attempt.outcomes:
+                _remember(queued, part.attempt)
+            self._over(part.claim)
         if one.warned:
             for each in recipients:
                 each.row.warned = True
@@ -180,12 +187,9 @@ class MemoryStore(MemoryPeople):
                 queued.message.warn_at = one.warn_at
                 for row in left:
                     row.warned = False
-        if one.attempt is not None and one.attempt.outcomes:
-            _remember(queued, one.attempt)
         if not any(each.row.suspect for each in queued.recipients.values()):
             queued.strikes = 0
-        self._over(claim)
-        self.memory.tidy(claim.message.ident)
+        self.memory.tidy(one.claim.message.ident)
         for report in one.reports:
             report.claim = False
             again = 0

@@ -158,7 +158,11 @@ class SqliteStore(SqlitePeople):
             for claim in answer.claims:
                 self._out[claim.token] = claim
         for one in settlements:
-            if one.claim.owner == self.owner:
+            if one.also:
+                # Refused for one claim that is lost, it leaves the others out.
+                for part in () if one in applied.refused else one.parts:
+                    self._out.pop(part.claim.token, None)
+            elif one.claim.owner == self.owner:
                 self._out.pop(one.claim.token, None)
         return applied
 

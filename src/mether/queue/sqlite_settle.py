@@ -140,26 +140,31 @@ class Settling:
             self.inserting.counts[1 if action in DONE else 2 if action == "failed" else 3] += 1
 
     def _one(self, one: Settlement) -> bool:
-        db, claim = self.db, one.claim
-        number = ident_.decode(claim.message.ident)
-        rows = db.execute(SQL["claimed-of"], (number, claim.owner, claim.token)).fetchall()
-        if not rows:
-            return False
+        db, message = self.db, one.claim.message
+        number = ident_.decode(message.ident)
+        parts, rows = [], []
+        for part in one.parts:
+            its = db.execute(SQL["claimed-of"], (number, part.claim.owner, part.claim.token)).fetchall()
+            if not its:
+                return False  # and nothing of it was done
+            parts.append((part, its))
+            rows += its
         if one.hold is not None:
             db.execute(SQL["message-hold"], (number, text(one.hold)))
             db.execute(SQL["recipients-held"], (number,))
         held = db.value(SQL["message-held"], (number,)) is not None
-        decisions = {decision.number: decision for decision in one.decisions}
         one.forgo({row[0] for row in rows if row[2] == "remove"})
-        for recipient, hop, mark, _, _ in rows:
-            decision = decisions.get(recipient)
-            if decision is not None:
-                self._count(decision)
-            self._recipient(number, recipient, mark, held, decision, claim.message.release_at)
-            self.obey(number, recipient, mark, max(self.inserting.now, claim.message.release_at))
-            self.inserting.touched.add(hop)
-        for hop in {row[1] for row in rows}:
-            db.execute(SQL["hop-probe-over"], (hop, claim.owner, claim.token))
+        for part, its in parts:
+            decisions = {decision.number: decision for decision in part.decisions}
+            for recipient, hop, mark, _, _ in its:
+                decision = decisions.get(recipient)
+                if decision is not None:
+                    self._count(decision)
+                self._recipient(number, recipient, mark, held, decision, message.release_at)
+                self.obey(number, recipient, mark, max(self.inserting.now, message.release_at))
+                self.inserting.touched.add(hop)
+            for hop in {row[1] for row in its}:
+                db.execute(SQL["hop-probe-over"], (hop, part.claim.owner, part.claim.token))
         if any(row[3] for row in rows):
             db.execute(SQL["message-acquit"], (number,))
         if one.warned:
@@ -168,9 +173,10 @@ class Settling:
                 db.execute(SQL["message-warned"], (number, one.warn_at))
                 db.execute(SQL["recipients-unwarned"], (number,))
             db.execute(SQL["recipient-deadlines"], (number,))
-        if one.attempt is not None:
-            keep_transcript(db, number, record(db, number, one.attempt), one.attempt)
-        self.finish([claim.message.ident])
+        for part, _ in parts:
+            if part.attempt is not None:
+                keep_transcript(db, number, record(db, number, part.attempt), part.attempt)
+        self.finish([message.ident])
         return True
 
     def _recipient(
@@ -302,6 +308,7 @@ def _simple(one: Settlement, owner: int) -> bool:
         claim.owner != owner
         or one.hold is not None
         or one.reports
+        or one.also
         or len(one.decisions) != len(claim.pending)
     ):
         return False

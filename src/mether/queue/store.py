@@ -8,9 +8,10 @@ learned of next hops, in one sync.  `commit` and `settle` are `apply` with one k
 **Owners and fencing.**  A `Store` object belongs to one owner, a working process.  `claim` (and a
 draft with `claim` set) gives its owner a fenced right to try recipients: a `Claim` carries owner and
 token, and a settlement is applied only where both still match.  What is refused is returned, and its
-reports are not enqueued.  An owner that stops renewing loses its claims to the others; a claim taken
-over that way is written down as an attempt whose outcome is unknown, and its message becomes a
-suspect; unless its owner tries nothing (`Store.runs`).
+reports are not enqueued.  A settlement of several claims is applied whole or refused whole; those that
+are still out then may be settled one by one.  An owner that stops renewing loses its claims to the
+others; a claim taken over that way is written down as an attempt whose outcome is unknown, and its
+message becomes a suspect; unless its owner tries nothing (`Store.runs`).
 
 **How it fails.**  Every verb may raise `StoreError`: `NoSpace` (a full disk: 452 4.3.1), `Damaged`
 (what is stored cannot be read), or the plain one (any other trouble: 451 4.3.0).  A verb that raised
