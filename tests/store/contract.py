@@ -15,6 +15,7 @@ from __future__ import annotations
 import select as select_
 from collections.abc import Callable
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
@@ -676,6 +677,34 @@ class StoreContract:
         one.also = [two]
         assert store.settle([one], now=T0) == []
         assert len(store.claim(9, T0)) == 2
+
+    def test_owners_that_take_claims_from_each_other_report_everybody_once(self, runners: Maker) -> None:
+        """QUE-5, BNC-3: whoever is late is refused, and its report is nowhere."""
+        owners = [runners() for _ in range(3)]
+        messages = [draft() for _ in range(12)]
+        commit(owners[0], *messages)
+        # Those that were in the hands of too many who were taken for dead are held.
+        select = Select(idents=frozenset(one.message.ident for one in messages), regardless=True, held=True)
+        chance, now = Random(7), T0
+        held: list[tuple[Store, Claim]] = []
+        told: list[str] = []
+        late = 0
+        for turn in range(200):
+            now += chance.choice((1.0, 45.0))
+            owner = chance.choice(owners)
+            owner.renew(now + 30, now)  # and whose time has passed meanwhile is taken for dead
+            held += [(owner, claim) for claim in owner.claim(3, now, select)]
+            chance.shuffle(held)
+            while held and (turn >= 150 or chance.random() < 0.2):
+                who, claim = held.pop()
+                report = draft("sender@example.com", sender="", due=T0 + 1e6)
+                if who.settle([failed(claim, report)], now=now):
+                    late += 1
+                else:
+                    told.append(claim.message.ident)
+        assert sorted(told) == sorted(one.message.ident for one in messages)
+        assert late > 5
+        assert len(idents(owners[0])) == len(messages)
 
     def test_nobody_is_removed_whose_report_cannot_be_stored(self, store: Store) -> None:
         """DSN, BNC-3: all of the transaction is undone, and another report may be made."""
