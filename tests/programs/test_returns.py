@@ -68,7 +68,25 @@ def test_all_is_all_that_was_there_and_no_report(store, capsys):
     idents = [put(store, "bob@example.net", f"c@{number}.test") for number in range(7)]
     assert main(["--all"]) == 0
     assert returned(capsys.readouterr().out) == idents
-    assert senders(store) == [None] * 14
+    assert senders(store) == [None] * 7
+
+
+@pytest.mark.parametrize("many", [2, 3, 4, 7])
+def test_one_report_tells_of_all_next_hops(store, capsys, many):
+    """BNC-3: however many claims a message is, and wherever a transaction of them would end."""
+    ids = [put(store, *(f"c{number}@{number}.test" for number in range(many))) for _ in range(3)]
+    assert main(["--json", "--all"]) == 0
+    told = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert [one["queue_id"] for one in told] == ids
+    assert [len(one["recipients"]) for one in told] == [many] * 3
+    assert sorted(report for one in told for report in one["reports"]) == sorted(waiting(store))
+    for one in told:
+        (report,) = one["reports"]
+        parsed = email.message_from_bytes(store.content(report).read(), policy=email.policy.default)
+        blocks = list(parsed.iter_parts())[1].get_payload()[1:]
+        assert [each["Final-Recipient"] for each in blocks] == [
+            f"rfc822;c{number}@{number}.test" for number in range(many)
+        ]
 
 
 @pytest.mark.parametrize(

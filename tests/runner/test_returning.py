@@ -1,6 +1,7 @@
 """A message that a person returns is reported and removed in one transaction, or not at all."""
 
 import pytest
+from mail import heard
 
 from mether.address import Address, parse
 from mether.envelope import Envelope, Recipient
@@ -181,3 +182,65 @@ def test_what_is_foreseen_is_what_happens(store, reporter, sender):
     (done,) = give_back(store, claims(store), reporter, NOW)
     assert (seen.notice, seen.kept, len(seen.reports)) == (done.notice, done.kept, len(done.reports))
     assert [str(outcome.reply) for _, outcome in seen.recipients] == [str(UNTRIED)] * 2
+
+
+def put_apart(store, *, sender="ann@x.test", tried=()):
+    """A message with a recipient at each of three next hops, of which `tried` say something; its id."""
+    ident = new_id(NOW + next(_numbers), 1)
+    recipients = [Recipient(parse(f"{name}@{name}.test")) for name in "abc"]
+    message = Message(
+        ident, Envelope(parse(sender) if sender else None, recipients), Arrival(NOW), size=20, expires=NOW + 9
+    )
+    routes = [Route("smtp", f"{name}.test") for name in "abc"]
+    store.commit([Draft(message, b"Subject: s\r\n\r\n", routes, due=NOW)], now=NOW)
+    for claim, text in zip(claims(store) if tried else (), tried, strict=True):
+        (one,) = claim.pending
+        outcome = Outcome(one.number, "delayed", Reply(451, "4.2.0", text), at=NOW)
+        store.settle([Settlement(claim, [Decision(one.number, outcome, NOW + 60)])], now=NOW)
+    return ident
+
+
+def test_one_report_tells_each_recipient_its_own_reason(store, reporter):
+    """BNC-3: one report for all recipients that failed at the same time."""
+    put_apart(store, tried=("busy here", "full there", "gone fishing"))
+    with heard() as events:
+        first, second, third = give_back(store, claims(store), reporter, NOW)
+    assert [len(one.reports) for one in (first, second, third)] == [1, 0, 0]
+    assert queued(store) == set(first.reports)
+    assert [one.given_up for one in (first, second, third)] == [{0}, {1}, {2}]
+    text = store.content(first.reports[0]).read().decode()
+    blocks = text.partition("Content-Type: message/delivery-status")[2].split("Final-Recipient:")[1:]
+    assert [
+        (name in block, said in block)
+        for name, said, block in zip("abc", ("busy here", "full there", "gone fishing"), blocks, strict=True)
+    ] == [(True, True)] * 3
+    names = [name for name, _ in events]
+    assert (names.count("reported"), names.count("failed"), names.count("removed")) == (1, 3, 1)
+
+
+def test_where_one_claim_is_lost_the_others_are_returned(store, reporter):
+    ident = put_apart(store)
+    found = claims(store)
+    store.release([found[1]])
+    first, second, third = give_back(store, found, reporter, NOW)
+    assert (first.given_up, second.refused, third.given_up) == ({0}, True, {2})
+    assert queued(store) == {ident, *first.reports, *third.reports}
+    (entry,) = store.entries(Filter(idents=frozenset([ident])))
+    assert [row.number for row in entry.rows] == [1]
+
+
+def test_a_message_that_nobody_can_be_told_of_is_held_whole(store, reporter):
+    reporter.hold, reporter.tell_postmaster = True, False
+    put_apart(store, sender="")
+    answers = give_back(store, claims(store), reporter, NOW)
+    assert len({one.kept for one in answers}) == 1
+    (entry,) = store.entries(Filter())
+    assert entry.message.hold == answers[0].kept
+    assert [row.owner for row in entry.rows] == [None] * 3
+
+
+def test_what_is_foreseen_of_several_next_hops(store, reporter):
+    put_apart(store)
+    (entry,) = store.entries(Filter())
+    assert [len(one.reports) for one in foresee(entry, entry.rows, {}, reporter, NOW)] == [1, 0, 0]
+    assert foresee(entry, [], {}, reporter, NOW) == []

@@ -74,11 +74,13 @@ class Returning:
         seen: set[tuple[str, Any]] = set()
         while idents:
             parked: list[Claim] = []
+            cut: list[Claim] = []
             try:
-                while claims := self.store.claim(TOGETHER, self._now(), self._select(idents)):
+                while (claims := self.store.claim(TOGETHER, self._now(), self._select(idents))) or cut:
                     fresh = [one for one in claims if (one.message.ident, one.route) not in seen]
                     parked += [one for one in claims if (one.message.ident, one.route) in seen]
                     seen.update((one.message.ident, one.route) for one in fresh)
+                    fresh, cut = _whole(cut + fresh, more=len(claims) >= TOGETHER)
                     for claim, answer in zip(fresh, self._settle(fresh), strict=True):
                         if answer.open:
                             claim.content = None
@@ -86,7 +88,7 @@ class Returning:
                         if answer.recipients or answer.trouble:
                             answers.setdefault(answer.message.ident, []).append(answer)
             finally:
-                self.store.release(parked)
+                self.store.release(parked + cut)
             # One suspect is out at a time: where one had to be parked the others come after it.
             stuck = {one.message.ident for one in parked if one.suspect}
             idents = idents - stuck if stuck else frozenset()
@@ -105,7 +107,7 @@ class Returning:
         )
 
     def _settle(self, claims: list[Claim]) -> list[Returned]:
-        """Return them together, or where the store refuses that each by itself."""
+        """Return them together, or where the store refuses that each message by itself."""
         from mether.queue.store import NoSpace, StoreError
         from mether.runner import returning
 
@@ -128,16 +130,21 @@ class Returning:
         except StoreError:
             if len(claims) == 1:
                 raise
-        answers: list[Returned] = []
+        messages: dict[str, list[Claim]] = {}
         for claim in claims:
+            messages.setdefault(claim.message.ident, []).append(claim)
+        found: dict[int, Returned] = {}
+        for those in messages.values():
             try:
-                answers += back([claim])
+                some = back(those)
             except NoSpace:
                 raise
             except StoreError as error:
-                answer = returning.Returned(claim.message, claim.route, [])
-                answer.trouble = str(error)
-                answers.append(answer)
+                some = [returning.Returned(claim.message, claim.route, []) for claim in those]
+                for answer in some:
+                    answer.trouble = str(error)
+            found.update((claim.token, answer) for claim, answer in zip(those, some, strict=True))
+        answers = [found[claim.token] for claim in claims]
         if all(answer.trouble for answer in answers):
             raise StoreError(answers[0].trouble)
         return answers
@@ -183,6 +190,18 @@ class Returning:
                 what, again = _busy(entry, rows), True
             complain(self.wish.program, f"{ident}: {what}")
         return again
+
+
+def _whole(claims: list[Claim], *, more: bool) -> tuple[list[Claim], list[Claim]]:
+    """The claims of whole messages, and those of the last one where there may be `more` of it: what is
+    returned together has one report.  Of a suspect there is no more before this one is settled."""
+    if not more or not claims or claims[-1].suspect:
+        return claims, []
+    last = claims[-1].message.ident
+    return (
+        [one for one in claims if one.message.ident != last],
+        [one for one in claims if one.message.ident == last],
+    )
 
 
 def _busy(entry: Entry, rows: list[Row]) -> str:

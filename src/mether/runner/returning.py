@@ -1,7 +1,8 @@
 """Returning messages because a person says so: what `cleansmtpq` and `returnsmtpmail` do.
 
 A claimed message's recipients fail, with the last thing that was said of them, or of their next hop, as the
-reason; the report to its sender is queued in the transaction that removes them.  A message with a null
+reason; the report to its sender is queued in the transaction that removes them, one for all claims of it that
+are returned at once, with each recipient's own reason.  A message with a null
 reverse-path is never returned (RFC 5321 section 6.1), nor is one of whose sender nothing is known any more:
 `notify` says who is told instead, and whether it is held.  What a person says beside it, the `remark`, is in
 the report as the postmaster's words; in no field of it, as no server said them.
@@ -44,7 +45,8 @@ class Returned:
     """What becomes of one claim, or would.
 
     `recipients` of the `message`, at the next hop `route`, were given up, each with its outcome; `reports`
-    were queued that say so, to the sender or, with `notice`, to the postmaster.  `kept` is why it is held for
+    were queued that say so, to the sender or, with `notice`, to the postmaster (of several claims of a
+    message the first has them).  `kept` is why it is held for
     a person instead.  With `refused` the claim was lost, with `trouble` no report could be written, and
     without `recipients` none of them was meant: then nothing was done.  `open` tells that the claim is still
     to be released.
@@ -85,39 +87,72 @@ def give_back(
     With `recipient`, a glob, only those that are like it.
     """
     answers: list[Returned] = []
-    settlements: list[tuple[Returned, Settlement]] = []
+    messages: dict[str, list[tuple[Returned, Claim]]] = {}
     for claim in claims:
         meant = [one for one in claim.pending if _like(recipient, one)]
         answer = Returned(claim.message, claim.route, _failed(meant, claim.hop))
         answers.append(answer)
-        if not meant:
-            continue
-        try:
-            reports = _decide(answer, claim, store, reporter, now, remark)
-        except StoreError:
-            raise
-        except Exception as error:
-            # Nobody is removed without the report that is owed; and the others need not wait for it.
-            answer.trouble = f"a report cannot be written: {error!r}"
-            event.error(answer.trouble, ident=claim.message.ident)
-            continue
-        if answer.kept is not None and claim.message.hold is not None:
-            answer.kept = claim.message.hold
-            continue
-        decisions = []
-        if answer.kept is None:
-            decisions = [Decision(one.number, outcome, None) for one, outcome in answer.recipients]
-        one = Settlement(claim, decisions, reports=reports, hold=answer.kept)
-        settlements.append((answer, one))
+        if meant:
+            messages.setdefault(claim.message.ident, []).append((answer, claim))
+    settlements: list[tuple[list[tuple[Returned, Claim]], Settlement]] = []
+    for those in messages.values():
+        one = _settlement(those, store, reporter, now, remark)
+        if one is not None:
+            settlements.append((those, one))
     applied = store.apply((), [one for _, one in settlements], now=now)
     refused = {id(one) for one in applied.refused}
-    for answer, one in settlements:
-        answer.open, answer.refused = False, id(one) in refused
-        answer.reports = [] if answer.refused else [report.message.ident for report in one.reports]
-        _tell(answer, reporter, remark)
+    for those, one in settlements:
+        if id(one) in refused and one.also:
+            # One of its claims is lost, and the others need not be.
+            for answer, claim in those:
+                (again,) = give_back(store, [claim], reporter, now, remark=remark, recipient=recipient)
+                answers[answers.index(answer)] = again
+            continue
+        for answer, _ in those:
+            answer.open, answer.refused = False, id(one) in refused
+        if id(one) not in refused:
+            those[0][0].reports = [report.message.ident for report in one.reports]
+        _tell([answer for answer, _ in those], reporter, remark)
     for ident in applied.gone:
         event.removed(ident)
     return answers
+
+
+def _settlement(
+    those: Sequence[tuple[Returned, Claim]], store: Store, reporter: Reporter, now: float, remark: str
+) -> Settlement | None:
+    """What returns these claims of one message, with the report that tells of all; None where nothing is
+    done.  Raises StoreError."""
+    answers = [answer for answer, _ in those]
+    claim = those[0][1]
+    try:
+        reports = _decide(answers, claim, store, reporter, now, remark)
+    except StoreError:
+        raise
+    except Exception as error:
+        # Nobody is removed without the report that is owed; and the others need not wait for it.
+        trouble = f"a report cannot be written: {error!r}"
+        event.error(trouble, ident=claim.message.ident)
+        for answer in answers:
+            answer.trouble = trouble
+        return None
+    kept = answers[0].kept
+    if kept is not None and claim.message.hold is not None:
+        for answer in answers:
+            answer.kept = claim.message.hold
+        return None
+    parts = [
+        Settlement(
+            its,
+            [Decision(one.number, outcome, None) for one, outcome in answer.recipients]
+            if kept is None
+            else [],
+        )
+        for answer, its in those
+    ]
+    lead = parts[0]
+    lead.reports, lead.hold, lead.also = reports, kept, parts[1:]
+    return lead
 
 
 def foresee(
@@ -132,16 +167,18 @@ def foresee(
 
     `hops` are the next hops in trouble.  Raises StoreError.
     """
-    answers = []
+    answers: list[Returned] = []
     for route in dict.fromkeys(row.route for row in rows):
         pending = [Pending.of(row) for row in rows if row.route == route]
-        claim = Claim(entry.message, route, pending, owner=0, token=0, hop=hops.get(route))
-        answer = Returned(entry.message, route, _failed(pending, claim.hop))
-        reports = _decide(answer, claim, None, reporter, now, remark)
-        if answer.kept is not None and entry.message.hold is not None:
-            answer.kept = entry.message.hold
-        answer.reports = [report.message.ident for report in reports]
-        answers.append(answer)
+        answers.append(Returned(entry.message, route, _failed(pending, hops.get(route))))
+    if answers:
+        lead = answers[0]
+        claim = Claim(entry.message, lead.route, [one for one, _ in lead.recipients], owner=0, token=0)
+        reports = _decide(answers, claim, None, reporter, now, remark)
+        lead.reports = [report.message.ident for report in reports]
+        for answer in answers:
+            if answer.kept is not None and entry.message.hold is not None:
+                answer.kept = entry.message.hold
     return answers
 
 
@@ -150,23 +187,32 @@ def _like(recipient: str | None, one: Pending) -> bool:
 
 
 def _decide(
-    answer: Returned, claim: Claim, store: Store | None, reporter: Reporter, now: float, remark: str
+    answers: Sequence[Returned],
+    claim: Claim,
+    store: Store | None,
+    reporter: Reporter,
+    now: float,
+    remark: str,
 ) -> list[Draft]:
-    """Note in the answer who is told, and the reports that do.  Raises StoreError."""
-    failed, sender = answer.recipients, claim.message.envelope.reverse_path
+    """Note in the answers on one message who is told, and the reports that do; `claim` is the first one's.
+    Raises StoreError."""
+    failed = sorted((one for answer in answers for one in answer.recipients), key=lambda one: one[0].number)
+    sender = claim.message.envelope.reverse_path
+    notice, kept = sender is None, None
     try:
         reports = settled(
             lambda: reporter.reports(claim, failed, lambda: _original(store, claim), now, remark=remark)
         )
-        answer.notice = sender is None
         if reports and sender is not None:
             # Where there is nobody behind the sender's address any more, it is the postmaster who is told.
-            answer.notice = not settled(lambda: resolve(reporter.router, Request(sender))).deliveries
+            notice = not settled(lambda: resolve(reporter.router, Request(sender))).deliveries
     except TableError as error:
         raise StoreError(f"nothing is returned, since a report cannot be addressed: {error}") from None
     if not reports and reporter.keeps(claim, failed):
         why = f"cannot be returned, as nobody can be told: {failed[0][1].reply}"
-        answer.kept = f"{why} ({remark})" if remark else why
+        kept = f"{why} ({remark})" if remark else why
+    for answer in answers:
+        answer.notice, answer.kept = notice, kept
     return reports
 
 
@@ -196,30 +242,33 @@ def _original(store: Store | None, claim: Claim) -> tuple[bytes, bool]:
     return claim.message.trace + octets, len(octets) == content.size
 
 
-def _tell(answer: Returned, reporter: Reporter, remark: str) -> None:
-    message = answer.message
-    if answer.refused:
+def _tell(answers: Sequence[Returned], reporter: Reporter, remark: str) -> None:
+    """Tell the log what became of a message."""
+    lead = answers[0]
+    message = lead.message
+    if lead.refused:
         event.refused(message.ident)
         return
-    if answer.kept is not None:
-        event.held(message.ident, answer.kept)
+    if lead.kept is not None:
+        event.held(message.ident, lead.kept)
         return
     if event.sinks:
         event.noted(
             f"returned by a person: {remark}" if remark else "returned by a person", ident=message.ident
         )
-        for one, outcome in answer.recipients:
-            event.tried(
-                message.ident,
-                one.recipient.forward_path,
-                answer.route,
-                outcome,
-                orcpt=one.recipient.orcpt,
-                arrival=message.arrival.at,
-                attempts=one.attempts,
-                kind=failure.kind(outcome, reporter.rules),
-            )
-    for report in answer.reports:
+        for answer in answers:
+            for one, outcome in answer.recipients:
+                event.tried(
+                    message.ident,
+                    one.recipient.forward_path,
+                    answer.route,
+                    outcome,
+                    orcpt=one.recipient.orcpt,
+                    arrival=message.arrival.at,
+                    attempts=one.attempts,
+                    kind=failure.kind(outcome, reporter.rules),
+                )
+    for report in lead.reports:
         event.reported(message.ident, report, "failed")
-    if not answer.reports and message.envelope.reverse_path is None:
+    if not lead.reports and message.envelope.reverse_path is None:
         event.dropped(message.ident, "it has no sender to be returned to")
