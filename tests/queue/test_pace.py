@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mether.queue.pace import FILE, HOUR, Pace, hour
+from mether.queue.pace import AGAIN, FILE, HOUR, Pace, hour
 
 NOW = 1_772_529_164.0
 ANN = "ann@example.org"
@@ -127,6 +127,39 @@ def test_one_that_cannot_be_written_leaves_a_process_its_own_count(tmp_path: Pat
     [said] = kept.said
     assert "counts for itself" in said
     pace.close()
+
+
+def test_who_holds_the_file_is_not_waited_for_and_it_is_used_again(paces: Kept, tmp_path: Path) -> None:
+    """This is the event loop's time; and what was counted and waits meanwhile is not forgotten."""
+    pace, other = paces(2), paces(2)
+    then = hour(ANN, NOW)
+    assert pace.ask(ANN, "R1", NOW) == 0.0
+    holder = other._db()
+    holder.execute("BEGIN EXCLUSIVE")
+    assert [pace.ask(ANN, f"R{number}", NOW) for number in (2, 3, 4)] == [0.0, 0.0, then]
+    assert pace.ask(ANN, "R5", NOW + AGAIN + 1) == then  # tried, and held still
+    holder.execute("ROLLBACK")
+    assert pace.ask(ANN, "R6", NOW + AGAIN + 2) == then
+    assert other.reader("R4") is None
+    assert pace.ask(ANN, "R7", NOW + 2 * AGAIN + 2) == then
+    assert other.waiting(ANN, then, 10) == ["R4", "R5", "R6", "R7"]
+    [said] = paces.said
+    assert "locked" in said and "counts for itself" in said
+
+
+def test_what_waits_for_a_far_time_is_not_waited_for_when_the_clock_is_set_back(paces: Kept) -> None:
+    pace = paces(1)
+    month = 30 * 24 * HOUR
+    assert pace.ask(ANN, "R1", NOW + month) == 0.0
+    assert pace.ask(ANN, "R2", NOW + month) > NOW + month
+    assert [pace.ask(ANN, "R3", NOW), pace.ask(ANN, "R4", NOW)] == [0.0, hour(ANN, NOW)]
+    pace.forget(["R4"])
+    assert pace.ask(ANN, "R5", NOW + HOUR) == 0.0
+
+
+def test_what_is_no_character_raises_nothing(paces: Kept) -> None:
+    pace = paces(1)
+    assert [pace.ask("\udcff@example.org", name, NOW) > NOW for name in ("R1", "R2")] == [False, True]
 
 
 def test_a_queue_in_memory_counts_in_memory() -> None:

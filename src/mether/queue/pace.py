@@ -8,9 +8,11 @@ begins at another minute for each reader, so that not all that waits is due at o
 It is kept in an SQLite file of its own in the spool, for all kinds of store and all processes: beside the
 queue, and not in it, since what is counted here may be lost.  Then a reader hears more in this hour, and what
 waited goes singly; no report is lost, as every one is in the queue.  So nothing is synced here, a damaged
-file is begun anew, and where none can be written the process counts for itself.  Nothing is ever raised.
+file is begun anew, and where none can be written the process counts for itself, and tries again in AGAIN
+seconds.  Nothing is ever raised.
 
 Limits: what is kept of an hour goes KEPT seconds after it; a process looks for that every SWEEP reports.
+Another process is waited for BUSY milliseconds, as this is the event loop's time.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ HOUR: Final = 3600.0
 KEPT: Final = 30 * 86400.0
 """Seconds after its time until an entry is forgotten: no report waits for so long."""
 SWEEP: Final = 1000
-BUSY: Final = 500
+BUSY: Final = 100
 """Milliseconds that another process is waited for."""
+AGAIN: Final = 60.0
+"""Seconds until a file that could not be used is tried again."""
 
 
 def hour(reader: str, now: float) -> float:
@@ -51,7 +55,7 @@ class Pace:
     `trouble` is told why the file cannot be used.  Used by one thread.
     """
 
-    __slots__ = ("_asked", "_connection", "_sql", "_trouble", "hourly", "path")
+    __slots__ = ("_again", "_alone", "_asked", "_connection", "_said", "_sql", "_trouble", "hourly", "path")
 
     def __init__(
         self, directory: str | None, hourly: int, trouble: Callable[[str], None] = lambda text: None
@@ -62,13 +66,18 @@ class Pace:
         self._connection: apsw.Connection | None = None
         self._sql: dict[str, str] = {}
         self._asked = 0
+        self._alone = directory is None
+        self._again: float | None = None
+        self._said = ""
 
     def ask(self, reader: str, ident: str, now: float) -> float:
         """When the report `ident` may go to the reader: 0.0 at once, and it is counted, or a time to come."""
+        self._back(now)
         return self._do(lambda: self._ask(_key(reader), ident, now))
 
     def allow(self, reader: str, now: float) -> float:
         """When those that wait may go: 0.0 now, and they are counted as one, or a time to come."""
+        self._back(now)
         return self._do(lambda: self._allow(_key(reader), now))
 
     def reader(self, ident: str) -> str | None:
@@ -108,15 +117,15 @@ class Pace:
             db.execute(self._sql["told-old"], (now - HOUR,))
             db.execute(self._sql["waiting-old"], (now - KEPT,))
         with db:
-            latest = db.execute(self._sql["latest"], (reader, now - HOUR)).get
+            # Those that wait beyond this hour did so before the clock was set back: they are not waited for.
+            latest = db.execute(self._sql["latest"], (reader, now - HOUR, until)).get
             if latest is None:
                 counted = db.execute(self._sql["counted"], (reader, until)).get
                 if counted is None or counted < self.hourly:
                     db.execute(self._sql["count"], (reader, until)).fetchall()
                     return 0.0
-            at: float = max(latest or 0.0, until)
-            db.execute(self._sql["wait"], (ident, reader, at))
-        return at
+            db.execute(self._sql["wait"], (ident, reader, until))
+        return until
 
     def _allow(self, reader: str, now: float) -> float:
         db = self._db()
@@ -135,20 +144,64 @@ class Pace:
         try:
             return work()
         except (apsw.Error, OSError) as error:
-            damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
             self.close()
-            what = "begun anew" if damaged else "left alone: this process counts for itself"
-            self._trouble(f"the counts of reports {self.path}: {error}; they are {what}")
-            if damaged and self.path is not None:
-                self._remove(self.path)
-            else:
-                self.path = None
+            if not self._anew(error):
+                self._leave(error)
         try:
             return work()
-        except (apsw.Error, OSError):
+        except (apsw.Error, OSError) as error:
             self.close()
-            self.path = None
+            self._leave(error)
         return work()
+
+    def _anew(self, error: Exception) -> bool:
+        """Take away a file that is damaged; whether it was."""
+        import apsw
+
+        if self.path is None or not isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            return False
+        self._say(f"{error}; they are begun anew")
+        self._remove(self.path)
+        return True
+
+    def _leave(self, error: Exception) -> None:
+        """Count alone for a while."""
+        self._alone, self._again = True, None
+        self._say(f"{error}; they are left alone: this process counts for itself")
+
+    def _say(self, what: str) -> None:
+        """Tell of trouble, once until it is another or over."""
+        if what != self._said:
+            self._said = what
+            self._trouble(f"the counts of reports {self.path}: {what}")
+
+    def _back(self, now: float) -> None:
+        """Go back to the file that was left when it is time to try, with what was counted meanwhile."""
+        if not self._alone or self.path is None:
+            return
+        if self._again is None:
+            self._again = now + AGAIN
+        if self._again - AGAIN <= now < self._again:  # and not where the clock was set back
+            return
+        import apsw
+
+        here = self._db()
+        counts = here.execute(self._sql["counts"]).fetchall()
+        rows = here.execute(self._sql["waiting-all"]).fetchall()
+        self._connection, self._alone = None, False
+        try:
+            db = self._db()
+            with db:
+                db.executemany(self._sql["wait"], rows)
+                db.executemany(self._sql["add"], counts)
+        except (apsw.Error, OSError) as error:
+            self.close()
+            self._connection = here
+            self._anew(error)
+            self._leave(error)
+            return
+        here.close(force=True)
+        self._said = ""
 
     def _remove(self, path: str) -> None:
         for name in (path, f"{path}-wal", f"{path}-shm"):
@@ -163,14 +216,15 @@ class Pace:
 
         from mether.queue import sql
 
-        if self.path is not None:
+        path = None if self._alone else self.path
+        if path is not None:
             with suppress(FileExistsError):
-                fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+                fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
                 try:
-                    give(fd, os.path.dirname(self.path))
+                    give(fd, os.path.dirname(path))
                 finally:
                     os.close(fd)
-        connection = apsw.Connection(self.path or ":memory:")
+        connection = apsw.Connection(path or ":memory:")
         try:
             connection.set_busy_timeout(BUSY)
             connection.execute("PRAGMA journal_mode=WAL")
@@ -186,4 +240,4 @@ class Pace:
 
 
 def _key(reader: str) -> str:
-    return reader.casefold()
+    return reader.casefold().encode("utf-8", "replace").decode()

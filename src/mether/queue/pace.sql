@@ -25,8 +25,8 @@ RETURNING count;
 SELECT count FROM told WHERE reader = ?1 AND until = ?2;
 
 -- name: latest
--- Until when the last of those that wait for a reader wait.
-SELECT max(at) FROM waiting WHERE reader = ?1 AND at > ?2;
+-- Whether any still wait for a reader, and until when.
+SELECT max(at) FROM waiting WHERE reader = ?1 AND at > ?2 AND at <= ?3;
 
 -- name: wait
 INSERT INTO waiting VALUES (?1, ?2, ?3) ON CONFLICT (ident) DO UPDATE SET reader = ?2, at = ?3;
@@ -36,6 +36,16 @@ SELECT reader FROM waiting WHERE ident = ?1;
 
 -- name: waiting
 SELECT ident FROM waiting WHERE reader = ?1 AND at <= ?2 ORDER BY at, ident LIMIT ?3;
+
+-- name: waiting-all
+SELECT ident, reader, at FROM waiting;
+
+-- name: counts
+SELECT reader, until, count FROM told;
+
+-- name: add
+INSERT INTO told VALUES (?1, ?2, ?3)
+ON CONFLICT (reader) DO UPDATE SET count = iif(until = ?2, count, 0) + ?3, until = ?2;
 
 -- name: forget
 DELETE FROM waiting WHERE ident IN (SELECT value FROM json_each(?1));
