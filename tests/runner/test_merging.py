@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from clock import running, virtual
-from mail import LATER, NEVER, draft, heard
+from mail import DAY, LATER, NEVER, draft, heard
 from runners import Service, settled
 
 from mether.outcome import Route
@@ -19,6 +19,7 @@ from mether.queue.claim import Claim
 from mether.queue.pace import HOUR, Pace, hour
 from mether.queue.store import Filter
 from mether.reply import Reply
+from mether.runner import merging
 
 SENDER = "sender@example.com"
 DIGEST = re.compile(rb"\r\n--b0undary\w*-d\r\n")
@@ -172,6 +173,94 @@ async def test_a_reader_that_cannot_be_reached_is_tried_with_all_of_them_again()
         await asyncio.sleep(2 * HOUR)
         assert not service.queued()
         assert service.told() == [1, 8, 8]
+
+
+TOO_LARGE = Reply(552, "5.3.4", "message too big for system")
+
+
+@virtual
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ("failed", TOO_LARGE, "transaction"),
+        ("delayed", TOO_LARGE, "recipient"),  # as 552 is at RCPT
+        ("failed", Reply(554, "5.7.1", "this looks like spam"), "transaction"),
+    ],
+)
+async def test_what_is_too_much_for_the_next_hop_goes_in_less(refusal: tuple[str, Reply, str]) -> None:
+    """Each would have been taken alone, and none may be lost for having been put with others."""
+    with reporting(1) as service, heard() as events:
+        service.put(*(draft(sender=SENDER) for _ in range(41)))
+        service.runner.wake()
+        await settled()
+        work = service.transport.work
+
+        def limited(claim: Claim) -> None:
+            assert claim.content is not None
+            if claim.content.size > 30_000:
+                service.transport.answers[SENDER] = refusal
+            work(claim)
+            service.transport.answers.pop(SENDER, None)
+
+        service.transport.work = limited  # type: ignore[method-assign]
+        await asyncio.sleep(DAY)
+        assert not service.queued()
+        assert service.told()[:2] == [1, 40]
+        assert sum(service.told()[2:]) == 40 and max(service.told()[2:]) > 1
+    relayed = [fields["queue_id"] for name, fields in events if name == "relayed"]
+    reported = [fields["report"] for name, fields in events if name == "reported"]
+    assert sorted(relayed) == sorted(reported) and len(reported) == 41
+
+
+@virtual
+async def test_what_no_next_hop_takes_even_alone_is_the_postmasters() -> None:
+    with reporting(1) as service:
+        service.put(*(draft(sender=SENDER) for _ in range(9)))
+        service.runner.wake()
+        await settled()
+        service.transport.answers[SENDER] = ("failed", TOO_LARGE, "transaction")
+        await asyncio.sleep(4 * DAY)
+        assert not service.queued()
+        texts = [one for one in service.sent if b"To: <postmaster@example.com>" in one[:2000]]
+        told = sum(max(1, len(DIGEST.findall(one))) for one in texts)
+        assert told == 8
+
+
+@virtual
+async def test_no_more_readers_are_remembered_than_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mether.runner.merging.READERS", 3)
+    with reporting(1) as service:
+        senders = [f"user{number}@example.com" for number in range(6)]
+        service.put(*(draft(sender=sender) for sender in senders for _ in range(4)))
+        service.runner.wake()
+        await settled()
+        for sender in senders:
+            service.transport.answers[sender] = ("failed", TOO_LARGE, "transaction")
+        await asyncio.sleep(HOUR + 1)
+        assert len(service.runner._merging._most) == 3
+        await asyncio.sleep(4 * DAY)
+        assert not service.queued()
+
+
+@virtual
+async def test_one_that_cannot_be_read_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = merging._read
+    with reporting(1) as service, heard() as events:
+        service.put(*(draft(sender=SENDER) for _ in range(6)))
+        service.runner.wake()
+        await settled()
+        bad = service.queued()[2]
+
+        def damaged(claim: Claim) -> bytes:
+            if claim.message.ident == bad:
+                raise OSError(5, "Input/output error")
+            return read(claim)
+
+        monkeypatch.setattr("mether.runner.merging._read", damaged)
+        await asyncio.sleep(service.until() + 1)
+        assert service.told() == [1, 4]
+        assert service.queued() == [bad]
+    assert any("Input/output error" in str(fields) for _, fields in events)
 
 
 @virtual

@@ -6,6 +6,10 @@ the first of a reader's comes to be tried, all that wait for the same reader are
 its hour, and above the limit they wait on.  Nothing in the queue changes by that: what comes of the one
 message is the outcome of each report in it, and whatever fails or dies on the way leaves them queued.
 
+A next hop that refuses the one message for good may have refused it for being what it is: too large, or with
+too much in it that it does not like.  Then nothing is said of the reports in it, which are tried again in
+smaller messages, down to each alone.
+
 Only those with the same recipients at the same next hop, and sent in the same way, are merged.  What is
 suspected of having been delivered is tried alone, as ever.
 """
@@ -20,6 +24,7 @@ from mether.queue.content import in_memory
 from mether.queue.message import Message
 from mether.queue.selection import Select
 from mether.queue.store import StoreError
+from mether.relay import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +43,10 @@ MOST: Final = 500
 """Reports in one message."""
 OCTETS: Final = 1 << 20
 """Octets of their content in it."""
+PART: Final = 8
+"""How many times less the next message for a reader has when one was refused."""
+READERS: Final = 1000
+"""Readers of whom it is remembered how much was refused, those last that were."""
 
 
 class Merging:
@@ -71,6 +80,7 @@ class Merging:
         self._put_off = put_off
         self._faulted = faulted
         self._come: dict[str, list[Claim]] = {}
+        self._most: dict[str, int] = {}  # octets for a reader whose next hop refused more
         self.sent: dict[int, list[Claim]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -114,9 +124,20 @@ class Merging:
         if members is None:
             return [(claim, list(outcomes))]
         pace = self._reporter.pace
+        if len(members) > 1 and any(map(_for_itself, outcomes)):
+            outcomes = [_again(outcome) if _for_itself(outcome) else outcome for outcome in outcomes]
+            if pace is not None and (reader := pace.reader(claim.message.ident)) is not None:
+                self._refused(reader, sum(member.message.size for member in members))
         if pace is not None and all(outcome.action != "delayed" for outcome in outcomes):
             pace.forget(member.message.ident for member in members)
         return [(member, _its(member, outcomes)) for member in members]
+
+    def _refused(self, reader: str, octets: int) -> None:
+        """The next hop did not take so much in one message for this reader."""
+        self._most.pop(reader, None)
+        self._most[reader] = octets // PART
+        while len(self._most) > READERS:
+            del self._most[next(iter(self._most))]
 
     async def _gather(self, reader: str) -> None:
         """Claim what else waits for the reader, and send all that has come by then."""
@@ -131,7 +152,7 @@ class Merging:
         for claim in claims:
             groups.setdefault(_key(claim), []).append(claim)
         for group in groups.values():
-            for some in _cut(group):
+            for some in _cut(group, self._most.get(reader, OCTETS)):
                 try:
                     self._send(reader, some)
                 except Exception as error:
@@ -176,16 +197,31 @@ class Merging:
             self.sent[claims[0].token] = claims
             self._offer(claims[0])
             return
-        one = self._merged(claims, now)
-        self.sent[one.token] = claims
-        event.merged([claim.message.ident for claim in claims], reader)
-        self._offer(one)
+        contents: list[bytes] = []
+        whole: list[Claim] = []
+        wrong: list[tuple[Claim, Exception]] = []
+        for claim in claims:
+            try:
+                contents.append(_read(claim))
+                whole.append(claim)
+            except (OSError, StoreError) as error:
+                wrong.append((claim, error))
+        if len(whole) > 1:
+            one = self._merged(whole, contents, now)
+            self.sent[one.token] = whole
+            event.merged([claim.message.ident for claim in whole], reader)
+            self._offer(one)
+        elif whole:
+            self.sent[whole[0].token] = whole
+            self._offer(whole[0])
+        for claim, trouble in wrong:  # it keeps nobody else from being told
+            self._faulted(claim, trouble)
 
-    def _merged(self, claims: list[Claim], now: float) -> Claim:
+    def _merged(self, claims: list[Claim], contents: list[bytes], now: float) -> Claim:
         """The claim to try for these."""
         reporter, lead = self._reporter, claims[0]
         data = merged.merge(
-            [claim.content.read() for claim in claims if claim.content is not None],
+            contents,
             hostname=reporter.hostname,
             postmaster=str(reporter.postmaster),
             ident=lead.message.ident,
@@ -217,6 +253,12 @@ class Merging:
         )
 
 
+def _read(claim: Claim) -> bytes:
+    """The whole content.  Raises OSError, StoreError."""
+    assert claim.content is not None, "it was fetched before the claim came here"
+    return claim.content.read()
+
+
 def _key(claim: Claim) -> Key:
     """What claims that go as one have in common."""
     its = claim.message.envelope
@@ -224,17 +266,37 @@ def _key(claim: Claim) -> Key:
     return claim.route, readers, its.body, its.smtputf8, its.requiretls
 
 
-def _cut(claims: list[Claim]) -> list[list[Claim]]:
-    """The claims in groups that are not too large for one message."""
+def _cut(claims: list[Claim], most: int) -> list[list[Claim]]:
+    """The claims in groups of at most so many octets, for one message each."""
     groups: list[list[Claim]] = []
     octets = 0
     for claim in claims:
         octets += claim.message.size
-        if not groups or len(groups[-1]) >= MOST or octets > OCTETS:
+        if not groups or len(groups[-1]) >= MOST or octets > most:
             groups.append([])
             octets = claim.message.size
         groups[-1].append(claim)
     return groups
+
+
+def _for_itself(outcome: Outcome) -> bool:
+    """Whether a message was refused for what it is: not its reader, nor all mail of that host."""
+    if outcome.action == "failed" and outcome.scope == "transaction":
+        return True
+    return failure.kind(outcome) == "size"
+
+
+def _again(outcome: Outcome) -> Outcome:
+    """The same refusal, after which it is tried again."""
+    return Outcome(
+        outcome.recipient,
+        "delayed",
+        outcome.reply,
+        scope=outcome.scope,
+        remote_mta=outcome.remote_mta,
+        said=outcome.said,
+        at=outcome.at,
+    )
 
 
 def _its(claim: Claim, outcomes: Sequence[Outcome]) -> list[Outcome]:
