@@ -22,7 +22,7 @@ from mether.relay.health import Health
 from mether.routing.request import Request
 from mether.routing.router import Router
 from mether.setup import config as config_
-from mether.setup import wiring
+from mether.setup import reporting, wiring
 from mether.setup.config import Config
 from mether.testing.dns import Server, Zone
 
@@ -69,26 +69,6 @@ def test_the_retry_schedule(config: Config) -> None:
     retry = wiring.retry(config)
     assert (retry.intervals, retry.jitter, retry.lifetime) == ((10.0, 60.0), 0.5, 2 * 86400.0)
     assert retry.warn == (3600.0, 86400.0)
-
-
-def test_the_reporter(config: Config) -> None:
-    reporter = wiring.reporter(config, config.router())
-    assert reporter.hostname == "mx.example.com"
-    assert reporter.postmaster == address("root@example.com")
-    assert not reporter.tell_postmaster
-    assert reporter.lifetime == 2 * 86400.0
-    assert reporter.boundary() != reporter.boundary()
-
-
-def test_all_who_report_count_together(config: Config) -> None:
-    """At acceptance, from the queue, and by a newer configuration of the same spool."""
-    pace = wiring.pace(config)
-    assert pace.hourly == 100
-    assert wiring.reporter(config, config.router()).pace is pace
-    newer = config_.loads(f'[queue]\nspool = "{config.queue.spool}"\n[reports]\nhourly = 7\n')
-    assert wiring.pace(newer) is pace
-    assert pace.hourly == 7
-    assert wiring.pace(config_.loads('[queue]\nspool = "memory:"\n')).path is None
 
 
 def test_the_reception(config: Config) -> None:
@@ -151,7 +131,7 @@ def test_a_queue_at_work_delivers_and_closes(config: Config, tmp_path: Path) -> 
 
 def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path: Path) -> None:
     """What was in hand is delivered as it was begun, what comes then where the new one says."""
-    text = TEXT.replace("mail/{user}", "other/{user}") + "[queue]\nwindow = 70\n"
+    text = TEXT.replace("mail/{user}", "other/{user}") + "[queue]\nwindow = 70\n[reports]\nhourly = 7\n"
     (tmp_path / "mether.toml").write_text(text)
     newer = config_.load(str(tmp_path / "mether.toml"))
     store = MemoryStore(now=0.0)
@@ -178,9 +158,12 @@ def test_a_queue_at_work_goes_by_a_newer_configuration(config: Config, tmp_path:
         await take(config.router())
         router = newer.router()
         pool = wiring.pool(newer, router, working.runner, loop, working.health)
-        working.adopt(newer, router, pool, wiring.reporter(newer, router))
+        reporter = reporting.reporter(newer, router, working.pace)
+        assert working.pace is not None and working.pace.hourly == 100, "it may still be refused elsewhere"
+        working.adopt(newer, router, pool, reporter)
         await take(router)
         assert working.runner.window.messages == 70
+        assert working.pace.hourly == 7
         await working.close()
 
     asyncio.run(work())
@@ -257,34 +240,6 @@ async def test_a_second_signal_waits_for_no_attempt() -> None:
     await wiring.Working(store, queue, stalled, stalled, Health()).close(hurry)  # type: ignore[arg-type]
     assert store.closed and queue.closed
     assert running().time() == pytest.approx(5 + 3 * wiring.MOMENT)
-
-
-def test_notices_go_where_the_bare_postmaster_does() -> None:
-    """The built-in postmaster is at the hostname, which nothing delivers."""
-    text = '[service]\nhostname = "mx.test"\n[[route]]\ndomains = ["home.test"]\nmaildir = "m/{user}"\n'
-    config = config_.loads(text)
-    router = config.router()
-    assert wiring.reporter(config, router).postmaster == address("postmaster@home.test")
-    assert wiring.postmaster(config, router) == address("postmaster@home.test")
-
-
-def test_local_time_is_asked_anew_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRC-4: a service that runs through the end of summer time writes the right zone after it."""
-    now, lead = 1792980000.0, 7200  # a full minute
-
-    class Clock:
-        def time(self) -> float:
-            return now
-
-        def localtime(self) -> object:
-            return type("Local", (), {"tm_gmtoff": lead})
-
-    monkeypatch.setattr(wiring, "time", Clock())
-    assert wiring.offset() == 7200
-    now, lead = now + 59.9, 3600
-    assert wiring.offset() == 7200
-    now += 0.2
-    assert wiring.offset() == 3600
 
 
 def test_only_a_next_hop_of_the_configuration_is_waited_for_when_its_name_does_not_exist() -> None:

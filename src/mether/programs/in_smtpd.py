@@ -113,7 +113,7 @@ def session(
     from mether.reply import Reply
     from mether.server import pipe
     from mether.server.dialogue import Dialogue
-    from mether.setup import suppress, wiring
+    from mether.setup import reporting, suppress, wiring
     from mether.setup.struct import replace
     from mether.smtp.server import ServerProtocol
 
@@ -134,6 +134,7 @@ def session(
             stage=store.stage,
             commit=_committer(store),
             watch=suppress.watch(config),
+            pace=reporting.pace(config),
         )
         dialogue: Dialogue
 

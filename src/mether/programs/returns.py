@@ -109,13 +109,14 @@ def work(wish: Wish, options: Parsed, idents: list[str], now: float) -> int:
     """Return it, or with --dry-run tell; the exit status.  Raises ConfigError, StoreError, OSError."""
     from mether.programs.interrupt import Interrupt
     from mether.queue.open import open_store
-    from mether.setup import logs, wiring
+    from mether.setup import logs, reporting
     from mether.setup.config import load
     from mether.setup.locate import find_config
 
     dry = options.flag("dry-run")
     config = load(find_config(options.text("config")), spool=options.text("spool"))
-    reporter = wiring.reporter(config, config.router())
+    pace = None if dry else reporting.pace(config)  # what is not sent is not counted
+    reporter = reporting.reporter(config, config.router(), pace)
     store = open_store(config.queue.spool, now=now, create=False)
     store.runs = store.receives = False
     unknown: list[str] = []
@@ -139,6 +140,8 @@ def work(wish: Wish, options: Parsed, idents: list[str], now: float) -> int:
                 raise Failure(TEMPFAIL, f"{error}; stop it first, or wait for its end") from None
     finally:
         store.close()
+        if pace is not None:
+            pace.close()
     for each in unknown:
         complain(wish.program, f"{each}: not in the queue")
     if ending.number is not None:

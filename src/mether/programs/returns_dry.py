@@ -50,7 +50,6 @@ def foretell(wish: Wish, store: Store, reporter: Reporter, pages: Iterator[list[
     """Print it for all that is in `pages`, and how many they are.  Raises StoreError."""
     from mether.runner import returning
 
-    reporter.pace = None  # what is not sent is not counted
     hops = {hop.route: hop for hop in store.hops()}
     count = Count()
     for page in pages:

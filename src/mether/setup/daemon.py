@@ -21,7 +21,7 @@ from mether.receive.budget import Budget
 from mether.receive.learning import Learning
 from mether.runner.asking import asker
 from mether.runner.lease import Lease
-from mether.setup import certificates, check, places, wiring
+from mether.setup import certificates, check, places, reporting, wiring
 from mether.setup.listener import Listener, Rules
 from mether.setup.logins import Logins
 
@@ -122,7 +122,7 @@ class Daemon:
             if first
             else wiring.pool(config, router, working.runner, self._loop, working.health, self._helper)
         )
-        reporter = None if first else wiring.reporter(config, router)
+        reporter = None if first else reporting.reporter(config, router, working.pace)
         logins: Logins | None = None
         if config.auth is not None and self.receives:
             known = self._logins.throttle if self._logins is not None else None
@@ -141,6 +141,7 @@ class Daemon:
                 logins=logins,
                 learn=self._learn,
                 watch=working.kept.watch if working.kept is not None else None,
+                pace=working.pace,
             )
         return Prepared(config, router, tls, logins, pool, reporter, rules)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mether.net.tlsserver import ServerTls
     from mether.queue.content import Writer
     from mether.queue.message import Draft
+    from mether.queue.pace import Pace
     from mether.queue.suppressed_watch import Watch
     from mether.receive.budget import Budget
     from mether.receive.learning import Learn
@@ -100,6 +101,7 @@ class Rules:
         logins: Logins | None = None,
         learn: Learn | None = None,
         watch: Watch | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.listen = listen
         self.rates = rates
@@ -122,6 +124,7 @@ class Rules:
             authentication=logins.authentication if logins is not None and listen.auth else None,
             learn=learn,
             watch=watch,
+            pace=pace,
             tls=self.tls is not None,
         )
 

@@ -1,7 +1,8 @@
 """From a configuration to working parts: the one place where they are put together.
 
-`reception`, `reporter` and `retry` make the plain structs that the layers below take, `new_id` a queue id;
-`working` makes a runner with its transports and the queue's writer.  Nothing here decides anything.
+`reception` and `retry` make the plain structs that the layers below take, and `setup.reporting` those of
+reports; `new_id` makes a queue id, `working` a runner with its transports and the queue's writer.  Nothing
+here decides anything.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 import random
 import time
 
-from mether import address
 from mether.event import mail as event
 from mether.queue import ident
 from mether.receive.reception import Limits, Reception
-from mether.runner.notify import Reporter
 from mether.runner.schedule import Retry
+from mether.setup import reporting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from mether.address import Address
     from mether.content.classify import Rules
     from mether.queue.commit import GroupCommit
     from mether.queue.content import Writer
@@ -39,27 +38,15 @@ if TYPE_CHECKING:
     from mether.relay.health import Health
     from mether.relay.pool import Pool
     from mether.routing.router import Router
+    from mether.runner.notify import Reporter
     from mether.runner.run import Runner
     from mether.setup.config import Config, Listen
     from mether.setup.suppress import Kept
 
 
-_offset = (-1, 0)
-_paces: dict[str, Pace] = {}
-
-
 def new_id(now: float) -> str:
     """A queue id for a message that arrives at `now`."""
     return ident.new_id(now, random.getrandbits(12))
-
-
-def offset() -> int:
-    """Local time's lead over UTC, in seconds; asked anew each minute, since it changes at no other time."""
-    global _offset
-    minute = int(time.time()) // 60
-    if _offset[0] != minute:
-        _offset = (minute, time.localtime().tm_gmtoff)
-    return _offset[1]
 
 
 def retry(config: Config, rules: Rules | None = None) -> Retry:
@@ -74,47 +61,6 @@ def retry(config: Config, rules: Rules | None = None) -> Retry:
         mailbox_full=config.retry.mailbox_full,
         rules=rules,
     )
-
-
-def postmaster(config: Config, router: Router) -> Address:
-    """Who gets mail for the bare postmaster, and reports that cannot be delivered."""
-    return router.postmaster or address.parse(config.service.postmaster, utf8=True)
-
-
-def reporter(config: Config, router: Router) -> Reporter:
-    """Who writes reports.  Raises ConfigError."""
-    from mether.setup import replies, reports
-
-    return Reporter(
-        hostname=config.service.hostname,
-        postmaster=postmaster(config, router),
-        tell_postmaster=config.service.undeliverable_reports == "postmaster",
-        router=router,
-        lifetime=config.retry.expire,
-        boundary=_boundary,
-        offset=offset,
-        hold=config.service.undeliverable_reports == "hold",
-        texts=reports.texts(config),
-        rules=replies.rules(config),
-        pace=pace(config),
-    )
-
-
-def pace(config: Config) -> Pace:
-    """How many reports an hour go to one reader; the same for all who ask of this spool."""
-    from mether.queue.pace import Pace
-
-    url = config.queue.spool
-    if url not in _paces:
-        _, _, path = url.partition(":")
-        _paces[url] = Pace(path or None, 0, event.error)
-    _paces[url].hourly = config.reports.hourly
-    return _paces[url]
-
-
-def _boundary() -> str:
-    """A token for a report."""
-    return f"{random.getrandbits(96):024x}"
 
 
 def rates(listen: Listen) -> Rates:
@@ -142,6 +88,7 @@ def reception(
     authentication: Authentication | None = None,
     learn: Learn | None = None,
     watch: Watch | None = None,
+    pace: Pace | None = None,
     tls: bool = False,
 ) -> Reception:
     """What the sessions of one listener share; without `tls` there is none to be had, whatever it says, and
@@ -154,7 +101,7 @@ def reception(
     starttls = tls and listen.tls == "starttls"
     return Reception(
         hostname=config.service.hostname,
-        postmaster=postmaster(config, router),
+        postmaster=reporting.postmaster(config, router),
         limits=Limits(
             size=listen.max_size,
             recipients=listen.max_recipients,
@@ -172,7 +119,7 @@ def reception(
         stage=stage,
         commit=commit,
         admit=admit,
-        offset=offset,
+        offset=reporting.offset,
         name=listen.label,
         role=listen.role,  # type: ignore[arg-type]  # one of them: setup.listen has checked it
         offers=Offers(
@@ -194,8 +141,8 @@ def reception(
         turns=learn.turns if isinstance(learn, Learning) else None,
         domains=resolving.domains(config, listen),
         suppressed=suppress.refusing(config, router, watch),
-        boundary=_boundary,
-        pace=pace(config),
+        boundary=reporting.boundary,
+        pace=pace,
         texts=reports.texts(config),
         rules=replies.rules(config),
     )
@@ -210,8 +157,9 @@ MOMENT: Final = 0.1
 class Working:
     """A queue at work: the `store`, its writer `queue`, the `runner` and the `pool` of transports.
 
-    `adopt` lets it go by a newer configuration, with what `pool` and `reporter` have made for it.  What is
-    known of hosts (`health`) is for all of them, and so is what is of addresses (`kept`).
+    `adopt` lets it go by a newer configuration, with what `pool` and `reporting.reporter` have made for it.
+    What is known of hosts (`health`) is for all of them, and so is what is known of addresses (`kept`), and
+    how many reports went to each reader (`pace`).
     """
 
     def __init__(
@@ -222,8 +170,10 @@ class Working:
         pool: Pool,
         health: Health,
         kept: Kept | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.kept = kept
+        self.pace = pace
         self.health = health
         self.store = store
         self.queue = queue
@@ -242,6 +192,8 @@ class Working:
         self.runner.adopt(router=router, reporter=reporter, retry=retry(config, pool.rules))
         if self.kept is not None:
             self.kept.adopt(config, router, pool.rules)
+        if self.pace is not None:
+            self.pace.hourly = config.reports.hourly
         closing = asyncio.ensure_future(before.close())
         self._closing[closing] = before
         closing.add_done_callback(self._closing.pop)
@@ -288,6 +240,8 @@ class Working:
         rushed.cancel()
         if self.kept is not None:
             self.kept.close()
+        if self.pace is not None:
+            self.pace.close()
         self.queue.close()
         self.store.close(leave=self.runner.in_hand)
 
@@ -310,7 +264,7 @@ def working(
     from mether.setup.suppress import Kept
 
     rules = replies.rules(config)
-    kept = Kept(config, router, loop, rules)
+    kept, pace = Kept(config, router, loop, rules), reporting.pace(config)
     queue = GroupCommit(
         store,
         loop.call_soon_threadsafe,
@@ -325,7 +279,7 @@ def working(
         transports=lambda: made.pool,
         each=FIRST_ROOM,
         router=router,
-        reporter=reporter(config, router),
+        reporter=reporting.reporter(config, router, pace),
         retry=retry(config, rules),
         clock=time.time,
         random=random.random,
@@ -333,7 +287,8 @@ def working(
         suppressing=kept.suppressing,
     )
     health = Health()
-    made = Working(store, queue, runner, pool(config, router, runner, loop, health, helper), health, kept)
+    transports = pool(config, router, runner, loop, health, helper)
+    made = Working(store, queue, runner, transports, health, kept, pace)
     runner.former(made.closing)
     return made
 
