@@ -16,10 +16,10 @@ TO = Recipient(Address("a", "b.test"))
 LATER = Outcome(0, "delayed", Reply(451, None, "later"), remote_mta="mx.b.test", at=NOW - 9)
 
 
-def entry(*, hold=None, expires=NOW + 86400, release_at=0.0, **row):
+def entry(*, hold=None, expires=NOW + 86400, release_at=0.0, asked=None, **row):
     message = Message(
         "0" * 13,
-        Envelope(None, [TO]),
+        Envelope(None, [TO], hold=asked),
         Arrival(NOW - 60),
         size=5000,
         expires=expires,
@@ -50,7 +50,8 @@ DOWN = Hop(ROUTE, failures=2, not_before=NOW + 90, last="421 down")
         (entry(), Hop(ROUTE, suspended="moving", suspended_until=NOW), NOW, ["due"]),
         (entry(next_attempt=NOW + 60, attempts=9, expires=NOW + 30), None, NOW + 30, ["returned"]),
         (entry(next_attempt=NOW, attempts=1, suspect=True), None, NOW, ["tried alone", "crash"]),
-        (entry(next_attempt=NOW + 7, release_at=NOW + 7), None, NOW + 7, ["later delivery"]),
+        (entry(next_attempt=NOW + 7, release_at=NOW + 7, asked="for;7"), None, NOW + 7, ["later delivery"]),
+        (entry(next_attempt=NOW + 7, release_at=NOW + 7), None, NOW + 7, ["too many reports", "its reader"]),
     ],
 )
 def test_when_it_is_tried_next_and_why_then(of, hop, at, words):
@@ -139,7 +140,7 @@ def test_whose_words_they_are(said, text):
 
 def test_until_when_it_waits_to_be_released():
     """EXT-2"""
-    text = told(entry(next_attempt=NOW + 3600, release_at=NOW + 3600))
+    text = told(entry(next_attempt=NOW + 3600, release_at=NOW + 3600, asked="for;3660"))
     assert f"Release    {listing.stamp(NOW + 3600)} (in 1h)" in text
     assert f"  next     {listing.stamp(NOW + 3600)} (in 1h): its sender asked for a later delivery" in text
 
