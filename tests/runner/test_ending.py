@@ -195,11 +195,12 @@ async def test_a_delay_is_told_though_the_next_hop_is_left_alone() -> None:
     )
     service.receive(timed(By(50, "N"), "a@example.net", "b@example.org", routes=[HOP, OTHER]))
     await asyncio.sleep(55)
-    texts = [service.store.content(entry.message.ident).read().decode() for entry in service.reports()]
-    assert sum(text.count("Action: delayed") for text in texts) == 2
-    assert {"a@example.net" in text for text in texts} == {True, False}
+    (report,) = service.reports()
+    text = service.store.content(report.message.ident).read().decode()
+    assert text.count("Action: delayed") == 2
+    assert "a@example.net" in text and "b@example.org" in text
     await asyncio.sleep(600)
-    assert len(service.reports()) == 2
+    assert len(service.reports()) == 1
 
 
 @virtual

@@ -202,7 +202,7 @@ def test_a_next_hop_that_reports_does_so_itself(notify: str | None) -> None:
 def test_who_is_warned(notify: str | None, expected: bool) -> None:
     """DSN-6."""
     about = claim(notify=notify, last=outcome("delayed", remote_mta="mx.example.net"))
-    drafts = reporter().delayed(about, T0 + 9, lambda: (TRACE + CONTENT, True))
+    drafts = reporter().delayed([about], T0 + 9, lambda: (TRACE + CONTENT, True))
     assert bool(drafts) is expected
     for draft in drafts:
         assert "Action: delayed" in text(draft)
@@ -215,7 +215,7 @@ def test_only_those_still_waiting_are_in_a_warning() -> None:
     """DSN-6, BNC-3"""
     about = claim("one@example.net", "two@example.net")
     about.pending.pop(0)
-    (draft,) = reporter().delayed(about, T0 + 9, lambda: (TRACE + CONTENT, True))
+    (draft,) = reporter().delayed([about], T0 + 9, lambda: (TRACE + CONTENT, True))
     assert "two@example.net" in text(draft)
     assert "one@example.net" not in text(draft)
     assert draft.tells == [1]
@@ -291,7 +291,7 @@ def test_a_warning_after_the_time_to_deliver_by_says_so() -> None:
     about = claim(last=outcome("delayed"))
     about.message.envelope.by = By(60, "N")
     early, late = (
-        text(reporter().delayed(about, T0 + seconds, lambda: (TRACE + CONTENT, True))[0])
+        text(reporter().delayed([about], T0 + seconds, lambda: (TRACE + CONTENT, True))[0])
         for seconds in (59, 60)
     )
     assert "Status: 4.3.0" in early

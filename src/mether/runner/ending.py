@@ -2,8 +2,9 @@
 
 What becomes of each recipient was decided before (`runner.settle`).  Here the reports that follow are made,
 and both go to the queue's writer as one settlement.  A report that can't be written keeps its recipients in
-the queue: nobody is removed without the report that is owed.  One whose reader has to be looked up in a table
-waits for that, and where the table cannot be read is tried TRIES times, AGAIN seconds apart, before that.
+the queue: nobody is removed without the report that is owed.  What has failed at several next hops of a
+message is one settlement with one report (`runner.together`).  One whose reader has to be looked up in a
+table waits for that, and where the table cannot be read is tried TRIES times, AGAIN seconds apart, before.
 """
 
 from __future__ import annotations
@@ -18,21 +19,23 @@ from mether.queue.store import StoreError
 from mether.receive.learning import Learning
 from mether.relay import failure
 from mether.routing.source import Needs, TableError
-from mether.runner.notify import kind
+from mether.runner.notify import by_number, kind
 from mether.runner.schedule import warn_at
 from mether.runner.settle import keep, put_off
+from mether.runner.together import End
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Final
 
-    from mether.queue.claim import Claim, Decision
+    from mether.queue.claim import Claim, Decision, Hop
     from mether.queue.commit import GroupCommit
     from mether.queue.message import Draft
     from mether.runner.notify import Reporter
     from mether.runner.schedule import Retry
     from mether.runner.settle import Verdict
+    from mether.runner.together import Together
 
 
 TRIES: Final = 20
@@ -42,7 +45,8 @@ AGAIN: Final = 10.0
 class Ending:
     """The last that a runner does for its claims.
 
-    `ended` takes each claim once its settlement was applied or refused; `changed` says that there may be
+    `together` says which claims are settled together, with one report.  `ended` takes each claim once its
+    settlement was applied or refused; `changed` says that there may be
     something to claim, `waits` that there will be at a time (Unix seconds).
     """
 
@@ -52,6 +56,7 @@ class Ending:
         queue: GroupCommit,
         reporter: Reporter,
         retry: Retry,
+        together: Together,
         ended: Callable[[Claim], None],
         changed: Callable[[], None],
         waits: Callable[[float], None],
@@ -59,6 +64,8 @@ class Ending:
         self._queue = queue
         self._reporter = reporter
         self._retry = retry
+        self._together = together
+        together.end, together.warn = self._settle, self._warn
         self._ended = ended
         self._changed = changed
         self._waits = waits
@@ -76,78 +83,115 @@ class Ending:
         started: float,
         now: float,
         transcript: str = "",
-        *,
-        tries: int = TRIES,
     ) -> None:
         """Queue what was decided, and the reports that follow; `started` is when the attempt began, and
-        `transcript` what was said in it.  `tries` are left to find out where reports go."""
+        `transcript` what was said in it."""
+        one = End(claim, verdict, started, now, transcript)
+        together = self._together
+        if together.groups:
+            owed = verdict.hold is None and self._reporter.owes(claim, verdict.failed)
+            if together.ends(one, owed=owed):
+                if verdict.hop is not None and together.waits(claim):
+                    self._learn(verdict.hop, now)
+                    verdict.hop = None
+                return
+        self._settle([one])
+
+    def _settle(self, ends: list[End], tries: int = TRIES) -> None:
+        """Settle these claims of one message together.  `tries` are left to find out where a report goes."""
+        lead = ends[0].claim
+        ident = lead.message.ident
         reports: list[Draft] = []
-        ended = [*verdict.failed, *verdict.done]
+        ended = [each for one in ends for each in (*one.verdict.failed, *one.verdict.done)]
         if ended:
+            now = max(one.now for one in ends)
+            if len(ends) > 1:
+                ended = by_number(ended)
             try:
-                reports = self._reporter.reports(claim, ended, lambda: self._original(claim), now)
+                reports = self._reporter.reports(lead, ended, lambda: self._original(lead), now)
             except Exception as error:
                 if tries and isinstance(error, (Needs, TableError)):
-                    again = partial(self.end, claim, verdict, started, now, transcript, tries=tries - 1)
-                    self._wait(error, again)
+                    self._wait(error, partial(self._settle, ends, tries - 1))
                     return
                 # Nobody is removed without the report that is owed: it is tried again later.
-                event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
-                verdict = put_off(verdict, now + self._retry.intervals[-1])
-        if not reports and self._reporter.keeps(claim, verdict.failed):
-            verdict = keep(verdict, now)
-        attempt = None
-        times = [decision.retry_at for decision in verdict.decisions if decision.retry_at is not None]
-        if times and (outcomes := [one.outcome for one in verdict.decisions if one.outcome is not None]):
-            attempt = Attempt(
-                claim.route,
-                outcomes,
-                started=started,
-                seconds=max(0.0, now - started),
-                remote_mta=next((one.remote_mta for one in outcomes if one.remote_mta), ""),
-                uncertain=any(outcome.uncertain for outcome in outcomes),
-                transcript=transcript,
-            )
-        settlement = Settlement(claim, verdict.decisions, attempt=attempt, reports=reports, hold=verdict.hold)
+                event.error(f"a report cannot be written: {error!r}", ident=ident)
+                for one in ends:
+                    one.verdict = put_off(one.verdict, now + self._retry.intervals[-1])
+            if not reports and any(self._reporter.keeps(lead, one.verdict.failed) for one in ends):
+                for one in ends:
+                    if one.verdict.failed:
+                        one.verdict = keep(one.verdict, now)
+        parts = [Settlement(one.claim, one.verdict.decisions, attempt=_attempt(one)) for one in ends]
+        settlement = parts[0]
+        settlement.reports = reports
+        for one in ends:
+            settlement.hold = settlement.hold or one.verdict.hold
+        if len(parts) > 1:
+            settlement.also = parts[1:]
 
         def settled(applied: bool) -> None:
-            self._ended(claim)
-            if claim.suspect:
-                self._changed()  # the next one waited for this one's end
-            ident = claim.message.ident
+            if not applied and settlement.also:
+                # One of the claims is lost, and the others need not be.
+                for one in ends:
+                    self._settle([one])
+                return
+            for one in ends:
+                self._ended(one.claim)
+                if one.claim.suspect:
+                    self._changed()  # the next one waited for this one's end
             if not applied:
                 event.refused(ident)
                 return
-            if verdict.hold is not None:
-                event.held(ident, verdict.hold)
-            elif attempt is not None:
-                # DELIVERBY's time may come before the next try; it is never put off with that.
-                deadline = claim.message.deadline
-                self._waits(min(deadline, *times) if deadline > now else min(times))
+            if settlement.hold is not None:
+                event.held(ident, settlement.hold)
+            else:
+                for one, part in zip(ends, parts, strict=True):
+                    if part.attempt is not None:
+                        self._waits(_next(one))
             for report in settlement.reports:
                 event.reported(ident, report.message.ident, kind(report, ended))
                 self._changed()
-            if verdict.failed and not reports and claim.message.envelope.reverse_path is None:
+            if (
+                not reports
+                and any(one.verdict.failed for one in ends)
+                and lead.message.envelope.reverse_path is None
+            ):
                 event.dropped(ident, "it has no sender to be returned to")
 
-        self._queue.settle(settlement, verdict.hop, settled)
+        # Those that waited have told theirs.
+        hop = next((one.verdict.hop for one in ends if one.verdict.hop is not None), None)
+        self._queue.settle(settlement, hop, settled)
 
-    def warn(self, claim: Claim, now: float, *, tries: int = TRIES) -> None:
+    def warn(self, claim: Claim, now: float) -> None:
         """Tell the sender of the delay of those it does not know of yet; they wait on as they did."""
+        together = self._together
+        if not (together.groups and together.warns(claim, now)):
+            self._warn([claim], now)
+
+    def _warn(self, claims: list[Claim], now: float, tries: int = TRIES) -> None:
+        """Tell of these claims of one message together."""
+        claim = claims[0]
         reports: list[Draft] = []
         again = warn_at(self._retry, claim.message, now)
         try:
-            reports = self._reporter.delayed(claim, now, lambda: self._original(claim))
+            reports = self._reporter.delayed(claims, now, lambda: self._original(claim))
         except Exception as error:
             if tries and isinstance(error, (Needs, TableError)):
-                self._wait(error, partial(self.warn, claim, now, tries=tries - 1))
+                self._wait(error, partial(self._warn, claims, now, tries - 1))
                 return
             event.error(f"a report cannot be written: {error!r}", ident=claim.message.ident)
             again = now + self._retry.intervals[-1]
         settlement = Settlement(claim, [], reports=reports, warned=True, warn_at=again)
+        if len(claims) > 1:
+            settlement.also = [Settlement(one, []) for one in claims[1:]]
 
         def settled(applied: bool) -> None:
-            self._ended(claim)
+            if not applied and settlement.also:
+                for one in claims:
+                    self._warn([one], now)
+                return
+            for one in claims:
+                self._ended(one)
             self._changed()  # its own time may come soon, and the report's has come
             if not applied:
                 event.refused(claim.message.ident)
@@ -177,6 +221,15 @@ class Ending:
                     kind=failure.kind(decision.outcome, self._retry.rules),
                 )
 
+    def _learn(self, hop: Hop, now: float) -> None:
+        """Write down at once what an attempt has shown whose settlement waits."""
+
+        def written(result: object) -> None:
+            if isinstance(result, StoreError):
+                event.error(f"not remembered of the next hop {hop.route.next_hop}: {result}")
+
+        self._queue.call(lambda store: store.apply((), (), (hop,), now=now), written)
+
     def _wait(self, trouble: Needs | TableError, again: Callable[[], None]) -> None:
         """A table decides where a report goes: ask it, or wait for it, and go on.  The claim is in hand."""
         import asyncio
@@ -200,3 +253,30 @@ class Ending:
         except (OSError, StoreError):
             return trace, False  # the sender is told all the same
         return trace + octets, len(octets) == content.size
+
+
+def _attempt(one: End) -> Attempt | None:
+    """What is kept of an attempt after which recipients are left; None after any other."""
+    decisions = one.verdict.decisions
+    if all(decision.retry_at is None for decision in decisions):
+        return None
+    outcomes = [decision.outcome for decision in decisions if decision.outcome is not None]
+    if not outcomes:
+        return None
+    return Attempt(
+        one.claim.route,
+        outcomes,
+        started=one.started,
+        seconds=max(0.0, one.now - one.started),
+        remote_mta=next((outcome.remote_mta for outcome in outcomes if outcome.remote_mta), ""),
+        uncertain=any(outcome.uncertain for outcome in outcomes),
+        transcript=one.transcript,
+    )
+
+
+def _next(one: End) -> float:
+    """When a recipient of it may be due next, of those that are left."""
+    next_ = min(decision.retry_at for decision in one.verdict.decisions if decision.retry_at is not None)
+    # DELIVERBY's time may come before the next try; it is never put off with that.
+    deadline = one.claim.message.deadline
+    return min(deadline, next_) if deadline > one.now else next_

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mether.queue.claim import Claim
     from mether.queue.message import Draft
     from mether.queue.store import Select
+    from mether.runner.together import Together
     from mether.runner.waking import Waking
     from mether.runner.ways import Transports, Way
     from mether.runner.window import Window
@@ -37,7 +38,8 @@ FEW: Final = 40
 
 
 class Hand:
-    """The claims of one runner within its `window`; `ways` are its next hops.
+    """The claims of one runner within its `window`; `ways` are its next hops, and `together` knows those of
+    one message.
 
     `transports` gives the transports in use, `former` those that only finish what they have; `each` is the
     room of a next hop that is not in use.  With `emptying` set the runner is told when nothing is in hand any
@@ -45,11 +47,18 @@ class Hand:
     """
 
     def __init__(
-        self, window: Window, transports: Callable[[], Transports], each: int, waking: Waking
+        self,
+        window: Window,
+        transports: Callable[[], Transports],
+        each: int,
+        waking: Waking,
+        together: Together,
     ) -> None:
         self.window = window
         self.ways = Ways(window)
         self.emptying = False
+        self.together = together
+        together.aside, together.back = self._aside, self._back
         self.former: Callable[[], Iterable[Transports]] = tuple
         self._claims: dict[int, Claim] = {}
         self._transports = transports
@@ -108,6 +117,8 @@ class Hand:
             self.ways.to[route].coming -= 1
         for claim in claims:
             self._claims[claim.token] = claim
+        if len(claims) > 1:
+            self.together.came(claims)
         if len(claims) == len(routes):
             return True
         claimed = {claim.route for claim in claims}
@@ -152,19 +163,24 @@ class Hand:
             if room <= 0:
                 self.ways.to[route].starved = True
 
-    def take(self, claim: Claim) -> None:
-        """Count a claim that came from the store."""
-        self._claims[claim.token] = claim
-        self.window.take(claim.message.size)
-        self.ways.take(self.ways.to[claim.route])
+    def take(self, claims: Sequence[Claim]) -> None:
+        """Count claims that came of one look at the store."""
+        for claim in claims:
+            self._claims[claim.token] = claim
+            self._back(claim)
+        if len(claims) > 1:
+            self.together.came(claims)
 
     def give(self, claim: Claim) -> None:
         """The end of a claim."""
+        if self.together.groups:
+            self.together.over(claim)
         del self._claims[claim.token]
         self._less(claim.route, claim.message.size)
 
-    def withdraw(self, tokens: Iterable[int] | None = None) -> None:
-        """Have the transports give back these claims (None: all) as far as they are not on their way yet."""
+    def withdraw(self, tokens: Collection[int] | None = None) -> None:
+        """Have the transports give back these claims (None: all) as far as they are not on their way yet, and
+        settle those that only wait for others."""
         found: dict[Route, set[int]] = {}
         for token in list(self._claims) if tokens is None else tokens:
             claim = self._claims.get(token)
@@ -173,6 +189,16 @@ class Hand:
         for transports in (self._transports(), *self.former()):
             for route, some in found.items():
                 transports.transport(route).withdraw(some)
+        self.together.hasten(tokens)
+
+    def _aside(self, claim: Claim) -> None:
+        """The claim waits for others of its message: it takes no room until then."""
+        self._less(claim.route, claim.message.size)
+
+    def _back(self, claim: Claim) -> None:
+        """The claim takes room."""
+        self.window.take(claim.message.size)
+        self.ways.take(self.ways.to[claim.route])
 
     def _less(self, route: Route, octets: int) -> None:
         """Count one less, and look again where something waits for that."""

@@ -177,7 +177,7 @@ class Merging:
             event.error(f"cannot claim the other reports that wait for {reader}: {error}")
             return
         for claim in claims:
-            self._hand.take(claim)
+            self._hand.take([claim])
             try:
                 self._begin(claim, now)
             except Exception as error:

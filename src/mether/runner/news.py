@@ -19,7 +19,7 @@ from mether.runner.waking import POLL
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
     from typing import Final
 
     from mether.queue.claim import Hop
@@ -50,7 +50,7 @@ class News:
         clock: Callable[[], float],
         ways: Ways,
         waking: Waking,
-        withdraw: Callable[[Iterable[int]], None],
+        withdraw: Callable[[Collection[int]], None],
         random: Callable[[], float],
     ) -> None:
         self.woken = False

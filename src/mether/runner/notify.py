@@ -103,7 +103,8 @@ class Reporter:
         *,
         remark: str | None = None,
     ) -> list[Draft]:
-        """The draft owed for these recipients of the claim; [] when nobody is to be told, or can be.
+        """The draft owed for these recipients of the claim, or of several claims of its message of which this
+        is the first; [] when nobody is to be told, or can be.
 
         A *delayed* one among them is a warning: give those only when it is time for one.  `original` gives
         the beginning of the message, trace included, and whether that is all of it; it is asked only when
@@ -133,6 +134,12 @@ class Reporter:
             draft = self._draft(None, claim, owed, original, now, remark) if owed else None
         return [] if draft is None else [draft]
 
+    def owes(self, claim: Claim, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
+        """Whether somebody is to be told that the recipients `failed`."""
+        if claim.message.envelope.reverse_path is None:
+            return self.tell_postmaster and bool(failed)
+        return any(wants(one.recipient.notify, outcome) for one, outcome in failed)
+
     def keeps(self, claim: Claim, failed: Sequence[tuple[Pending, Outcome]]) -> bool:
         """Whether the message stays for a person, held, as its recipients `failed` and there is no report."""
         if not self.hold or not failed:
@@ -141,12 +148,15 @@ class Reporter:
             wants(one.recipient.notify, outcome) for one, outcome in failed
         )
 
-    def delayed(self, claim: Claim, now: float, original: Callable[[], tuple[bytes, bool]]) -> list[Draft]:
-        """The draft of a warning that the claim's recipients have not got the message yet.
+    def delayed(
+        self, claims: Sequence[Claim], now: float, original: Callable[[], tuple[bytes, bool]]
+    ) -> list[Draft]:
+        """The draft of a warning that the recipients of these claims of one message have not got it yet.
 
         [] when none of their senders is to be told.  `original` is that of `reports`.
         """
-        return self.reports(claim, settle.waiting(claim), original, now)
+        late = [each for claim in claims for each in settle.waiting(claim)]
+        return self.reports(claims[0], by_number(late), original, now)
 
     def _about_a_notice(
         self, failed: Sequence[tuple[Pending, Outcome]], original: Callable[[], tuple[bytes, bool]]
@@ -216,6 +226,11 @@ class Reporter:
             return None
         draft.tells = [one.number for one, _ in owed]
         return draft
+
+
+def by_number(outcomes: Iterable[tuple[Pending, Outcome]]) -> list[tuple[Pending, Outcome]]:
+    """The recipients of several claims, in the order of the envelope."""
+    return sorted(outcomes, key=lambda each: each[0].number)
 
 
 def _attempts(one: Pending, outcome: Outcome) -> int:

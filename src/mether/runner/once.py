@@ -54,9 +54,13 @@ class Once:
             not_since=self._began,
         )
 
-    def knows(self, claim: Claim) -> bool:
-        """Whether the message was tried at this next hop already."""
-        return (claim.message.ident, claim.route) in self._tried
+    def part(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+        """Those of messages that were not tried at their next hops yet, and the others."""
+        fresh: list[Claim] = []
+        again: list[Claim] = []
+        for claim in claims:
+            (again if (claim.message.ident, claim.route) in self._tried else fresh).append(claim)
+        return fresh, again
 
     def tried(self, claim: Claim) -> None:
         """The claim is tried now."""

@@ -3,8 +3,8 @@
 `Runner` owns the claims of this process.  Fresh messages come to it straight from the commit (`admit`
 before, `committed` after); what waits in the store is claimed when it is due and there is room for it
 (`runner.hand`).  Each claim goes to the transport of its route, its outcomes become a settlement
-(`runner.settle`), and the settlement goes to the queue's writer.  Nothing here decides when, why or who is
-told: that is `schedule`, `relay.failure` and `notify`.
+(`runner.settle`), and that goes to the queue's writer, with others of its message where they failed at once
+(`runner.together`).  When, why and who is told is decided by `schedule`, `relay.failure` and `notify`.
 
 `run` works until `stop`; `once` works what is selected and returns.  A fault in one attempt is an
 outcome of that attempt, wherever between its claim and its end it happens; trouble with the store leaves the
@@ -13,10 +13,9 @@ messages in the queue.
 A claim whose retry time has not come was taken because its time is over, and is returned, or because its
 sender is to be told of the delay, and waits on (`settle.course`).
 
-What others do to the queue is looked up when they wake this process, and now and then: which next hops are
-suspended, which claims are marked (`news`).  A process that was taken for dead, because it was stopped for
-long, takes back from its transports what is not on its way yet: others have it now, and the store refuses
-the settlements of the rest.
+What others do to the queue is looked up when they wake this process, and now and then (`news`).  A process
+that was taken for dead takes back from its transports what is not on its way yet: others have it now, and the
+store refuses the settlements of the rest.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from mether.runner.once import Once
 from mether.runner.others import Others
 from mether.runner.routing import Routing
 from mether.runner.suppressing import NOBODY, Suppressing
+from mether.runner.together import Together
 from mether.runner.waking import CROWDED, PAUSE, Waking
 from mether.runner.window import Window
 
@@ -92,7 +92,8 @@ class Runner:
         self._clock = clock
         self._random = random
         self._waking = Waking(loop, clock)
-        self._hand = Hand(self.window, transports, each, self._waking)
+        self._hand = Hand(self.window, transports, each, self._waking, Together(loop))
+        self._together = self._hand.together
         self._ways = self._hand.ways
         self._changed = self._waking.changed
         self._giving = Giving(loop, queue, self._call, self._changed)
@@ -106,6 +107,7 @@ class Runner:
             queue=queue,
             reporter=reporter,
             retry=retry,
+            together=self._together,
             ended=self._hand.give,
             changed=self._changed,
             waits=self._waking.by,
@@ -230,6 +232,7 @@ class Runner:
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished by closing the transports."""
         self._stopping = self._giving.stopping = True
+        self._together.stop()
         self._changed()
 
     async def drain(self) -> None:
@@ -313,12 +316,9 @@ class Runner:
             return False
         self._trouble, self._claimed = "", now
         self._ways.used_up(claims, select)
-        again: list[Claim] = []
-        for claim in claims:
-            if once is not None and once.knows(claim):
-                again.append(claim)
-                continue
-            self._hand.take(claim)
+        fresh, again = (claims, []) if once is None else once.part(claims)
+        self._hand.take(fresh)
+        for claim in fresh:
             try:
                 self._routing.begin(claim, now, once)
             except Exception as error:
@@ -348,6 +348,8 @@ class Runner:
         now = self._clock()
         course = settle.course(claim.message, now, due=claim.due)
         if course == "try":
+            if self._together.groups:
+                self._together.tries(claim)
             if not (claim.message.release_at and self._merging.takes(claim)):
                 self._offer(claim)
         elif course == "warn":
