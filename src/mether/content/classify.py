@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from mether.content.classify_rules import Kind, Rules
+    from mether.outcome import Outcome
     from mether.reply import Reply
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Verdict",
     "built_in",
     "classify",
+    "judge",
     "parse",
     "text",
 ]
@@ -76,6 +78,11 @@ def classify(reply: Reply, stage: str = "", rules: Rules | None = None) -> Verdi
     those of `parse`, or by default the built-in ones.
     """
     return _judge(str(reply.code // 100), reply.code, reply.status, _bounded(reply.lines), stage, rules)
+
+
+def judge(outcome: Outcome, rules: Rules | None = None) -> Verdict:
+    """What the reply of an outcome means: of one recipient, it answered RCPT."""
+    return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "", rules)
 
 
 def text(diagnostic: str, status: str = "", rules: Rules | None = None) -> Verdict:

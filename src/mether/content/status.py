@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from mether import xtext
 from mether.content import lines, trace
-from mether.content.classify import classify
+from mether.content.classify import judge
 from mether.outcome import mta_name
 from mether.reply import is_status
 
@@ -167,7 +167,7 @@ def status(outcome: Outcome, rules: Rules | None = None) -> str:
     if is_status(own) and own[0] in fitting:
         return ".".join(str(int(one)) for one in own.split("."))
     if str(outcome.reply.digit) in fitting and not outcome.reply.ok:
-        return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "", rules).status
+        return judge(outcome, rules).status
     return {"failed": "5.0.0", "delayed": "4.0.0"}.get(outcome.action, "2.0.0")
 
 

@@ -7,7 +7,8 @@ nothing here fails.
 
 from __future__ import annotations
 
-from mether.content.classify import KINDS, classify
+from mether.content import suppression
+from mether.content.classify import KINDS, judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ OWN: Final = (
 ALL: Final = (*KINDS, *OWN)
 
 _OURS: Final = (
-    ("suppressed address: ", "suppressed"),
     # A program may print anything, so what it said is looked for first.
     (" exited with status ", "program"),
     (" was ended by signal ", "program"),
@@ -101,14 +101,15 @@ def kind(outcome: Outcome, rules: Rules | None = None, *, returned: bool = False
         return "returned"
     if outcome.uncertain:
         return "uncertain"
-    reply = outcome.reply
     ours = "" if outcome.said else _own(outcome)
-    return ours or classify(reply, "RCPT" if outcome.scope == "recipient" else "", rules).kind
+    return ours or judge(outcome, rules).kind
 
 
 def _own(outcome: Outcome) -> str:
     """The cause of an outcome in our own words, "" where they tell none."""
     reply = outcome.reply
+    if suppression.ours(reply):
+        return "suppressed"
     text = reply.text.lower()
     for words, cause in _OURS:
         if words in text:

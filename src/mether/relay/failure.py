@@ -261,9 +261,9 @@ def kind(outcome: Outcome, rules: Rules | None = None) -> Kind | None:
     """
     if outcome.action in DONE:
         return None
-    from mether.content.classify import classify
+    from mether.content.classify import judge
 
-    return classify(outcome.reply, "RCPT" if outcome.scope == "recipient" else "", rules).kind
+    return judge(outcome, rules).kind
 
 
 def slows(outcome: Outcome, rules: Rules | None = None) -> bool:

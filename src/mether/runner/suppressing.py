@@ -133,9 +133,9 @@ NOBODY: Final = Suppressing(None, lambda route: False)
 
 def learned(remember: Remember, address: Address, outcome: Outcome, now: float) -> Suppressed | None:
     """What is remembered of an address for a refusal; None: nothing."""
-    from mether.content.classify import classify
+    from mether.content.classify import judge
 
-    verdict = classify(outcome.reply, "RCPT", remember.rules)
+    verdict = judge(outcome, remember.rules)
     if verdict.kind not in remember.kinds or not address.domain:
         return None
     return Suppressed(
