@@ -56,11 +56,6 @@ CACHE: Final = 8192
 _SQL: Final[dict[str, str]] = {}
 
 
-def path_in(directory: str) -> str:
-    """Where the list of a spool is."""
-    return os.path.join(directory, FILE)
-
-
 def _verb(
     method: Callable[Concatenate[Suppressions, P], T],
 ) -> Callable[Concatenate[Suppressions, P], T]:
@@ -121,7 +116,7 @@ class Suppressions:
     def __init__(
         self, directory: str | None, *, create: bool = False, learning: bool = False, busy: int = BUSY
     ) -> None:
-        self.path = ":memory:" if directory is None else path_in(directory)
+        self.path = ":memory:" if directory is None else os.path.join(directory, FILE)
         self._directory = directory
         self._create = create
         self._learning = learning

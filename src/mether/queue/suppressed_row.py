@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 SOURCES: Final = ("delivery", "bounce", "person", "import")
 """Who says so: a server that we spoke to, a bounce that was read, a person, a file that was imported."""
 
-LEARNED: Final = ("delivery", "bounce")
-"""Those that a delivery that goes well refutes."""
-
 MAX_REASON: Final = 500
 """Characters of a reason, and of a note."""
 

@@ -15,7 +15,7 @@ import os
 
 from mether.event import mail as event
 from mether.queue.store import StoreError
-from mether.queue.suppressed import Suppressions, path_in
+from mether.queue.suppressed import Suppressions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,3 @@ class Watch:
         except StoreError as error:
             event.error(str(error))
             return False
-
-
-__all__ = ["LOOK", "Watch", "path_in"]
