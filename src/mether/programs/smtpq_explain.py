@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 def explain(call: Call) -> None:
     """Tell it of each recipient.  Raises StoreError, ConfigError."""
-    from mether.programs import route as route_
-    from mether.programs import story
+    from mether.programs import route_lines, story
     from mether.programs.listing import clean, hop_name
     from mether.setup.config import load
 
@@ -61,7 +60,9 @@ def explain(call: Call) -> None:
                 continue
             name = hop_name(row.route)
             sys.stdout.write(clean(f"{entry.message.ident} {row.recipient.forward_path} by {name}") + "\n")
-            sys.stdout.writelines(f"{clean(line)}\n" for line in _way(row, facts, change, route_.delivery))
+            sys.stdout.writelines(
+                f"{clean(line)}\n" for line in _way(row, facts, change, route_lines.delivery)
+            )
             for when, why in story.explanation(entry, row, hops, now, room, works=works):
                 sys.stdout.write(f"  {when}: {why}\n")
 
