@@ -6,8 +6,7 @@
 
 One event at a time: after an event that wants a reply, the protocol is PAUSED until `reply`. A malformed
 command is an event, `Invalid`, that carries the reply it deserves, and the session goes on in step; only a
-fault that loses framing is the end, `Broken`. Commands that stand out of order become `Invalid` here, by the
-state table, so that whoever decides never sees them.
+fault that loses framing is the end, `Broken`. Commands out of order become `Invalid` by the state table here.
 
 Content comes as `Content` events, which want no reply, and `EndOfContent`, which does; its `fault`, when
 set, is the reply that the octets themselves deserve (bare CR or LF, NUL, too large), and no `Content` is
