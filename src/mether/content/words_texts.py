@@ -207,19 +207,24 @@ class _Reading:
 def _check(number: int, line: str, key: str) -> None:
     """Raises TextsError for a placeholder that is none of this key's."""
     known = (*EVERYWHERE, *MORE.get(key, ()))
-    rest = line.replace("{{", "").replace("}}", "")
-    while rest:
-        before, brace, rest = rest.partition("{")
-        if "}" in before:
+    at = 0
+    while at < len(line):
+        char = line[at]
+        if char in "{}" and line[at + 1 : at + 2] == char:
+            at += 2
+            continue
+        if char == "}":
             raise TextsError(number, "a } without its {; a brace itself is written }}")
-        if not brace:
-            return
-        name, brace, rest = rest.partition("}")
-        if not brace:
-            raise TextsError(number, "a { without its }; a brace itself is written {{")
-        if name not in known:
-            have = ", ".join(f"{{{one}}}" for one in known)
-            raise TextsError(number, f"there is no {{{name[:40]}}} in [{key}]; expected one of {have}")
+        if char == "{":
+            end = line.find("}", at)
+            name = line[at + 1 : end]
+            if end < 0 or "{" in name:
+                raise TextsError(number, "a { without its }; a brace itself is written {{")
+            if name not in known:
+                have = ", ".join(f"{{{one}}}" for one in known)
+                raise TextsError(number, f"there is no {{{name[:40]}}} in [{key}]; expected one of {have}")
+            at = end
+        at += 1
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
