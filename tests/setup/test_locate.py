@@ -109,3 +109,13 @@ def test_without_a_configuration_nothing_heavy_is_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    """A configuration that names a FIFO is an error, and no service that hangs."""
+    os.mkfifo(tmp_path / "fifo")
+    for name, why in (("fifo", "expected a file"), (".", "Is a directory"), ("none", "No such file")):
+        with pytest.raises(OSError, match=why):
+            locate.octets(str(tmp_path / name), 10)
+    (tmp_path / "file").write_bytes(b"0123456789abc")
+    assert locate.octets(str(tmp_path / "file"), 10) == b"0123456789"

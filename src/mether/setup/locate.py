@@ -165,3 +165,16 @@ def hostname(hosts: str = "/etc/hosts", node: str | None = None) -> str:
     except OSError:
         pass
     return name
+
+
+def octets(path: str, most: int) -> bytes:
+    """The beginning of a file that the configuration names.  Raises OSError; of what is no file too, as who
+    opens a FIFO waits for its writer."""
+    import errno
+    import stat
+
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "Is a directory" if stat.S_ISDIR(kind) else "expected a file")
+        return file.read(most)

@@ -6,7 +6,7 @@ service starts and when it is reloaded; what is wrong in it is a ConfigError wit
 
 from __future__ import annotations
 
-from mether.setup.locate import ConfigError
+from mether.setup.locate import ConfigError, octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def rules(config: Config) -> Rules | None:
     from mether.content.classify import RulesError, built_in, parse
 
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE + 1)
+        data = octets(path, MAX_FILE + 1)
         if len(data) > MAX_FILE:
             raise ConfigError(f"{path}: expected rules in at most {MAX_FILE} octets")
         return parse(data.decode()).before(built_in())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mether.content.language import is_language
 from mether.setup import decode
-from mether.setup.locate import ConfigError
+from mether.setup.locate import ConfigError, octets
 from mether.setup.struct import Struct
 
 TYPE_CHECKING = False
@@ -79,8 +79,7 @@ def texts(config: Config) -> Texts:
     own = None
     if path is not None:
         try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_FILE + 1)
+            data = octets(path, MAX_FILE + 1)
             if len(data) > MAX_FILE:
                 raise ConfigError(f"{path}: expected texts in at most {MAX_FILE} octets")
             own = words_texts.parse(data.decode())
