@@ -126,6 +126,7 @@ def test_one_of_our_own_is_what_it_was() -> None:
         ({"email": "postmaster"}, "is not an address with a domain"),
         ({"email": "<>"}, "is not an address with a domain"),
         ({"email": ["a@x.example"]}, "there is no address in it"),
+        ({"email": "caf\ufffd@x.example"}, "is not an address: it is not in UTF-8"),
     ],
 )
 def test_what_is_no_record(record: dict[str, object], why: str) -> None:

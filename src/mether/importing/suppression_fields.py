@@ -95,6 +95,8 @@ def suppressed(record: Mapping[str, object], usual: Usual) -> Suppressed | None:
     written = _first(known, ADDRESS)
     if not written:
         raise ValueError("there is no address in it")
+    if "\ufffd" in written:
+        raise ValueError(f"{written[:80]!r} is not an address: it is not in UTF-8")
     try:
         address = parse_argument(written)
     except AddressError as error:
