@@ -128,15 +128,17 @@ def refusing(
     """What a client is told that names a recipient for that next hop; None: nothing is refused for this."""
     if watch is None or not config.suppress.refuse:
         return None
-    from mether.runner.suppressing import told
-
     concerns = applies(config, router)
 
     def refusal(address: Address, route: Route) -> Reply | None:
         if not watch.live or not concerns(route):
             return None
         known = watch.find(address)
-        return None if known is None else told(known)
+        if known is None:
+            return None
+        from mether.runner.suppressing import told
+
+        return told(known)
 
     return refusal
 
