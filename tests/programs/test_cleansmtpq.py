@@ -63,6 +63,20 @@ def test_what_was_to_go_later_counts_its_days_from_then(store, capsys):
     assert old not in waiting(store)
 
 
+@pytest.mark.parametrize("argv", [["-d", "0"], ["--older", "1s"]])
+def test_reports_that_wait_for_their_hour_are_left_alone_and_told(argv, store, capsys):
+    kept = put(store, age=60, sender="", release_at=NOW + 1800)
+    assert main([*argv, "-n"]) == 0
+    out, err = capsys.readouterr()
+    assert kept not in out
+    assert "cleansmtpq: 1 report waits for another hour, and would be left alone; " in err
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "cleansmtpq: 1 report waits for another hour, and was left alone; " in err
+    assert waiting(store) == [kept]
+
+
 def test_dry_run_changes_nothing(store, capsys):
     ident, orphan = put(store, age=4 * DAY), put(store, age=4 * DAY, sender="")
     assert main(["-n"]) == 0

@@ -405,6 +405,47 @@ def test_a_report_that_cannot_be_written_keeps_its_message(store, capsys, monkey
     assert idents[0] in waiting(store)
 
 
+def paced(store, count, *, age=0.0):
+    """Reports that wait for their hour."""
+    return [put(store, "ann@example.org", sender="", age=age, release_at=NOW + 1800) for _ in range(count)]
+
+
+@pytest.mark.parametrize("argv", [["--all"], ["--sender", "*"], ["--recipient", "ann@*"]])
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_reports_that_wait_for_their_hour_are_left_alone_and_told(argv, json, store, config, capsys):
+    """What a first run says, a second one does not take back."""
+    kept = paced(store, 9)
+    for dry, were in ([["-n"], "would be"], [[], "were"]):
+        put(store, "ann@example.org")
+        assert main(["-C", config("drop"), *argv, *json, *dry]) == 0
+        out, err = capsys.readouterr()
+        assert not any(ident in out for ident in kept)
+        told = f"9 reports wait for another hour, and {were} left alone; name what you mean by its id"
+        assert err == f"returnsmtpmail: {told}\n"
+    assert set(kept) < set(waiting(store))
+
+
+def test_one_report_that_waits_for_its_hour_is_returned_where_it_is_named(store, config, capsys):
+    one, other = paced(store, 2)
+    assert main(["-C", config("drop"), one]) == 0
+    assert capsys.readouterr() == (f"{one} removed; nobody is to be told\n", "")
+    assert list(waiting(store)) == [other]
+
+
+def test_a_second_run_loses_no_report_of_the_first(store, tmp_path, config, capsys):
+    path = config("drop")
+    with open(path, "a") as file:
+        file.write("[reports]\nhourly = 2\n")
+    for _ in range(5):
+        put(store)
+    assert main(["-C", path, "--all"]) == 0
+    late = [ident for ident, one in waiting(store).items() if one.message.release_at]
+    assert len(late) == 3
+    assert main(["-C", path, "--all"]) == 0
+    assert "3 reports wait" in capsys.readouterr().err
+    assert sorted(waiting(store)) == sorted(late)
+
+
 def test_a_filter_that_nothing_matches_says_nothing(store, capsys):
     put(store)
     assert main(["--next-hop", "else.test"]) == 0

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from mail import HOP, address, message
 
 from mether.envelope import By, Envelope, Recipient
+from mether.outcome import Outcome
 from mether.queue.message import Entry, Row, next_warning
+from mether.reply import Reply
 
 DAY = 86400.0
 
@@ -91,6 +93,40 @@ def test_nobody_is_to_be_warned_behind_a_null_reverse_path() -> None:
     """BNC: a report is not reported on."""
     one = envelope(By(60, "N"), sender=None)
     assert next_warning(one, T0, T0, T0 + DAY, [3600], T0) is None
+
+
+def report(**facts: float) -> Entry:
+    """A report to one reader, which waits for its hour."""
+    made = message("ann@example.net")
+    made.envelope.reverse_path = None
+    made.release_at = facts.pop("release_at", T0 + 10)
+    return Entry(made, [Row(0, made.envelope.recipients[0], HOP, next_attempt=facts.pop("due", T0 + 10))])
+
+
+def test_a_report_waits_for_its_hour_and_for_the_next_one_where_that_is_full_too() -> None:
+    assert report().paced(T0)
+    assert report(due=T0 + 3610).paced(T0 + 20)
+    assert not report().paced(T0 + 20)
+
+
+def test_one_that_was_tried_or_is_being_tried_waits_for_its_host() -> None:
+    one = report(due=T0 + 3610)
+    one.rows[0].last = Outcome(0, "delayed", Reply(451, "4.2.0", "busy"))
+    assert not one.paced(T0 + 20)
+    one = report(due=T0 + 3610)
+    one.rows[0].owner = 7
+    assert not one.paced(T0 + 20)
+
+
+def test_what_was_to_go_later_and_what_was_not_to_wait_are_no_such_reports() -> None:
+    """RFC 4865: whoever asks for a later release may have the null reverse-path, too."""
+    one = report()
+    one.message.envelope.hold = "for;100"
+    assert not one.paced(T0)
+    assert not report(release_at=0.0).paced(T0)
+    one = report()
+    one.message.envelope.reverse_path = address("ann@example.org")
+    assert not one.paced(T0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ reader of stdout that went away, ends the work between two batches: what was pri
 is as it was.  After kill -9 so it is too, but for the last batch, of which the lines may be missing.  Whoever
 says the same again finishes it.
 
-What comes after the beginning is left alone, the reports of the work itself among it.  What another process
+What comes after the beginning is left alone, the reports of the work itself among it; and so, unless they
+are named, are reports that wait for their hour (`queue.pace`), which are of an earlier run as like as not,
+and have nobody to be returned to: how many is told at the end.  What another process
 is trying at that moment is left alone and told.  As its claims are no attempts, this process is never counted
 among those that work the queue, and when it dies nothing is suspected of having been delivered.
 """
@@ -39,9 +41,10 @@ OPTIONS: Final = (
 class Wish:
     """What is to be returned: messages by a `filter`, held ones only when `held`; of each the recipients that
     match by themselves.  What was to be sent later counts from its release: with `released` (Unix seconds)
-    only what was released before that.  `remark` is what the person says."""
+    only what was released before that.  `remark` is what the person says.  `matched` is how many messages the
+    filter has found, and `paced` how many of them are reports that are left to their hour."""
 
-    __slots__ = ("filter", "held", "json", "program", "released", "remark")
+    __slots__ = ("filter", "held", "json", "matched", "paced", "program", "released", "remark")
 
     def __init__(
         self,
@@ -59,6 +62,17 @@ class Wish:
         self.remark = remark
         self.released = released
         self.json = json
+        self.matched = 0
+        self.paced = 0
+
+    def sift(self, page: list[Entry], now: float) -> list[Entry]:
+        """Those of a page that are not left to their hour; all are counted."""
+        self.matched += len(page)
+        if self.filter.idents is not None:
+            return page
+        sifted = [entry for entry in page if not entry.paced(now)]
+        self.paced += len(page) - len(sifted)
+        return sifted
 
     def rows(self, entry: Entry) -> list[Row]:
         """The recipients of an entry that are meant."""
@@ -123,7 +137,7 @@ def work(wish: Wish, options: Parsed, idents: list[str], now: float) -> int:
     ending = Interrupt()
     busy = False
     try:
-        pages = _pages(store, wish.filter, idents, unknown, now)
+        pages = _pages(store, wish, idents, unknown, now)
         if dry:
             from mether.programs.returns_dry import foretell
 
@@ -144,25 +158,35 @@ def work(wish: Wish, options: Parsed, idents: list[str], now: float) -> int:
             pace.close()
     for each in unknown:
         complain(wish.program, f"{each}: not in the queue")
+    if wish.paced:
+        complain(wish.program, _left(wish.paced, dry=dry))
     if ending.number is not None:
         return ending.status()
     return NOINPUT if unknown else TEMPFAIL if busy else 0
 
 
+def _left(count: int, *, dry: bool) -> str:
+    many, those = ("s", "wait") if count != 1 else ("", "waits")
+    were = "would be" if dry else "were" if count != 1 else "was"
+    return (
+        f"{count} report{many} {those} for another hour, and {were} left alone; name what you mean by its id"
+    )
+
+
 def _pages(
-    store: Store, filter: Filter, idents: list[str], unknown: list[str], now: float
+    store: Store, wish: Wish, idents: list[str], unknown: list[str], now: float
 ) -> Iterator[list[Entry]]:
     """What matches, in order of id, BATCH messages at most at a time; which of `idents` are not queued goes
     into `unknown`.  Raises StoreError."""
     from mether.queue.selection import Filter
 
-    asked = Filter(**{name: getattr(filter, name) for name in Filter.__slots__})
+    asked = Filter(**{name: getattr(wish.filter, name) for name in Filter.__slots__})
     if idents:
         for start in range(0, len(idents), BATCH):
             some = idents[start : start + BATCH]
             unknown += missing(store, some)
             asked.idents = frozenset(some)
-            if page := store.entries(asked, "", BATCH):
+            if page := wish.sift(store.entries(asked, "", BATCH), now):
                 yield page
         return
     # What comes from now on is not meant, and our own reports would be found for ever.
@@ -170,4 +194,4 @@ def _pages(
     after = ""
     while page := store.entries(asked, after, BATCH):
         after = page[-1].message.ident
-        yield page
+        yield wish.sift(page, now)

@@ -229,6 +229,20 @@ class Entry:
         self.message = message
         self.rows = rows
 
+    def paced(self, now: float) -> bool:
+        """Whether it is a report that waits for its hour (`queue.pace`): for the first, or untried for another.
+
+        Nobody asked for its release, as of a message that was to go later.
+        """
+        message = self.message
+        if not message.release_at or message.envelope.reverse_path is not None:
+            return False
+        if message.envelope.hold is not None:
+            return False
+        return message.release_at > now or all(
+            row.last is None and row.owner is None and row.next_attempt > now for row in self.rows
+        )
+
     @property
     def status(self) -> str:
         """ "held", "active", "deferred" or "fresh", the first that holds."""
