@@ -8,8 +8,8 @@ the last of it, which costs one more attempt.
 
 The schema has a version, and a file of a later mether is refused.  A file that cannot be read is never
 replaced: an error says so, and what to do.  Looking up an address takes some microseconds, however long the
-list is; `choose` and `remove` go through it a page at a time, and `put` takes CHUNK addresses in a
-transaction.  All methods raise StoreError.
+list is; `choose` goes through it a page at a time, and what `put` and `remove` are given is one transaction.
+All methods raise StoreError.
 
 Limits: MAX_LEARNED addresses learned, of which those go first that failed longest ago (`expire`); texts as
 `suppressed_row` has them.  What people and files say is not limited: it is theirs.
@@ -45,7 +45,7 @@ MAX_LEARNED: Final = 1_000_000
 """Addresses that are remembered of failures."""
 
 CHUNK: Final = 1000
-"""Addresses in a transaction, and in a page."""
+"""Addresses in a page, and that are forgotten in a transaction."""
 
 BUSY: Final = 10_000
 """Milliseconds to wait for another process that writes."""
