@@ -113,6 +113,12 @@ def test_the_environment_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
 
 
+def test_our_own_programs_find_the_configuration_of_the_service(tmp_path: Path) -> None:
+    argv = ["/bin/sh", "-c", f"echo $METHER_CONFIG $RECIPIENT > {tmp_path}/out"]
+    deliver(argv, variables={"METHER_CONFIG": "/etc/other.toml"})
+    assert (tmp_path / "out").read_text() == "/etc/other.toml Bob@Example.test\n"
+
+
 def test_a_unix_user_has_a_home_and_a_name() -> None:
     letter = Letter(None, b"", SMALL)
     bob = Person("bob", 1000, 1000, "/home/bob", "/bin/zsh")

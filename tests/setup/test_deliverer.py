@@ -100,13 +100,16 @@ class Started:
             "who": Way("pipe", ("/bin/sh", "-c", f"({who}) >&2; exit 69"), terms=Terms(as_user=True)),
             "hangs": Way("pipe", ("/bin/sleep", "20"), terms=Terms(600.0, as_user=True)),
             "late": Way("pipe", ("/bin/true",), terms=Terms(LATE, as_user=True)),
+            "config": Way(
+                "pipe", ("/bin/sh", "-c", "echo $METHER_CONFIG >&2; exit 69"), terms=Terms(as_user=True)
+            ),
             "gate": Way("pipe", ("/bin/sh", "-c", GATE, "sh", str(homes)), terms=Terms(600.0, as_user=True)),
         }
         before = set(_children())
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
         kept = os.dup(2)
         os.dup2(self.log.fileno(), 2)
-        helper = deliverer.start(self.ways, "mx.example.net", 1)
+        helper = deliverer.start(self.ways, "mx.example.net", 1, {"METHER_CONFIG": "/etc/other.toml"})
         os.dup2(kept, 2)
         os.close(kept)
         assert helper is not None
@@ -173,6 +176,11 @@ def test_a_program_is_run_as_the_user_with_nothing_of_ours(started: Started) -> 
     groups = " ".join(map(str, os.getgrouplist("nobody", owner.pw_gid)))
     assert f"{owner.pw_uid} {owner.pw_gid} {groups} 0077 nobody / 0 1 2 3" in reply.text
     assert "not permitted" in reply.text, "it may not even signal us"
+
+
+@ROOT
+def test_a_program_finds_the_configuration_of_the_service(started: Started) -> None:
+    assert "/etc/other.toml" in started.deliver("config", "nobody@example.com").text
 
 
 @ROOT

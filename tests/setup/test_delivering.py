@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from mether.relay.way import Terms, Way
 from mether.routing.router import Router
 from mether.routing.rule import Rule
@@ -62,3 +66,24 @@ def test_what_any_rule_lets_aliases_name_all_may() -> None:
     assert members() == (False, False)
     assert members(alias_programs=True) == (True, False)
     assert members(alias_files=True) == (False, True)
+
+
+def test_programs_find_the_configuration_and_the_queue_that_the_service_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths that hold from any directory, and only what was said: the file names its own queue."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mether.toml").write_text('[queue]\nspool = "sqlite:mine"\n')
+    named = str(tmp_path / "mether.toml")
+    made = config.load("mether.toml", environ={})
+    assert delivering.variables(made) == {"METHER_CONFIG": named}
+    for made in (
+        config.load("mether.toml", spool="sqlite:other", environ={}),
+        config.load("mether.toml", environ={"METHER_SPOOL": "sqlite:other"}),
+    ):
+        assert delivering.variables(made) == {
+            "METHER_CONFIG": named,
+            "METHER_SPOOL": f"sqlite:{tmp_path}/other",
+        }
+    assert delivering.variables(config.load(None, environ={"HOME": str(tmp_path)})) == {}
+    assert "METHER_SPOOL" not in delivering.variables(config.load("mether.toml", spool="memory:", environ={}))

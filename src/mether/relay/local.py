@@ -20,6 +20,7 @@ from mether.relay import failure, way
 from mether.relay.asuser import GONE, HelperGone
 from mether.relay.letter import Letter
 from mether.relay.line import Line
+from mether.relay.pipe import NONE
 from mether.relay.slots import Slots
 from mether.relay.window import Meter
 from mether.reply import Reply
@@ -130,7 +131,7 @@ class Local:
     """Delivers by the rules of `router`.
 
     `terms` are those of rules by their names, `members` says what aliases may name, and `helper` delivers as
-    Unix users, None where nothing does.
+    Unix users, None where nothing does.  Programs find `variables` in their environment.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class Local:
         terms: Mapping[str, way.Terms],
         members: Members,
         helper: Helper | None = None,
+        variables: Mapping[str, str] = NONE,
     ) -> None:
         self.loop = loop
         self.returned = returned
@@ -159,6 +161,7 @@ class Local:
         self._terms = terms
         self._members = members
         self._helper = helper
+        self._variables = variables
         self._tasks: set[asyncio.Task[None]] = set()
         self._places: dict[Route, Place] = {}
 
@@ -254,6 +257,7 @@ class Local:
             now=self._clock(),
             hostname=self._hostname,
             tell=lambda what: self._tell(what, letter.ident),
+            variables=self._variables,
         )
 
     def _way(self, route: Route) -> tuple[str, way.Way] | Reply:

@@ -15,7 +15,8 @@ The environment holds PATH, LANG, TZ where we have one, and what others' program
 local(8): SENDER, QUEUE_ID, CLIENT_ADDRESS, CLIENT_HOSTNAME, CLIENT_HELO, CLIENT_PROTOCOL, SASL_USERNAME (each
 empty where it is not known), and with one recipient RECIPIENT, LOCAL, USER, EXTENSION, DOMAIN and
 ORIGINAL_RECIPIENT; for a delivery as a Unix user also HOME, LOGNAME and SHELL.  No value holds a control
-character; else strangers wrote them.
+character; else strangers wrote them.  Beside these are the `variables` of the service, which tell our own
+programs where its configuration is.
 
 A program in an alias, ``|command words``, is such an argument vector too (`words`): quotes are read as sh
 does, and what only a shell could do is refused.
@@ -36,7 +37,7 @@ from mether.reply import Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Final
 
     from mether.address import Address
@@ -51,6 +52,7 @@ MAX_WORDS: Final = 100
 """Words of a program in an alias."""
 MAX_VALUE: Final = 1024
 """Characters of a value in the environment."""
+NONE: Final[Mapping[str, str]] = {}
 
 
 class _Refused(Exception):
@@ -141,6 +143,7 @@ def deliver(
     begins: bool = False,
     delivered_to: bool = True,
     person: Person | None = None,
+    variables: Mapping[str, str] = NONE,
 ) -> list[Reply]:
     """Run the program for the recipients; one reply for each, in order.
 
@@ -148,7 +151,7 @@ def deliver(
     `limit` the seconds one run may take, `hostname` the domain of the bare postmaster, `delimiter` what
     stands before the detail in a local-part.  With `begins` the message begins with a ``From`` line; with
     `delivered_to` a run for one recipient has that field, and loops are looked for.  `person` is the Unix
-    user that this process is for the delivery.
+    user that this process is for the delivery, `variables` what the service puts into the environment.
     """
     groups = [[one] for one in recipients] if literal or _names_one(argv) else [list(recipients)]
     replies: list[Reply] = []
@@ -181,7 +184,7 @@ def deliver(
         )
         if begins:
             pieces = _before(final.from_line(letter.reverse_path, now), pieces)
-        given = environment(letter, group, delimiter, person)
+        given = environment(letter, group, delimiter, person, variables)
         reply = program.run(arguments, given, pieces, limit)
         replies += [reply] * len(group)
     return replies
@@ -222,7 +225,11 @@ def expand(
 
 
 def environment(
-    letter: Letter, group: Sequence[Recipient], delimiter: str = "", person: Person | None = None
+    letter: Letter,
+    group: Sequence[Recipient],
+    delimiter: str = "",
+    person: Person | None = None,
+    variables: Mapping[str, str] = NONE,
 ) -> dict[str, str]:
     """What the program finds in its environment."""
     arrival = letter.arrival
@@ -251,7 +258,7 @@ def environment(
         out.update(HOME=person.home, USER=person.name, LOGNAME=person.name, SHELL=person.shell or "/bin/sh")
     if "TZ" in os.environ:
         out["TZ"] = os.environ["TZ"]
-    return {"PATH": PATH, "LANG": "C.UTF-8", **out}
+    return {"PATH": PATH, "LANG": "C.UTF-8", **variables, **out}
 
 
 def _before(first: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:

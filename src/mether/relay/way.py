@@ -118,11 +118,13 @@ def deliver(
     hostname: str,
     tell: Callable[[str], None],
     person: Person | None = None,
+    variables: Mapping[str, str] = pipe.NONE,
 ) -> list[Reply]:
     """Deliver; one reply for each recipient, in order.
 
     `now` is Unix time in seconds, `hostname` our name; `tell` takes a line for the log, which may name files;
-    `person` is the Unix user that this process is for the delivery, None where it is the service itself.
+    `person` is the Unix user that this process is for the delivery, None where it is the service itself;
+    programs find `variables` in their environment.
     """
     terms = way.terms
     if isinstance(way.template, tuple):
@@ -138,6 +140,7 @@ def deliver(
             begins=terms.from_line,
             delivered_to=terms.delivered_to,
             person=person,
+            variables=variables,
         )
     if way.transport == "file":
         return [mbox.deliver(way.template, one, letter, now=now, tell=tell) for one in recipients]

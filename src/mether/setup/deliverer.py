@@ -28,6 +28,7 @@ from importlib import import_module
 
 from mether.relay import asuser, way
 from mether.relay.letter import Person, split
+from mether.relay.pipe import NONE
 from mether.reply import Reply
 from mether.routing.tables_passwd import entry
 from mether.setup import privileges
@@ -58,8 +59,11 @@ _KEPT: Final = 3
 """Descriptors of a process that everybody expects."""
 
 
-def start(ways: Mapping[str, Way], hostname: str, workers: int) -> asuser.Helper | None:
+def start(
+    ways: Mapping[str, Way], hostname: str, workers: int, variables: Mapping[str, str] = NONE
+) -> asuser.Helper | None:
     """Fork the process that knows these ways; the service's end of its socket, None where there is no way.
+    Programs find `variables` in their environment.
 
     To be called by root, before there are threads or an event loop.  Raises OSError.
     """
@@ -75,7 +79,7 @@ def start(ways: Mapping[str, Way], hostname: str, workers: int) -> asuser.Helper
     status = 70
     try:
         _settle_in(theirs, parent)
-        Deliverer(theirs, ways, hostname, CHILDREN * workers).run()
+        Deliverer(theirs, ways, hostname, CHILDREN * workers, variables).run()
         status = 0
     except BaseException as error:
         tell(f"internal error: {error!r}")
@@ -120,11 +124,19 @@ class _Child:
 class Deliverer:
     """Takes requests from `sock` until nobody can send any."""
 
-    def __init__(self, sock: socket.socket, ways: Mapping[str, Way], hostname: str, most: int) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        ways: Mapping[str, Way],
+        hostname: str,
+        most: int,
+        variables: Mapping[str, str] = NONE,
+    ) -> None:
         self._sock = sock
         self._ways = ways
         self._hostname = hostname
         self._most = most
+        self._variables = variables
         self._children: dict[int, _Child] = {}
 
     def run(self) -> None:
@@ -245,6 +257,7 @@ class Deliverer:
             hostname=self._hostname,
             tell=lambda what: tell(f"{request.letter.ident}: as {person.name}: {what}"),
             person=person,
+            variables=self._variables,
         )
         return reply
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 from mether.relay import way
 from mether.relay.local import Members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from mether.routing.router import Router
     from mether.setup.config import Config
     from mether.setup.routes import Route
+
+
+GIVEN: Final = ("--spool", "$METHER_SPOOL")
+"""Where a queue is named that the configuration does not name."""
 
 
 def terms(config: Config, router: Router) -> dict[str, way.Terms]:
@@ -37,6 +45,18 @@ def ways(config: Config, router: Router) -> dict[str, way.Way]:
         one = way.of_rule(rule.action, rule.argument, rule.delimiter, known, rule.name)
         if one is not None and one.terms.as_user:
             found[rule.name] = one
+    return found
+
+
+def variables(config: Config) -> dict[str, str]:
+    """What programs that deliver find in their environment, so that our own among them work with this
+    configuration and this queue: where these are, where a file or the command line says so."""
+    found = {}
+    if config.path is not None:
+        found["METHER_CONFIG"] = os.path.abspath(config.path)
+    if config.origins.get("queue.spool") in GIVEN and config.queue.spool != "memory:":
+        scheme, _, place = config.queue.spool.partition(":")
+        found["METHER_SPOOL"] = f"{scheme}:{os.path.abspath(place)}"
     return found
 
 

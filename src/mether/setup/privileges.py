@@ -63,7 +63,12 @@ def _leave(config: Config, files: Iterable[str], workers: int) -> Helper | None:
     try:
         for path in files:
             os.chown(path, person.uid, -1, follow_symlinks=False)
-        helper = deliverer.start(delivering.ways(config, config.router()), config.service.hostname, workers)
+        helper = deliverer.start(
+            delivering.ways(config, config.router()),
+            config.service.hostname,
+            workers,
+            delivering.variables(config),
+        )
         become(person)
     except OSError as error:
         where = config.origins.get("service.user", config.path)

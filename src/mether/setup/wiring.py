@@ -348,5 +348,6 @@ def pool(
         terms=delivering.terms(config, router),
         members=delivering.members(router),
         helper=helper,
+        variables=delivering.variables(config),
     )
     return Pool(settings, local)
