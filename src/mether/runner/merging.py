@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Final
 
+    from mether.content.classify import Rules
     from mether.outcome import Route
     from mether.runner.asking import Ask
     from mether.runner.hand import Hand
@@ -124,8 +125,9 @@ class Merging:
         if members is None:
             return [(claim, list(outcomes))]
         pace = self._reporter.pace
-        if len(members) > 1 and any(map(_for_itself, outcomes)):
-            outcomes = [_again(outcome) if _for_itself(outcome) else outcome for outcome in outcomes]
+        rules = self._reporter.rules
+        if len(members) > 1 and any(_for_itself(outcome, rules) for outcome in outcomes):
+            outcomes = [_again(outcome) if _for_itself(outcome, rules) else outcome for outcome in outcomes]
             if pace is not None and (reader := pace.reader(claim.message.ident)) is not None:
                 self._refused(reader, sum(member.message.size for member in members))
         if pace is not None and all(outcome.action != "delayed" for outcome in outcomes):
@@ -279,11 +281,11 @@ def _cut(claims: list[Claim], most: int) -> list[list[Claim]]:
     return groups
 
 
-def _for_itself(outcome: Outcome) -> bool:
+def _for_itself(outcome: Outcome, rules: Rules | None) -> bool:
     """Whether a message was refused for what it is: not its reader, nor all mail of that host."""
     if outcome.action == "failed" and outcome.scope == "transaction":
         return True
-    return failure.kind(outcome) == "size"
+    return failure.kind(outcome, rules) == "size"
 
 
 def _again(outcome: Outcome) -> Outcome:
