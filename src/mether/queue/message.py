@@ -230,7 +230,7 @@ class Entry:
         self.rows = rows
 
     def paced(self, now: float) -> bool:
-        """Whether it is a report that waits for its hour (`queue.pace`): for the first, or untried for another.
+        """Whether it is a report that waits for its hour (`queue.pace`): the first, or untried for another.
 
         Nobody asked for its release, as of a message that was to go later.
         """
