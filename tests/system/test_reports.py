@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from daemon import Client, Daemon
+from peer import Peer
 
 DEAD = '[[route]]\ndomains = ["dead.example"]\nsmtp = "127.0.0.1:1"\n'
 
@@ -108,3 +109,53 @@ def test_a_message_in_eight_bits_comes_back_to_a_host_of_seven(
     (original,) = report.get_payload(2).get_payload()  # type: ignore[union-attr,misc]
     assert original["Content-Transfer-Encoding"] == kind  # type: ignore[index]
     assert original.get_content() == "Ein schöner Tag.\n"  # type: ignore[union-attr]
+
+
+APART = """
+[[route]]
+domains = ["{name}.example"]
+smtp = "127.0.0.1:{port}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("spool", "arguments"),
+    [("sqlite:spool", ()), ("sqlite:spool", ("--workers", "2")), ("directory:spool", ())],
+    ids=["sqlite", "workers", "directory"],
+)
+def test_one_report_tells_of_all_that_failed_at_the_same_time(
+    tmp_path: Path, spool: str, arguments: tuple[str, ...]
+) -> None:
+    """BNC-3: three recipients at three next hops, of which two refuse, are one report with two blocks."""
+    with (
+        Peer({"RCPT": ["550 5.1.1 never heard of"]}) as first,
+        Peer() as second,
+        Peer({"DATA": ["554 5.7.1 not from you"]}) as third,
+    ):
+        peers = {"first": first, "second": second, "third": third}
+        routes = "".join(APART.format(name=name, port=peer.port) for name, peer in peers.items())
+        daemon = Daemon(tmp_path, spool, routes=routes, arguments=arguments)
+        try:
+            for number in range(4):
+                client = Client(daemon.port)
+                client.say("EHLO client.example")
+                recipients = [f"r{number}@{name}.example" for name in peers]
+                assert client.mail("alice@example.com", *recipients).startswith("250")
+                client.close()
+            for _ in range(4):
+                daemon.wait_for('"delivered"', "alice@example.com")
+            assert second.wait_for(4)
+        finally:
+            assert daemon.stop() == 0
+    blocks = []
+    for octets in daemon.mailbox("alice"):
+        _, *of_each = message_from_bytes(octets).get_payload(1).get_payload()  # type: ignore[union-attr,misc]
+        blocks.append([(one["Final-Recipient"], one["Diagnostic-Code"]) for one in of_each])  # type: ignore[index]
+    assert sorted(blocks) == [
+        [
+            (f"rfc822;r{number}@first.example", "smtp; 550 5.1.1 never heard of"),
+            (f"rfc822;r{number}@third.example", "smtp; 554 5.7.1 not from you"),
+        ]
+        for number in range(4)
+    ]
+    assert "".join(daemon.lines).count('"reported"') == 4

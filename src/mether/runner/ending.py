@@ -26,10 +26,11 @@ from mether.runner.together import End
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Final
 
-    from mether.queue.claim import Claim, Decision, Hop
+    from mether.outcome import Outcome
+    from mether.queue.claim import Claim, Decision, Hop, Pending
     from mether.queue.commit import GroupCommit
     from mether.queue.message import Draft
     from mether.runner.notify import Reporter
@@ -95,72 +96,90 @@ class Ending:
                     self._learn(verdict.hop, now)
                     verdict.hop = None
                 return
-        self._settle([one])
+        if verdict.failed or verdict.done:
+            self._settle([one])
+        else:
+            self._apply([one])
 
     def _settle(self, ends: list[End], tries: int = TRIES) -> None:
-        """Settle these claims of one message together.  `tries` are left to find out where a report goes."""
-        lead = ends[0].claim
-        ident = lead.message.ident
+        """Settle these claims of one message together, with the report that is owed.  `tries` are left to
+        find out where it goes."""
+        lead, claims = ends[0].claim, [one.claim for one in ends]
+        now = max(one.now for one in ends)
+        ended = by_number(each for one in ends for each in (*one.verdict.failed, *one.verdict.done))
         reports: list[Draft] = []
-        ended = [each for one in ends for each in (*one.verdict.failed, *one.verdict.done)]
-        if ended:
-            now = max(one.now for one in ends)
-            if len(ends) > 1:
-                ended = by_number(ended)
-            try:
-                reports = self._reporter.reports(lead, ended, lambda: self._original(lead), now)
-            except Exception as error:
-                if tries and isinstance(error, (Needs, TableError)):
-                    self._wait(error, partial(self._settle, ends, tries - 1))
-                    return
-                # Nobody is removed without the report that is owed: it is tried again later.
-                event.error(f"a report cannot be written: {error!r}", ident=ident)
-                for one in ends:
-                    one.verdict = put_off(one.verdict, now + self._retry.intervals[-1])
-            if not reports and any(self._reporter.keeps(lead, one.verdict.failed) for one in ends):
-                for one in ends:
-                    if one.verdict.failed:
-                        one.verdict = keep(one.verdict, now)
-        parts = [Settlement(one.claim, one.verdict.decisions, attempt=_attempt(one)) for one in ends]
-        settlement = parts[0]
-        settlement.reports = reports
-        for one in ends:
-            settlement.hold = settlement.hold or one.verdict.hold
-        if len(parts) > 1:
-            settlement.also = parts[1:]
-
-        def settled(applied: bool) -> None:
-            if not applied and settlement.also:
-                # One of the claims is lost, and the others need not be.
-                for one in ends:
-                    self._settle([one])
+        try:
+            reports = self._reporter.reports(lead, ended, lambda: self._original(claims), now)
+        except Exception as error:
+            if tries and isinstance(error, (Needs, TableError)):
+                self._wait(error, partial(self._settle, ends, tries - 1))
                 return
+            # Nobody is removed without the report that is owed: it is tried again later.
+            event.error(f"a report cannot be written: {error!r}", ident=lead.message.ident)
             for one in ends:
-                self._ended(one.claim)
-                if one.claim.suspect:
-                    self._changed()  # the next one waited for this one's end
-            if not applied:
-                event.refused(ident)
-                return
-            if settlement.hold is not None:
-                event.held(ident, settlement.hold)
-            else:
-                for one, part in zip(ends, parts, strict=True):
-                    if part.attempt is not None:
-                        self._waits(_next(one))
-            for report in settlement.reports:
-                event.reported(ident, report.message.ident, kind(report, ended))
-                self._changed()
-            if (
-                not reports
-                and any(one.verdict.failed for one in ends)
-                and lead.message.envelope.reverse_path is None
-            ):
-                event.dropped(ident, "it has no sender to be returned to")
+                one.verdict = put_off(one.verdict, now + self._retry.intervals[-1])
+        if not reports and any(self._reporter.keeps(lead, one.verdict.failed) for one in ends):
+            for one in ends:
+                if one.verdict.failed:
+                    one.verdict = keep(one.verdict, now)
+        self._apply(ends, reports, ended)
 
-        # Those that waited have told theirs.
-        hop = next((one.verdict.hop for one in ends if one.verdict.hop is not None), None)
-        self._queue.settle(settlement, hop, settled)
+    def _apply(
+        self, ends: list[End], reports: Sequence[Draft] = (), ended: Sequence[tuple[Pending, Outcome]] = ()
+    ) -> None:
+        """Queue the settlement of these claims, with these reports of those that have `ended`."""
+        first = ends[0]
+        verdict = first.verdict
+        settlement = Settlement(
+            first.claim, verdict.decisions, attempt=_attempt(first), reports=reports, hold=verdict.hold
+        )
+        hop = verdict.hop
+        if len(ends) > 1:
+            others = ends[1:]
+            settlement.also = [
+                Settlement(one.claim, one.verdict.decisions, attempt=_attempt(one)) for one in others
+            ]
+            for one in others:
+                settlement.hold = settlement.hold or one.verdict.hold
+                hop = hop or one.verdict.hop  # those that waited have told theirs
+        self._queue.settle(settlement, hop, partial(self._settled, ends, settlement, ended, bool(reports)))
+
+    def _settled(
+        self,
+        ends: list[End],
+        settlement: Settlement,
+        ended: Sequence[tuple[Pending, Outcome]],
+        owed: bool,
+        applied: bool,
+    ) -> None:
+        """A settlement was applied, or refused; `owed`: with a report, unless a person removed meanwhile all
+        that it tells of."""
+        if not applied and settlement.also:
+            # One of the claims is lost, and the others need not be.
+            for one in ends:
+                self._settle([one])
+            return
+        for one in ends:
+            self._ended(one.claim)
+            if one.claim.suspect:
+                self._changed()  # the next one waited for this one's end
+        message = settlement.claim.message
+        if not applied:
+            event.refused(message.ident)
+            return
+        if settlement.hold is not None:
+            event.held(message.ident, settlement.hold)
+        else:
+            for one in ends:
+                if (at := _next(one)) is not None:
+                    self._waits(at)
+        if not ended:
+            return
+        for report in settlement.reports:
+            event.reported(message.ident, report.message.ident, kind(report, ended))
+            self._changed()
+        if message.envelope.reverse_path is None and not owed and any(one.verdict.failed for one in ends):
+            event.dropped(message.ident, "it has no sender to be returned to")
 
     def warn(self, claim: Claim, now: float) -> None:
         """Tell the sender of the delay of those it does not know of yet; they wait on as they did."""
@@ -174,7 +193,7 @@ class Ending:
         reports: list[Draft] = []
         again = warn_at(self._retry, claim.message, now)
         try:
-            reports = self._reporter.delayed(claims, now, lambda: self._original(claim))
+            reports = self._reporter.delayed(claims, now, lambda: self._original(claims))
         except Exception as error:
             if tries and isinstance(error, (Needs, TableError)):
                 self._wait(error, partial(self._warn, claims, now, tries - 1))
@@ -243,9 +262,10 @@ class Ending:
             self._learning = Learning(loop)
         self._learning(trouble, again)
 
-    def _original(self, claim: Claim) -> tuple[bytes, bool]:
+    def _original(self, claims: Sequence[Claim]) -> tuple[bytes, bool]:
         """The beginning of the message for its report, and whether that is all."""
-        content, trace = claim.content, claim.message.trace
+        trace = claims[0].message.trace
+        content = next((claim.content for claim in claims if claim.content is not None), None)
         if content is None:
             return trace, False
         try:
@@ -257,10 +277,12 @@ class Ending:
 
 def _attempt(one: End) -> Attempt | None:
     """What is kept of an attempt after which recipients are left; None after any other."""
-    decisions = one.verdict.decisions
-    if all(decision.retry_at is None for decision in decisions):
+    for decision in one.verdict.decisions:
+        if decision.retry_at is not None:
+            break
+    else:
         return None
-    outcomes = [decision.outcome for decision in decisions if decision.outcome is not None]
+    outcomes = [decision.outcome for decision in one.verdict.decisions if decision.outcome is not None]
     if not outcomes:
         return None
     return Attempt(
@@ -274,9 +296,11 @@ def _attempt(one: End) -> Attempt | None:
     )
 
 
-def _next(one: End) -> float:
-    """When a recipient of it may be due next, of those that are left."""
-    next_ = min(decision.retry_at for decision in one.verdict.decisions if decision.retry_at is not None)
+def _next(one: End) -> float | None:
+    """When a recipient of it may be due next; None when none is left."""
+    times = [decision.retry_at for decision in one.verdict.decisions if decision.retry_at is not None]
+    if not times:
+        return None
     # DELIVERBY's time may come before the next try; it is never put off with that.
     deadline = one.claim.message.deadline
-    return min(deadline, next_) if deadline > one.now else next_
+    return min(deadline, *times) if deadline > one.now else min(times)

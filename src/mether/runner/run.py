@@ -348,8 +348,7 @@ class Runner:
         now = self._clock()
         course = settle.course(claim.message, now, due=claim.due)
         if course == "try":
-            if self._together.groups:
-                self._together.tries(claim)
+            self._together.tries(claim)
             if not (claim.message.release_at and self._merging.takes(claim)):
                 self._offer(claim)
         elif course == "warn":

@@ -102,8 +102,7 @@ class Together:
 
     def tries(self, claim: Claim) -> None:
         """The claim goes to its transport."""
-        ident = claim.message.ident
-        group = self.groups.get(ident)
+        group = self.groups.get(ident := claim.message.ident) if self.groups else None
         if group is not None and claim.token in group.coming:
             group.coming.remove(claim.token)
             group.tried.add(claim.token)
