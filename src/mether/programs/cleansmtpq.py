@@ -25,7 +25,7 @@ PROGRAM = Program(
     Filters hold together; globs are without case. Of a message only the recipients that match --recipient
     and --next-hop are returned. Held messages are left alone but with --status held, and so is what is being
     tried at this moment. A message without a sender is never returned: it goes to the postmaster, is held
-    or is dropped, as configured.""",
+    or is dropped, as configured; reports that wait for another hour are left alone.""",
     [
         Option("d", "days", "return what is older than this, such as 5 or 0.5", value="DAYS"),
         *choice.OPTIONS,

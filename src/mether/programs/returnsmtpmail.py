@@ -20,7 +20,8 @@ PROGRAM = Program(
     An ID is a queue id or the path of its *.sh file. Filters hold together; globs are without case. Of a
     message only the recipients that match --recipient and --next-hop are returned. Held messages are
     returned too. A message without a sender is never returned: it goes to the postmaster, is held or
-    is dropped, as configured. What is being tried at this moment is left alone.""",
+    is dropped, as configured. What is being tried at this moment is left alone, and so are reports that wait
+    for another hour, unless named.""",
     [
         Option("", "all", "every message"),
         *choice.OPTIONS,
