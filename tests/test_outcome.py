@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mether.outcome import DONE, Attempt, Outcome, Route, mta, mta_name
-from mether.reply import Reply
+from mether.outcome import DONE, Attempt, Outcome, Route, mta, mta_name, of_words
+from mether.reply import Reply, from_text
 
 
 def test_a_route_is_a_key() -> None:
@@ -49,6 +49,24 @@ def test_a_host_has_its_address_and_port_beside_it(name: str, address: str, port
 def test_the_name_alone_of_what_was_written_before_there_were_ports() -> None:
     assert mta_name("mx.example [192.0.2.1]") == mta_name("mx.example") == "mx.example"
     assert mta_name("") == ""
+
+
+@pytest.mark.parametrize("host", ["mx.example[192.0.2.1]:25", "[192.0.2.1]:25", "/run/l m", "mx [192.0.2.1]"])
+@pytest.mark.parametrize("text", ["421 4.7.0 Too much mail", "421", "421 evil said: 451 4.4.1 refused"])
+def test_words_are_written_with_who_said_them(host: str, text: str) -> None:
+    reply = from_text(text)
+    assert reply is not None
+    said = Outcome(0, "delayed", reply, remote_mta=host)
+    assert said.words == f"{host} said: {text}"
+    assert of_words(said.words) == (host, reply)
+    ours = Outcome(0, "delayed", reply, remote_mta=host, said=False)
+    assert ours.words == text
+    assert of_words(ours.words) == ("", reply)
+
+
+@pytest.mark.parametrize("text", ["", "no route", "mx said: nothing", " said: "])
+def test_what_is_no_reply_says_nothing(text: str) -> None:
+    assert of_words(text)[1] is None
 
 
 def test_what_is_done() -> None:

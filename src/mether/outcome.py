@@ -12,7 +12,7 @@ configuration when the attempt is made.
 
 from __future__ import annotations
 
-from mether.reply import Reply
+from mether.reply import Reply, from_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ DONE: Final = frozenset(("delivered", "relayed", "expanded"))
 UNCERTAIN: Final = 1
 OURS: Final = 2
 """The bits of `Outcome.marks`."""
+
+_SAID: Final = " said: "
 
 
 class Route:
@@ -140,6 +142,12 @@ class Outcome:
         return self.uncertain | (OURS if self.remote_mta and not self.said else 0)
 
     @property
+    def words(self) -> str:
+        """The reply with who said it, as `of_words` reads it: ``mx.test[192.0.2.1]:25 said: 421 ...``; where
+        they are words of our own, the reply alone."""
+        return f"{self.remote_mta}{_SAID}{self.reply}" if self.said else str(self.reply)
+
+    @property
     def status(self) -> str:
         """The enhanced status code of the report, made from the action when the reply has none."""
         if self.reply.status:
@@ -148,6 +156,15 @@ class Outcome:
 
     def __repr__(self) -> str:
         return f"Outcome({self.recipient}, {self.action!r}, {str(self.reply)!r}, scope={self.scope!r})"
+
+
+def of_words(text: str) -> tuple[str, Reply | None]:
+    """Who said what `Outcome.words` wrote, "" for us, and what; None where that is no reply."""
+    reply = from_text(text)
+    if reply is not None:
+        return "", reply
+    host, _, words = text.partition(_SAID)
+    return host, from_text(words)
 
 
 def mta(name: str, address: str, port: int) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mail import DAY, HOP, LATER, NEVER, OK, claim, message
 
 from mether.address import Address
+from mether.content import words_kind
 from mether.content.classify import parse
 from mether.envelope import By
 from mether.outcome import DONE, Outcome, Route
@@ -164,6 +165,58 @@ def test_what_is_quoted_says_whose_words_it_is() -> None:
     assert (newer.remote_mta, newer.said, newer.at) == ("", False, T0)
     ours = Outcome(0, "delayed", Reply(451, "4.4.1", "refused"), remote_mta="mx", said=False)
     assert not settle.give_up(one, ours).said
+
+
+MTA = "mx.test[192.0.2.1]:25"
+TOO_MUCH = Outcome(
+    0,
+    "delayed",
+    Reply(421, "4.7.0", "Too much mail"),
+    scope="host",
+    remote_mta="mx.test[192.0.2.1]:25",
+    at=T0,
+)
+FULL = Reply(452, "4.2.2", "over quota")
+
+
+def test_what_a_next_hop_said_at_another_message_is_quoted_as_its_words() -> None:
+    """RFC 3464 section 2.3.6: it is no word of ours, whatever message it was said to."""
+    hop = work(several(1), [TOO_MUCH]).hop
+    assert hop is not None
+    assert hop.last == "mx.test[192.0.2.1]:25 said: 421 4.7.0 Too many connections"
+    ((_, warned),) = settle.waiting(several(1, hop=hop))
+    (expired,) = (one for _, one in settle.expire(several(1, hop=hop), T0).failed)
+    for one in (warned, expired):
+        assert (one.said, one.remote_mta, one.reply) == (True, TOO_MUCH.remote_mta, TOO_MUCH.reply)
+        assert (words_kind.kind(one), one.at) == ("rate limited", 0.0)
+
+
+def test_our_own_words_of_a_next_hop_stay_ours() -> None:
+    refused = Outcome(
+        0, "delayed", Reply(451, "4.4.1", "refused"), scope="host", remote_mta="mx.test", said=False
+    )
+    hop = work(several(1), [refused]).hop
+    assert hop is not None
+    ((_, one),) = settle.waiting(several(1, hop=hop))
+    assert (one.said, one.remote_mta, words_kind.kind(one)) == (False, "", "no answer")
+
+
+def test_what_was_said_of_a_recipient_is_not_lost_to_what_its_host_says_to_all() -> None:
+    full = Outcome(0, "delayed", FULL, remote_mta="mx.test[192.0.2.1]:25", at=T0 - DAY)
+    hop = Hop(HOP, failures=1, last=TOO_MUCH.words)
+    ((_, one),) = settle.waiting(several(1, last=full, hop=hop))
+    assert (one.reply, one.said, one.at) == (FULL, True, T0 - DAY)
+    ((_, one),) = settle.waiting(several(1, last=full, hop=Hop(HOP, last="451 4.4.1 refused")))
+    assert one.reply == Reply(451, "4.4.1", "refused")
+
+
+def test_nor_where_its_last_try_came_to_no_more() -> None:
+    full = Outcome(0, "delayed", FULL, remote_mta="mx.test[192.0.2.1]:25", at=T0 - DAY)
+    ((_, one),) = work(several(1, last=full, expires=T0 - 1), [TOO_MUCH]).failed
+    assert (one.action, one.reply, one.at) == ("failed", FULL, T0)
+    down = Outcome(0, "delayed", Reply(451, "4.4.1", "refused"), scope="host", at=T0)
+    ((_, one),) = work(several(1, last=full, expires=T0 - 1), [down]).failed
+    assert one.reply == down.reply
 
 
 def test_what_was_queued_under_another_configuration_gets_its_new_next_hop() -> None:

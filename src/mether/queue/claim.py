@@ -22,7 +22,7 @@ class Hop:
 
     `failures` counts consecutive host-scope failures; before `not_before` (Unix seconds) it is not
     tried; `suspended` is the reason it is suspended, until `suspended_until` (None: until resumed).
-    `last` is the text of the last host-scope outcome's reply.
+    `last` is the last host-scope outcome's reply and who said it, as `Outcome.words` writes them.
     """
 
     __slots__ = ("failures", "last", "not_before", "route", "suspended", "suspended_until")

@@ -284,7 +284,7 @@ class Runner:
             if verdict.hop.failures:
                 last = next((one for one in outcomes if one.scope == "host"), outcomes[0])
                 event.unreachable(
-                    claim.route, last.remote_mta, verdict.hop.last, not_before=verdict.hop.not_before
+                    claim.route, last.remote_mta, str(last.reply), not_before=verdict.hop.not_before
                 )
             else:
                 self._changed()  # what waited for this next hop may go now

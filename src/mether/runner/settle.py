@@ -11,7 +11,7 @@ behind either.
 
 from __future__ import annotations
 
-from mether.outcome import DONE, Outcome
+from mether.outcome import DONE, Outcome, of_words
 from mether.queue.claim import Decision, Hop
 from mether.queue.selection import fixed
 from mether.relay import failure
@@ -88,7 +88,7 @@ def decide(
         if outcome.action == "delayed" and outcome.uncertain and retry.hold_uncertain:
             doubtful.append((one, outcome))
         elif outcome.action == "delayed" and expired:
-            outcome = give_up(one, outcome, late=too_late(message, now))
+            outcome = give_up(one, _telling(one.last, outcome), late=too_late(message, now))
         if outcome.action == "delayed":
             kind = failure.kind(outcome, retry.rules)
             at = schedule.retry_at(retry, one.attempts + 1, now, expires, random(), kind)
@@ -100,7 +100,7 @@ def decide(
         elif by is not None or one.recipient.notify is not None:
             done.append((one, outcome))
     if blame is not None and blame.action == "delayed":
-        changed = schedule.failed_hop(retry, hop or Hop(claim.route), str(blame.reply), now, random())
+        changed = schedule.failed_hop(retry, hop or Hop(claim.route), blame.words, now, random())
     else:
         changed = schedule.recovered_hop(hop) if answered and hop is not None else None
     return Verdict(decisions, failed, changed, done, _doubt(doubtful) if doubtful else None)
@@ -187,7 +187,7 @@ def over(outcome: Outcome) -> Outcome:
     """The same outcome, *failed* or *delayed*, of a message whose delivery time has expired."""
     code, status = (554, "5.4.7") if outcome.action == "failed" else (451, "4.4.7")
     last = outcome.reply
-    text = OVER if last in (EXPIRED, UNTRIED) else f"{OVER}; the last try ended with: {last}"
+    text = OVER if last in (EXPIRED, UNTRIED) else f"{OVER}; the last try ended with: {outcome.words}"
     return Outcome(
         outcome.recipient,
         outcome.action,
@@ -247,9 +247,11 @@ def reroute(claim: Claim, route: Callable[[Address, Message], Route | None], now
 def give_up(one: Pending, outcome: Outcome | None, cause: str = "", *, late: bool = False) -> Outcome:
     """The failed outcome of a recipient that has waited too long, or that a person returns.
 
-    Its reply is that of the last thing that happened: `cause`, the last reply of a next hop that is down
+    Its reply is that of the last thing that happened: `cause`, the last words of a next hop that is down
     (what answers has none, so it came after every other outcome), else `outcome`, else that time ran out.
-    `late` tells that it is DELIVERBY's time that ran out.
+    But what was said of the recipient itself is not lost to words that its host has for everybody, such as
+    that it is busy: it stands between them whenever the host takes mail.  A host that does not speak at all
+    is the reason for everybody there.  `late` tells that it is DELIVERBY's time that ran out.
     """
     last = _last(one.number, "failed", outcome, cause, EXPIRED)
     return over(last) if late else last
@@ -257,12 +259,26 @@ def give_up(one: Pending, outcome: Outcome | None, cause: str = "", *, late: boo
 
 def _last(number: int, action: Action, outcome: Outcome | None, cause: str, unknown: Reply) -> Outcome:
     """The last thing that happened to a recipient, as an outcome of that action."""
-    reply = _known(cause)
-    if outcome is None:
-        return Outcome(number, action, reply or unknown)
-    if reply is not None and str(outcome.reply) != str(reply):
-        # Whose words they are is not known any more.
-        return Outcome(number, action, reply, scope="host", at=outcome.at, uncertain=outcome.uncertain)
+    host, reply = of_words(cause)
+    at, uncertain = (0.0, False) if outcome is None else (outcome.at, outcome.uncertain)
+    if outcome is None and reply is None:
+        return Outcome(number, action, unknown)
+    if reply is not None:
+        last = Outcome(number, action, reply, scope="host", remote_mta=host, at=at, uncertain=uncertain)
+        if outcome is None or not (str(outcome.reply) == str(reply) or _about_itself(outcome, last)):
+            return last
+    assert outcome is not None
+    return _as(outcome, number, action, outcome.at)
+
+
+def _telling(last: Outcome | None, outcome: Outcome) -> Outcome:
+    """Of what a recipient was told before and at its last try, what tells its sender more."""
+    if last is None or not _about_itself(last, outcome):
+        return outcome
+    return _as(last, outcome.recipient, outcome.action, outcome.at)
+
+
+def _as(outcome: Outcome, number: int, action: Action, at: float) -> Outcome:
     return Outcome(
         number,
         action,
@@ -270,12 +286,11 @@ def _last(number: int, action: Action, outcome: Outcome | None, cause: str, unkn
         scope=outcome.scope,
         remote_mta=outcome.remote_mta,
         said=outcome.said,
-        at=outcome.at,
+        at=at,
         uncertain=outcome.uncertain,
     )
 
 
-def _known(text: str) -> Reply | None:
-    from mether.reply import from_text
-
-    return from_text(text)
+def _about_itself(last: Outcome, later: Outcome) -> bool:
+    """Whether a recipient's last outcome was about itself, and the later one is what its host says to all."""
+    return last.action == "delayed" and last.scope == "recipient" and later.scope == "host" and later.said
