@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apsw
@@ -220,6 +221,43 @@ def test_one_that_is_locked_is_an_error_and_works_again(tmp_path: Path) -> None:
     other.execute("ROLLBACK")
     mine.put([failure("ann@example.net")])
     assert mine.count() == 2
+
+
+def test_others_go_on_while_one_waits_for_another_process(tmp_path: Path) -> None:
+    """What is learned is written in a thread, and who holds the list must not hold up the mail."""
+    known = Suppressions(str(tmp_path), create=True, busy=2000)
+    known.put([failure()])
+    holder = apsw.Connection(str(tmp_path / FILE))
+    holder.execute("BEGIN IMMEDIATE")
+    begun = threading.Event()
+    new: list[Suppressed] = []
+
+    def record() -> None:
+        begun.set()
+        new.extend(known.record([failure("ann@example.net")], keep=None, after=1))
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    begun.wait()
+    holder.execute("ROLLBACK")  # too late, if the other one's wait was everybody's
+    thread.join()
+    assert [str(one.address) for one in new] == ["ann@example.net"]
+
+
+def test_what_is_learned_goes_to_the_list_that_is_there(tmp_path: Path) -> None:
+    """One that was moved aside, as a damaged one is to be, gets nothing more."""
+    known = Suppressions(str(tmp_path), create=True, learning=True)
+    known.record([failure()], keep=None, after=1)
+    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+        (tmp_path / name).rename(tmp_path / f"old-{name}")
+    known.record([failure("ann@example.net")], keep=None, after=1)
+    assert Suppressions(str(tmp_path)).find(address("ann@example.net")) is not None
+    Suppressions(str(tmp_path)).put([failure()])
+    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    Suppressions(str(tmp_path), create=True).record([failure()], keep=None, after=1)
+    known.forget([BOB])
+    assert Suppressions(str(tmp_path)).find(BOB) is None
 
 
 def test_a_list_that_was_moved_away_is_seen(tmp_path: Path) -> None:

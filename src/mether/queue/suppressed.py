@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
+from contextlib import contextmanager
 
 import apsw
 
@@ -189,7 +190,7 @@ class Suppressions:
         person's, and makes none of it shorter.
         """
         db = self._db()
-        with db:
+        with _writing(db):
             for one in some:
                 at = key(one.address)
                 assert at is not None, "an address without a domain is on no list"
@@ -201,7 +202,7 @@ class Suppressions:
         """Take these off the list, in one transaction; of each, whether it was there."""
         db = self._db(missing=True)
         found = []
-        with db:
+        with _writing(db):
             for address in some:
                 at = key(address)
                 db.execute(_SQL["remove"], at or ("", ""))
@@ -217,9 +218,10 @@ class Suppressions:
         A failure is remembered for `keep` seconds, None for ever, and `after` so many of them in that time
         the address is on the list.
         """
+        self._follow()
         db = self._db()
         new = []
-        with db:
+        with _writing(db):
             for one in some:
                 at = key(one.address)
                 if at is None:
@@ -235,8 +237,9 @@ class Suppressions:
     @_verb
     def forget(self, some: Iterable[Address]) -> None:
         """Mail for these was delivered: what was learned of them does not hold."""
+        self._follow()
         db = self._db(missing=True)
-        with db:
+        with _writing(db):
             for address in some:
                 db.execute(_SQL["forget"], key(address) or ("", ""))
 
@@ -278,6 +281,11 @@ class Suppressions:
         else:
             self._connection = connection  # what is in memory is nowhere else
 
+    def _follow(self) -> None:
+        """Let go of a file that was moved aside or removed, lest what is learned goes there."""
+        if self.moved:
+            self._give_up()
+
     def _read(self, statement: str, bindings: tuple[Any, ...]) -> apsw.Cursor:
         return self._db(missing=True).execute(statement, bindings)
 
@@ -305,7 +313,6 @@ class Suppressions:
             connection.set_busy_timeout(self._busy)
             connection.execute(f"PRAGMA synchronous={'NORMAL' if self._learning else 'FULL'}")
             connection.execute(f"PRAGMA cache_size=-{CACHE}")
-            connection.transaction_mode = "IMMEDIATE"
             version = connection.pragma("user_version")
             if version > SCHEMA_VERSION:
                 raise StoreError(
@@ -339,10 +346,24 @@ class Suppressions:
 
     def _schema(self, connection: apsw.Connection) -> None:
         connection.pragma("journal_mode", "wal")
-        with connection:
+        with _writing(connection):
             if connection.pragma("user_version") == 0:
                 connection.execute(_SQL["schema"])
                 connection.pragma("user_version", SCHEMA_VERSION)
+
+
+@contextmanager
+def _writing(connection: apsw.Connection) -> Iterator[None]:
+    """A transaction, begun and ended so that other threads go on while this one waits for another process or
+    the disk: apsw's own `with` keeps them all waiting."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _empty() -> apsw.Connection:
