@@ -171,7 +171,7 @@ MTA = "mx.test[192.0.2.1]:25"
 TOO_MUCH = Outcome(
     0,
     "delayed",
-    Reply(421, "4.7.0", "Too much mail"),
+    Reply(421, "4.7.0", "Too many connections"),
     scope="host",
     remote_mta="mx.test[192.0.2.1]:25",
     at=T0,
