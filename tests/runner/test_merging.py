@@ -183,7 +183,8 @@ TOO_LARGE = Reply(552, "5.3.4", "message too big for system")
     "refusal",
     [
         ("failed", TOO_LARGE, "transaction"),
-        ("delayed", TOO_LARGE, "recipient"),  # as 552 is at RCPT
+        ("failed", TOO_LARGE, "recipient"),  # at RCPT
+        ("delayed", Reply(552, None, "message too big for system"), "recipient"),  # as 552 is there
         ("failed", Reply(554, "5.7.1", "this looks like spam"), "transaction"),
     ],
 )

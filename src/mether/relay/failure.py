@@ -16,7 +16,8 @@ on every host                          failed
 MAIL, DATA or content refused 4yz      delayed    transaction
 the same, 5yz                          failed     transaction
 RCPT refused, 4yz                      delayed    recipient
-RCPT refused, 552 (too many)           delayed    recipient
+RCPT refused, 552 without a status or  delayed    recipient
+    with 5.5.3 (too many)
 RCPT refused, other 5yz                failed     recipient
 421 at any command                     delayed    host
 ... that greylists, at RCPT            delayed    transaction
@@ -34,7 +35,9 @@ no such source address on this host    delayed    host
 =====================================  =========  ===========
 
 A reply that no command allows (3yz to MAIL) is a protocol fault: delayed, 4.5.0.  Nothing but the
-first digit decides, but for 421 and 552 (checklist CLI-2, CLI-6).  `exit_status` gives what
+first digit decides, but for 421 and 552 (checklist CLI-2, CLI-6).  552 to RCPT said "too many recipients"
+in servers of old (RFC 5321 section 4.5.3.1.10), which have no enhanced codes; with one, such as 5.2.2 of a full
+mailbox, it is what that says.  `exit_status` gives what
 sysexits(3) calls the same things.
 
 What was wrong (`kind`, by `content.classify`) never decides whether something is tried again; only how soon
@@ -77,6 +80,9 @@ BY_HAND: Final = "it was named by hand"
 _NO_SUCH: Final = ("5.1.2", "5.1.10", "5.4.4")
 """No such name, none that takes mail, none with an address."""
 
+_TOO_MANY: Final = (None, "5.5.3")
+"""Statuses of 552 to RCPT where it means that there are too many recipients."""
+
 _LOST: Final = {
     "connect": "4.4.1",
     "timeout": "4.4.2",
@@ -118,7 +124,7 @@ def of_result(
     if reply.code == 421:
         # Who greylists by 421 means this message: others must not be kept from their second try by it.
         action, scope = "delayed", "transaction" if stage == "RCPT" and _greylisted(reply) else "host"
-    elif reply.temporary or (stage == "RCPT" and reply.code == 552):
+    elif reply.temporary or (stage == "RCPT" and reply.code == 552 and reply.status in _TOO_MANY):
         action = "delayed"
     elif reply.permanent:
         action = "failed"
