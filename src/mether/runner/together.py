@@ -93,6 +93,8 @@ class Together:
         """These claims are in hand from now on, or about to be; those of one message are known as such."""
         if self._stopping:
             return
+        if not self.groups and len({claim.message.ident for claim in claims}) == len(claims):
+            return
         messages: dict[str, set[int]] = {}
         for claim in claims:
             messages.setdefault(claim.message.ident, set()).add(claim.token)
