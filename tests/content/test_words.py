@@ -118,6 +118,24 @@ def test_each_thing_that_happened_has_its_section_the_worst_first() -> None:
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("language", words_texts.LANGUAGES)
+@pytest.mark.parametrize("action", ["failed", "delayed"])
+def test_nobody_is_said_to_have_got_nothing_who_may_have_got_it(language: str, action: str) -> None:
+    texts = Texts((language,))
+    doubt = Outcome(0, action, Reply(451, "4.4.2", "lost"), at=AT, uncertain=True)  # type: ignore[arg-type]
+    certain = item(action, Reply(451, "4.2.1", "asleep"), "dan@example.com")
+
+    def told(*items: Item) -> str:
+        return " ".join(part(*items, texts=texts).split())
+
+    one, sure, unsure = Item(Recipient(ALICE), doubt), texts.find(language, action), f"{action}: uncertain"
+    assert sure not in told(one)
+    assert texts.find(language, unsure) in told(one)
+    both = told(certain, one)
+    assert both.index(sure) < both.index("<dan@") < both.index(texts.find(language, unsure))
+    assert both.index(texts.find(language, unsure)) < both.index("<alice@")
+
+
 def test_recipients_with_the_same_trouble_stand_together() -> None:
     other = item("failed", Reply(550, None, "user unknown"), "carol@example.com", attempts=1)
     full = item("failed", Reply(552, "5.2.2", "mailbox full"), "dan@example.com", attempts=1)

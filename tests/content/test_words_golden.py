@@ -152,7 +152,8 @@ def test_a_kind_of_trouble(name: str) -> None:
     held(KINDS / f"{name.replace(' ', '-')}.eml", content)
     _, people = said(content)
     text = people.get_content()
-    order = ("This is the mail system", "not be delivered to", "\r\n<bob@example.com>:", "    > ", "queue id")
+    opening = "not be made certain that" if name == "uncertain" else "not be delivered to"
+    order = ("This is the mail system", opening, "\r\n<bob@example.com>:", "    > ", "queue id")
     places = [text.rindex(words) for words in order]
     assert places == sorted(places)
 

@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from mether.content.classify import Rules
     from mether.content.status import Item
 
-_ACTIONS: Final = ("failed", "delayed", "delivered", "relayed", "expanded")
-"""The order in which they come."""
+_HEADINGS: Final = (
+    "failed",
+    "failed: uncertain",
+    "delayed",
+    "delayed: uncertain",
+    "delivered",
+    "relayed",
+    "expanded",
+)
+"""What stands above the sections, in the order in which they come.  Nobody is told of the same recipient that
+it has got nothing, and that it may have."""
 
 _QUOTE: Final = "    > "
 MAX_REMARK: Final = 20
@@ -80,11 +89,11 @@ def part(
 
     def body(say: _Say) -> list[str]:
         out: list[str] = []
-        for action in _ACTIONS:
-            those = [one for one in groups if one.action == action]
+        for heading in _HEADINGS:
+            those = [one for one in groups if one.heading == heading]
             if those:
                 out += [""] if out else []
-                out += ["", *say("notice" if notice and action == "failed" else action)]
+                out += ["", *say("notice" if notice and heading.startswith("failed") else heading)]
             for one in those:
                 out += ["", *_about(one, say, remark, advise=not notice)]
         return [*out, "", *say("full" if complete else "header"), *(say("id") if facts.ident else ())]
@@ -139,6 +148,11 @@ class _Group:
         self.expired = self.action == "failed" and item.outcome.reply.temporary
         self.until = item.will_retry_until if self.action == "delayed" else None
         self.items: list[Item] = []
+
+    @property
+    def heading(self) -> str:
+        """The key of what stands above it: the action, and the doubt where there is one."""
+        return f"{self.action}: {self.kind}" if self.kind == "uncertain" else self.action
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -52,6 +52,8 @@ KEYS: Final = (
     "opening",
     "failed",
     "delayed",
+    "failed: uncertain",
+    "delayed: uncertain",
     "delivered",
     "relayed",
     "expanded",
