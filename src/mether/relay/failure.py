@@ -36,9 +36,8 @@ no such source address on this host    delayed    host
 
 A reply that no command allows (3yz to MAIL) is a protocol fault: delayed, 4.5.0.  Nothing but the
 first digit decides, but for 421 and 552 (checklist CLI-2, CLI-6).  552 to RCPT said "too many recipients"
-in servers of old (RFC 5321 section 4.5.3.1.10), which have no enhanced codes; with one, such as 5.2.2 of a full
-mailbox, it is what that says.  `exit_status` gives what
-sysexits(3) calls the same things.
+in servers of old (RFC 5321 section 4.5.3.1.10), which have no enhanced codes; with one, such as 5.2.2 of a
+full mailbox, it is what that says.  `exit_status` gives what sysexits(3) calls the same things.
 
 What was wrong (`kind`, by `content.classify`) never decides whether something is tried again; only how soon
 (`runner.schedule`), and whether the next hop wants less at a time (`slows`).
