@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mether.content import bounce
 from mether.content.bounce_json import read
 
 MAIL = {"messageId": "0001", "commonHeaders": {"messageId": "<1@example.org>"}}
@@ -86,3 +87,23 @@ _json = st.recursive(
 def test_nothing_is_too_odd(values: dict[str, object]) -> None:
     for kind in ("Bounce", "Delivery"):
         read(json.dumps({"notificationType": kind, **values}))
+
+
+def test_a_notification_that_no_mail_brought() -> None:
+    """As a program gets it that SNS or SQS gives them to: the object alone."""
+    mail = {**MAIL, "commonHeaders": {"messageId": "<1@example.org>", "subject": "{news}"}}
+    told = {**BOUNCE, "mail": mail, "bounce": {**BOUNCE["bounce"], "timestamp": "2016-01-27T14:59:38.237Z"}}  # type: ignore[dict-item]
+    for text in (
+        json.dumps(told),
+        "\n" + json.dumps({"Type": "Notification", "Message": json.dumps(told)}, indent=1),
+    ):
+        found = bounce.read(text.encode())
+        assert found is not None
+        assert [one.recipient for one in found.recipients] == ["bob@example.net"]
+        assert (found.date, found.subject) == ("2016-01-27T14:59:38Z", "{news}")
+    for text in (
+        '{"subject": "Undelivered Mail Returned to Sender: <bob@example.net>: user unknown"}',
+        "{",
+        "{}",
+    ):
+        assert bounce.read(text.encode()) is None

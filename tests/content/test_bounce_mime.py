@@ -138,3 +138,19 @@ def test_it_is_bounded() -> None:
         untagged(text)
     # A walk of each octet over all others would take minutes.
     assert time.process_time() - start < 60
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Sat, 31 Jan 2026 13:00:00 +0100", "2026-01-31T12:00:00Z"),
+        ("31 Jan 2026 13:00:00", "2026-01-31T13:00:00Z"),
+        ("2016-01-27T14:59:38.237Z", "2016-01-27T14:59:38Z"),
+        ("yesterday", ""),
+        ("Sat, 31 Feb 2026 13:00:00 +0100", ""),
+        ("0001-01-01T00:00:00+12:00", ""),
+        ("", ""),
+    ],
+)
+def test_dates(written: str, meant: str) -> None:
+    assert bounce_mime.date(written) == meant

@@ -15,6 +15,7 @@ BOUNCE = b"""\
 Return-Path: <>
 From: MAILER-DAEMON@mail.example.net
 To: ann@example.org
+Date: Sat, 31 Jan 2026 13:00:00 +0100
 Subject: failure notice
 
 Hi. This is the qmail-send program at mail.example.net.
@@ -26,6 +27,7 @@ Remote host said: 550 5.1.1 User unknown
 --- Below this line is a copy of the message.
 
 Message-ID: <1@example.org>
+Subject: =?utf-8?q?Caf=C3=A9?=
 """
 NONE = b"From: ann@example.org\nSubject: hello\n\nHello.\n"
 
@@ -42,7 +44,7 @@ class Input:
 
 def test_a_bounce_on_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", Input(BOUNCE))
-    assert main(["bounce", "--recipient", "ann+0D5K3H7M2Q9XA=@example.org"]) == 0
+    assert main(["bounce", "--recipient", "ann+0D5K3H7M2Q9XA=bob=example.com@example.org"]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
         {
             "recipient": "bob@example.net",
@@ -53,9 +55,12 @@ def test_a_bounce_on_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             "diagnostic": "Remote host said: 550 5.1.1 User unknown",
             "remote_mta": None,
             "reporting_mta": None,
+            "date": "2026-01-31T12:00:00Z",
             "message_id": "1@example.org",
+            "subject": "Caf\u00e9",
             "envid": None,
             "queue_id": "0D5K3H7M2Q9XA",
+            "sent_to": "bob@example.com",
         }
     ]
 
@@ -68,6 +73,35 @@ def test_files_one_of_which_is_none(tmp_path: Path, capsys: pytest.CaptureFixtur
     out, err = capsys.readouterr()
     assert [json.loads(line)["file"] for line in out.splitlines()] == [str(one)]
     assert err == f"mether: {other}: no bounce, nor another report\n"
+
+
+def test_a_file_that_is_missing_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(BOUNCE)
+    other.write_bytes(NONE)
+    names = [str(tmp_path / "gone"), str(other), str(tmp_path), str(one)]
+    assert main(["bounce", *names]) == 66
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in out.splitlines()] == [str(one)]
+    assert err.splitlines() == [
+        f"mether: {tmp_path}/gone: No such file or directory",
+        f"mether: {other}: no bounce, nor another report",
+        f"mether: {tmp_path}: Is a directory",
+    ]
+
+
+def test_in_a_pipe_what_is_none_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An exit status would return it to whoever wrote it."""
+    monkeypatch.setattr(sys, "stdin", Input(NONE))
+    assert main(["bounce", "--pipe"]) == 0
+    assert capsys.readouterr() == ("", "mether: standard input: no bounce, nor another report\n")
+    monkeypatch.setattr(sys, "stdin", Input(BOUNCE))
+    assert main(["bounce", "--pipe"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipient"] == "bob@example.net"
 
 
 def test_what_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +130,7 @@ def test_a_writer_of_much_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         (["bounce", "/nowhere/at/all"], 66, "/nowhere/at/all: No such file or directory"),
         (["bounce", "--recipient", "a@@b", "x"], 64, "a@@b"),
+        (["bounce", "--pipe", "x"], 64, "bounce --pipe reads standard input"),
     ],
 )
 def test_errors(arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from pathlib import Path
 
@@ -31,10 +33,23 @@ Message-ID: <1@example.org>
 """
 
 
+CONFIG = """\
+[[route]]
+domains = ["example.org"]
+users = ["ann"]
+delimiter = "+"
+maildir = "mail/{user}"
+[[route]]
+mx = true
+verp = ["example.org"]
+"""
+
+
 @pytest.fixture(autouse=True)
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("METHER_SPOOL", f"sqlite:{tmp_path / 'spool'}")
-    monkeypatch.setenv("METHER_CONFIG", "")
+    (tmp_path / "mether.toml").write_text(CONFIG)
+    monkeypatch.setenv("METHER_CONFIG", str(tmp_path / "mether.toml"))
     monkeypatch.delenv("RECIPIENT", raising=False)
     monkeypatch.delenv("NOSYSEXITS", raising=False)
     return tmp_path / "spool"
@@ -108,12 +123,70 @@ def test_the_header_is_not_believed_about_where_it_came_to(
     assert not spool.exists()
 
 
-def test_other_classes_are_not_remembered(
-    tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_classes_are_not_remembered(tmp_path: Path, spool: Path) -> None:
     config = tmp_path / "mether.toml"
-    config.write_text('[suppress]\nremember = ["mailbox full"]\n')
-    monkeypatch.setenv("METHER_CONFIG", str(config))
+    config.write_text(CONFIG + '[suppress]\nremember = ["mailbox full"]\n')
     to = verp()
     assert read(tmp_path, to, "bob@example.net", "--recipient", to) == 0
     assert not spool.exists()
+
+
+@pytest.mark.parametrize(
+    ("sender", "why"),
+    [
+        pytest.param("other@evil.example", "no route has verp for evil.example", id="another domain"),
+        pytest.param("nobody@example.org", "is no address here", id="nobody here"),
+    ],
+)
+def test_a_reverse_path_that_was_not_made_here_is_not_believed(
+    tmp_path: Path, spool: Path, capsys: pytest.CaptureFixture[str], sender: str, why: str
+) -> None:
+    to = str(encode(address(sender), ident.new_id(time.time(), 7), address("bob@example.net")))
+    assert read(tmp_path, to, "bob@example.net", "--recipient", to) == 0
+    assert why in capsys.readouterr().err
+    assert not spool.exists()
+
+
+def test_one_that_is_spelt_as_none_is_made_is_not_believed(
+    tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = ident.new_id(time.time(), 7)
+    for to in (f"ann+{now}=bob==@example.org", f"ann+{now}={'b' * 60}=example.net@example.org"):
+        monkeypatch.setenv("RECIPIENT", to)
+        assert read(tmp_path, to) == 0
+        assert "not remembered: " in capsys.readouterr().err
+    assert not spool.exists()
+
+
+class Input:
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, message: str, *options: str) -> int:
+    monkeypatch.setattr(sys, "stdin", Input(message.encode()))
+    return main(["bounce", "--suppress", *options])
+
+
+def test_ordinary_mail_in_a_pipe_is_no_error(
+    spool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else whoever writes to that address, and whoever is away, would have it returned."""
+    monkeypatch.setenv("RECIPIENT", verp())
+    assert piped(monkeypatch, "From: bob@example.net\nSubject: Out of office\n\nBack in May.\n") == 0
+    assert capsys.readouterr() == ("", "mether: standard input: no bounce, nor another report\n")
+    assert not spool.exists()
+
+
+def test_our_own_mistakes_make_the_mail_in_a_pipe_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECIPIENT", verp())
+    (tmp_path / "mether.toml").write_text("[suppress]\nremeber = true\n")
+    assert piped(monkeypatch, "Subject: x\n\n") == 75
+    assert "remeber" in capsys.readouterr().err
+    assert read(tmp_path, verp(), "bob@example.net", "--recipient", verp()) == 78
+    (tmp_path / "mether.toml").write_text(CONFIG.replace('["ann"]', '["file:gone"]'))
+    to = verp()
+    monkeypatch.setenv("RECIPIENT", to)
+    assert piped(monkeypatch, BOUNCE.format(to=to, failed="bob@example.net")) == 75

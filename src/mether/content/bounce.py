@@ -4,8 +4,8 @@
 
 - delivery status notifications (RFC 3464), with the faults that are common in them (`content.bounce_dsn`);
 - the forms for people that mailers without that standard write (`content.bounce_prose`);
-- the notifications of Amazon SES (`content.bounce_json`), and messages that a mailbox refused by a
-  disposition notification (RFC 8098), as Dovecot does.
+- the notifications of Amazon SES (`content.bounce_json`), in a mail or by themselves, and messages that a
+  mailbox refused by a disposition notification (RFC 8098), as Dovecot does.
 
 A report need not be a failure: each recipient has the action of RFC 3464, so a delay and a success are read
 too.  What is no report: a complaint (RFC 5965), an answer of somebody who is away (RFC 3834), a receipt, and
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 
-from mether.content import bounce_dsn, bounce_json, bounce_prose, bounce_text, bounce_why, verp
+from mether.content import bounce_dsn, bounce_json, bounce_mime, bounce_prose, bounce_text, bounce_why, verp
 from mether.content.bounce_found import Bounce, Failed
 from mether.content.bounce_message import AWAY, DAEMON, LISTS, SUBJECT, TITLE, Message
 from mether.content.bounce_mime import Fields
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 MAX_SIZE: Final = 1024 * 1024
 """Octets of a message that are looked at."""
+
+MAX_SUBJECT: Final = 1000
+"""Characters of the subject of a message that came back."""
+
+_JSON: Final = b"Content-Type: application/json\n\n"
 
 _IDENT: Final = re.compile(r"<?([^\s<>]{1,400}@[^\s<>]{1,400})>?")
 _TEXT_ID: Final = re.compile(
@@ -49,22 +54,30 @@ def read(message: bytes, recipient: str = "") -> Bounce | None:
     `recipient` is the address that the message was sent to, where the caller knows it: with VERP it tells
     whose message came back.  Else it is looked for in Delivered-To, X-Original-To and To.
     """
-    whole = Message(message[:MAX_SIZE])
+    message = message[:MAX_SIZE]
+    bare = message.lstrip()[:1] == b"{"  # a notification that no mail brought
+    whole = Message(_JSON + message if bare else message)
+    date = bounce_mime.date(whole.header.get("date"))
     if _is_complaint(whole):
         return None
     verp_sent = _sent_to(recipient, whole.header)
-    bounce = _from_json(whole) or _from_status(whole) or _from_refusal(whole)
+    bounce = _from_json(whole)
+    if bounce is None and not bare:
+        bounce = _from_status(whole) or _from_refusal(whole)
     if bounce is None and whole.is_daemon and not whole.is_of_list and _is_report(whole.returned):
         # A filter that sends bounces on in a bounce of its own.
         inner = Message(whole.came_back)
         bounce = _from_status(inner) or _from_prose(inner, None)
         whole = inner if bounce else whole
-    bounce = bounce or _from_prose(whole, verp_sent)
+    if bounce is None and not bare:
+        bounce = _from_prose(whole, verp_sent)
     if bounce is None:
         return None
     if verp_sent is not None:
-        bounce.queue_id = verp_sent.queue_id
+        bounce.queue_id, bounce.sent_to = verp_sent.queue_id, verp_sent.recipient
     bounce.message_id = bounce.message_id or _message_id(whole)
+    bounce.subject = (bounce.subject or whole.returned.get("subject"))[:MAX_SUBJECT]
+    bounce.date = bounce.date or date
     why = bounce_why.Why(whole.notice, whole.subject)
     for one in bounce.recipients:
         why.explain(one)

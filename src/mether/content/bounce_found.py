@@ -53,11 +53,21 @@ class Bounce:
     """One report: what became of a message at some of its recipients.
 
     `recipients` is never empty.  `envid` is the envelope id that the sender gave (RFC 3461 section 4.4),
-    `message_id` the Message-ID of the message that came back, without angle brackets, `reporting_mta` who
-    reports and `queue_id` ours, when the message was sent with VERP; each is "" where nothing says it.
+    `message_id` the Message-ID of the message that came back, without angle brackets, and `subject` its
+    subject; `reporting_mta` who reports, and `date` when (ISO 8601, in UTC).  `queue_id` is ours, and
+    `sent_to` whom we sent it to, when the message was sent with VERP.  Each is "" where nothing says it.
     """
 
-    __slots__ = ("envid", "message_id", "queue_id", "recipients", "reporting_mta")
+    __slots__ = (
+        "date",
+        "envid",
+        "message_id",
+        "queue_id",
+        "recipients",
+        "reporting_mta",
+        "sent_to",
+        "subject",
+    )
 
     def __init__(
         self,
@@ -67,12 +77,18 @@ class Bounce:
         message_id: str = "",
         reporting_mta: str = "",
         queue_id: str = "",
+        sent_to: str = "",
+        subject: str = "",
+        date: str = "",
     ) -> None:
         self.recipients = recipients
         self.envid = envid
         self.message_id = message_id
         self.reporting_mta = reporting_mta
         self.queue_id = queue_id
+        self.sent_to = sent_to
+        self.subject = subject
+        self.date = date
 
     def __repr__(self) -> str:
         return f"Bounce({self.recipients!r}, message_id={self.message_id!r}, queue_id={self.queue_id!r})"

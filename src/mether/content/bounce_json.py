@@ -1,4 +1,4 @@
-"""Bounces in JSON: the notifications of Amazon SES, which SNS sends as mail.
+"""Bounces in JSON: the notifications of Amazon SES, which SNS sends as mail, or to a program.
 
 `read` looks for an object in a text and gives what it tells of; None where it is no such notification.  A
 complaint is no bounce.  Nothing here fails, however deep or broken the text is.
@@ -6,7 +6,7 @@ complaint is no bounce.  Nothing here fails, however deep or broken the text is.
 
 from __future__ import annotations
 
-from mether.content import bounce_dsn, bounce_text
+from mether.content import bounce_dsn, bounce_mime, bounce_text
 from mether.content.bounce_found import Bounce, Failed
 
 TYPE_CHECKING = False
@@ -28,11 +28,11 @@ def read(text: str) -> Bounce | None:
         found = _object(inner)
     mail = _dict(found.get("mail"))
     out: list[Failed] = []
-    host = ""
+    host = at = ""
     kind = found.get("notificationType", found.get("eventType"))
     if kind == "Bounce":
         bounce = _dict(found.get("bounce"))
-        host = _text(bounce.get("reportingMTA"))
+        host, at = _text(bounce.get("reportingMTA")), _text(bounce.get("timestamp"))
         hint = f"{_text(bounce.get('bounceType'))} {_text(bounce.get('bounceSubType'))}"
         for each in _list(bounce.get("bouncedRecipients")):
             one = _dict(each)
@@ -51,7 +51,7 @@ def read(text: str) -> Bounce | None:
                 )
     elif kind in ("Delivery", "DeliveryDelay"):
         told = _dict(found.get("delivery", found.get("deliveryDelay")))
-        host = _text(told.get("reportingMTA"))
+        host, at = _text(told.get("reportingMTA")), _text(told.get("timestamp"))
         for each in _list(told.get("recipients", told.get("delayedRecipients"))):
             recipient = bounce_text.clean(_text(each) or _text(_dict(each).get("emailAddress")))
             if recipient:
@@ -69,7 +69,11 @@ def read(text: str) -> Bounce | None:
     common = _dict(mail.get("commonHeaders"))
     ident = _text(common.get("messageId")) or _text(mail.get("messageId"))
     return Bounce(
-        out[: bounce_dsn.MAX_RECIPIENTS], message_id=ident.strip("<> "), reporting_mta=bounce_dsn.mta(host)
+        out[: bounce_dsn.MAX_RECIPIENTS],
+        message_id=ident.strip("<> "),
+        reporting_mta=bounce_dsn.mta(host),
+        subject=_text(common.get("subject")),
+        date=bounce_mime.date(at),
     )
 
 

@@ -120,6 +120,21 @@ def split(message: bytes) -> tuple[bytes, bytes]:
     return header, body
 
 
+def date(value: str) -> str:
+    """A date of a mail (RFC 5322 section 3.3) or of a program (ISO 8601) as ISO 8601 in UTC, in whole
+    seconds; "" where it is none.  One without a time zone is in UTC."""
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    value = value.strip()[:100]
+    try:
+        found = datetime.fromisoformat(value) if value[:4].isdecimal() else parsedate_to_datetime(value)
+        zoned = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        return zoned.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return ""
+
+
 def fields(section: bytes) -> Iterator[tuple[str, str]]:
     """Names in lower case and values in one line, RFC 2047 decoded; other lines are passed over."""
     name, lines = "", list[bytes]()

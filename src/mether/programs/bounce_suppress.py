@@ -2,10 +2,11 @@
 
 Anybody can write a bounce, so what one says of an address is believed only where the bounce came to the
 reverse-path that we made for a message at that address (`content.verp`): ``--recipient``, or $RECIPIENT as
-programs get it that mail is delivered to.  The queue id in it must be of the last MOST_AGE seconds, and the
-address that failed the one in it; where a server names another for it, as behind an alias there, it is ours
-that counts.  What counts otherwise is as for a delivery: a failure, of a class that is remembered, ``after``
-so many.
+programs get it that mail is delivered to.  It must be one that this service can have made: in a domain for
+which a route has ``verp``, spelt as it is made, and an address whose mail ends here.  The queue id in it must
+be of the last MOST_AGE seconds, and the address that failed the one in it; where a server names another for
+it, as behind an alias there, it is ours that counts.  What counts otherwise is as for a delivery: a failure,
+of a class that is remembered, ``after`` so many.
 What is not believed is told in a line, and is no error: a mailbox for bounces gets much.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 
-from mether.programs.errors import complain
+from mether.programs.errors import TEMPFAIL, Failure, complain
 from mether.programs.options import UsageError
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ MOST_AGE: Final = 30 * 86400.0
 def remembering(recipient: str | None, load: Callable[[], Config]) -> Callable[[Iterable[Bounce]], None]:
     """A function that remembers what the reports in a message say, which came to `recipient`.
 
-    Raises UsageError, Failure, ConfigError; the function StoreError.
+    Raises UsageError, Failure, ConfigError; the function Failure and StoreError.
     """
     from mether.content import verp
     from mether.content.suppression import USUAL
@@ -50,6 +51,8 @@ def remembering(recipient: str | None, load: Callable[[], Config]) -> Callable[[
     def remember(found: Iterable[Bounce]) -> None:
         now = time.time()
         some = failures(found, sent, kinds, now)
+        if some and not isinstance(some, str):
+            some = foreign(to, sent, config) or some
         if isinstance(some, str):
             complain("mether", f"not remembered: {some}")
         elif some:
@@ -100,6 +103,35 @@ def failures(
             )
             return some
     return some
+
+
+def foreign(to: str, sent: Sent | None, config: Config) -> str:
+    """Why the service of that configuration cannot have made the reverse-path `to`, which says `sent`; ""
+    where it can.  Raises ConfigError, Failure."""
+    from mether.content import verp
+    from mether.queue.suppressed_row import key
+    from mether.routing.expand import resolve
+    from mether.routing.request import Request
+    from mether.routing.source import TableError, settled
+
+    path = _address(to)
+    made = None
+    if sent is not None and path is not None:
+        sender, recipient = _address(sent.sender), _address(sent.recipient)
+        made = sender and recipient and verp.encode(sender, sent.queue_id, recipient)
+    at = made and key(made)
+    if path is None or not at or at != key(path):
+        return f"{to[:200]} is no reverse-path as it is made here"
+    if not any(at[0] in (route.verp or ()) for route in config.route):
+        return f"{to[:200]} was not made here: no route has verp for {path.domain}"
+    router = config.router()
+    try:
+        found = settled(lambda: resolve(router, Request(path)))
+    except TableError as error:
+        raise Failure(TEMPFAIL, str(error)) from None
+    if not found.open or (found.reply is not None and not found.reply.temporary):
+        return f"{to[:200]} is no address here"
+    return ""
 
 
 def _address(text: str) -> Address | None:

@@ -38,7 +38,7 @@ PROGRAM = Program(
         "passwd [--file FILE] [--scheme SCHEME | --delete | --check] LOGIN",
         "fsck [--repair] [--json]",
         "import --from SOURCE [--dry-run] [--hold] [--force] DIR",
-        "bounce [--recipient ADDRESS] [--attached] [--suppress] [FILE...]",
+        "bounce [--recipient ADDRESS] [--attached] [--suppress] [--pipe | FILE...]",
         *suppress.SYNOPSIS,
     ],
     """config prints the configuration in effect, as a file that would give the same, and where each value
@@ -93,6 +93,7 @@ PROGRAM = Program(
         Option("", "recipient", "bounce: where the bounce was sent to, which VERP reads", value="ADDRESS"),
         Option("", "attached", "bounce: read the bounces that somebody attached to a letter, too"),
         Option("", "suppress", "bounce: put on the suppression list who failed, where VERP tells so"),
+        Option("", "pipe", "bounce: for aliases and routes: what is no bounce is passed over"),
         *suppress.OPTIONS,
         Option("", "repair", "fsck: set right what is wrong, while no process works the queue"),
         JSON,
@@ -105,7 +106,7 @@ PROGRAM = Program(
             "the password cannot be used; the queue is damaged, or something could not be saved or read; "
             "what bounce was given is no report; some of a file could not be imported",
         ),
-        (66, "there is no queue, or none of that kind in DIR"),
+        (66, "there is no queue, or none of that kind in DIR; there is no such FILE"),
         (
             67,
             "there is no such login; route: mail for an address is refused; suppress: an address is not on "
