@@ -108,6 +108,22 @@ def test_a_person_reads_what_happened_to_whom_and_what_the_other_server_said() -
     assert "queue id was ABC" in said
 
 
+def test_it_answers_the_message_and_says_which_it_was() -> None:
+    """RFC 3834 section 3.1.6; the subject is quoted, as it is another's words."""
+    given = b"Message-ID: <x.1@example.org>\r\nSubject: =?utf-8?q?Mittag_f=C3=BCr_zwei?=\r\nDate: today\r\n"
+    message = read(report(about=about(original=given + ORIGINAL)))
+    assert message["In-Reply-To"] == message["References"] == "<x.1@example.org>"
+    said = "From the header of the message:\r\n    > Subject: Mittag für zwei\r\n    > Date: today\r\n"
+    assert text(message).endswith(said)
+
+
+@pytest.mark.parametrize("field", [b"", b"Message-ID: <x@y\r\n\t> x\r\n", b"Message-ID: none\r\n"])
+def test_it_answers_nothing_that_has_no_message_id(field: bytes) -> None:
+    message = read(report(about=about(original=field + b"To: x\r\n\r\nSubject: body\r\n")))
+    assert message["In-Reply-To"] is None and message["References"] is None
+    assert "From the header" not in text(message)
+
+
 def test_the_part_for_programs() -> None:
     """BNC-7, BNC-8."""
     of = about(

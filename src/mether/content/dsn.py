@@ -8,6 +8,9 @@ same as a notice for the postmaster.  `envelope` is what either is sent with.
 One report tells of all recipients of a message whose time it was at once, whatever became of each: RFC 3464
 section 2 has a block for each, with an action of its own, and so the sender hears once of what happened once.
 
+A report is an answer to the message: In-Reply-To and References have its Message-ID, where it has one that
+can stand in a header, and its subject and date are quoted (`content.original`).
+
 A notice says what it is in Auto-Submitted, in a comment (RFC 3834 section 5), by which `is_notice` knows it,
 whoever's it is: about one that came to nothing nobody is told, on its way over however many hosts.
 
@@ -22,7 +25,7 @@ Which recipients a report is about (NOTIFY) is decided by the caller.  Nothing h
 from __future__ import annotations
 
 from mether.address import Address
-from mether.content import header, lines, returned, status, trace, words
+from mether.content import header, lines, original, returned, status, trace, words
 from mether.content.status import About, Item
 from mether.content.words_texts import Texts
 from mether.envelope import Envelope, Recipient
@@ -102,7 +105,17 @@ def report(
         offset=offset,
     )
     subject = words.subject(items, texts, facts, notice=notice)
-    people = words.part(items, texts, facts, complete=complete, notice=notice, rules=rules, remark=remark)
+    which = original.named(about.original)
+    people = words.part(
+        items,
+        texts,
+        facts,
+        complete=complete,
+        notice=notice,
+        rules=rules,
+        remark=remark,
+        original=which.shown,
+    )
     programs = status.part(reporting_mta, about, items, offset, utf8=utf8, rules=rules)
     # A boundary must not occur in what it bounds (RFC 2046 section 5.1.1), whoever wrote that.
     while any(boundary.encode() in part for part in (last, people, programs)):
@@ -113,6 +126,7 @@ def report(
         f"Subject: {lines.encoded(subject, len('Subject: '))}\r\n"
         f"Date: {trace.date(at, offset)}\r\n"
         f"Message-ID: <{ident}@{reporting_mta}>\r\n"
+        f"{_answer(which.message_id)}"
         f"Auto-Submitted: auto-replied{comment}\r\n"
         "MIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
@@ -138,6 +152,11 @@ def is_notice(content: bytes) -> bool:
         name.lower() == b"auto-submitted" and mark in value
         for name, value in header.fields(content[: header.split(content)])
     )
+
+
+def _answer(message_id: str) -> str:
+    """The fields by which a reader of mail puts a report beside the message (RFC 3834 section 3.1.6)."""
+    return f"In-Reply-To: {message_id}\r\nReferences: {message_id}\r\n" if message_id else ""
 
 
 def _at(address: Address, host: str) -> str:

@@ -4,7 +4,7 @@ One section for each thing that became of recipients, the worst first, and in it
 trouble: what it is, the addresses with what was said of each, what was done and will be, and what the sender
 can do.  The words are `Texts`, in each of its languages one after the other; `words_kind` says which.
 
-What other servers said, and what a person remarks, is quoted: on lines that begin with ``>``, without control
+What other servers said, what a person remarks, and what the message calls itself, is quoted: on lines that begin with ``>``, without control
 characters, cut to a bounded length, so that it is never taken for words of our own.  Times are written as
 digits, the same in any language.  The part is ASCII where it can be, else UTF-8 in quoted-printable; its
 Content-Language (RFC 3282) names the languages.  Nothing here fails.
@@ -79,11 +79,12 @@ def part(
     notice: bool = False,
     rules: Rules | None = None,
     remark: str | None = None,
+    original: Sequence[str] = (),
 ) -> bytes:
     """The part with its header.
 
     `complete` tells whether the original is attached in full; a `notice` is for the postmaster.  `rules` and
-    `remark` are those of `dsn.report`.
+    `remark` are those of `dsn.report`; `original` are lines of the original's header by which it is known.
     """
     groups = _groups(items, rules, returned=remark is not None)
 
@@ -96,7 +97,8 @@ def part(
                 out += ["", *say("notice" if notice and heading.startswith("failed") else heading)]
             for one in those:
                 out += ["", *_about(one, say, remark, advise=not notice)]
-        return [*out, "", *say("full" if complete else "header"), *(say("id") if facts.ident else ())]
+        out += ["", *say("full" if complete else "header"), *(say("id") if facts.ident else ())]
+        return [*out, "", *say("original"), *_quoted(original)] if original else out
 
     return _part(texts, facts, body)
 

@@ -41,6 +41,7 @@ LINES: Final = (
     "subject: merged",
     "said",
     "ours",
+    "original",
     "remark",
 )
 """The keys of texts that are one line."""
