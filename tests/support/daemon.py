@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import SimpleQueue
+
+from mether.queue.pace import HOUR, hour
 
 BIN = Path(sys.executable).parent
 
@@ -141,3 +145,13 @@ class Client:
         """Go away."""
         self.file.close()
         self.socket.close()
+
+
+def unhurried() -> str:
+    """A user whose hour of reports is not over soon."""
+    now = time.time()
+    return next(
+        user
+        for user in (f"alice{number}" for number in itertools.count())
+        if hour(f"{user}@example.com", now) - now > HOUR / 2
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon import BIN, Client, Daemon
+from daemon import BIN, Client, Daemon, unhurried
 
 from mether.address import parse
 from mether.content import dsn
@@ -19,7 +18,7 @@ from mether.outcome import Outcome
 from mether.queue import ident as ident_
 from mether.queue.message import Arrival, Draft
 from mether.queue.open import open_store
-from mether.queue.pace import HOUR, Pace, hour
+from mether.queue.pace import Pace
 from mether.receive import accept
 from mether.reply import Reply
 from mether.routing.request import Request
@@ -108,16 +107,6 @@ def test_a_kill_loses_none(tmp_path: Path, spool: str) -> None:
         daemon.wait_for('"delivered"', "alice@example.com")
     assert daemon.stop() == 0
     assert inside(daemon.mailbox("alice")) == idents
-
-
-def unhurried() -> str:
-    """A user whose hour is not over soon."""
-    now = time.time()
-    return next(
-        user
-        for user in (f"alice{number}" for number in itertools.count())
-        if hour(f"{user}@example.com", now) - now > HOUR / 2
-    )
 
 
 def test_those_above_the_limit_wait_and_can_be_seen(tmp_path: Path) -> None:
