@@ -26,7 +26,7 @@ TEXT: Final = """\
 # hostname, and where that is not given, what /etc/mailname says.
 # Who gets mail for <postmaster> and reports that cannot be delivered.  Built in: postmaster@hostname.
 postmaster = "postmaster@example.test"
-# What becomes of such reports: "postmaster" or "drop".
+# What becomes of such reports: "postmaster", "hold" or "drop".
 #undeliverable_reports = "postmaster"
 # What becomes of 8-bit content for a next hop that does not take it: "convert" or "return".
 #unsupported_content = "convert"
