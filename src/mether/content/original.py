@@ -1,8 +1,8 @@
 """What the header of a message says of it, for a report on it: which it was (RFC 3834 section 3.1.6).
 
 `named` finds its Message-ID, for the References of the report, and its subject and date, for people.  All
-three are another's words: the Message-ID is taken only where it can stand in a header as it is, and the others
-are one line each, decoded (RFC 2047), without control characters, cut.  Nothing here fails.
+three are another's words: the Message-ID is taken only where it can stand in a header as it is, and the
+others are one line each, decoded (RFC 2047), without control characters, cut.  Nothing here fails.
 """
 
 from __future__ import annotations
