@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mether.queue.pace import AGAIN, FILE, HOUR, Pace, hour
+from mether.queue.pace import AGAIN, FILE, HOUR, Pace, address, apart, hour
 
 NOW = 1_772_529_164.0
 ANN = "ann@example.org"
@@ -52,6 +52,19 @@ def test_each_reader_has_an_hour_of_its_own(paces: Kept) -> None:
     assert pace.ask("bob@example.org", "R2", NOW) == 0.0
     ends = {hour(f"user{number}@example.org", NOW) for number in range(100)}
     assert len(ends) > 50
+
+
+def test_what_tells_of_no_failure_is_counted_apart(paces: Kept) -> None:
+    """A failure does not wait behind warnings, whether they went or wait."""
+    pace = paces(2)
+    then = hour(ANN, NOW)
+    assert [pace.ask(ANN, f"W{number}", NOW, fails=False) for number in range(3)] == [0.0, 0.0, then]
+    assert [pace.ask(ANN, f"F{number}", NOW) for number in range(3)] == [0.0, 0.0, then]
+    warned = apart(ANN)
+    assert (pace.reader("W2"), pace.reader("F2"), address(warned)) == (warned, ANN, ANN)
+    assert hour(warned, NOW) == then
+    assert (pace.waiting(warned, then, 9), pace.waiting(ANN, then, 9)) == (["W2"], ["F2"])
+    assert (pace.allow(warned, then), pace.allow(ANN, then)) == (0.0, 0.0)
 
 
 def test_upper_case_is_no_other_reader(paces: Kept) -> None:

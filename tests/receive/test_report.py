@@ -11,6 +11,7 @@ from mether.content.dsn import Item
 from mether.envelope import Envelope, Recipient
 from mether.outcome import Outcome
 from mether.queue.message import Arrival, Draft
+from mether.queue.pace import Pace
 from mether.receive import report
 from mether.routing.expand import resolve
 from mether.routing.request import Request
@@ -67,3 +68,34 @@ def test_a_report_that_is_held_is_held() -> None:
 
 def test_there_is_no_report_to_nobody() -> None:
     assert made(aliased({"ann": "/dev/null"}), "ann@example.com") is None
+
+
+@pytest.mark.parametrize("first", ["delayed", "relayed"])
+def test_a_failure_does_not_wait_behind_what_tells_of_none(first: str) -> None:
+    pace = Pace(None, 1)
+    terms = report.Terms("mx.example.com", TERMS.postmaster, lambda: "b", 86400.0, 0, pace=pace)
+
+    def waits(ident: str, *actions: str) -> bool:
+        to = address("ann@example.com")
+        one = report.draft(
+            ident,
+            terms,
+            to=to,
+            way=resolve(aliased({}), Request(to)),
+            envelope=Envelope(to),
+            about="ABC",
+            arrival=Arrival(T0),
+            items=[
+                Item(Recipient(address("x@example.net")), Outcome(0, action, NEVER))  # type: ignore[arg-type]
+                for action in actions
+            ],
+            original=b"",
+            complete=True,
+            now=T0,
+        )
+        assert one is not None
+        return one.message.release_at > T0
+
+    assert [waits("R1", first), waits("R2", first)] == [False, True]
+    assert [waits("R3", first, "failed"), waits("R4", "failed")] == [False, True]
+    pace.close()

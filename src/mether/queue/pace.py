@@ -5,6 +5,9 @@ Above `hourly` reports to one address in an hour the others wait in the queue li
 the same reader as one message (`runner.merging`).  While any wait, those that follow wait too.  An hour
 begins at another minute for each reader, so that not all that waits is due at once.
 
+Reports that tell of no failure, such as warnings, are counted and merged `apart`, up to as many: a failure is
+not kept waiting by what is less urgent.
+
 It is kept in an SQLite file of its own in the spool, for all kinds of store and all processes: beside the
 queue, and not in it, since what is counted here may be lost.  Then a reader hears more in this hour, and what
 waited goes singly; no report is lost, as every one is in the queue.  So nothing is synced here, a damaged
@@ -43,9 +46,23 @@ AGAIN: Final = 60.0
 """Seconds until a file that could not be used is tried again."""
 
 
+_APART: Final = "no failure: "
+"""Stands before the address in the name of a reader of what is counted apart; no address begins so."""
+
+
+def apart(reader: str) -> str:
+    """The name under which the reader's reports that tell of no failure are counted."""
+    return _APART + reader
+
+
+def address(reader: str) -> str:
+    """The address of a reader, whatever is counted under that name."""
+    return reader.removeprefix(_APART)
+
+
 def hour(reader: str, now: float) -> float:
     """When the reader's hour that is on at `now` ends."""
-    shift = zlib.crc32(reader.encode("utf-8", "replace")) % int(HOUR)
+    shift = zlib.crc32(address(reader).encode("utf-8", "replace")) % int(HOUR)
     return now - (now + shift) % HOUR + HOUR
 
 
@@ -70,9 +87,13 @@ class Pace:
         self._again: float | None = None
         self._said = ""
 
-    def ask(self, reader: str, ident: str, now: float) -> float:
-        """When the report `ident` may go to the reader: 0.0 at once, and it is counted, or a time to come."""
+    def ask(self, reader: str, ident: str, now: float, *, fails: bool = True) -> float:
+        """When the report `ident` may go to the reader: 0.0 at once, and it is counted, or a time to come.
+
+        `fails` tells whether it tells of a failure.
+        """
         self._back(now)
+        reader = reader if fails else apart(reader)
         return self._do(lambda: self._ask(_key(reader), ident, now))
 
     def allow(self, reader: str, now: float) -> float:

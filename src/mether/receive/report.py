@@ -5,7 +5,7 @@ them, so that nothing ever comes of it but itself.  Whoever is owed one is for t
 asked where that one's mail goes.
 
 Above an hourly limit to one reader a report waits for the next hour (`queue.pace`), and has no more of the
-original than its header.
+original than its header.  What tells of no failure is counted apart.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def draft(
     if not way.deliveries:
         return None
     reader = terms.postmaster if to is None else to
-    later = 0.0 if terms.pace is None else terms.pace.ask(str(reader), ident, now)
+    fails = any(item.outcome.action == "failed" for item in items)
+    later = 0.0 if terms.pace is None else terms.pace.ask(str(reader), ident, now, fails=fails)
     content = dsn.report(
         reporting_mta=terms.hostname,
         ident=ident,

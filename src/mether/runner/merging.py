@@ -22,6 +22,7 @@ from mether.outcome import Outcome
 from mether.queue.claim import Claim, Decision
 from mether.queue.content import in_memory
 from mether.queue.message import Message
+from mether.queue.pace import address
 from mether.queue.selection import Select
 from mether.queue.store import StoreError
 from mether.relay import failure
@@ -176,7 +177,7 @@ class Merging:
         try:
             claims = await self._ask(lambda store: store.claim(limit, now, select))
         except StoreError as error:
-            event.error(f"cannot claim the other reports that wait for {reader}: {error}")
+            event.error(f"cannot claim the other reports that wait for {address(reader)}: {error}")
             return
         for claim in claims:
             self._hand.take([claim])
@@ -211,7 +212,7 @@ class Merging:
         if len(whole) > 1:
             one = self._merged(whole, contents, now)
             self.sent[one.token] = whole
-            event.merged([claim.message.ident for claim in whole], reader)
+            event.merged([claim.message.ident for claim in whole], address(reader))
             self._offer(one)
         elif whole:
             self.sent[whole[0].token] = whole
