@@ -82,6 +82,116 @@ def taken(record: dict[str, object], **usual: object) -> Suppressed:
             1462206596.0,
             id="SparkPost",
         ),
+        pytest.param(
+            {
+                "recipient": "a@x.example",
+                "type": "transactional",
+                "source": "Bounce Rule",
+                "description": "550: 550-5.1.1 Invalid recipient",
+                "created": "2016-05-02T16:29:56+00:00",
+            },
+            "no such user",
+            "5.1.1",
+            1462206596.0,
+            id="SparkPost bounce",
+        ),
+        pytest.param(
+            {
+                "email": "a@x.example",
+                "senderEmail": "ann@example.org",
+                "reason": {"code": "unsubscribedViaEmail", "message": "Via the link in a mail"},
+                "blockedAt": "2017-05-01T12:30:00Z",
+            },
+            "policy",
+            "5.7.1",
+            1493641800.0,
+            id="Brevo",
+        ),
+        pytest.param(
+            {
+                "email": "a@x.example",
+                "reason": {"code": "hardBounce", "message": ""},
+                "blockedAt": "2017-05-01T12:30:00Z",
+            },
+            "no such user",
+            "5.1.1",
+            1493641800.0,
+            id="Brevo bounce",
+        ),
+        pytest.param(
+            {
+                "email": "a@x.example",
+                "reason": {"code": "contactFlaggedAsSpam", "message": "x"},
+                "blockedAt": "2017-05-01T12:30:00Z",
+            },
+            "policy",
+            "5.7.1",
+            1493641800.0,
+            id="Brevo complaint",
+        ),
+        pytest.param(
+            {
+                "Email Address": "a@x.example",
+                "Unsub Time": "2020-01-02 03:04:05",
+                "Unsub Reason": "No longer interested",
+            },
+            "policy",
+            "5.7.1",
+            1577934245.0,
+            id="Mailchimp unsubscribed",
+        ),
+        pytest.param(
+            {
+                "Email Address": "a@x.example",
+                "CLEAN_TIME": "2020-01-02 03:04:05",
+                "TAGS": '"news"',
+                "UNSUB_TIME": "",
+            },
+            "no such user",
+            "5.1.1",
+            1577934245.0,
+            id="Mailchimp cleaned, with tags",
+        ),
+        pytest.param(
+            {
+                "email_address": "a@x.example",
+                "status": "unsubscribed",
+                "unsubscribe_reason": "N/A",
+                "last_changed": "2020-01-02T03:04:05+00:00",
+            },
+            "policy",
+            "5.7.1",
+            1577934245.0,
+            id="Mailchimp's interface",
+        ),
+        pytest.param(
+            {"address": "a@x.example", "tags": ["*"], "created_at": "Fri, 21 Oct 2011 11:02:55 UTC"},
+            "policy",
+            "5.7.1",
+            1319194975.0,
+            id="Mailgun unsubscribed",
+        ),
+        pytest.param(
+            {"EmailAddress": "a@x.example", "SuppressionReason": "SpamComplaint", "Origin": "Recipient"},
+            "policy",
+            "5.7.1",
+            NOW,
+            id="Postmark complaint",
+        ),
+        pytest.param(
+            {"EmailAddress": "a@x.example", "Reason": "BOUNCE", "LastUpdateTime": 1586552585.077},
+            "no such user",
+            "5.1.1",
+            1586552585.077,
+            id="SES bounce",
+        ),
+        pytest.param(
+            {"created": 1443651141, "email": "a@x.example", "ip": "192.0.2.1"},
+            "policy",
+            "5.7.1",
+            1443651141.0,
+            id="SendGrid spam report",
+        ),
     ],
 )
 def test_as_services_export_it(record: dict[str, object], kind: str, status: str, since: float) -> None:
@@ -114,8 +224,17 @@ def test_one_of_our_own_is_what_it_was() -> None:
     assert {name: getattr(one, name) for name in record if name != "address"} == {
         name: value for name, value in record.items() if name != "address"
     }
-    assert suppressed({**record, "active": False}, Usual(NOW)) is None
-    assert suppressed({**record, "until": NOW - 1.0}, Usual(NOW)) is None
+    usual = {"reason": "cleaned", "kind": "other", "until": NOW + 5.0}
+    assert not taken({**record, "active": False}, **usual).active
+    assert taken({**record, "until": NOW - 1.0}, **usual).until == NOW - 1.0
+    assert taken({**record, "until": None}, **usual).until is None, "for ever"
+    assert taken({**record, "reason": "", "kind": ""}, **usual).reason == ""
+
+
+def test_a_whole_domain() -> None:
+    assert [str(taken({"email": each}).address) for each in ("@x.example", "*@x.example")] == [
+        "@x.example"
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -123,8 +242,11 @@ def test_one_of_our_own_is_what_it_was() -> None:
     [
         ({"reason": "x"}, "there is no address in it"),
         ({"email": "no address"}, "'no address' is not an address"),
-        ({"email": "postmaster"}, "is not an address with a domain"),
-        ({"email": "<>"}, "is not an address with a domain"),
+        ({"email": "postmaster"}, "it has no domain"),
+        ({"email": "<>"}, "it has no domain"),
+        ({"email": "x.example"}, "is not an address"),
+        ({"email": "b*@x.example"}, "a pattern, where an address or @domain is expected"),
+        ({"email_address": "a@x.example", "status": "subscribed"}, "is a subscriber"),
         ({"email": ["a@x.example"]}, "there is no address in it"),
         ({"email": "caf\ufffd@x.example"}, "is not an address: it is not in UTF-8"),
     ],

@@ -153,6 +153,17 @@ def test_json_without_a_record() -> None:
     ]
 
 
+def test_the_pages_of_an_answer_are_no_records() -> None:
+    """SparkPost's way to the next page stands in an array, too."""
+    found = {
+        "results": [{"recipient": "a@x.example", "source": "Spam Complaint", "type": "transactional"}],
+        "links": [{"href": "/api/v1/suppression-list?cursor=x", "rel": "next"}],
+        "total_count": 1,
+    }
+    for text in (json.dumps(found), json.dumps(found, indent=2)):
+        assert [item[1:] for item in items(text)] == [("a@x.example",)]
+
+
 def test_a_line_that_is_too_long() -> None:
     text = "a@x.example\n" + "x" * (3 * MAX_RECORD) + "\nb@x.example\n"
     assert list(items(text)) == [(1, "a@x.example"), (2, None, "longer than 64 KiB"), (3, "b@x.example")]

@@ -13,6 +13,7 @@ import apsw
 import pytest
 from mail import address
 
+from mether.address import Address
 from mether.queue import fsck
 from mether.queue.open import open_store
 from mether.queue.store import StoreError
@@ -328,3 +329,34 @@ def test_what_root_makes_is_the_spool_owners(tmp_path: Path) -> None:
     owners = {path.name: path.stat().st_uid for path in tmp_path.iterdir()}
     assert owners == dict.fromkeys((FILE, f"{FILE}-wal", f"{FILE}-shm"), 65534)
     known.close()
+
+
+def test_a_whole_domain_stops_mail_for_everybody_there(suppressions: Suppressions) -> None:
+    """And for nobody else; an address of its own goes before it, if that stops mail."""
+    everybody = Address("", "Example.net")
+    suppressions.put([Suppressed(everybody, source="person", since=1.0, reason="all")])
+    suppressions.record([failure()], keep=900.0, after=2)
+    for one in (BOB, address("x@example.net"), address('" "@example.net')):
+        found = suppressions.stopping(one, 5.0)
+        assert found is not None and found.reason == "all"
+    assert suppressions.stopping(address("x@sub.example.net"), 5.0) is None
+    assert suppressions.find(address("x@example.net")) is None
+    suppressions.put([failure(reason="his own")])
+    found = suppressions.stopping(BOB, 5.0)
+    assert found is not None and found.reason == "his own"
+    assert [str(one.address) for one in suppressions.page(("", ""), "example.net", 1)] == ["@example.net"]
+    assert [str(one.address) for one in suppressions.page(("example.net", ""), "example.net")] == [str(BOB)]
+    assert suppressions.remove([everybody]) == [True]
+    assert suppressions.stopping(address("x@example.net"), 5.0) is None
+
+
+def test_a_copy_of_what_has_not_failed_often_enough(suppressions: Suppressions) -> None:
+    """It counts there as here, and takes nothing off the list."""
+    copied = failure(source="delivery", times=2, until=900.0, active=False)
+    suppressions.put([copied], file=True)
+    found = suppressions.find(BOB)
+    assert found is not None and (found.active, found.times, found.until) == (False, 2, 900.0)
+    suppressions.put([failure(source="import", reason="theirs", until=500.0)], file=True)
+    suppressions.put([copied], file=True)
+    found = suppressions.find(BOB)
+    assert found is not None and (found.active, found.reason, found.until) == (True, "theirs", 500.0)

@@ -2,24 +2,27 @@
 
 A record is a mapping from the names of columns, as they come, to values.  `suppressed` takes what it knows:
 the address, why, of which class, and when; of a record of our own (``mether suppress list --json``) all of
-it.  The reason decides the class: what `content.classify` makes of it, "policy" for complaints and people who
-unsubscribed, else "no such user", which is what nearly all on such a list are.  A date that is none is as if
-it were not there.
+it, as it stands.  The reason decides the class: what `content.classify` makes of it, "policy" for complaints
+and people who unsubscribed (by what is said of the reason, the type or the source, or by columns that only
+they have), else "no such user", which is what nearly all on such a list are.  A date that is none is as if it
+were not there.
 
 Pure.  Fails with ValueError, whose text says what is wrong with the record.
 """
 
 from __future__ import annotations
 
-from mether.address import AddressError, parse_argument
+from mether.address import AddressError
 from mether.content.classify import KINDS, text
-from mether.queue.suppressed_row import SOURCES, Suppressed
+from mether.queue.suppressed_row import SOURCES, Suppressed, entry
 from mether.reply import is_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
+
+    from mether.address import Address
 
 ADDRESS: Final = (
     "email",
@@ -42,10 +45,22 @@ _REASON: Final = (
     "bouncereason",
     "suppressionreason",
     "unsubreason",
+    "unsubscribereason",
     "message",
     "response",
 )
-_TYPE: Final = ("type", "bouncetype", "class", "kind", "category", "event", "suppressiontype", "code")
+_TYPE: Final = (
+    "kind",
+    "class",
+    "source",
+    "type",
+    "bouncetype",
+    "category",
+    "event",
+    "suppressiontype",
+    "code",
+    "status",
+)
 _STATUS: Final = ("status", "enhancedcode", "smtpstatus")
 _WHEN: Final = (
     "since",
@@ -65,9 +80,25 @@ _WHEN: Final = (
     "cleantime",
     "unsubtime",
     "lasteventat",
+    "lastchanged",
 )
-_ASKED: Final = ("complain", "spam", "abuse", "unsub", "manual", "opt-out", "opted out", "optout")
+_ASKED: Final = (
+    "complain",
+    "complian",
+    "spam",
+    "abuse",
+    "unsub",
+    "manual",
+    "adminblock",
+    "opt-out",
+    "opted out",
+    "optout",
+)
 """Words of what people have asked for."""
+_UNSUBSCRIBED: Final = ("unsubtime", "unsubreason", "unsubscribereason", "unsubscribedat")
+"""Columns that have something in them only where somebody unsubscribed: Mailchimp's."""
+_ASKING: Final = (frozenset(("address", "tags", "createdat")), frozenset(("created", "email", "ip")))
+"""The columns of lists that give no reason: Mailgun's of who unsubscribed, SendGrid's of who complained."""
 _YEAR: Final = 365 * 86400.0
 
 
@@ -90,48 +121,72 @@ def name(column: str) -> str:
 
 
 def suppressed(record: Mapping[str, object], usual: Usual) -> Suppressed | None:
-    """The address of a record; None: it is one of our own that stops no mail.  Raises ValueError."""
+    """The address of a record, or the domain; None: its time is over, and it is no copy of ours.
+
+    Raises ValueError.
+    """
     known = {name(key): value for key, value in record.items() if isinstance(key, str)}
+    for value in [value for key, value in known.items() if key in _REASON and isinstance(value, dict)]:
+        for key, inner in value.items():  # as Brevo gives a reason: its code, and its words
+            known.setdefault(name(str(key)), inner)
     written = _first(known, ADDRESS)
     if not written:
         raise ValueError("there is no address in it")
     if "\ufffd" in written:
         raise ValueError(f"{written[:80]!r} is not an address: it is not in UTF-8")
     try:
-        address = parse_argument(written)
+        address = entry(written)
     except AddressError as error:
         raise ValueError(f"{written[:80]!r} is not an address: {error}") from None
-    if address is None or not address.domain:
-        raise ValueError(f"{written[:80]!r} is not an address with a domain")
-    if known.get("active") is False:
-        return None
+    if known.get("source") in SOURCES and "times" in known:
+        return _ours(address, known, usual.now)
+    if _text(known.get("status")).lower() == "subscribed":
+        raise ValueError(f"{written[:80]} is a subscriber, and has not failed")
     reason = _first(known, _REASON)
-    said = _first(known, _TYPE)
+    types = dict.fromkeys(_text(known.get(each)) for each in _TYPE)
+    said = " ".join(each for each in types if each and not is_status(each))
     status = _first(known, _STATUS)
     if not is_status(status):
         status = ""
-    kind = said if said in KINDS else usual.kind
+    kind = next((word for each in _TYPE[:2] if (word := _text(known.get(each))) in KINDS), usual.kind)
+    if not kind and (known.keys() in _ASKING or any(_text(known.get(each)) for each in _UNSUBSCRIBED)):
+        kind, status = "policy", "5.7.1"
     if not kind:
         kind, status = _judged(reason, said, status)
-    ours = known.get("source") in SOURCES and "times" in known
     since = _moment(_raw(known, _WHEN), usual.now)
-    last = _moment(known.get("last"), usual.now)
     until = moment(known.get("until")) if known.get("until") is not None else usual.until
     if until is not None and until <= usual.now:
         return None
-    times = known.get("times")
     return Suppressed(
         address,
-        source=str(known["source"]) if ours else "import",
+        source="import",
         since=since,
         kind=kind,
         status=status,
         reason=reason or usual.reason or ("" if said in KINDS else said),
-        remote=_text(known.get("remote")) if ours else "",
-        note=_text(known.get("note")) if ours else "",
-        last=max(since, last) if known.get("last") is not None else since,
-        times=min(max(int(times), 1), 1 << 31) if isinstance(times, int) else 1,
         until=until,
+    )
+
+
+def _ours(address: Address, known: Mapping[str, object], now: float) -> Suppressed:
+    """A record of a list of ours, as it stands."""
+    since = _moment(known.get("since"), now)
+    last = since if moment(known.get("last")) is None else _moment(known.get("last"), now)
+    times = known.get("times")
+    status = _text(known.get("status"))
+    return Suppressed(
+        address,
+        source=_text(known["source"]),
+        since=since,
+        kind=_text(known.get("kind")) if _text(known.get("kind")) in KINDS else "",
+        status=status if is_status(status) else "",
+        reason=_text(known.get("reason")),
+        remote=_text(known.get("remote")),
+        note=_text(known.get("note")),
+        last=max(since, last),
+        times=min(max(int(times), 1), 1 << 31) if isinstance(times, int) else 1,
+        until=moment(known.get("until")),
+        active=known.get("active") is not False,
     )
 
 

@@ -276,8 +276,9 @@ def _stream(
                 yield Unusable(line, _TOO_LONG)
             elif record is None:
                 yield Unusable(line, "no JSON object")
-            else:
+            elif "href" not in record or any(name(key) in ADDRESS for key in record):
                 yield from _taken(line, record, usual)
+            # else it leads to the next page of an answer
         data = file.read(PIECE)
         piece = decoder.decode(data) if data else ""
     if scanner.open:

@@ -16,11 +16,11 @@ import sys
 
 from mether.programs import route, suppress
 from mether.programs.errors import CANTCREAT, CONFIG, Failure, complain, run
-from mether.programs.options import JSON, Option, Program, UsageError, parse
+from mether.programs.options import COMMON, JSON, Option, Program, UsageError, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mether.programs.options import Parsed
     from mether.routing.router import Router
@@ -28,6 +28,34 @@ if TYPE_CHECKING:
     from mether.setup.struct import Struct
 
 COMMANDS = ("config", "route", "passwd", "fsck", "import", "bounce", "suppress")
+
+
+def _narrow(operands: Sequence[str]) -> Program | None:
+    """What is told of one command, and of one verb of suppress."""
+    if not operands or operands[0] not in COMMANDS:
+        return None
+    words = [operands[0]]
+    if words == ["suppress"] and len(operands) > 1 and operands[1] in suppress.VERBS:
+        words.append("check" if operands[1] == "show" else operands[1])
+    start = " ".join(words)
+    usages = [usage for usage in PROGRAM.synopsis if f"{usage} ".startswith(f"{start} ")]
+    text = " ".join(usages)
+    filters = suppress.FILTERS if "FILTERS" in text else ()
+    return Program(
+        PROGRAM.name,
+        usages,
+        next(each for each in PROGRAM.about.split("\n\n") if each.split()[0] == words[0]),
+        [
+            option
+            for option in PROGRAM.options
+            if option not in COMMON
+            and (f"--{option.name}" in text.translate(_MARKS).split() or option.name in filters)
+        ],
+        exits=PROGRAM.exits,
+    )
+
+
+_MARKS = str.maketrans("[]|", "   ")
 
 PROGRAM = Program(
     "mether",
@@ -128,6 +156,7 @@ PROGRAM = Program(
         ("/etc/mether/passwords", "logins and their verifiers"),
     ],
     intermixed=True,
+    narrow=_narrow,
 )
 
 

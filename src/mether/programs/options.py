@@ -17,7 +17,7 @@ from mether import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Final
 
 WIDTH: Final = 79
@@ -105,10 +105,11 @@ class Program:
 
     `synopsis` are usages without the program's name; `about` one or more paragraphs; `options` those
     beyond COMMON, of which one that has no use for a queue leaves out --spool (`queue`); `exits` its
-    statuses, each a number or (number, words); `files` pairs of path and words.
+    statuses, each a number or (number, words); `files` pairs of path and words.  `narrow` gives what is told
+    of the command that stands before ``--help``, None: everything.
     """
 
-    __slots__ = ("about", "exits", "files", "intermixed", "name", "options", "synopsis")
+    __slots__ = ("about", "exits", "files", "intermixed", "name", "narrow", "options", "synopsis")
 
     def __init__(
         self,
@@ -121,6 +122,7 @@ class Program:
         files: Sequence[tuple[str, str]] = (),
         intermixed: bool = False,
         queue: bool = True,
+        narrow: Callable[[Sequence[str]], Program | None] | None = None,
     ) -> None:
         self.name = name
         self.synopsis = synopsis
@@ -130,6 +132,7 @@ class Program:
         self.exits = exits
         self.files = files
         self.intermixed = intermixed
+        self.narrow = narrow
 
 
 class Parsed:
@@ -229,7 +232,7 @@ def parse(program: Program, argv: Sequence[str]) -> Parsed:
                 rest = ""
         # Asked for help, a program helps, whatever else is wrong with the arguments that follow.
         if "help" in given:
-            raise Say(help_text(program))
+            raise Say(help_text((program.narrow and program.narrow(operands)) or program))
         if "version" in given:
             of = "" if program.name == "mether" else " (mether)"
             raise Say(f"{program.name}{of} {__version__}\n")

@@ -1,9 +1,9 @@
 """``mether suppress``: the addresses to which no mail is sent, for a person to see and change.
 
 ``list``, ``check`` (or ``show``), ``add``, ``remove`` and ``import`` (`programs.suppress_import`).  What is
-changed is durable when the command ends, and a running service goes by it.  The status is 67 when an address
-that was named is not on the list, 65 when some of a file could not be imported; errors of the list itself are
-75, and 77 without permission.
+changed is durable when the command ends, and a running service goes by it.  Where an address stands a domain
+may, ``@example.net``: everybody there.  The status is 67 when an address that was named is not on the list,
+65 when some of a file could not be imported; errors of the list itself are 75, and 77 without permission.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 
 from mether.programs.addressing import NOUSER
-from mether.programs.errors import CONFIG, Failure, complain
+from mether.programs.errors import CONFIG, USAGE, Failure, complain
 from mether.programs.options import Option, UsageError
 
 TYPE_CHECKING = False
@@ -52,13 +52,14 @@ OPTIONS: Final = (
     Option("", "for", "suppress add, import: for so long, such as 30d, and not for ever", value="TIME"),
 )
 NAMES: Final = tuple(option.name for option in OPTIONS)
-_FILTERS: Final = ("match", "kind", "source", "older", "newer")
+FILTERS: Final = ("match", "kind", "source", "older", "newer")
+"""The options that choose addresses."""
 _TAKES: Final = {
-    "list": (*_FILTERS, "all", "json"),
+    "list": (*FILTERS, "all", "json"),
     "check": ("json",),
     "show": ("json",),
     "add": ("reason", "kind", "for"),
-    "remove": (*_FILTERS, "all", "dry-run"),
+    "remove": (*FILTERS, "all", "dry-run"),
     "import": ("reason", "kind", "for", "dry-run"),
 }
 _PAGE: Final = 1000
@@ -86,12 +87,12 @@ def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> in
         raise UsageError(f"suppress list takes no operand; {rest[0]!r} is one too many (see --match)")
     if verb in ("check", "show", "add") and not rest:
         raise UsageError(f"suppress {verb} needs an address")
-    named = [] if verb == "import" else addresses(rest)
     now = time.time()
+    if verb in ("check", "show"):
+        return _check(rest, load, now, json=options.flag("json"))
+    named = [] if verb == "import" else addresses(rest)
     if verb == "list":
         return _list(opened(load()), _chosen(options, now), now, json=options.flag("json"))
-    if verb in ("check", "show"):
-        return _check(opened(load()), named, now, json=options.flag("json"))
     if verb == "add":
         return _add(options, named, load(), now)
     if verb == "remove":
@@ -102,18 +103,16 @@ def work(options: Parsed, operands: list[str], load: Callable[[], Config]) -> in
 
 
 def addresses(operands: list[str]) -> list[Address]:
-    """The addresses in operands.  Raises UsageError."""
-    from mether.address import AddressError, parse_argument
+    """The addresses and domains in operands.  Raises UsageError."""
+    from mether.address import AddressError
+    from mether.queue.suppressed_row import entry
 
     found = []
     for text in operands:
         try:
-            address = parse_argument(text)
+            found.append(entry(text, bare=True))
         except AddressError as error:
             raise UsageError(f"{text[:80]!r} is not an address: {error}") from None
-        if address is None or not address.domain:
-            raise UsageError(f"{text[:80]!r} is not an address with a domain")
-        found.append(address)
     return found
 
 
@@ -196,10 +195,20 @@ def _list(known: Suppressions, chosen: Chosen, now: float, *, json: bool) -> int
     return 0
 
 
-def _check(known: Suppressions, named: list[Address], now: float, *, json: bool) -> int:
-    missing = False
+def _check(operands: list[str], load: Callable[[], Config], now: float, *, json: bool) -> int:
+    missing = wrong = False
+    named = []
+    for text in operands:
+        try:
+            named += addresses([text])
+        except UsageError as error:
+            if len(operands) == 1:
+                raise
+            wrong = True
+            complain("mether", str(error))
+    known = opened(load())
     for address in named:
-        one = known.find(address)
+        one = known.stopping(address, now) or known.find(address)
         if one is None or not one.stops(now):
             missing = True
         if one is None:
@@ -209,7 +218,7 @@ def _check(known: Suppressions, named: list[Address], now: float, *, json: bool)
         else:
             sys.stdout.writelines(f"{each}\n" for each in told(one, now))
     known.close()
-    return NOUSER if missing else 0
+    return USAGE if wrong else NOUSER if missing else 0
 
 
 def _add(options: Parsed, named: list[Address], config: Config, now: float) -> int:
@@ -234,7 +243,28 @@ def _add(options: Parsed, named: list[Address], config: Config, now: float) -> i
         ]
     )
     changed(known)
+    for address in named:
+        if not _concerns(address, config):
+            complain(
+                "mether", f"warning: {address} is on the list, which is not asked about mail that goes there"
+            )
     return 0
+
+
+def _concerns(address: Address, config: Config) -> bool:
+    """Whether mail for it goes where the list is asked, as far as the tables can be read."""
+    from mether.address import Address
+    from mether.routing.request import Request
+    from mether.routing.source import TableError, settled
+    from mether.setup.suppress import applies
+
+    router = config.router()
+    somebody = address if address.local_part else Address("somebody", address.domain)
+    try:
+        route = settled(lambda: router.decide(Request(somebody))).route
+    except TableError:
+        return True
+    return route is None or applies(config, router)(route)
 
 
 def _remove(options: Parsed, named: list[Address], load: Callable[[], Config], now: float) -> int:
@@ -259,6 +289,8 @@ def _remove(options: Parsed, named: list[Address], load: Callable[[], Config], n
             for one in known.choose(chosen, now):
                 count += 1
                 some.append(one.address)
+                if dry:
+                    sys.stdout.write(f"{line(one, now)}\n")
                 if not dry and len(some) >= _PAGE:
                     known.remove(some)
                 if len(some) >= _PAGE:

@@ -28,7 +28,7 @@ from mether.queue import database, sql
 from mether.queue.disk import REAL, give, read_only
 from mether.queue.spool import trouble
 from mether.queue.store import NoSpace, NotAllowed, StoreError
-from mether.queue.suppressed_row import Chosen, Suppressed, key
+from mether.queue.suppressed_row import Chosen, Suppressed, key, of_row, texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +137,16 @@ class Suppressions:
         if at is None:
             return None
         row = self._read(_SQL["find"], at).fetchone()
-        return None if row is None else _of(row)
+        return None if row is None else of_row(row)
+
+    @_verb
+    def stopping(self, address: Address, now: float) -> Suppressed | None:
+        """What stops mail to the address: it is on the list, or else its domain is."""
+        at = key(address)
+        if at is None:
+            return None
+        row = self._read(_SQL["stopping"], (*at, now)).fetchone()
+        return None if row is None else of_row(row)
 
     @_verb
     def look(self) -> bool:
@@ -153,11 +162,11 @@ class Suppressions:
     def page(self, after: Key, domain: str | None = None, limit: int = CHUNK) -> list[Suppressed]:
         """The next addresses in the order of domains, in one `domain` alone where it is given."""
         if domain is not None:
-            name = after[1] if after[0] == domain else ""
-            rows = self._read(_SQL["page-domain"], (domain, name, limit))
+            name = after[1] if after[0] == domain else None
+            rows = self._read(_SQL["page-domain"], (domain, name or "", limit, name))
         else:
             rows = self._read(_SQL["page"], (*after, limit))
-        return [_of(row) for row in rows]
+        return [of_row(row) for row in rows]
 
     def choose(self, chosen: Chosen, now: float) -> Iterator[Suppressed]:
         """Those that are meant, in the order of domains; what comes and goes meanwhile may be missed."""
@@ -194,8 +203,11 @@ class Suppressions:
             for one in some:
                 at = key(one.address)
                 assert at is not None, "an address without a domain is on no list"
-                row = (*_texts(at, one), one.since, one.last, one.times, one.until)
-                db.execute(_SQL["import" if file else "put"], row)
+                row = (*texts(at, one), one.since, one.last, one.times, one.until)
+                if file:
+                    db.execute(_SQL["import"], (*row, one.active))
+                else:
+                    db.execute(_SQL["put"], row)
 
     @_verb
     def remove(self, some: Iterable[Address]) -> list[bool]:
@@ -228,9 +240,9 @@ class Suppressions:
                     continue
                 before = db.execute(_SQL["find"], at).fetchone()
                 until = None if keep is None else one.last + keep
-                db.execute(_SQL["record"], (*_texts(at, one), one.last, until, after))
-                now = _of(db.execute(_SQL["find"], at).fetchall()[0])
-                if now.stops(one.last) and (before is None or not _of(before).stops(one.last)):
+                db.execute(_SQL["record"], (*texts(at, one), one.last, until, after))
+                now = of_row(db.execute(_SQL["find"], at).fetchall()[0])
+                if now.stops(one.last) and (before is None or not of_row(before).stops(one.last)):
                     new.append(now)
         return new
 
@@ -371,29 +383,3 @@ def _empty() -> apsw.Connection:
     connection = apsw.Connection(":memory:")
     connection.execute(_SQL["schema"])
     return connection
-
-
-def _texts(at: Key, one: Suppressed) -> tuple[str, ...]:
-    address = Address(one.address.local_part, at[0])
-    texts = (*at, str(address), one.kind, one.status, one.reason, one.remote, one.note, one.source)
-    return tuple(each.encode("utf-8", "replace").decode() for each in texts)
-
-
-def _of(row: tuple[Any, ...]) -> Suppressed:
-    """The address in a row, which was read as one when it was written."""
-    _, _, text, kind, status, reason, remote, note, source, since, last, times, until, active = row
-    local, _, domain = text.rpartition("@")
-    return Suppressed(
-        Address(local, domain),
-        source=source,
-        since=since,
-        kind=kind,
-        status=status,
-        reason=reason,
-        remote=remote,
-        note=note,
-        last=last,
-        times=times,
-        until=until,
-        active=bool(active),
-    )

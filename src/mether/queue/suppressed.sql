@@ -4,7 +4,7 @@
 -- name: schema
 CREATE TABLE address (
   domain TEXT NOT NULL,      -- lower case, A-labels
-  name TEXT NOT NULL,        -- the local-part without quotes and case
+  name TEXT NOT NULL,        -- the local-part without quotes and case; '' for the whole domain
   address TEXT NOT NULL,     -- as it was written, but for the domain
   kind TEXT NOT NULL,
   status TEXT NOT NULL,
@@ -25,6 +25,11 @@ CREATE INDEX address_learned ON address (last) WHERE source IN ('delivery', 'bou
 -- name: find
 SELECT * FROM address WHERE domain = ?1 AND name = ?2
 
+-- The address itself goes before its domain.
+-- name: stopping
+SELECT * FROM address WHERE domain = ?1 AND name IN (?2, '') AND active AND (until IS NULL OR until > ?3)
+ORDER BY name DESC LIMIT 1
+
 -- name: any
 SELECT EXISTS (SELECT 1 FROM address)
 
@@ -35,7 +40,7 @@ SELECT count(*) FROM address
 SELECT * FROM address WHERE (domain, name) > (?1, ?2) ORDER BY domain, name LIMIT ?3
 
 -- name: page-domain
-SELECT * FROM address WHERE domain = ?1 AND name > ?2 ORDER BY name LIMIT ?3
+SELECT * FROM address WHERE domain = ?1 AND name >= ?2 AND name IS NOT ?4 ORDER BY name LIMIT ?3
 
 -- What is over, or was counted too long ago, counts no more.  An address that a person or a file put here stays
 -- what it is.
@@ -60,15 +65,22 @@ ON CONFLICT (domain, name) DO UPDATE SET
   address = ?3, kind = ?4, status = ?5, reason = ?6, remote = ?7, note = ?8, source = ?9,
   since = min(since, ?10), last = max(last, ?11), times = max(times, ?12), until = ?13, active = 1
 
--- What a file says shortens nothing, and does not speak against what a person said here.
+-- What a file says shortens nothing, and does not speak against what a person said here.  What has not failed often
+-- enough there (?14: 0, in a copy of a list) makes nothing of what is on the list here.
 -- name: import
-INSERT INTO address VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 1)
+INSERT INTO address VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (domain, name) DO UPDATE SET
-  kind = iif(source = 'person', kind, ?4), status = iif(source = 'person', status, ?5),
-  reason = iif(source = 'person', reason, ?6), remote = iif(source = 'person', remote, ?7),
-  note = iif(source = 'person', note, ?8), source = iif(source = 'person', source, ?9),
+  kind = iif(source = 'person' OR active > ?14, kind, ?4), status = iif(source = 'person' OR active > ?14, status, ?5),
+  reason = iif(source = 'person' OR active > ?14, reason, ?6),
+  remote = iif(source = 'person' OR active > ?14, remote, ?7),
+  note = iif(source = 'person' OR active > ?14, note, ?8), source = iif(source = 'person' OR active > ?14, source, ?9),
   since = min(since, ?10), last = max(last, ?11), times = max(times, ?12),
-  until = iif(active AND until IS NULL OR ?13 IS NULL, NULL, iif(active, max(until, ?13), ?13)), active = 1
+  until = CASE
+    WHEN active > ?14 THEN until
+    WHEN active < ?14 THEN ?13
+    WHEN until IS NULL OR ?13 IS NULL THEN NULL
+    ELSE max(until, ?13) END,
+  active = max(active, ?14)
 
 -- name: forget
 DELETE FROM address WHERE domain = ?1 AND name = ?2 AND source IN ('delivery', 'bounce')

@@ -5,18 +5,17 @@ without quotes and without case.  A host may tell local-parts apart by case (RFC
 to none does, and lists come from people and services that write them as they like: who is remembered as
 ``Ann@`` is not to be written to as ``ann@``.  A sub-address (``ann+shop@``) is an address of its own.
 
-Plain values; nothing here fails.
+A whole domain is on the list as an address without a local-part, ``@example.net``: no mail is sent to anybody
+in it, and domains below it are others.  `entry` reads either.  But for that nothing here fails.
 """
 
 from __future__ import annotations
 
-from mether.address import AddressError, ascii_domain, unquote
+from mether.address import Address, AddressError, ascii_domain, check_domain, parse_argument, unquote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final, Literal
-
-    from mether.address import Address
+    from typing import Any, Final, Literal
 
     Source = Literal["delivery", "bounce", "person", "import"]
     Key = tuple[str, str]
@@ -32,7 +31,8 @@ MAX_REMOTE: Final = 255
 
 
 def key(address: Address) -> Key | None:
-    """What identifies an address in the list: domain and local-part; None where it has no domain."""
+    """What identifies an address in the list: domain and local-part, "" for all of them; None where it has no
+    domain."""
     if not address.domain:
         return None
     try:
@@ -40,6 +40,22 @@ def key(address: Address) -> Key | None:
     except AddressError:
         domain = address.domain.lower()
     return domain, unquote(address.local_part).casefold()
+
+
+def entry(text: str, *, bare: bool = False) -> Address:
+    """The address that a person or a file names, or the domain, as ``@example.net`` or ``*@example.net``;
+    with `bare` as ``example.net``, too.  Raises AddressError."""
+    text = text[1:-1] if text.startswith("<") and text.endswith(">") else text
+    local, at, domain = text.rpartition("@")
+    if local in ("", "*") and (at or (bare and "." in domain)) and domain:
+        check_domain(domain, utf8=True)
+        return Address("", domain)
+    if not local.startswith('"') and ("*" in local or "?" in local):
+        raise AddressError("a pattern, where an address or @domain is expected")
+    address = parse_argument(text)
+    if address is None or not address.domain:
+        raise AddressError("it has no domain")
+    return address
 
 
 def bounded(text: str, most: int = MAX_REASON) -> str:
@@ -117,6 +133,33 @@ class Suppressed:
 
     def __repr__(self) -> str:
         return f"Suppressed({str(self.address)!r}, {self.source!r}, {self.kind!r})"
+
+
+def texts(at: Key, one: Suppressed) -> tuple[str, ...]:
+    """The first columns of the row of an address, which `at` identifies."""
+    address = Address(one.address.local_part, at[0])
+    texts = (*at, str(address), one.kind, one.status, one.reason, one.remote, one.note, one.source)
+    return tuple(each.encode("utf-8", "replace").decode() for each in texts)
+
+
+def of_row(row: tuple[Any, ...]) -> Suppressed:
+    """The address in a row, which was read as one when it was written."""
+    _, _, text, kind, status, reason, remote, note, source, since, last, times, until, active = row
+    local, _, domain = text.rpartition("@")
+    return Suppressed(
+        Address(local, domain),
+        source=source,
+        since=since,
+        kind=kind,
+        status=status,
+        reason=reason,
+        remote=remote,
+        note=note,
+        last=last,
+        times=times,
+        until=until,
+        active=bool(active),
+    )
 
 
 class Chosen:

@@ -57,12 +57,11 @@ class Watch:
         if not self.live:
             return None
         try:
-            found = self.list.find(address)
+            return self.list.stopping(address, self._clock())
         except StoreError as error:
             event.error(str(error))
             self._live = False
             return None
-        return found if found is not None and found.stops(self._clock()) else None
 
     def known(self, address: Address) -> bool:
         """Whether anything is remembered of an address, be it not enough to stop mail."""
