@@ -208,8 +208,9 @@ def test_a_subject_may_name_what_other_texts_may() -> None:
 
 def test_reports_in_one_message_are_introduced_in_each_language() -> None:
     own = words_texts.parse("[language qaa]\n[merged]\nÜber {count}:\n")
-    text = read(words.merged(3, ["1. <bob@example.com>"], Texts(("qaa", "en"), own), facts()))
-    assert "Über 3:\r\n\r\n1. <bob@example.com>\r\n" in text
+    told = words.Told(1, "bob@example.com", "failed", "5.1.1")
+    text = read(words.merged(3, [told, "and so on"], Texts(("qaa", "en"), own), facts()))
+    assert "Über 3:\r\n\r\n1. <bob@example.com>: failed (5.1.1)\r\nand so on\r\n" in text
     assert "The 3 reports that had to wait" in text
     assert text.count("1. <bob@example.com>") == 2
 

@@ -100,6 +100,12 @@ def test_how_a_file_reads() -> None:
             "there is no {mta.__class__} in [full]; expected one of",
         ),
         ("[language en]\n[full]\n{id!r:9}\n", 3, "there is no {id!r:9} in [full]; expected one of"),
+        (
+            "[language en]\n[merged]\n{count} for {id}\n",
+            3,
+            "there is no {id} in [merged]; expected one of {mta}, {postmaster}, {count}",
+        ),
+        ("[language en]\n[subject: merged]\n{arrival}\n", 3, "there is no {arrival} in [subject: merged]"),
         ("[language en]\n[full]\nx {id\n}\n", 3, "a { without its }; a brace itself is written {{"),
         ("[language en]\n[full]\n{i{{d}\n", 3, "a { without its }; a brace itself is written {{"),
         ("[language en]\n[full]\n{{id}\n", 3, "a } without its {; a brace itself is written }}"),

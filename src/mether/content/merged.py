@@ -85,8 +85,9 @@ def merge(
     return b"".join(out)
 
 
-def told(report: bytes) -> list[tuple[str, str, str]]:
-    """What one of our reports tells: final recipient, action and status of each."""
+def told(report: bytes) -> list[tuple[str, str, str, str]]:
+    """What one of our reports tells: of each the final recipient, the action, the status, and the original
+    recipient with its type, "" where none is named."""
     start = report.find(_STATUS)
     if start < 0:
         start = report.find(_GLOBAL_STATUS)
@@ -96,17 +97,19 @@ def told(report: bytes) -> list[tuple[str, str, str]]:
     head, _, fields = report[start + 2 : end].partition(b"\r\n\r\n")
     if b"quoted-printable" in head:
         fields = binascii.a2b_qp(fields)
-    found: list[tuple[str, str, str]] = []
-    recipient = action = ""
+    found: list[tuple[str, str, str, str]] = []
+    recipient = action = original = ""
     for line in fields.decode("utf-8", "replace").split("\r\n"):
         name, _, value = line.partition(": ")
         if name == "Final-Recipient":
             recipient = value.partition(";")[2].strip()
+        elif name == "Original-Recipient":
+            original = value.strip()
         elif name == "Action":
             action = value
         elif name == "Status" and recipient:
-            found.append((recipient, action, value))
-            recipient = ""
+            found.append((recipient, action, value, original))
+            recipient = original = ""
     return found
 
 
@@ -118,11 +121,12 @@ def _head(report: bytes) -> bytes:
     return kind + b"Content-Transfer-Encoding: 8bit\r\n"
 
 
-def _lines(reports: Sequence[bytes]) -> Iterator[str]:
-    """On a line each, of whom each report tells and what."""
+def _lines(reports: Sequence[bytes]) -> Iterator[words.Told | str]:
+    """Of whom each report tells and what."""
     for number, report in enumerate(reports, 1):
         recipients = told(report)
-        for recipient, action, status in recipients[:MAX_LISTED]:
-            yield from lines.wrap(f"{number}. <{lines.clean(recipient)}>: {action} ({status})", "", "    ")
+        for recipient, action, status, original in recipients[:MAX_LISTED]:
+            same = original.partition(";")[2].strip().casefold() == recipient.casefold()
+            yield words.Told(number, recipient, action, status, "" if same else original)
         if len(recipients) > MAX_LISTED:
-            yield f"    and {len(recipients) - MAX_LISTED} more"
+            yield f"    ... (+{len(recipients) - MAX_LISTED})"

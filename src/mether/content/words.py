@@ -4,9 +4,9 @@ One section for each thing that became of recipients, the worst first, and in it
 trouble: what it is, the addresses with what was said of each, what was done and will be, and what the sender
 can do.  The words are `Texts`, in each of its languages one after the other; `words_kind` says which.
 
-What other servers said, what a person remarks, and what the message calls itself, is quoted: on lines that begin with ``>``, without control
-characters, cut to a bounded length, so that it is never taken for words of our own.  Times are written as
-digits, the same in any language.  The part is ASCII where it can be, else UTF-8 in quoted-printable; its
+What other servers said, what a person remarks, and what the message says of itself, is quoted: on lines that
+begin with ``>``, without control characters, cut to a bounded length, so that it is never taken for words of
+our own.  Times are written as digits, the same in any language.  The part is ASCII where it can be, else UTF-8 in quoted-printable; its
 Content-Language (RFC 3282) names the languages.  Nothing here fails.
 """
 
@@ -37,6 +37,9 @@ _HEADINGS: Final = (
 )
 """What stands above the sections, in the order in which they come.  Nobody is told of the same recipient that
 it has got nothing, and that it may have."""
+
+_SHORT: Final = ("failed", "delayed", "delivered", "relayed", "expanded")
+"""Actions that have a word in each language."""
 
 _QUOTE: Final = "    > "
 MAX_REMARK: Final = 20
@@ -108,23 +111,51 @@ def merged_subject(count: int, texts: Texts, facts: Facts) -> str:
     return _subject("merged", texts, facts, count=str(count))
 
 
-def merged(count: int, those: Sequence[str], texts: Texts, facts: Facts) -> bytes:
-    """The part, with its header, of so many reports in one message; `those` are lines on what each tells."""
-    return _part(texts, facts, lambda say: ["", *say("merged", count=str(count)), "", *those])
+class Told:
+    """What the text over many reports says of a recipient: the report's `number`, the `action`, the `status`
+    and the `original` recipient as the field has it, "" where that is the same."""
+
+    __slots__ = ("action", "number", "original", "recipient", "status")
+
+    def __init__(self, number: int, recipient: str, action: str, status: str, original: str = "") -> None:
+        self.number = number
+        self.recipient = recipient
+        self.action = action
+        self.status = status
+        self.original = original
+
+
+def merged(count: int, those: Sequence[Told | str], texts: Texts, facts: Facts) -> bytes:
+    """The part, with its header, of so many reports in one message; `those` are the recipients, and lines to
+    stand between them."""
+
+    def body(say: _Say) -> list[str]:
+        out = ["", *say("merged", count=str(count)), ""]
+        for one in those:
+            if isinstance(one, str):
+                out.append(one)
+                continue
+            short = say(f"in short: {one.action}")[0] if one.action in _SHORT else lines.clean(one.action)
+            line = f"{one.number}. <{lines.clean(one.recipient)}>: {short} ({lines.clean(one.status)})"
+            out += lines.wrap(line, "", "    ")
+            out += _quoted([f"Original-Recipient: {one.original}"]) if one.original else []
+        return out
+
+    return _part(texts, facts, body, of_many=True)
 
 
 def _subject(key: str, texts: Texts, facts: Facts, **more: str) -> str:
     return texts.find(texts.languages[0], f"subject: {key}").format_map({**facts.values, **more})
 
 
-def _part(texts: Texts, facts: Facts, body: Callable[[_Say], list[str]]) -> bytes:
+def _part(texts: Texts, facts: Facts, body: Callable[[_Say], list[str]], *, of_many: bool = False) -> bytes:
     """A part with its header: in each language the opening and what `body` says."""
     several = len(texts.languages) > 1
     out: list[str] = []
     if several:
         out += lines.wrap(" / ".join(texts.find(one, "name") for one in texts.languages), "", "")
     for language in texts.languages:
-        say = _Say(texts, language, facts)
+        say = _Say(texts, language, facts, of_many=of_many)
         if several:
             out += ["", f"=== {texts.find(language, 'name')} ===", ""]
         out += [*say("opening"), *body(say)]
@@ -173,9 +204,10 @@ def _groups(items: Sequence[Item], rules: Rules | None, *, returned: bool) -> li
 class _Say:
     """The texts of one language, with `facts` in the place of placeholders."""
 
-    __slots__ = ("_language", "_texts", "_values", "offset")
+    __slots__ = ("_language", "_of_many", "_texts", "_values", "offset")
 
-    def __init__(self, texts: Texts, language: str, facts: Facts) -> None:
+    def __init__(self, texts: Texts, language: str, facts: Facts, *, of_many: bool = False) -> None:
+        self._of_many = of_many
         self._texts = texts
         self._language = language
         self._values = facts.values
@@ -184,7 +216,10 @@ class _Say:
     def __call__(self, *keys: str, indent: str = "", **more: str) -> list[str]:
         """The lines of these texts, one behind the other; none for texts that are empty."""
         # The placeholders were checked when the text was read.
-        texts = [self._texts.find(self._language, key).format_map({**self._values, **more}) for key in keys]
+        values = {**self._values, **more}
+        texts = [
+            self._texts.find(self._language, key, of_many=self._of_many).format_map(values) for key in keys
+        ]
         out: list[str] = []
         for number, paragraph in enumerate(" ".join(filter(None, texts)).split("\n")):
             if paragraph:

@@ -39,6 +39,11 @@ LINES: Final = (
     "subject: done",
     "subject: notice",
     "subject: merged",
+    "in short: failed",
+    "in short: delayed",
+    "in short: delivered",
+    "in short: relayed",
+    "in short: expanded",
     "said",
     "ours",
     "original",
@@ -73,7 +78,13 @@ KEYS: Final = (
 """The keys of all texts."""
 
 EVERYWHERE: Final = ("mta", "id", "arrival", "postmaster")
-"""The placeholders of all texts."""
+"""The placeholders of all texts but those in MANY."""
+
+OF_ONE: Final = ("id", "arrival")
+"""Those that say something of one message."""
+
+MANY: Final = ("merged", "subject: merged")
+"""The keys of texts that stand over reports on many messages."""
 
 MORE: Final[Mapping[str, tuple[str, ...]]] = {
     "said": ("server",),
@@ -115,10 +126,16 @@ class Texts:
         """Whether there is any text in this language."""
         return any(tag in LANGUAGES or tag in self._own for tag in broader(language))
 
-    def find(self, language: str, key: str) -> str:
-        """The text of one of KEYS in a language: its paragraphs, a line each."""
+    def find(self, language: str, key: str, *, of_many: bool = False) -> str:
+        """The text of one of KEYS in a language: its paragraphs, a line each.
+
+        Where it stands over reports on many messages (`of_many`), an administrator's own that speaks of one
+        is passed over.
+        """
         for tag in (*broader(language), USUAL):
             text = self._own.get(tag, {}).get(key)
+            if of_many and text is not None and any(f"{{{one}}}" in text for one in OF_ONE):
+                text = None
             if text is None and tag in LANGUAGES:
                 text = built_in(tag).get(key)
             if text is not None:
@@ -209,7 +226,7 @@ class _Reading:
 
 def _check(number: int, line: str, key: str) -> None:
     """Raises TextsError for a placeholder that is none of this key's."""
-    known = (*EVERYWHERE, *MORE.get(key, ()))
+    known = tuple(one for one in EVERYWHERE if one not in OF_ONE or key not in MANY) + MORE.get(key, ())
     at = 0
     while at < len(line):
         char = line[at]
