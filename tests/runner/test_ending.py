@@ -363,7 +363,7 @@ async def test_a_report_waits_for_the_table_that_says_where_it_goes(monkeypatch:
     service = Service()
     service.transport.answers["*"] = ("failed", NEVER, "recipient")
     names = Names({"sender@example.com": "ann@example.net"}, slow=True)
-    monkeypatch.setattr(service.runner._ending._reporter, "router", aliased(names))
+    monkeypatch.setattr(service.runner._trying._ending._reporter, "router", aliased(names))
     service.receive(draft("a@example.net"))
     await settled()
     await settled()

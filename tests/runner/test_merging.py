@@ -238,7 +238,7 @@ async def test_no_more_readers_are_remembered_than_a_limit(monkeypatch: pytest.M
         for sender in senders:
             service.transport.answers[sender] = ("failed", TOO_LARGE, "transaction")
         await asyncio.sleep(HOUR + 1)
-        assert len(service.runner._merging._most) == 3
+        assert len(service.runner._trying._merging._most) == 3
         await asyncio.sleep(4 * DAY)
         assert not service.queued()
 

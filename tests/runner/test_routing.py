@@ -65,7 +65,7 @@ class Watched(Service):
         self.configure(*rules)
 
     def configure(self, *rules: Rule) -> None:
-        self.runner.adopt(router=router(*rules), reporter=self.runner._ending._reporter, retry=RETRY)
+        self.runner.adopt(router=router(*rules), reporter=self.runner._trying._ending._reporter, retry=RETRY)
 
     @property
     def routes(self) -> list[Route]:

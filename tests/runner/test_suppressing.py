@@ -198,7 +198,7 @@ def test_what_a_person_put_there_is_told_so() -> None:
 async def test_a_message_to_nobody_else_is_returned_without_an_attempt() -> None:
     """With a report that says what is remembered."""
     service = Service()
-    service.runner._suppressing = Place("bob@example.net").suppressing
+    service.runner._trying._suppressing = Place("bob@example.net").suppressing
     service.start()
     service.receive(draft("bob@example.net", sender="alice@example.com", routes=FAR))
     await settled()
@@ -211,7 +211,7 @@ async def test_a_message_to_nobody_else_is_returned_without_an_attempt() -> None
 async def test_the_others_of_a_message_get_it_in_one_attempt() -> None:
     """BNC-3: and what failed is settled, and reported, with theirs."""
     service = Service()
-    service.runner._suppressing = Place("bob@example.net").suppressing
+    service.runner._trying._suppressing = Place("bob@example.net").suppressing
     service.start()
     service.receive(draft("bob@example.net", "eve@example.net", sender=None, routes=FAR))
     await settled()
@@ -223,7 +223,7 @@ async def test_the_others_of_a_message_get_it_in_one_attempt() -> None:
 @virtual
 async def test_what_is_given_back_is_tried_again_as_a_whole() -> None:
     service = Service()
-    service.runner._suppressing = Place("bob@example.net").suppressing
+    service.runner._trying._suppressing = Place("bob@example.net").suppressing
     service.start()
     service.transport.holding = True
     service.receive(draft("bob@example.net", "eve@example.net", sender=None, routes=FAR))

@@ -66,7 +66,7 @@ def slow(service: Service, route: Route, seconds: float) -> Transport:
 
 def known(service: Service) -> bool:
     """Whether anything is remembered of messages with several claims."""
-    return bool(service.runner._together.groups or service.runner._together._apart)
+    return bool(service.runner._hand.together.groups or service.runner._hand.together._apart)
 
 
 @virtual
@@ -385,12 +385,12 @@ async def test_each_failure_is_learned_once() -> None:
     learned: list[str] = []
     recorder = _Nothing()
     recorder.failed = lambda one: learned.append(str(one.address))  # type: ignore[attr-defined,method-assign]
-    suppressing = service.runner._suppressing = type(service.runner._suppressing)(
+    suppressing = service.runner._trying._suppressing = type(service.runner._trying._suppressing)(
         None,
         lambda route: True,
         Remember(["no such user"], recorder),  # type: ignore[arg-type]
     )
-    assert suppressing is service.runner._suppressing
+    assert suppressing is service.runner._trying._suppressing
     service.transport.answers["*"] = REFUSED
     service.receive(draft(*PATHS[:2], routes=HOPS[:2]))
     await settled()

@@ -4,7 +4,8 @@
 before, `committed` after); what waits in the store is claimed when it is due and there is room for it
 (`runner.hand`).  Each claim goes to the transport of its route, its outcomes become a settlement
 (`runner.settle`), and that goes to the queue's writer, with others of its message where they failed at once
-(`runner.together`).  When, why and who is told is decided by `schedule`, `relay.failure` and `notify`.
+(`runner.together`): `runner.trying` takes it all that way.  When, why and who is told is decided by
+`schedule`, `relay.failure` and `notify`.
 
 `run` works until `stop`; `once` works what is selected and returns.  A fault in one attempt is an
 outcome of that attempt, wherever between its claim and its end it happens; trouble with the store leaves the
@@ -22,20 +23,16 @@ from __future__ import annotations
 
 from mether.event import mail as event
 from mether.queue.store import Select, StoreError
-from mether.relay import failure
-from mether.runner import settle
 from mether.runner.asking import asker
-from mether.runner.ending import Ending
 from mether.runner.giving import RETRY, Giving
 from mether.runner.hand import Hand
 from mether.runner.lease import Lease
-from mether.runner.merging import Merging
 from mether.runner.news import News
 from mether.runner.once import Once
 from mether.runner.others import Others
-from mether.runner.routing import Routing
 from mether.runner.suppressing import NOBODY, Suppressing
 from mether.runner.together import Together
+from mether.runner.trying import Trying
 from mether.runner.waking import CROWDED, PAUSE, Waking
 from mether.runner.window import Window
 
@@ -44,10 +41,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable
 
-    from mether.outcome import Outcome
-    from mether.queue.claim import Claim
     from mether.queue.commit import GroupCommit
-    from mether.queue.content import Content
     from mether.queue.figures import Live
     from mether.queue.message import Draft
     from mether.queue.store import Committed
@@ -87,62 +81,43 @@ class Runner:
         self._queue = queue
         self._call = asker(loop, queue)
         self._transports = transports
-        self._suppressing = suppressing
         self._retry = retry
         self._clock = clock
-        self._random = random
         self._waking = Waking(loop, clock)
         self._hand = Hand(self.window, transports, each, self._waking, Together(loop))
-        self._together = self._hand.together
         self._ways = self._hand.ways
         self._changed = self._waking.changed
         self._giving = Giving(loop, queue, self._call, self._changed)
+        self._trying = Trying(
+            loop=loop,
+            queue=queue,
+            ask=self._call,
+            hand=self._hand,
+            giving=self._giving,
+            transports=transports,
+            router=router,
+            reporter=reporter,
+            retry=retry,
+            clock=clock,
+            random=random,
+            waking=self._waking,
+            suppressing=suppressing,
+        )
+        # What transports call.
+        self.content = self._trying.content
+        self.done = self._trying.done
+        self.returned = self._trying.returned
         self._others = Others(queue, clock, self._changed)
         self._stopping = False
         self._trouble = ""
         self._claimed = 0.0  # when the store was last asked for claims
         self._lease = Lease(loop, self._call, clock, self._share, self._lost)
         self._news = News(loop, self._call, clock, self._ways, self._waking, self._hand.withdraw, random)
-        self._ending = Ending(
-            queue=queue,
-            reporter=reporter,
-            retry=retry,
-            together=self._together,
-            ended=self._hand.give,
-            changed=self._changed,
-            waits=self._waking.by,
-        )
-        self._routing = Routing(
-            loop=loop,
-            queue=queue,
-            hand=self._hand,
-            router=router,
-            retry=retry,
-            clock=clock,
-            content=self.content,
-            dispatch=self._dispatch,
-            changed=self._changed,
-            done=self.done,
-            faulted=self._faulted,
-        )
-        self._merging = Merging(
-            loop=loop,
-            ask=self._call,
-            hand=self._hand,
-            reporter=reporter,
-            clock=clock,
-            begin=lambda claim, now: self._routing.begin(claim, now, None),
-            offer=self._offer,
-            put_off=self._routing.move,
-            faulted=self._faulted,
-        )
 
     def adopt(self, *, router: Router, reporter: Reporter, retry: Retry) -> None:
         """Go by a newer configuration from now on; what is in hand ends by it too."""
         self._retry = retry
-        self._routing.adopt(router, retry)
-        self._ending.adopt(reporter, retry)
-        self._merging.adopt(reporter)
+        self._trying.adopt(router, reporter, retry)
         self._transports().share(max(1, self._lease.live.runners))
         self._changed()
 
@@ -172,10 +147,7 @@ class Runner:
         elif answer.error is None:
             self._hand.waits(draft, self._clock())
         for claim in claims:
-            try:
-                self._dispatch(claim)
-            except Exception as error:
-                self._faulted(claim, error)
+            self._trying.arrived(claim)
 
     def wake(self) -> None:
         """Look again at what is due, held or suspended: another process says that there is something."""
@@ -232,7 +204,7 @@ class Runner:
     def stop(self) -> None:
         """Claim nothing more; what is in hand is finished by closing the transports."""
         self._stopping = self._giving.stopping = True
-        self._together.stop()
+        self._hand.together.stop()
         self._changed()
 
     async def drain(self) -> None:
@@ -247,56 +219,6 @@ class Runner:
     def in_hand(self) -> Collection[int]:
         """The tokens of the claims that are neither settled nor given back."""
         return self._hand.tokens
-
-    async def content(self, claim: Claim) -> Content:
-        """The content of a claim that came without it.  Raises StoreError."""
-        return await self._call(lambda store: store.content(claim.message.ident))
-
-    def done(
-        self, claim: Claim, outcomes: list[Outcome], started: float, connected: float, transcript: str = ""
-    ) -> None:
-        """A transport has worked a claim."""
-        outcomes = self._suppressing.ended(claim, outcomes, self._clock())
-        if not self._merging.sent:
-            self._worked(claim, outcomes, started, connected, transcript)
-            return
-        for number, (one, its) in enumerate(self._merging.share(claim, outcomes)):
-            self._worked(one, its, started, connected, transcript, again=number > 0)
-
-    def _worked(
-        self,
-        claim: Claim,
-        outcomes: list[Outcome],
-        started: float,
-        connected: float,
-        transcript: str,
-        *,
-        again: bool = False,
-    ) -> None:
-        """A claim was worked; `again` where it went with another, so that its next hop is known already."""
-        now = self._clock()
-        hop = self._ways.to[claim.route].hop
-        verdict = settle.decide(claim, outcomes, hop, self._retry, now, self._random)
-        if again:
-            verdict.hop = None
-        if verdict.hop is not None:
-            self._ways.learn(verdict.hop)
-            if verdict.hop.failures:
-                last = next((one for one in outcomes if one.scope == "host"), outcomes[0])
-                event.unreachable(
-                    claim.route, last.remote_mta, str(last.reply), not_before=verdict.hop.not_before
-                )
-            else:
-                self._changed()  # what waited for this next hop may go now
-        self._ending.tell(claim, verdict.decisions, started, connected)
-        self._ending.end(claim, verdict, started, now, transcript)
-
-    def returned(self, claims: list[Claim]) -> None:
-        """A transport gives claims back untried."""
-        claims = self._merging.parts(self._suppressing.returned(claims))
-        for claim in claims:
-            self._hand.give(claim)
-        self._giving.give(claims)
 
     # Claims
 
@@ -319,54 +241,12 @@ class Runner:
         fresh, again = (claims, []) if once is None else once.part(claims)
         self._hand.take(fresh)
         for claim in fresh:
-            try:
-                self._routing.begin(claim, now, once)
-            except Exception as error:
-                if once is not None:
-                    once.tried(claim)
-                self._faulted(claim, error)
+            self._trying.begin(claim, now, once)
         if again:
             await self._giving.put_back(again)
         if once is not None:
             return once.more(claims, len(claims) - len(again))
         return len(claims) >= limit
-
-    def _faulted(self, claim: Claim, error: Exception) -> None:
-        """A fault came between a claim and its transport: that is its outcome, so that nobody keeps it."""
-        what = str(error) if isinstance(error, StoreError) else f"internal error: {error!r}"
-        now = self._clock()
-        try:
-            self.done(claim, [failure.of_fault(one.number, what, at=now) for one in claim.pending], now, now)
-        except Exception as again:
-            event.error(f"internal error in the runner: {again!r}", ident=claim.message.ident)
-            self._loop.call_later(RETRY, self.returned, [claim])
-
-    def _dispatch(self, claim: Claim) -> None:
-        if self._stopping:
-            self.returned([claim])
-            return
-        now = self._clock()
-        course = settle.course(claim.message, now, due=claim.due)
-        if course == "try":
-            self._together.tries(claim)
-            if not (claim.message.release_at and self._merging.takes(claim)):
-                self._offer(claim)
-        elif course == "warn":
-            self._ending.warn(claim, now)
-        else:
-            event.expired(claim.message.ident, claim.message.envelope.reverse_path)
-            verdict = settle.expire(claim, now)
-            self._ending.tell(claim, verdict.decisions, now, now)
-            self._ending.end(claim, verdict, now, now)
-
-    def _offer(self, claim: Claim) -> None:
-        """Hand a claim to its transport, unless no mail is sent to any of its recipients."""
-        if self._stopping:
-            self.returned([claim])
-        elif known := self._suppressing.begin(claim, now := self._clock()):
-            self.done(claim, known, now, now)
-        else:
-            self._transports().transport(claim.route).offer(claim)
 
     # Other processes
 
