@@ -78,6 +78,8 @@ def wrap(text: str, first: str, then: str) -> list[str]:
 
 def clean(text: str) -> str:
     """The text as one line without control characters."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else " " for char in text)
 
 

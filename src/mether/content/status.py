@@ -153,7 +153,7 @@ def _text(
 
 def quoted(outcome: Outcome) -> str:
     """What is quoted of a reply: on one line, without control characters, cut."""
-    return lines.clean(str(outcome.reply))[:MAX_QUOTED]
+    return lines.clean(str(outcome.reply)[:MAX_QUOTED])
 
 
 def status(outcome: Outcome, rules: Rules | None = None) -> str:
