@@ -323,6 +323,18 @@ def test_the_addresses_under_which_mail_leaves(rewriting: str, capsys: pytest.Ca
     assert leaves(capsys, *argv, "bob@host.home.test", "x@home.test") == []
 
 
+def test_the_reverse_path_with_verp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An X for each character of the queue id that it will have; only for senders of that domain."""
+    path = tmp_path / "mether.toml"
+    path.write_text('[[route]]\nsmtp = "hop.test"\nverp = ["home.test"]\n')
+    argv = ("-C", str(path), "--sender")
+    assert leaves(capsys, *argv, "ann@home.test", "bob@far.test")[0] == (
+        "leaves from <ann+XXXXXXXXXXXXX=bob=far.test@home.test>"
+    )
+    assert leaves(capsys, *argv, "ann@else.test", "bob@far.test")[0] == "leaves from <ann@else.test>"
+    assert leaves(capsys, *argv, "<>", "bob@far.test")[0] == "leaves from <>"
+
+
 def test_a_map_that_cannot_be_read_is_told(
     rewriting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -399,6 +399,10 @@ def test_octets_above_127_are_8bitmime_whatever_is_said(configured, capsys):
         (("-N", "never,delay"), "-N: NOTIFY is NEVER, or of SUCCESS"),
         (("-R", "some"), "-R: RET is FULL or HDRS"),
         (("-V", "a b"), "-V: ENVID is xtext of up to 100 characters"),
+        (
+            ("-V", "a=b+c"),
+            "-V: ENVID is xtext of up to 100 characters (RFC 3461 section 4.4): a=b+c is a+3Db+2Bc there",
+        ),
         (("-V", "x" * 101), "-V: ENVID is xtext of up to 100 characters"),
         (("-B9BIT",), "-B: BODY is 7BIT, 8BITMIME"),
         (("-BBINARYMIME",), "-B: sendmail reads lines; expected 7BIT or 8BITMIME"),

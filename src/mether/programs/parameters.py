@@ -22,7 +22,7 @@ BODIES: Final = ("7bit", "8bitmime", "binarymime")
 OPTIONS: Final = (
     Option("", "dsn", "ask for reports: never, or some of success,failure,delay", value="NOTIFY"),
     Option("", "dsn-return", "what reports bring back: full or hdrs", value="WHAT"),
-    Option("", "dsn-envid", "the name that reports give this sending", value="ID"),
+    Option("", "dsn-envid", "the name that reports give this sending, as it is read", value="ID"),
     Option("", "body", "what the message is: 7bit, 8bitmime or binarymime", value="TYPE", choices=BODIES),
     Option("", "smtputf8", "the message needs SMTPUTF8: its header holds UTF-8"),
     Option("", "requiretls", "no hop may send it on without verified TLS (RFC 8689)"),
@@ -59,7 +59,14 @@ def envelope(into: Envelope, name: str, value: str, option: str) -> None:
     try:
         parameter.MAIL[name](into, value)
     except parameter.BadParameter as error:
-        raise UsageError(f"{option}: {error.reply.text}") from None
+        meant = ""
+        if name == "ENVID":
+            from mether import xtext
+
+            written = xtext.encode(value)
+            if value and not xtext.is_xtext(value) and len(written) <= parameter.MAX_ENVID:
+                meant = f": {value} is {written} there"
+        raise UsageError(f"{option}: {error.reply.text}{meant}") from None
 
 
 def recipients(into: Envelope, notify: str, option: str) -> None:

@@ -150,13 +150,14 @@ class Rewriting:
                     out = copy.copy(out)
                     out.smtputf8 = True
                     out.body = "8BITMIME" if out.body == "7BIT" else out.body
-        single = self._tells(out.reverse_path)
+        single = self.tells(out.reverse_path)
         if out is envelope and source is content and not others and not single:
             return None
         return Changed(out, source, others, verp=single)
 
-    def _tells(self, sender: Address | None) -> bool:
-        """Whether bounces to it are to tell of what they are; the null reverse-path gets none."""
+    def tells(self, sender: Address | None) -> bool:
+        """Whether bounces to a reverse-path, as it goes out, are to tell of what they are; the null one gets
+        none."""
         if sender is None or not self._verp:
             return False
         try:

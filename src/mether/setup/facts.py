@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Facts = dict[str, object]
 
+SOME_ID = "X" * 13
+"""What stands for a queue id that nobody knows yet."""
+
 
 def of_next_hop(
     route: Route, config: Config, router: Router, sender: ReversePath = None, *, anybody: bool = False
@@ -89,7 +92,8 @@ def of_recipient(
     """What becomes of mail from `sender`, or with `anybody` of whoever's, to `recipient` at its next hop.
 
     "leaves" is there where the rule rewrites addresses (`rewriting`), with "reverse_path" and "recipient" as
-    the server gets them and "from", what the sender's own address in the header becomes; or with "trouble".
+    the server gets them (SOME_ID stands for the queue id where VERP tells it) and "from", what the sender's
+    own address in the header becomes; or with "trouble".
     For delivery on this host "user" is the Unix user as whom it is made ("uid", and "home" where it is the
     recipient's own), or why there is none in "trouble".
     """
@@ -105,6 +109,7 @@ def of_recipient(
 
 
 def _leaves(rewriting: Rewriting, sender: ReversePath, recipient: Address, *, anybody: bool) -> Facts:
+    from mether.content import verp
     from mether.routing.source import TableError, settled
 
     try:
@@ -114,8 +119,11 @@ def _leaves(rewriting: Rewriting, sender: ReversePath, recipient: Address, *, an
             return leaves
         if sender is None:
             return {"reverse_path": "", **leaves}
+        leaving = settled(lambda: rewriting.reverse_path(sender)) or sender
         return {
-            "reverse_path": str(settled(lambda: rewriting.reverse_path(sender)) or sender),
+            "reverse_path": str(
+                verp.encode(leaving, SOME_ID, recipient) if rewriting.tells(leaving) else leaving
+            ),
             "from": str(settled(lambda: rewriting.address(sender)) or sender),
             **leaves,
         }

@@ -71,6 +71,15 @@ def _remember(value: object) -> bool | tuple[str, ...]:
         return value
     if not isinstance(value, list):
         raise ValueError(f'expected true, false, or a list of {", ".join(KINDS)}, such as ["no such user"]')
+    wrong = next((each for each in value if each not in KINDS), None)
+    if wrong is not None:
+        from mether.content import classify
+
+        if wrong in classify.KINDS:
+            raise ValueError(
+                f'"{wrong}" tells of us, of the message or of the day, and is not remembered of an address: '
+                f"expected true, false, or a list of {', '.join(KINDS)}"
+            )
     kinds: tuple[str, ...] = _kinds(value)
     return tuple(dict.fromkeys(kinds))
 

@@ -315,7 +315,10 @@ def _parameters(verb: str, text: str, known: frozenset[str]) -> list[tuple[str, 
             raise BadCommand(Reply(555, "5.5.4", f"{verb} parameter {named} is not recognized"), verb)
         if any(name == other for other, _ in pairs):
             raise BadCommand(Reply(501, "5.5.4", f"{name} is given twice"), verb)
-        if (equals and not value) or "=" in value:
+        if "=" in value:
+            hint = ", which xtext writes +3D" if name in ("AUTH", "ENVID", "ORCPT") else ""
+            raise BadCommand(Reply(501, "5.5.4", f"{name} has a value with ={hint}"), verb)
+        if equals and not value:
             raise BadCommand(Reply(501, "5.5.4", f"{name} needs a value"), verb)
         if name != "ORCPT" and not value.isascii():  # RFC 6531 and 6533 put UTF-8 into addresses alone
             raise BadCommand(Reply(501, "5.5.4", f"{name} takes no value outside ASCII"), verb)
