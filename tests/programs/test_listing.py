@@ -63,6 +63,20 @@ def test_what_was_not_tried_itself_shows_why_its_next_hop_is_not(hop, reason):
     assert "(451 full)" in listing.text(tried, hops, NOW)
 
 
+def test_why_a_report_waits_for_its_hour_or_for_another():
+    of = entry(next_attempt=NOW + 3600)
+    of.message.release_at = NOW + 3600
+    of.message.envelope.reverse_path = None
+    until = listing.stamp(NOW + 3600)
+    assert f"(not before {until}: too many reports to one address in an hour)" in listing.text(of, {}, NOW)
+    assert listing.record(of, {}, NOW)["paced_until"] == NOW + 3600
+    assert "too many" not in listing.text(of, {}, NOW + 3600)
+    assert "paced_until" not in listing.record(of, {}, NOW + 3600)
+    of.rows[0].next_attempt = NOW + 7200
+    assert listing.stamp(NOW + 7200) in listing.text(of, {}, NOW + 3600)
+    assert listing.record(of, {}, NOW + 3600)["paced_until"] == NOW + 7200
+
+
 def test_until_when_it_waits_to_be_released():
     """EXT-2"""
     of = entry(next_attempt=NOW + 3600)

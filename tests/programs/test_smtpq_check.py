@@ -54,6 +54,18 @@ def test_the_worst_counts_and_what_is_over_is_said():
     assert judge(found, NOW, {**NONE, "held": Limit(2, 9)})[1].startswith("SMTPQ WARNING - ")
 
 
+@pytest.mark.parametrize("where", [[], ["--next-hop", "*"]])
+def test_reports_that_wait_for_their_hour_are_not_old(store, capsys, where):
+    for _ in range(60):
+        put(store, sender="", age=3000, release_at=NOW + 600)
+    assert main(["check", "--oldest", "30m", *where]) == 0
+    assert "oldest=0s;" in capsys.readouterr().out
+    put(store, age=2000)
+    put(store, age=5)
+    assert main(["check", "--oldest", "30m", *where]) == 2
+    assert "oldest 33m" in capsys.readouterr().out
+
+
 def test_an_empty_queue_is_in_order():
     level, line = judge(Summary(), NOW, {**NONE, "oldest": Limit(None, 60)})
     assert level == 0 and "none waits" in line and "oldest=0s;;60;0" in line

@@ -1637,6 +1637,14 @@ class StoreContract:
         store.change(Filter(), "hold", now=T0)
         assert (store.summary().held, store.summary().oldest) == (5, None)
 
+    def test_what_waits_for_its_release_is_not_old(self, store: Store) -> None:
+        waits = draft(at=T0 - 90)
+        waits.message.release_at = T0 + 600
+        commit(store, waits)
+        assert store.summary().oldest == T0 + 600
+        commit(store, draft(at=T0 - 5))
+        assert store.summary().oldest == T0 - 5
+
     def test_the_shape_of_the_queue(self, store: Store) -> None:
         both = draft("a@example.net", "b@example.org", routes=[HOP, OTHER], at=T0 - 600)
         commit(store, both, draft(at=T0), draft(at=T0 - 60), draft("c@example.net", at=T0 - 61, claim=True))

@@ -70,9 +70,15 @@ def record(entry: Entry, hops: Hops, now: float) -> dict[str, Any]:
         ("warn_at", message.warn_at),
         ("release_at", message.release_at or None),
         ("priority", message.priority or None),
+        ("paced_until", _due(entry) if entry.paced(now) else None),
     )
     facts.update((key, value) for key, value in more if value is not None and value != "")
     return facts
+
+
+def _due(entry: Entry) -> float:
+    """When a report that waits for its hour may go."""
+    return max(entry.message.release_at, min((row.next_attempt for row in entry.rows), default=0.0))
 
 
 def _recipient(row: Row, hops: Hops, now: float) -> dict[str, Any]:
@@ -147,8 +153,11 @@ def text(entry: Entry, hops: Hops, now: float) -> str:
         out += f"{_UNDER}(held: {clean(message.hold)})\n"
     if removed:
         out += f"{_UNDER}({REMOVED})\n"
-    if message.release_at > now:
-        out += f"{_UNDER}(not before {stamp(message.release_at)})\n"
+    if message.release_at:
+        if entry.paced(now):
+            out += f"{_UNDER}(not before {stamp(_due(entry))}: too many reports to one address in an hour)\n"
+        elif message.release_at > now:
+            out += f"{_UNDER}(not before {stamp(message.release_at)})\n"
     if len(rows) == 1:
         row = rows[0]
         reason = _reason(row, hops, now)

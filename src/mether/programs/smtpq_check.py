@@ -15,7 +15,7 @@ from mether.programs.options import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Final
 
     from mether.programs.options import Parsed
@@ -122,7 +122,8 @@ def check(call: Call) -> None:
 
 def at_next_hops(store: Store, like: str) -> Summary:
     """A summary of the recipients that wait at these next hops.  Raises StoreError."""
-    from mether.queue.figures import Summary
+    from mether.programs.choice import pages
+    from mether.queue.figures import Summary, began
     from mether.queue.glob import next_hop_like
     from mether.queue.selection import Filter
 
@@ -132,9 +133,11 @@ def at_next_hops(store: Store, like: str) -> Summary:
         shapes = store.shape(filter, ())
         setattr(found, status, sum(one.recipients for one in shapes if next_hop_like(like, one.route)))
         if status != "held":
-            # Ids sort by time of arrival: the first is the oldest.
-            oldest: Sequence[float] = [entry.message.arrival.at for entry in store.entries(filter, limit=1)]
-            found.oldest = min([*oldest, *([] if found.oldest is None else [found.oldest])], default=None)
+            for entry in pages(store, filter):
+                if found.oldest is None or began(entry) < found.oldest:
+                    found.oldest = began(entry)
+                if entry.message.arrival.at >= found.oldest:
+                    break  # ids sort by time of arrival, and nothing begins before that
     return found
 
 

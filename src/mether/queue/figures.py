@@ -28,8 +28,9 @@ class Live:
 
 
 class Summary:
-    """Messages by status (see `Entry.status`), and when the `oldest` that is not held arrived (None: there is
-    none)."""
+    """Messages by status (see `Entry.status`), and when the time of the `oldest` that is not held began (None:
+    there is none): with its arrival, or its release where that is later.  So what only waits for that, such as
+    a report for its hour, is not old."""
 
     __slots__ = ("active", "deferred", "fresh", "held", "oldest")
 
@@ -82,13 +83,18 @@ class Totals:
         self.delayed = delayed
 
 
+def began(entry: Entry) -> float:
+    """When the time of a message began: with its arrival, or with its release where that is later."""
+    return max(entry.message.arrival.at, entry.message.release_at)
+
+
 def summary(entries: Iterable[Entry]) -> Summary:
     """Count messages by their status."""
     found = Summary()
     for entry in entries:
         status = entry.status
         setattr(found, status, getattr(found, status) + 1)
-        arrived = entry.message.arrival.at
+        arrived = began(entry)
         if status != "held" and (found.oldest is None or arrived < found.oldest):
             found.oldest = arrived
     return found

@@ -429,7 +429,10 @@ UPDATE total SET queued = queued + ?1, done = done + ?2, failed = failed + ?3, d
 SELECT queued, done, failed, delayed FROM total
 
 -- name: summary-messages
-SELECT count(*), coalesce(sum(hold IS NULL), 0), min(CASE WHEN hold IS NULL THEN arrived END) FROM message
+SELECT count(*), coalesce(sum(hold IS NULL), 0),
+  min(CASE WHEN hold IS NOT NULL THEN NULL WHEN more IS NULL OR NOT json_valid(more) THEN arrived
+      ELSE max(arrived, coalesce(CAST(json_extract(more, '$.release') AS REAL), 0)) END)
+FROM message
 
 -- Those that have a recipient which waits, not held, and was tried: a pass in the table's order.
 -- name: summary-tried
