@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from mail import address
 
-from mether.address import Address
-from mether.queue.suppressed_row import MAX_REASON, Chosen, Suppressed, bounded, key
+from mether.address import Address, AddressError
+from mether.queue.suppressed_row import MAX_REASON, Chosen, Suppressed, bounded, entry, key
 
 
 def row(text: str = "bob@example.net", **named: object) -> Suppressed:
@@ -80,3 +80,30 @@ def test_a_glob_that_names_a_domain() -> None:
 def test_narrow() -> None:
     assert not Chosen(everything=True).narrow
     assert Chosen(after=0.0).narrow
+
+
+@pytest.mark.parametrize(
+    ("text", "bare", "meant"),
+    [
+        ("Ann@Example.net", False, "Ann@Example.net"),
+        ("<ann@example.net>", False, "ann@example.net"),
+        ("@example.net", False, "@example.net"),
+        ("*@example.net", False, "@example.net"),
+        ("example.net", True, "@example.net"),
+        ('"b*"@example.net', False, '"b*"@example.net'),
+        ("example.net", False, None),
+        ("postmaster", True, None),
+        ("b*@example.net", True, None),
+        ("b?b@example.net", True, None),
+        ("*@*.net", True, None),
+        ("@", True, None),
+        ("<>", True, None),
+        ("", True, None),
+    ],
+)
+def test_what_a_person_means(text: str, bare: bool, meant: str | None) -> None:
+    if meant is not None:
+        assert str(entry(text, bare=bare)) == meant
+        return
+    with pytest.raises(AddressError):
+        entry(text, bare=bare)

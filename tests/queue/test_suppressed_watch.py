@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mail import address
 
+from mether.address import Address
 from mether.event import mail as event
 from mether.queue.store import StoreError
 from mether.queue.suppressed import FILE, Suppressions
@@ -129,3 +130,15 @@ def test_a_list_in_memory(clock: Clock) -> None:
     watch.list.put([Suppressed(BOB, source="person", since=T0)])
     watch.changed()
     assert watch.find(BOB) is not None
+
+
+def test_a_whole_domain_stops_mail_for_its_time(tmp_path: Path, clock: Clock) -> None:
+    everybody = Suppressed(Address("", "example.net"), source="person", since=T0, until=T0 + 60.0)
+    Suppressions(str(tmp_path), create=True).put([everybody])
+    watch = Watch(str(tmp_path), clock)
+    assert watch.find(BOB) is not None
+    assert watch.find(address("bob@sub.example.net")) is None
+    assert not watch.known(BOB), "what a delivery would take back is of the address alone"
+    clock.now = T0 + 60.0
+    assert watch.find(BOB) is None
+    watch.close()

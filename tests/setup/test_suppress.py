@@ -55,8 +55,8 @@ def test_for_how_long() -> None:
         (
             'remember = ["reputation"]',
             'suppress.remember: "reputation" tells of us, of the message or of the day, and is not '
-            "remembered of an address: expected true, false, or a list of no such user, mailbox full, policy, "
-            "other",
+            "remembered of an address: expected true, false, or a list of no such user, mailbox full, "
+            "policy, other",
         ),
         ('remember = ["no such users"]', 'did you mean "no such user"?'),
         ("remember = []", "is an empty list"),
