@@ -12,7 +12,7 @@ from denied import forbidden
 from queues import BUSY, NOW, defer, put
 
 from mether.event import mail as event
-from mether.programs import returns, returns_batch
+from mether.programs import cleansmtpq, returns, returns_batch
 from mether.programs.returnsmtpmail import main
 from mether.queue.open import open_store
 from mether.queue.store import Filter, NoSpace, StoreError
@@ -446,9 +446,20 @@ def test_a_second_run_loses_no_report_of_the_first(store, tmp_path, config, caps
     assert sorted(waiting(store)) == sorted(late)
 
 
-def test_a_filter_that_nothing_matches_says_nothing(store, capsys):
+@pytest.mark.parametrize("argv", [["--next-hop", "else.test"], ["--sender", "b@*", "--json"]])
+def test_that_nothing_matches_is_said(argv, store, capsys):
+    ident = put(store)
+    assert main(argv) == 0
+    assert capsys.readouterr() == ("", "returnsmtpmail: no message matches\n")
+    assert main([ident, *argv]) == 0
+    assert capsys.readouterr() == ("", "returnsmtpmail: no message matches\n")
+    assert main(["-n", *argv]) == 0
+    assert capsys.readouterr().err == "returnsmtpmail: no message matches\n"
+
+
+def test_what_is_run_by_a_clock_keeps_silent_where_nothing_matches(store, capsys):
     put(store)
-    assert main(["--next-hop", "else.test"]) == 0
+    assert cleansmtpq.main([]) == 0
     assert capsys.readouterr() == ("", "")
 
 

@@ -42,9 +42,20 @@ class Wish:
     """What is to be returned: messages by a `filter`, held ones only when `held`; of each the recipients that
     match by themselves.  What was to be sent later counts from its release: with `released` (Unix seconds)
     only what was released before that.  `remark` is what the person says.  `matched` is how many messages the
-    filter has found, and `paced` how many of them are reports that are left to their hour."""
+    filter has found, and `paced` how many of them are reports that are left to their hour.  With `aloud` it is
+    told that nothing was found; what is run by a clock keeps silent then."""
 
-    __slots__ = ("filter", "held", "json", "matched", "paced", "program", "released", "remark")
+    __slots__ = (
+        "filter",
+        "held",
+        "json",
+        "matched",
+        "paced",
+        "program",
+        "released",
+        "remark",
+        "aloud",
+    )
 
     def __init__(
         self,
@@ -55,7 +66,9 @@ class Wish:
         remark: str = "",
         released: float | None = None,
         json: bool = False,
+        aloud: bool = False,
     ) -> None:
+        self.aloud = aloud
         self.program = program
         self.filter = filter
         self.held = held
@@ -160,6 +173,8 @@ def work(wish: Wish, options: Parsed, idents: list[str], now: float) -> int:
         complain(wish.program, f"{each}: not in the queue")
     if wish.paced:
         complain(wish.program, _left(wish.paced, dry=dry))
+    if wish.aloud and not wish.matched and not unknown and ending.number is None:
+        complain(wish.program, "no message matches")
     if ending.number is not None:
         return ending.status()
     return NOINPUT if unknown else TEMPFAIL if busy else 0

@@ -59,7 +59,12 @@ def _work(argv: list[str]) -> int:
     if options.flag("all") and choice.narrow(filter):
         raise UsageError("--all contradicts an ID or a filter")
     wish = returns.Wish(
-        "returnsmtpmail", filter, held=True, remark=returns.remark(options), json=options.flag("json")
+        "returnsmtpmail",
+        filter,
+        held=True,
+        remark=returns.remark(options),
+        json=options.flag("json"),
+        aloud=True,
     )
     return returns.work(wish, options, idents, now)
 
