@@ -6,8 +6,8 @@ can do.  The words are `Texts`, in each of its languages one after the other; `w
 
 What other servers said, what a person remarks, and what the message says of itself, is quoted: on lines that
 begin with ``>``, without control characters, cut to a bounded length, so that it is never taken for words of
-our own.  Times are written as digits, the same in any language.  The part is ASCII where it can be, else UTF-8
-in quoted-printable; its Content-Language (RFC 3282) names the languages.  Nothing here fails.
+our own.  Times are written as digits, the same in any language.  The part is ASCII where it can be, else
+UTF-8 in quoted-printable; its Content-Language (RFC 3282) names the languages.  Nothing here fails.
 """
 
 from __future__ import annotations

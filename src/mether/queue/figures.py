@@ -28,9 +28,9 @@ class Live:
 
 
 class Summary:
-    """Messages by status (see `Entry.status`), and when the time of the `oldest` that is not held began (None:
-    there is none): with its arrival, or its release where that is later.  So what only waits for that, such as
-    a report for its hour, is not old."""
+    """Messages by status (see `Entry.status`), and when the time of the `oldest` that is not held began
+    (None: there is none): with its arrival, or its release where that is later.  So what only waits for that,
+    such as a report for its hour, is not old."""
 
     __slots__ = ("active", "deferred", "fresh", "held", "oldest")
 
