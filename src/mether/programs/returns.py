@@ -42,10 +42,11 @@ class Wish:
     """What is to be returned: messages by a `filter`, held ones only when `held`; of each the recipients that
     match by themselves.  What was to be sent later counts from its release: with `released` (Unix seconds)
     only what was released before that.  `remark` is what the person says.  `matched` is how many messages the
-    filter has found, and `paced` how many of them are reports that are left to their hour.  With `aloud` it is
-    told that nothing was found; what is run by a clock keeps silent then."""
+    filter has found, and `paced` how many of them are reports that are left to their hour.  With `aloud` it
+    is told that nothing was found; what is run by a clock keeps silent then."""
 
     __slots__ = (
+        "aloud",
         "filter",
         "held",
         "json",
@@ -54,7 +55,6 @@ class Wish:
         "program",
         "released",
         "remark",
-        "aloud",
     )
 
     def __init__(
