@@ -206,6 +206,14 @@ def test_a_subject_may_name_what_other_texts_may() -> None:
     assert words.merged_subject(7, texts, facts()) == "7!"
 
 
+def test_of_very_many_recipients_the_first_are_named() -> None:
+    """The part for programs has all of them; a report in eight languages would be eight times as long."""
+    many = [item("failed", NO_USER, f"n{number}@example.com") for number in range(105)]
+    text = part(*many)
+    assert "<n99@example.com>:" in text and "<n100@example.com>:" not in text
+    assert "There are 5 more like these" in text
+
+
 def test_reports_in_one_message_are_introduced_in_each_language() -> None:
     own = words_texts.parse("[language qaa]\n[merged]\nÜber {count}:\n")
     told = words.Told(1, "bob@example.com", "failed", "5.1.1")

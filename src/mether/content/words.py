@@ -44,6 +44,8 @@ _SHORT: Final = ("failed", "delayed", "delivered", "relayed", "expanded")
 _QUOTE: Final = "    > "
 MAX_REMARK: Final = 20
 """Lines of a person's remark."""
+MAX_LISTED: Final = 100
+"""Recipients that are named, in each language, of those of whom the same is to be told."""
 
 
 class Facts:
@@ -234,7 +236,7 @@ def _about(group: _Group, say: _Say, remark: str | None, *, advise: bool) -> lis
         out += ["", *say("remark"), *_quoted(remark.splitlines()[:MAX_REMARK])]
     if out:
         out.append("")
-    for item in group.items:
+    for item in group.items[:MAX_LISTED]:
         outcome = item.outcome
         out.append(f"<{lines.clean(str(item.recipient.forward_path))}>:")
         if outcome.said:
@@ -242,6 +244,8 @@ def _about(group: _Group, say: _Say, remark: str | None, *, advise: bool) -> lis
         else:
             out += say("ours", indent="    ")
         out += _quoted([str(outcome.reply)])
+    if len(group.items) > MAX_LISTED:
+        out += ["", *say("more", count=str(len(group.items) - MAX_LISTED))]
     done = _done(group, say)
     if done:
         out += ["", *done]
@@ -270,7 +274,7 @@ def _done(group: _Group, say: _Say) -> list[str]:
 def _quoted(said: Iterable[str]) -> list[str]:
     out, room = [], MAX_QUOTED
     for line in said:
-        line = lines.clean(line)[:room]
+        line = lines.clean(line[:room])
         room -= len(line)
         out += lines.wrap(line, _QUOTE, _QUOTE) if line.strip() else []
     return out

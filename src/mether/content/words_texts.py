@@ -65,6 +65,7 @@ KEYS: Final = (
     "expanded",
     "notice",
     "merged",
+    "more",
     "tries",
     "final",
     "expired",
@@ -89,6 +90,7 @@ MANY: Final = ("merged", "subject: merged")
 MORE: Final[Mapping[str, tuple[str, ...]]] = {
     "said": ("server",),
     "merged": ("count",),
+    "more": ("count",),
     "subject: merged": ("count",),
     "tries": ("tries", "last"),
     "waits": ("until",),
