@@ -33,12 +33,19 @@ NO = Reply(550, "5.1.1", "no such user")
 LATER = Reply(451, "4.3.0", "later")
 
 
+LATE = errno.EREMOTEIO
+"""What a file system elsewhere says of a change of names that it made."""
+
+
 class Death(BaseException):
     """The process ends here."""
 
 
 class FaultyDisk(Disk):
-    """Fails at operation number `at` (with `after`, at every later one too): `error`, or Death when None."""
+    """Fails at operation number `at` (with `after`, at every later one too): `error`, or Death when None.
+
+    With the error LATE names are changed all the same.
+    """
 
     def __init__(self, at: int = 0, error: int | None = None, *, after: bool = False) -> None:
         self.count = 0
@@ -73,12 +80,19 @@ class FaultyDisk(Disk):
         super().sync(fd)
 
     def rename(self, source: str, target: str) -> None:
-        self._step()
-        super().rename(source, target)
+        self._named(lambda: super(FaultyDisk, self).rename(source, target))
 
     def unlink(self, path: str) -> None:
-        self._step()
-        super().unlink(path)
+        self._named(lambda: super(FaultyDisk, self).unlink(path))
+
+    def _named(self, change: Callable[[], None]) -> None:
+        try:
+            self._step()
+        except OSError as error:
+            if error.errno == LATE:
+                change()
+            raise
+        change()
 
     def sync_directory(self, path: str) -> None:
         self._step()
@@ -168,8 +182,15 @@ def faults(
 
 ERRORS = pytest.mark.parametrize(
     ("error", "after"),
-    [(errno.ENOSPC, False), (errno.EIO, False), (errno.EIO, True), (None, False)],
-    ids=["ENOSPC", "EIO", "EIO-from-then-on", "death"],
+    [
+        (errno.ENOSPC, False),
+        (errno.EIO, False),
+        (errno.EIO, True),
+        (LATE, False),
+        (LATE, True),
+        (None, False),
+    ],
+    ids=["ENOSPC", "EIO", "EIO-from-then-on", "done-all-the-same", "so-from-then-on", "death"],
 )
 
 

@@ -83,7 +83,7 @@ class Journal:
         text = owner_.name(self._files.owner) + "\n" + "".join(each.line() for each in self.out.values())
         try:
             path, self._fd = self._files.write("claims", text.encode("ascii"))
-            self._files.disk.rename(path, self._files.claims)
+            self._files.rename(path, self._files.claims)
         except OSError:
             self._close()
         self._lines = len(self.out)

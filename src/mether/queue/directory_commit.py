@@ -143,7 +143,7 @@ class Batch:
                     os.close(fd)
 
     def _rename(self, temp: str, target: str) -> None:
-        self._files.disk.rename(temp, target)
+        self._files.rename(temp, target)
         self._temps.pop(temp, None)
 
     def _place(self) -> None:
@@ -184,7 +184,7 @@ class Batch:
                 self._rename(files.temp(f"{ident}.sh"), files.name(ident, "sh"))
             else:
                 try:
-                    files.disk.unlink(files.name(ident, "sh"))
+                    files.unlink(files.name(ident, "sh"))
                 except FileNotFoundError:
                     pass
             self.switched.add(ident)
@@ -204,7 +204,7 @@ class Batch:
             if new.report_of in self.switched and new.queued:
                 ident = new.record.message.ident
                 try:
-                    files.disk.rename(files.pending(ident), files.name(ident, "sh"))
+                    files.rename(files.pending(ident), files.name(ident, "sh"))
                 except OSError:
                     self.stuck = True
         for new in self._new:
@@ -241,7 +241,7 @@ class Batch:
     def _unplace(self, new: _New, path: str) -> None:
         if isinstance(new.content, Staged):
             try:
-                self._files.disk.rename(path, new.content.path)
+                self._files.rename(path, new.content.path)
             except OSError:
                 return
             new.content.placed = False

@@ -68,7 +68,7 @@ def _compact(files: Files, ident: str) -> None:
         if len(short) < len(text):
             path, fd = files.write(f"{ident}.errs", short.encode("utf-8", "replace"))
             files.disk.close(fd)
-            files.disk.rename(path, files.name(ident, "errs"))
+            files.rename(path, files.name(ident, "errs"))
     except (OSError, ValueError):
         pass
 

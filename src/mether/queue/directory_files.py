@@ -208,10 +208,34 @@ class Files:
                 os.close(fd)
         return None
 
+    def rename(self, source: str, target: str) -> None:
+        """Move a file over `target`.  Raises OSError, and then it was not moved.
+
+        A file system elsewhere may do it and report a fault: that its old name is gone says so.  Not where
+        the fault is that there was none.
+        """
+        try:
+            self.disk.rename(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if not _gone(source):
+                raise
+
+    def unlink(self, path: str) -> None:
+        """Remove a file.  Raises OSError, and then it was not removed."""
+        try:
+            self.disk.unlink(path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if not _gone(path):
+                raise
+
     def forget(self, path: str) -> bool:
         """Remove a file that no longer matters; whether it is gone.  Never raises."""
         try:
-            self.disk.unlink(path)
+            self.unlink(path)
         except FileNotFoundError:
             pass
         except OSError:
@@ -224,7 +248,7 @@ class Files:
         try:
             fd = self.disk.create(path)
         except FileExistsError:  # left by a write of ours that failed
-            self.disk.unlink(path)
+            self.unlink(path)
             fd = self.disk.create(path)
         try:
             give(fd, self.queue)
@@ -270,3 +294,14 @@ class WriteLock:
         fd, self._fd, self._depth = self._fd, -1, 0
         if fd >= 0:
             os.close(fd)
+
+
+def _gone(path: str) -> bool:
+    """Whether there is certainly no such file."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False

@@ -56,7 +56,7 @@ def confirm(files: Files, key: str) -> None:
     """Let the key count without its message."""
     path = os.path.join(files.keys, key)
     try:
-        files.disk.rename(path + ".new", path)
+        files.rename(path + ".new", path)
     except FileNotFoundError:
         pass
 

@@ -71,7 +71,7 @@ def _complete(files: Files, ident: str, number: int, reports: list[Record]) -> N
         if len(reports) < report.count and not released:
             # Not all its reports were written, so the settlement never began: the original still stands.
             for each in reports:
-                files.disk.unlink(files.pending(each.message.ident))
+                files.unlink(files.pending(each.message.ident))
                 files.forget(files.name(each.message.ident, "msg"))
             return
         settled(original, number, report.count, set(report.gone))
@@ -84,7 +84,7 @@ def _complete(files: Files, ident: str, number: int, reports: list[Record]) -> N
         # The original may have been switched by a rename that is not yet durable.
         files.disk.sync_directory(files.queue)
     for each in reports:
-        files.disk.rename(files.pending(each.message.ident), files.name(each.message.ident, "sh"))
+        files.rename(files.pending(each.message.ident), files.name(each.message.ident, "sh"))
 
 
 def taken(files: Files, ident: str, original: str, settlement: int) -> bool:
