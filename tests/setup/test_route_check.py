@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from mether.setup import route_check
 from mether.setup.config import Config, loads
 from mether.setup.locate import ConfigError
 
@@ -202,3 +205,23 @@ def test_a_home_stays_what_it_is() -> None:
     """It is no path relative to the file's directory."""
     text = '[service]\nuser = "x"\n[[route]]\nmaildir = "{home}/Maildir"\nas_user = true\n'
     assert read(text).route[0].maildir == "{home}/Maildir"
+
+
+def test_many_routes_are_not_each_held_against_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with a thousand domains starts at once."""
+    asked = 0
+    real = route_check._confused
+
+    def counted(*routes: Any) -> str:
+        nonlocal asked
+        asked += 1
+        return real(*routes)
+
+    monkeypatch.setattr(route_check, "_confused", counted)
+    some = "".join(
+        f'[[route]]\ndomains = ["d{number}.example"]\n{action}\n'
+        for number in range(300)
+        for action in ('maildir = "/mail/{user}"', 'smtp = "inner.example"', "mx = true")
+    )
+    loads(f'[service]\nhostname = "mx.example.com"\n{some}')
+    assert asked <= 900

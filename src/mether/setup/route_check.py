@@ -16,7 +16,7 @@ from mether.setup.spelling import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
     from typing import Any, Final
 
     from mether.setup.decode import Document
@@ -234,15 +234,25 @@ def _any_domain(pattern: str) -> bool:
 
 def apart(document: Document, routes: Sequence[Route]) -> None:
     """Whether the queue can tell the routes apart.  Raises ConfigError."""
+    # Of those that the queue knows by the same the first will do: the others are as it is, or were refused.
+    first: dict[Hashable, int] = {}
+    plain: list[int] = []
     for number, route in enumerate(routes):
-        for other, earlier in enumerate(routes[:number]):
-            why = _confused(earlier, route)
+        those = {first[known] for known in _known_by(route) if known in first}
+        if route.mx and _own(route):
+            those.update(plain)
+        for other in sorted(those):
+            why = _confused(routes[other], route)
             if why:
                 key = _key(route)
-                line = document.line(("route", other, _key(earlier)))
+                line = document.line(("route", other, _key(routes[other])))
                 raise document.wrong(
                     ("route", number, key), f"the route on line {line} {why}: give this one a name of its own"
                 )
+        for known in _known_by(route):
+            first.setdefault(known, number)
+        if route.mx and not _own(route):
+            plain.append(number)
         if route.mx and route.name is None and _own(route) and not _found_again(route):
             raise document.wrong(
                 ("route", number, _own(route)[0]),
@@ -278,6 +288,18 @@ def users(document: Document, routes: Sequence[Route], service: Mapping[str, Any
                     ("route", number, "pipe"),
                     f"each user has a run of its own with as_user: write {{recipient}}, not {pipe.ALL}",
                 )
+
+
+def _known_by(route: Route) -> Iterator[Hashable]:
+    """What the queue knows a route by: no two routes that differ in how mail goes may share any of it."""
+    if route.name is not None:
+        yield "name", route.name
+    for local in ("maildir", "pipe"):
+        if getattr(route, local) is not None:
+            yield local, _called(route)
+    for hop in ("smtp", "lmtp"):
+        if route.name is None and getattr(route, hop) is not None:
+            yield hop, getattr(route, hop), route.weights
 
 
 def _confused(earlier: Route, route: Route) -> str:
