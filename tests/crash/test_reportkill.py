@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-EVERY = int(os.environ.get("METHER_STEPS", "17"))
+EVERY = int(os.environ.get("METHER_STEPS", "29"))
 """Steps between two tries; `make torture` leaves out none."""
 
 PROGRAM = Path(__file__).with_name("reportkill.py")
