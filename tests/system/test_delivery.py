@@ -103,12 +103,13 @@ class AsRoot(Daemon):
             pid = left.pop()
             try:
                 status = Path(f"/proc/{pid}/status").read_text().splitlines()
+                tasks = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
+                children = [int(child) for task in tasks for child in task.read_text().split()]
             except OSError:
                 continue  # a delivery that has ended
             [uids] = [line.split()[1:] for line in status if line.startswith("Uid:")]
             found[pid] = {int(uid) for uid in uids}
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                left += map(int, (task / "children").read_text().split())
+            left += children
         return found
 
     def helper(self) -> int:
