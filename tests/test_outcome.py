@@ -79,3 +79,26 @@ def test_an_attempt_is_one_message_at_one_next_hop() -> None:
     assert attempt.outcomes == [outcome] and not attempt.uncertain
     assert (outcome.scope, outcome.uncertain) == ("recipient", False)
     assert "relayed" in repr(outcome)
+
+
+def test_one_like_another_differs_in_what_is_given_alone() -> None:
+    one = Outcome(
+        3,
+        "failed",
+        Reply(550, None, "no"),
+        scope="host",
+        remote_mta="mx.example",
+        said=False,
+        at=2.0,
+        uncertain=True,
+        notifies=True,
+        traced=True,
+    )
+
+    def values(outcome: Outcome) -> dict[str, object]:
+        return {name: getattr(outcome, name) for name in Outcome.__slots__}
+
+    assert values(one.like()) == values(one)
+    given = {"recipient": 0, "action": "delayed", "at": 0.0, "uncertain": False}
+    assert values(one.like(recipient=0, action="delayed", at=0.0, uncertain=False)) == values(one) | given
+    assert values(one.certain()) == values(one) | {"uncertain": False}

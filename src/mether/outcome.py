@@ -121,19 +121,31 @@ class Outcome:
         self.notifies = notifies
         self.traced = traced
 
-    def certain(self) -> Outcome:
-        """The same, but for the doubt whether it was delivered: a person has decided that."""
+    def like(
+        self,
+        *,
+        recipient: int | None = None,
+        action: Action | None = None,
+        at: float | None = None,
+        uncertain: bool | None = None,
+    ) -> Outcome:
+        """The same, but for what is given."""
         return Outcome(
-            self.recipient,
-            self.action,
+            self.recipient if recipient is None else recipient,
+            self.action if action is None else action,
             self.reply,
             scope=self.scope,
             remote_mta=self.remote_mta,
             said=self.said,
-            at=self.at,
+            at=self.at if at is None else at,
+            uncertain=self.uncertain if uncertain is None else uncertain,
             notifies=self.notifies,
             traced=self.traced,
         )
+
+    def certain(self) -> Outcome:
+        """The same, but for the doubt whether it was delivered: a person has decided that."""
+        return self.like(uncertain=False)
 
     @property
     def marks(self) -> int:

@@ -128,7 +128,10 @@ class Merging:
         pace = self._reporter.pace
         rules = self._reporter.rules
         if len(members) > 1 and any(_for_itself(outcome, rules) for outcome in outcomes):
-            outcomes = [_again(outcome) if _for_itself(outcome, rules) else outcome for outcome in outcomes]
+            outcomes = [
+                outcome.like(action="delayed") if _for_itself(outcome, rules) else outcome
+                for outcome in outcomes
+            ]
             if pace is not None and (reader := pace.reader(claim.message.ident)) is not None:
                 self._refused(reader, sum(member.message.size for member in members))
         if pace is not None and all(outcome.action != "delayed" for outcome in outcomes):
@@ -289,33 +292,6 @@ def _for_itself(outcome: Outcome, rules: Rules | None) -> bool:
     return failure.kind(outcome, rules) == "size"
 
 
-def _again(outcome: Outcome) -> Outcome:
-    """The same refusal, after which it is tried again."""
-    return Outcome(
-        outcome.recipient,
-        "delayed",
-        outcome.reply,
-        scope=outcome.scope,
-        remote_mta=outcome.remote_mta,
-        said=outcome.said,
-        at=outcome.at,
-    )
-
-
 def _its(claim: Claim, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The same outcomes, of the recipients of this claim."""
-    return [
-        Outcome(
-            one.number,
-            outcome.action,
-            outcome.reply,
-            scope=outcome.scope,
-            remote_mta=outcome.remote_mta,
-            said=outcome.said,
-            at=outcome.at,
-            uncertain=outcome.uncertain,
-            notifies=outcome.notifies,
-            traced=outcome.traced,
-        )
-        for one, outcome in zip(claim.pending, outcomes, strict=True)
-    ]
+    return [outcome.like(recipient=one.number) for one, outcome in zip(claim.pending, outcomes, strict=True)]

@@ -268,27 +268,14 @@ def _last(number: int, action: Action, outcome: Outcome | None, cause: str, unkn
         if outcome is None or not (str(outcome.reply) == str(reply) or _about_itself(outcome, last)):
             return last
     assert outcome is not None
-    return _as(outcome, number, action, outcome.at)
+    return outcome.like(recipient=number, action=action)
 
 
 def _telling(last: Outcome | None, outcome: Outcome) -> Outcome:
     """Of what a recipient was told before and at its last try, what tells its sender more."""
     if last is None or not _about_itself(last, outcome):
         return outcome
-    return _as(last, outcome.recipient, outcome.action, outcome.at)
-
-
-def _as(outcome: Outcome, number: int, action: Action, at: float) -> Outcome:
-    return Outcome(
-        number,
-        action,
-        outcome.reply,
-        scope=outcome.scope,
-        remote_mta=outcome.remote_mta,
-        said=outcome.said,
-        at=at,
-        uncertain=outcome.uncertain,
-    )
+    return last.like(recipient=outcome.recipient, action=outcome.action, at=outcome.at)
 
 
 def _about_itself(last: Outcome, later: Outcome) -> bool:
